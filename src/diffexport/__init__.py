@@ -1,0 +1,71 @@
+"""diffexport: a property-based differential tester for PyTorch to ONNX export.
+
+The public names. They are imported when first used, so that ``import diffexport`` costs nothing.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from diffexport.case import Case as Case
+    from diffexport.case import make_case as make_case
+    from diffexport.check import Road as Road
+    from diffexport.engine.explore import Diverged as Diverged
+    from diffexport.errors import DiffexportError as DiffexportError
+    from diffexport.expectation import rule as rule
+    from diffexport.mode import Mode as Mode
+    from diffexport.mode import ModePattern as ModePattern
+    from diffexport.testing import Result as Result
+    from diffexport.testing import assert_agrees as assert_agrees
+    from diffexport.testing import check as check
+    from diffexport.verdict import Divergence as Divergence
+    from diffexport.verdict import Kind as Kind
+    from diffexport.verdict import Outcome as Outcome
+    from diffexport.verdict import Stage as Stage
+    from diffexport.verdict import Verdict as Verdict
+
+_WHERE = {
+    "Case": "case",
+    "make_case": "case",
+    "Road": "check",
+    "Diverged": "engine.explore",
+    "DiffexportError": "errors",
+    "rule": "expectation",
+    "Mode": "mode",
+    "ModePattern": "mode",
+    "Result": "testing",
+    "assert_agrees": "testing",
+    "check": "testing",
+    "Divergence": "verdict",
+    "Kind": "verdict",
+    "Outcome": "verdict",
+    "Stage": "verdict",
+    "Verdict": "verdict",
+}
+
+__all__ = [
+    "Case",
+    "DiffexportError",
+    "Diverged",
+    "Divergence",
+    "Kind",
+    "Mode",
+    "ModePattern",
+    "Outcome",
+    "Result",
+    "Road",
+    "Stage",
+    "Verdict",
+    "assert_agrees",
+    "check",
+    "make_case",
+    "rule",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module 'diffexport' has no attribute {name!r}")
+    return getattr(importlib.import_module(f"diffexport.{_WHERE[name]}"), name)

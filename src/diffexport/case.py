@@ -1,0 +1,93 @@
+"""Cases: a model under test, what its inputs must be like, and what is expected of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from diffexport.errors import UsageError
+from diffexport.expectation import TRAITS, Expectation, Expected, Rule, expect
+from diffexport.mode import Mode, ModePattern
+from diffexport.spec import TensorSpec, parse_specs
+
+
+@dataclass(frozen=True)
+class Case:
+    """A model under test. It says what it needs of its inputs and nothing about tolerances.
+
+    Attributes:
+        name: what the case is called in reports, files and on the command line.
+        build: makes the ``torch.nn.Module``; called once for each process that tests it.
+        inputs: one [TensorSpec][diffexport.spec.TensorSpec] (or its text, ``float32[..., >=3]``) for each
+            positional tensor argument. Leave it empty when ``strategy`` is given.
+        strategy: a Hypothesis strategy for the tuple of positional arguments, instead of ``inputs``; it is
+            evaluated one sample at a time.
+        traits: traits of the model that expectations are stated over; None: found by tracing it.
+        rules: expectations of its own, tried before the general ones.
+        contract: mode pattern to node kinds the graph must contain in the modes where it is to agree.
+        target: the text from which another process can get the case again.
+        summary, origin: one line each, for ``diffexport list``.
+    """
+
+    name: str
+    build: Callable[[], Any]
+    inputs: tuple[TensorSpec, ...] = ()
+    strategy: Any = None
+    traits: frozenset[str] | None = None
+    rules: tuple[Rule, ...] = ()
+    contract: Mapping[ModePattern, tuple[str, ...]] = field(default_factory=dict, hash=False)
+    target: str = ""
+    summary: str = ""
+    origin: str = ""
+
+    def expect(self, mode: Mode, traits: frozenset[str]) -> Expectation:
+        """Return what should happen in ``mode``, given the traits of the model."""
+        expectation = expect(mode, traits, self.rules)
+        if expectation.expected is not Expected.AGREES:
+            return expectation
+        nodes = list(expectation.nodes)
+        for pattern, kinds in self.contract.items():
+            if pattern.matches(mode):
+                nodes += kinds
+        return Expectation(expectation.expected, expectation.error, tuple(nodes), expectation.rule)
+
+
+def make_case(
+    name: str,
+    build: Callable[[], Any],
+    *,
+    inputs: Sequence[str | TensorSpec] = (),
+    strategy: Any = None,
+    traits: Sequence[str] | None = None,
+    rules: Sequence[Rule] = (),
+    contract: Mapping[str, Sequence[str]] | None = None,
+    target: str = "",
+    summary: str = "",
+    origin: str = "",
+) -> Case:
+    """Make a [Case][] from texts; see there for the arguments.
+
+    Raises:
+        UsageError: no name, both or neither of ``inputs`` and ``strategy``, an unknown trait, a spec that
+            does not parse.
+    """
+    if not name:
+        raise UsageError("a case needs a name")
+    if bool(inputs) == (strategy is not None):
+        raise UsageError(f"case {name!r}: give either inputs or strategy, one of them")
+    for trait in traits or ():
+        if trait not in TRAITS:
+            raise UsageError(f"case {name!r}: unknown model trait {trait!r} (known: {', '.join(TRAITS)})")
+    return Case(
+        name=name,
+        build=build,
+        inputs=parse_specs(inputs),
+        strategy=strategy,
+        traits=None if traits is None else frozenset(traits),
+        rules=tuple(rules),
+        contract={ModePattern.parse(text): tuple(kinds) for text, kinds in (contract or {}).items()},
+        target=target or name,
+        summary=summary,
+        origin=origin,
+    )

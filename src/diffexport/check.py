@@ -1,0 +1,452 @@
+"""The road: one function takes (case, mode, runtime, inputs) to a verdict.
+
+``eager → export → check graph → load → run → compare → judge against the expectation``. Everything else (the
+pytest plugin, the command line, replays) goes through [Road.check][]; nothing else exports, runs or compares.
+Exports, graph inspections and sessions are memoised in bounded caches.
+"""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import warnings
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+import torch
+
+from diffexport import exporters, graph, oracle, runtimes
+from diffexport.case import Case
+from diffexport.chatter import captured
+from diffexport.errors import TargetError, UsageError
+from diffexport.expectation import Expectation, Expected
+from diffexport.exporters.arguments import input_names, tensors_of, walk
+from diffexport.mode import Mode
+from diffexport.strategies.values import ordinary
+from diffexport.verdict import Divergence, Kind, Outcome, Severity, Stage, Verdict
+
+Array = np.ndarray[Any, Any]
+V = TypeVar("V")
+
+
+class Bounded(Generic[V]):
+    """A mapping that forgets what was used longest ago."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._items: OrderedDict[Hashable, V] = OrderedDict()
+
+    def get(self, key: Hashable, make: Callable[[], V]) -> V:
+        """Return the value for ``key``, making it when it is not there."""
+        if key in self._items:
+            self._items.move_to_end(key)
+            return self._items[key]
+        value = self._items[key] = make()
+        if len(self._items) > self._size:
+            self._items.popitem(last=False)
+        return value
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+
+@dataclass(frozen=True)
+class Eager:
+    """What the eager model does with one tuple of inputs: its outputs as arrays, or its error."""
+
+    outputs: tuple[Array, ...]
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """One export with everything that can be said about it before running it."""
+
+    expectation: Expectation
+    digest: bytes
+    export: exporters.Export
+    graph: graph.Graph | None
+    divergences: tuple[Divergence, ...]
+    refused: str = ""
+
+
+@dataclass
+class _Prepared:
+    """A case's module in this process.
+
+    ``shared`` holds a copy for evaluation and one for training mode. A module with buffers may change when
+    it runs, so each of its runs gets a copy of its own instead.
+    """
+
+    module: torch.nn.Module
+    training: bool
+    has_buffers: bool
+    shared: dict[bool, torch.nn.Module]
+    traits: frozenset[str] | None = None
+
+    def for_run(self, training: bool) -> torch.nn.Module:
+        """Return a module to run once, in training mode or not."""
+        if self.has_buffers or training not in self.shared:
+            self.shared[training] = copy.deepcopy(self.module).train(training)
+        return self.shared[training]
+
+
+class Road:
+    """Walks the road, and remembers exports, graphs and sessions while it is kept.
+
+    Args:
+        exports, sessions: how many of each to remember.
+    """
+
+    def __init__(self, *, exports: int = 2048, sessions: int = 512) -> None:
+        self._prepared: dict[str, _Prepared] = {}
+        self._exports: Bounded[Exported] = Bounded(exports)
+        self._repeated: Bounded[bool] = Bounded(4 * exports)
+        self._graphs: Bounded[graph.Graph] = Bounded(sessions)
+        self._sessions: Bounded[runtimes.Session | runtimes.LoadError] = Bounded(sessions)
+
+    def check(
+        self,
+        case: Case,
+        mode: Mode,
+        runtime: str,
+        inputs: Sequence[Any],
+        *,
+        export_inputs: Sequence[Any] | None = None,
+        strict: bool = False,
+    ) -> Verdict:
+        """Export ``case`` in ``mode``, run it on ``runtime`` and compare with eager.
+
+        Args:
+            case: the model under test.
+            mode: how to export it.
+            runtime: one of [diffexport.runtimes.RUNTIMES][].
+            inputs: positional arguments to run on; tensors or numpy arrays, or other values.
+            export_inputs: positional arguments to export with; by default ordinary values of the same shapes
+                and dtypes.
+            strict: let the sign of zero fail.
+
+        Raises:
+            UnknownNameError: there is no such runtime.
+            TargetError: the case does not build a module.
+        """
+        return self.check_runtimes(
+            case, mode, (runtime,), inputs, export_inputs=export_inputs, strict=strict
+        )[0]
+
+    def check_runtimes(
+        self,
+        case: Case,
+        mode: Mode,
+        names: Sequence[str],
+        inputs: Sequence[Any],
+        *,
+        export_inputs: Sequence[Any] | None = None,
+        strict: bool = False,
+    ) -> list[Verdict]:
+        """Return one verdict for each runtime; see [check][] for the arguments."""
+        with warnings.catch_warnings():
+            # What the model and the runtimes warn about while running is not the user's to act on.
+            warnings.simplefilter("ignore")
+            return self._check(case, mode, names, as_args(inputs), export_inputs, strict)
+
+    def _check(
+        self,
+        case: Case,
+        mode: Mode,
+        names: Sequence[str],
+        args: tuple[Any, ...],
+        export_inputs: Sequence[Any] | None,
+        strict: bool,
+    ) -> list[Verdict]:
+        example = as_args(export_inputs) if export_inputs is not None else ordinary_like(args)
+        eager = self.eager(case, mode, args)
+        if eager.error:
+            return [
+                Verdict(case.name, str(mode), name, Outcome.REJECTED, reason=eager.error) for name in names
+            ]
+        exported = self.export(case, mode, example)
+        feeds = dict(zip(input_names(args), (_array(t) for t in tensors_of(args)), strict=True))
+        return [self._judge(case, mode, name, exported, eager, feeds, strict) for name in names]
+
+    def eager(self, case: Case, mode: Mode, args: tuple[Any, ...]) -> Eager:
+        """Run the eager model, in training mode if the mode exports it so, on copies of the inputs."""
+        prepared = self.prepare(case)
+        training = prepared.training
+        if mode.is_torchscript:
+            training = {"TRAINING": True, "EVAL": False}.get(mode.training, training)
+        try:
+            result = prepared.for_run(training)(*_clone(args))
+            return Eager(tuple(_array(tensor) for tensor in walk(result)))
+        except Exception as error:  # noqa: BLE001 - a model may raise anything; it rejects these inputs
+            return Eager((), f"{type(error).__name__}: {_first_line(error)}")
+
+    def export(self, case: Case, mode: Mode, args: tuple[Any, ...]) -> Exported:
+        """Export (memoised) and check the graph on its own."""
+        key = (case.name, mode, _digest(args))
+        return self._exports.get(key, lambda: self._export(case, mode, args))
+
+    def prepare(self, case: Case) -> _Prepared:
+        """Build the case's module once.
+
+        Raises:
+            TargetError: ``build`` raises or does not return a module.
+        """
+        if case.name not in self._prepared:
+            try:
+                with captured():
+                    module = case.build()
+            except Exception as error:
+                raise TargetError(
+                    f"case {case.name!r}: building the model raises {type(error).__name__}: {_first_line(error)}"
+                ) from error
+            if not isinstance(module, torch.nn.Module):
+                raise TargetError(
+                    f"case {case.name!r}: build returns {type(module).__name__}, not a torch.nn.Module"
+                )
+            has_buffers = any(True for _ in module.buffers())
+            self._prepared[case.name] = _Prepared(module, module.training, has_buffers, {})
+        return self._prepared[case.name]
+
+    def traits(self, case: Case, args: tuple[Any, ...]) -> frozenset[str]:
+        """Return the model's traits, declared or found by tracing it on ``args``."""
+        if case.traits is not None:
+            return case.traits
+        prepared = self.prepare(case)
+        if prepared.traits is None:
+            prepared.traits = exporters.model_traits(copy.deepcopy(prepared.module), _clone(args))
+        return prepared.traits
+
+    def _export(self, case: Case, mode: Mode, args: tuple[Any, ...]) -> Exported:
+        prepared = self.prepare(case)
+        expectation = case.expect(mode, self.traits(case, args))
+        first = not self._seen(case, mode)
+        export = exporters.export(copy.deepcopy(prepared.module), _clone(args), mode, repeat=first)
+        found: list[Divergence] = []
+        refused = ""
+        if export.failure is not None:
+            if expectation.refuses_with(export.failure.message):
+                refused = export.failure.message
+            else:
+                found.append(_export_error(export.failure, expectation))
+        elif expectation.expected is Expected.REFUSES:
+            found.append(
+                Divergence(
+                    Stage.CONVERT,
+                    Kind.UNEXPECTED_SUCCESS,
+                    "model",
+                    "the export succeeds",
+                    f"the export succeeds, though it is expected to refuse ({expectation.rule})",
+                )
+            )
+        found += [
+            Divergence(
+                Stage.CONVERT,
+                Kind.STALE_GLOBALS if what.startswith("GLOBALS.") else Kind.IMPURE_EXPORT,
+                "model",
+                what,
+                f"exporting changed something it should not have: {what}: {detail}",
+            )
+            for what, detail in export.impurities
+        ]
+        if export.repeat:
+            message = f"two exports of the same module differ: {export.repeat}"
+            found.append(
+                Divergence(Stage.CONVERT, Kind.NONDETERMINISTIC_EXPORT, "model", export.repeat, message)
+            )
+        inspected = None
+        digest = b""
+        if export.model is not None:
+            model = export.model
+            digest = hashlib.sha256(model).digest()
+            inspected = self._graphs.get((digest, mode.opset), lambda: graph.inspect(model, mode.opset))
+            found += inspected.divergences
+            missing = graph.missing_nodes(inspected, expectation.nodes)
+            if missing:
+                present = ", ".join(sorted(inspected.nodes))
+                found.append(
+                    Divergence(
+                        Stage.CONVERT,
+                        Kind.GRAPH_CONTRACT,
+                        "graph",
+                        f"missing {', '.join(missing)}",
+                        f"the graph lacks {', '.join(missing)}; it has {present} ({expectation.rule})",
+                    )
+                )
+        return Exported(expectation, digest, export, inspected, tuple(found), refused)
+
+    def _seen(self, case: Case, mode: Mode) -> bool:
+        fresh: list[Mode] = []
+
+        def note() -> bool:
+            fresh.append(mode)
+            return True
+
+        self._repeated.get((case.name, mode), note)
+        return not fresh
+
+    def session(self, exported: Exported, runtime: str) -> runtimes.Session | runtimes.LoadError:
+        """Load an exported model (memoised), or return why the runtime refuses it."""
+        model = exported.export.model
+        assert model is not None
+
+        def load() -> runtimes.Session | runtimes.LoadError:
+            with captured():
+                try:
+                    return runtimes.load(runtime, model)
+                except runtimes.LoadError as error:
+                    return error
+
+        return self._sessions.get((exported.digest, runtime), load)
+
+    def _judge(
+        self,
+        case: Case,
+        mode: Mode,
+        runtime: str,
+        exported: Exported,
+        eager: Eager,
+        feeds: dict[str, Array],
+        strict: bool,
+    ) -> Verdict:
+        def verdict(found: Sequence[Divergence], got: tuple[Array, ...] = (), refused: str = "") -> Verdict:
+            everything = (*exported.divergences, *found)
+            failing = tuple(d for d in everything if strict or d.severity is Severity.FAILURE)
+            notes = tuple(d for d in everything if not strict and d.severity is Severity.NOTE)
+            outcome = Outcome.REFUSED if refused else Outcome.AGREES
+            return Verdict(
+                case.name,
+                str(mode),
+                runtime,
+                Outcome.DIVERGES if failing else outcome,
+                failing,
+                notes,
+                refused,
+                eager.outputs,
+                got,
+                exported.export.chatter,
+            )
+
+        if exported.export.model is None:
+            return verdict((), refused=exported.refused)
+        assert exported.graph is not None
+        session = self.session(exported, runtime)
+        unloadable = exported.expectation.expected is Expected.UNLOADABLE
+        if isinstance(session, runtimes.LoadError):
+            text = str(session)
+            if unloadable:
+                return verdict((), refused=text)
+            signature = exporters.error_signature(session)
+            return verdict(
+                [Divergence(Stage.LOAD, Kind.LOAD_ERROR, "model", signature, f"{runtime}: {text}")]
+            )
+        if unloadable:
+            message = (
+                f"{runtime} loads the model, though it is expected to refuse ({exported.expectation.rule})"
+            )
+            return verdict(
+                [Divergence(Stage.LOAD, Kind.UNEXPECTED_SUCCESS, "model", "the runtime loads it", message)]
+            )
+        known = {declared.name for declared in exported.graph.inputs}
+        unknown = sorted(known - feeds.keys())
+        if unknown:
+            message = f"the model has inputs that eager has not: {', '.join(unknown)}"
+            return verdict([Divergence(Stage.RUN, Kind.STRUCTURE, "inputs", "unknown inputs", message)])
+        try:
+            got = tuple(session.run({name: array for name, array in feeds.items() if name in known}))
+        except runtimes.RunError as error:
+            signature = exporters.error_signature(error)
+            return verdict([Divergence(Stage.RUN, Kind.RUN_ERROR, "model", signature, f"{runtime}: {error}")])
+        found = oracle.compare(eager.outputs, got)
+        found += graph.check_declared(exported.graph, feeds, got)
+        return verdict(found, got)
+
+
+def _export_error(failure: exporters.ExportFailure, expectation: Expectation) -> Divergence:
+    message = f"{failure.error}: {failure.message}"
+    if expectation.expected is Expected.REFUSES:
+        message = f"the export refuses otherwise than expected ({expectation.rule}): {message}"
+    return Divergence(failure.stage, Kind.EXPORT_ERROR, "model", failure.signature, message)
+
+
+def as_args(inputs: Any) -> tuple[Any, ...]:
+    """Return positional arguments with every numpy array turned into a tensor of the same strides.
+
+    Raises:
+        UsageError: ``inputs`` is a single tensor or array instead of a sequence of arguments.
+    """
+    if isinstance(inputs, torch.Tensor | np.ndarray):
+        raise UsageError("inputs must be a tuple of positional arguments; write (x,) for a single tensor")
+    return tuple(_map(value, _tensor) for value in inputs)
+
+
+def ordinary_like(args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return ordinary example values with the shapes and dtypes of ``args``; other values are kept."""
+    tensors = tensors_of(args)
+    if any(str(t.dtype).removeprefix("torch.") not in _DTYPES for t in tensors):
+        return args
+    arrays = ordinary(
+        [tuple(t.shape) for t in tensors], [str(t.dtype).removeprefix("torch.") for t in tensors]
+    )
+    values = iter(arrays)
+    return tuple(_map(value, lambda leaf: _fill(leaf, values)) for value in args)
+
+
+_DTYPES = frozenset(("float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "bool"))
+
+
+def _fill(leaf: Any, values: Any) -> Any:
+    return torch.from_numpy(next(values).copy()) if isinstance(leaf, torch.Tensor) else leaf
+
+
+def _map(value: Any, leaf: Callable[[Any], Any]) -> Any:
+    if isinstance(value, tuple | list):
+        return type(value)(_map(item, leaf) for item in value)
+    if isinstance(value, dict):
+        return {key: _map(item, leaf) for key, item in value.items()}
+    return leaf(value)
+
+
+def _tensor(value: Any) -> Any:
+    if not isinstance(value, np.ndarray):
+        return value
+    if not value.flags.c_contiguous and value.size:
+        steps = [stride // value.itemsize for stride in value.strides]
+        extent = 1 + sum((size - 1) * step for size, step in zip(value.shape, steps, strict=True))
+        storage = np.zeros(extent, dtype=value.dtype)
+        np.lib.stride_tricks.as_strided(storage, value.shape, value.strides)[...] = value
+        return torch.from_numpy(storage).as_strided(value.shape, steps)
+    return torch.from_numpy(value.copy())
+
+
+def _clone(args: tuple[Any, ...]) -> tuple[Any, ...]:
+    def leaf(value: Any) -> Any:
+        return (
+            value.detach().clone().requires_grad_(value.requires_grad)
+            if isinstance(value, torch.Tensor)
+            else value
+        )
+
+    return tuple(_map(value, leaf) for value in args)
+
+
+def _array(tensor: torch.Tensor) -> Array:
+    array: Array = tensor.detach().resolve_conj().resolve_neg().numpy()
+    return array
+
+
+def _digest(args: tuple[Any, ...]) -> bytes:
+    state = hashlib.sha256()
+    for tensor in tensors_of(args):
+        state.update(repr((str(tensor.dtype), tuple(tensor.shape), tensor.stride())).encode())
+        state.update(_array(tensor).tobytes())
+    state.update(repr(_map(args, lambda leaf: "T" if isinstance(leaf, torch.Tensor) else leaf)).encode())
+    return state.digest()
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else ""

@@ -1,0 +1,129 @@
+"""The command line. Exit codes: 0 all as expected, 1 findings, 2 wrong use, 130 interrupted.
+
+``--help``, ``list`` and ``modes`` answer at once: torch, onnx and Hypothesis are imported by the commands that
+need them, when they need them.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from diffexport.errors import DiffexportError, UsageError
+from diffexport.names import RUNTIME_CHOICES
+
+EPILOG = "Exit codes: 0 all as expected, 1 findings, 2 wrong use or nothing testable, 130 interrupted."
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=EPILOG)
+@click.version_option(package_name="diffexport")
+def cli() -> None:
+    """Does the ONNX export of a PyTorch model mean the same as the model itself?
+
+    Exports models with autograd.Functions in every configured mode, runs them on generated inputs and compares
+    with eager. What diverges is shrunk and kept as a regression.
+    """
+
+
+@cli.command(epilog=EPILOG)
+@click.argument("targets", nargs=-1, metavar="[CASE|module:attr|file.py:attr]…")
+@click.option("--modes", multiple=True, metavar="TEXT", help="Matrix, mode or mode pattern; may be repeated.")
+@click.option(
+    "--runtime", "runtimes", multiple=True, metavar="NAME", help=f"One of {', '.join(RUNTIME_CHOICES)}."
+)
+@click.option("--examples", type=click.IntRange(min=1), help="Hypothesis examples for each mode.")
+@click.option("--seed", type=click.IntRange(min=0), help="The same seed gives the same run.")
+@click.option("--profile", metavar="NAME", help="dev, ci, nightly or debug.")
+@click.option("--input", "inputs", multiple=True, metavar="SPEC", help="Tensor spec, e.g. 'float32[N, >=3]'.")
+@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write a report.")
+@click.option(
+    "--save", "folder", type=click.Path(path_type=Path), metavar="DIR", help="Where findings are kept."
+)
+@click.option("--no-save", is_flag=True, help="Keep no regression files.")
+@click.option("--strict", is_flag=True, default=None, help="Let notes fail too: sign of zero, stale globals.")
+@click.option("--fail-fast", is_flag=True, help="Stop at the first new divergence.")
+@click.option("--jobs", "-j", type=click.IntRange(min=0), help="Worker processes; 0 works in this one.")
+@click.option("--verbose", "-v", is_flag=True, help="Show what exporters printed with each finding.")
+def run(targets: tuple[str, ...], **options: object) -> None:
+    """Check cases (all of the catalogue by default) in every configured mode."""
+    from diffexport.cli.run import run_command
+
+    sys.exit(run_command(targets, **options))  # type: ignore[arg-type]
+
+
+@cli.command(name="list")
+def list_cases() -> None:
+    """List the built-in cases."""
+    from diffexport import catalogue
+
+    width = max(map(len, catalogue.ENTRIES))
+    for entry in catalogue.ENTRIES.values():
+        click.echo(f"{entry.name:<{width}}  {entry.inputs:<18}  {entry.summary}")
+
+
+@cli.command()
+@click.argument("texts", nargs=-1, metavar="[MATRIX|MODE|PATTERN]…")
+@click.option("--count", is_flag=True, help="Only say how many there are, per exporter.")
+@click.option("--options", "show_options", is_flag=True, help="Show every option with its values.")
+def modes(texts: tuple[str, ...], count: bool, show_options: bool) -> None:
+    """List the modes of a matrix (default: the configured one)."""
+    from collections import Counter
+
+    from diffexport import config, matrix
+    from diffexport.mode import OPTIONS
+
+    if show_options:
+        for option in OPTIONS:
+            shown = ", ".join(
+                str(value).lower() if isinstance(value, bool) else str(value) for value in option.values
+            )
+            click.echo(f"{option.name} = {shown}\n    {option.summary} ({', '.join(option.exporters)})")
+        return
+    loaded = config.load()
+    chosen = matrix.select(texts or loaded.modes or ("default",), loaded.matrices)
+    if count:
+        for exporter, number in Counter(mode.exporter for mode in chosen).items():
+            click.echo(f"{exporter:<14} {number}")
+        click.echo(f"{'together':<14} {len(chosen)}")
+        return
+    for mode in chosen:
+        click.echo(str(mode))
+
+
+@cli.command(epilog=EPILOG)
+@click.argument("paths", nargs=-1, type=click.Path(path_type=Path), metavar="[FILE|FOLDER]…")
+@click.option("--verbose", "-v", is_flag=True, help="Show both sides of what still diverges.")
+def replay(paths: tuple[Path, ...], verbose: bool) -> None:
+    """Replay stored regressions: FIXED, STILL DIVERGES or ERROR each."""
+    from diffexport.cli.replay import replay_command
+
+    sys.exit(replay_command(paths, verbose))
+
+
+@cli.command()
+@click.argument("file", type=click.Path(path_type=Path))
+def show(file: Path) -> None:
+    """Print a standalone script that reproduces a regression with torch, onnx and onnxruntime alone."""
+    from diffexport.cli.replay import show_command
+
+    click.echo(show_command(file), nl=False)
+
+
+def main() -> None:
+    """Run the command line; errors meant for people are printed without a traceback."""
+    try:
+        cli.main(standalone_mode=False)
+    except click.exceptions.Abort:
+        click.echo("interrupted", err=True)
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except (UsageError, DiffexportError) as error:
+        click.echo(f"diffexport: {error}", err=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        click.echo("interrupted", err=True)
+        sys.exit(130)

@@ -1,0 +1,103 @@
+"""``diffexport run``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from diffexport import config as configuration
+from diffexport import matrix
+from diffexport.catalogue import ENTRIES
+from diffexport.engine.events import Event
+from diffexport.engine.explore import Settings
+from diffexport.engine.run import Plan
+from diffexport.engine.run import run as run_plan
+from diffexport.errors import UnknownNameError, UsageError
+from diffexport.report import json_report
+from diffexport.report.summary import Summary
+from diffexport.report.terminal import Terminal
+from diffexport.runtimes import select as select_runtimes
+from diffexport.spec import parse_specs
+from diffexport.target import is_catalogue_name, resolve
+
+
+def run_command(
+    targets: Sequence[str],
+    *,
+    modes: Sequence[str] = (),
+    runtimes: Sequence[str] = (),
+    examples: int | None = None,
+    seed: int | None = None,
+    profile: str | None = None,
+    inputs: Sequence[str] = (),
+    json_file: Path | None = None,
+    folder: Path | None = None,
+    no_save: bool = False,
+    strict: bool | None = None,
+    fail_fast: bool = False,
+    jobs: int | None = None,
+    verbose: bool = False,
+) -> int:
+    """Run and report; returns the exit code.
+
+    Raises:
+        UsageError: an unknown case, mode, runtime or profile, or a target that does not import.
+    """
+    loaded = configuration.load()
+    chosen = configuration.profile(profile or loaded.profile)
+    specs = tuple(str(spec) for spec in parse_specs(inputs))
+    names = tuple(targets) or loaded.cases or tuple(ENTRIES)
+    _check_targets(names, specs)
+    base = loaded.file.parent if loaded.file is not None else Path.cwd()
+    regressions = folder or base / loaded.regressions
+    plan = Plan(
+        targets=tuple(dict.fromkeys(names)),
+        modes=matrix.select(
+            modes or (chosen.modes if profile else loaded.modes or chosen.modes), loaded.matrices
+        ),
+        runtimes=select_runtimes(runtimes or loaded.runtimes),
+        settings=Settings(
+            examples=examples or (loaded.examples if not profile else None) or chosen.examples,
+            block=chosen.block,
+            seed=loaded.seed if seed is None else seed,
+            strict=loaded.strict if strict is None else strict,
+        ),
+        profile=chosen.name,
+        inputs=specs,
+        known=loaded.known,
+        folders=(base / loaded.regressions,),
+        jobs=loaded.jobs if jobs is None else jobs,
+        fail_fast=fail_fast,
+    )
+    summary = Summary(None if no_save else regressions, specs)
+    terminal = Terminal(summary, verbose=verbose or chosen.name == "debug")
+
+    def take(event: Event) -> None:
+        summary.take(event)
+        terminal.take(event)
+
+    try:
+        run_plan(plan, take)
+    finally:
+        terminal.finish()
+        if json_file is not None:
+            try:
+                json_report.write(summary, json_file)
+            except OSError as error:
+                click.echo(f"diffexport: the report could not be written: {error}", err=True)
+    return summary.exit_code
+
+
+def _check_targets(names: Sequence[str], specs: tuple[str, ...]) -> None:
+    """Fail on the first target that does not exist, before anything is run."""
+    for name in names:
+        if is_catalogue_name(name) and name in ENTRIES:
+            continue
+        try:
+            resolve(name, inputs=specs)
+        except UnknownNameError:
+            raise
+        except UsageError:
+            raise

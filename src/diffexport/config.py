@@ -1,0 +1,198 @@
+"""Configuration: ``[tool.diffexport]`` in pyproject.toml, and the profiles.
+
+Every key and value is validated; an unknown one is an error that names it and suggests the nearest.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from diffexport.errors import ConfigError, DiffexportError, UnknownNameError, suggestion
+from diffexport.known import Known
+from diffexport.known import parse as parse_known
+
+
+@dataclass(frozen=True)
+class Profile:
+    """How thorough a run is.
+
+    Attributes:
+        modes: matrices or modes covered.
+        examples: Hypothesis examples for each mode of each case.
+        block: most samples in one example.
+        max_examples: examples of a property in ``tests/properties``.
+        derandomise: whether properties draw the same examples each time.
+        summary: one line.
+    """
+
+    name: str
+    modes: tuple[str, ...]
+    examples: int
+    block: int
+    max_examples: int
+    derandomise: bool
+    summary: str
+
+
+PROFILES: Mapping[str, Profile] = {
+    profile.name: profile
+    for profile in (
+        Profile("dev", ("default",), 10, 8, 50, False, "what one runs while working"),
+        Profile("ci", ("default",), 10, 8, 50, True, "the same every time, without a database"),
+        Profile("nightly", ("full",), 4, 16, 2000, False, "long: the whole product of options"),
+        Profile("debug", ("default",), 3, 1, 10, True, "few examples of one sample, everything shown"),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Config:
+    """The validated configuration; defaults where nothing is configured."""
+
+    profile: str = "dev"
+    cases: tuple[str, ...] = ()
+    modes: tuple[str, ...] = ()
+    runtimes: tuple[str, ...] = ("all",)
+    examples: int | None = None
+    seed: int = 0
+    jobs: int | None = None
+    strict: bool = False
+    regressions: str = "tests/regressions"
+    matrices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    known: tuple[Known, ...] = ()
+    file: Path | None = None
+
+
+_KEYS = (
+    "profile",
+    "cases",
+    "modes",
+    "runtimes",
+    "examples",
+    "seed",
+    "jobs",
+    "strict",
+    "regressions",
+    "matrices",
+    "known",
+)
+
+
+def profile(name: str) -> Profile:
+    """Return a profile.
+
+    Raises:
+        UnknownNameError: there is none of that name.
+    """
+    if name not in PROFILES:
+        raise UnknownNameError("profile", name, PROFILES)
+    return PROFILES[name]
+
+
+def find(start: Path | None = None) -> Path | None:
+    """Return the nearest pyproject.toml at or above ``start`` (by default the current folder)."""
+    here = (start or Path.cwd()).resolve()
+    for folder in (here, *here.parents):
+        if (folder / "pyproject.toml").is_file():
+            return folder / "pyproject.toml"
+    return None
+
+
+def load(file: Path | None = None) -> Config:
+    """Read the configuration of ``file``, or of the nearest pyproject.toml.
+
+    Raises:
+        ConfigError: the file is not TOML, or a key or value is wrong; the message names it.
+    """
+    file = file or find()
+    if file is None:
+        return Config()
+    try:
+        document = tomllib.loads(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{file}: cannot be read as TOML: {error}") from None
+    table = document.get("tool", {}).get("diffexport")
+    return Config(file=file) if table is None else parse(table, file)
+
+
+def parse(table: Any, file: Path) -> Config:
+    """Validate the table ``[tool.diffexport]``.
+
+    Raises:
+        ConfigError: a key or value is wrong.
+    """
+    place = f"{file}: [tool.diffexport]"
+    if not isinstance(table, dict):
+        raise ConfigError(f"{place} must be a table")
+    for key in table:
+        if key not in _KEYS:
+            raise ConfigError(f"{place}: unknown key {key!r}{suggestion(key, _KEYS)}")
+    # Validation by pydantic; imported here so that a project without configuration does not pay for it.
+    import pydantic
+
+    class Model(pydantic.BaseModel, extra="forbid", strict=True):
+        profile: str = "dev"
+        cases: list[str] = []
+        modes: str | list[str] = []
+        runtimes: str | list[str] = ["all"]
+        examples: pydantic.PositiveInt | None = None
+        seed: pydantic.NonNegativeInt = 0
+        jobs: pydantic.NonNegativeInt | None = None
+        strict: bool = False
+        regressions: str = "tests/regressions"
+        matrices: dict[str, list[str]] = {}
+        known: list[dict[str, Any]] = []
+
+    try:
+        model = Model.model_validate(table)
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        # pydantic adds the member of a union it tried; the key is what a person looks for.
+        key = ".".join(str(part) for part in first["loc"] if part not in ("str", "list[str]"))
+        raise ConfigError(f"{place}: {key}: {first['msg']} (it is {first['input']!r})") from None
+    try:
+        profile(model.profile)
+        known = parse_known(model.known, source=file)
+        _check_names(model.matrices, _tuple(model.modes), _tuple(model.runtimes))
+    except DiffexportError as error:
+        text = str(error)
+        raise ConfigError(text if text.startswith(str(file)) else f"{place}: {text}") from None
+    return Config(
+        profile=model.profile,
+        cases=tuple(model.cases),
+        modes=_tuple(model.modes),
+        runtimes=_tuple(model.runtimes),
+        examples=model.examples,
+        seed=model.seed,
+        jobs=model.jobs,
+        strict=model.strict,
+        regressions=model.regressions,
+        matrices={name: tuple(texts) for name, texts in model.matrices.items()},
+        known=known,
+        file=file,
+    )
+
+
+def _check_names(
+    matrices: Mapping[str, list[str]], modes: tuple[str, ...], runtimes: tuple[str, ...]
+) -> None:
+    from diffexport.matrix import MATRICES, select
+
+    for name in matrices:
+        if name in MATRICES:
+            raise ConfigError(f"matrices: {name!r} is built in and cannot be redefined")
+        select([name], matrices)
+    select(modes, matrices)
+    from diffexport.names import RUNTIME_CHOICES
+
+    for runtime in runtimes:
+        if runtime not in RUNTIME_CHOICES:
+            raise UnknownNameError("runtime", runtime, RUNTIME_CHOICES)
+
+
+def _tuple(value: str | list[str]) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else tuple(value)

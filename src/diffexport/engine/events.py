@@ -1,0 +1,153 @@
+"""Events: what happened in a run, as plain data, in the order it happened."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from diffexport.verdict import Divergence, Identity
+
+
+@dataclass(frozen=True, eq=False)
+class Finding:
+    """A divergence with the smallest input and simplest mode that were found to show it.
+
+    Attributes:
+        identity: what makes it the same failure as another.
+        target: text from which the case can be had again, in another process.
+        mode: the simplest mode, in text form.
+        runtime: the simplest runtime.
+        divergence: what was seen.
+        inputs, export_inputs: positional arguments, tensors as numpy arrays.
+        eager, got: outputs of both sides; empty when the road ended before.
+        exporters: the exporters whose default mode shows the same on these inputs.
+        seed: seed of the run that found it.
+        shrunk: False when the run was interrupted before it was minimal.
+        flaky: the failure did not show again when repeated.
+        chatter: what exporter and runtime printed.
+    """
+
+    identity: Identity
+    target: str
+    mode: str
+    runtime: str
+    divergence: Divergence
+    inputs: tuple[Any, ...]
+    export_inputs: tuple[Any, ...]
+    eager: tuple[Any, ...] = ()
+    got: tuple[Any, ...] = ()
+    exporters: tuple[str, ...] = ()
+    seed: int = 0
+    shrunk: bool = True
+    flaky: bool = False
+    chatter: str = ""
+
+
+@dataclass
+class Row:
+    """The tally of one (case, mode, runtime). ``stage`` and ``kind`` are those of the worst verdict.
+
+    ``checks`` counts compared samples, ``examples`` Hypothesis examples; ``rejected`` samples are those the
+    model itself refuses in eager.
+    """
+
+    runtime: str
+    verdict: str = "untested"
+    stage: str = ""
+    kind: str = ""
+    examples: int = 0
+    checks: int = 0
+    rejected: int = 0
+    known: dict[str, int] = field(default_factory=dict)
+    notes: dict[str, int] = field(default_factory=dict)
+    diverging: int = 0
+    seconds: float = 0.0
+
+    _ORDER = ("untested", "agrees", "refused", "known", "diverges")
+
+    def worsen(self, verdict: str, stage: str = "", kind: str = "") -> None:
+        """Record a verdict if it is worse than the one so far."""
+        if self._ORDER.index(verdict) > self._ORDER.index(self.verdict):
+            self.verdict, self.stage, self.kind = verdict, stage, kind
+
+
+@dataclass(frozen=True)
+class RunStarted:
+    """What is going to be done."""
+
+    cases: tuple[str, ...]
+    modes: int
+    runtimes: tuple[str, ...]
+    examples: int
+    seed: int
+    profile: str
+    strict: bool
+    versions: dict[str, str]
+
+
+@dataclass(frozen=True)
+class ModeFinished:
+    """One mode of one case is done, on every runtime."""
+
+    case: str
+    mode: str
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True)
+class Suspected:
+    """A divergence was seen for the first time and is about to be shrunk."""
+
+    finding: Finding
+
+
+@dataclass(frozen=True)
+class Found:
+    """A divergence was shrunk."""
+
+    finding: Finding
+
+
+@dataclass(frozen=True)
+class CaseFailed:
+    """A case could not be tested at all; the message says why and what to do."""
+
+    case: str
+    message: str
+
+
+@dataclass(frozen=True)
+class KnownReplayed:
+    """The regression of a known divergence was replayed before the run.
+
+    ``status`` is ``diverges`` as it should, ``fixed`` or ``error``.
+    """
+
+    id: str
+    regression: str
+    status: str
+    message: str
+
+
+@dataclass(frozen=True, eq=False)
+class CheckStarting:
+    """Sent before each check when a worker has died once, so that the culprit is known the second time."""
+
+    case: str
+    mode: str
+    inputs: tuple[Any, ...]
+    export_inputs: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class RunFinished:
+    """The end, ``interrupted`` by the user or by ``--fail-fast``, or complete."""
+
+    seconds: float
+    interrupted: bool = False
+    stopped_early: bool = False
+
+
+Event = (
+    RunStarted | ModeFinished | Suspected | Found | CaseFailed | KnownReplayed | CheckStarting | RunFinished
+)

@@ -1,0 +1,405 @@
+"""Explore one case: every mode with generated inputs, each new divergence shrunk.
+
+One Hypothesis run per mode guarantees that every mode is covered. A divergence that is neither known nor
+found before is raised as an exception whose *type* is its identity, which is how Hypothesis tells failures
+apart: each is shrunk on its own and none hides another.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
+
+import hypothesis
+import hypothesis.errors
+from hypothesis import HealthCheck, Phase
+from hypothesis import strategies as st
+
+from diffexport import known as known_divergences
+from diffexport import traits
+from diffexport.case import Case
+from diffexport.check import Road, as_args
+from diffexport.engine.events import (
+    CaseFailed,
+    CheckStarting,
+    Event,
+    Finding,
+    Found,
+    ModeFinished,
+    Row,
+    Suspected,
+)
+from diffexport.engine.minimise import Minimiser, Point, Seen
+from diffexport.errors import TargetError, UntestableError
+from diffexport.exporters.arguments import tensors_of
+from diffexport.known import Known
+from diffexport.mode import OPTIONS, Mode
+from diffexport.oracle import same_bits
+from diffexport.runtimes import family
+from diffexport.spec import representative_shapes
+from diffexport.strategies import Trial, trials
+from diffexport.verdict import Divergence, Identity, Outcome, Verdict
+
+Emit = Callable[[Event], None]
+
+#: Rounds of exploring one mode again after something was found in it.
+ROUNDS = 12
+#: Shapes in the pool to export at: TorchScript exports cost milliseconds, the others a fifth of a second.
+CHEAP_SHAPES, COSTLY_SHAPES = 8, 6
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a case is explored.
+
+    Attributes:
+        examples: Hypothesis examples for each mode; each holds a block of up to ``block`` samples.
+        block: most samples in one example.
+        seed: the same seed gives the same run.
+        strict: let notes (the sign of zero, stale globals) fail.
+        shrink: shrink what is found; without, the first sight is reported.
+        careful: announce every check before it is made (see [CheckStarting][]).
+    """
+
+    examples: int = 10
+    block: int = 8
+    seed: int = 0
+    strict: bool = False
+    shrink: bool = True
+    careful: bool = False
+
+
+class Diverged(AssertionError):
+    """The exported model is not the eager one.
+
+    Raised inside a Hypothesis test. Its subclasses, one for each identity, tell failures apart, so that
+    Hypothesis shrinks each on its own. ``finding`` holds everything that was seen.
+    """
+
+    def __init__(self, finding: Finding, point: Point) -> None:
+        super().__init__(finding.divergence.message)
+        self.finding, self.point = finding, point
+
+    @property
+    def identity(self) -> Identity:
+        """The identity of the failure."""
+        return self.finding.identity
+
+
+@cache
+def _type_of(identity: Identity) -> type[Diverged]:
+    return type("Diverged", (Diverged,), {"__module__": "diffexport", "identity_digest": identity.digest})
+
+
+def diverged(
+    case: Case, identity: Identity, point: Point, verdict: Verdict, divergence: Divergence, seed: int = 0
+) -> Diverged:
+    """Return the exception for one divergence, of the type that belongs to its identity."""
+    finding = Finding(
+        identity=identity,
+        target=case.target,
+        mode=str(point.mode),
+        runtime=point.runtime,
+        divergence=divergence,
+        inputs=_plain(point.inputs),
+        export_inputs=_plain(point.export_inputs),
+        eager=verdict.eager,
+        got=verdict.got,
+        exporters=(point.mode.exporter,),
+        seed=seed,
+        shrunk=False,
+        chatter=verdict.chatter,
+    )
+    return _type_of(identity)(finding, point)
+
+
+def attribute(verdicts: Sequence[Verdict]) -> Iterator[tuple[Verdict, Divergence, Identity]]:
+    """Yield each divergence of verdicts over several runtimes with its identity.
+
+    What shows at several optimisation levels is one failure, attributed to the lowest of them; so is what shows
+    in both families of runtimes with the same wrong outputs, for then it is the graph that is wrong.
+    """
+    seen: dict[tuple[object, ...], list[Verdict]] = {}
+    for verdict in verdicts:
+        for divergence in verdict.divergences:
+            key = (divergence.stage, divergence.kind, divergence.where, divergence.signature)
+            first = next((other for other in seen.get(key, ()) if _one_failure(other, verdict)), verdict)
+            if first is verdict:
+                seen.setdefault(key, []).append(verdict)
+            yield verdict, divergence, first.identity(divergence)
+
+
+def _one_failure(one: Verdict, other: Verdict) -> bool:
+    if family(one.runtime) == family(other.runtime):
+        return True
+    return bool(one.got) and same_bits(one.got, other.got)
+
+
+class Explorer:
+    """Explores one case.
+
+    Args:
+        case: the model under test.
+        runtimes: names, simplest first.
+        settings: how.
+        known: the known divergences that apply.
+        emit: receives every event.
+        road: shared when several cases are explored in one process.
+    """
+
+    def __init__(
+        self,
+        case: Case,
+        runtimes: Sequence[str],
+        settings: Settings,
+        known: Iterable[Known] = (),
+        *,
+        emit: Emit,
+        road: Road | None = None,
+    ) -> None:
+        self.case, self.runtimes, self.settings = case, tuple(runtimes), settings
+        self.known = tuple(known)
+        self.road = road or Road()
+        self.found: dict[Identity, Finding] = {}
+        self._emit = emit
+        self._rejections: dict[str, int] = {}
+        self._compared = 0
+
+    def explore(self, modes: Sequence[Mode]) -> None:
+        """Explore every mode, emitting [ModeFinished][] for each and [Found][] for each new divergence."""
+        try:
+            for number, mode in enumerate(modes):
+                self._explore_mode(number, mode)
+            if modes and not self._compared:
+                self._raise_untestable()
+        except (UntestableError, TargetError) as error:
+            self._emit(CaseFailed(self.case.name, str(error)))
+
+    def _raise_untestable(self) -> None:
+        most = max(self._rejections, key=lambda reason: self._rejections[reason], default="")
+        raise UntestableError(
+            f"case {self.case.name!r}: the model raises in eager on every one of "
+            f"{sum(self._rejections.values())} generated inputs ({most}); say what its inputs must be like, for "
+            "instance --input 'float32[N, 3]', or Case(inputs=…) or strategy=…"
+        )
+
+    def _explore_mode(self, number: int, mode: Mode) -> None:
+        started = time.perf_counter()
+        rows = {name: Row(name) for name in self.runtimes}
+        for round_number in range(ROUNDS):
+            failures = self._one_round(number, mode, rows if round_number == 0 else None)
+            if not failures:
+                break
+            for failure, flaky in failures:
+                self._record(failure, flaky)
+        seconds = (time.perf_counter() - started) / max(len(rows), 1)
+        for row in rows.values():
+            row.seconds = seconds
+        self._emit(ModeFinished(self.case.name, str(mode), tuple(rows.values())))
+
+    def _one_round(self, number: int, mode: Mode, rows: dict[str, Row] | None) -> list[tuple[Diverged, bool]]:
+        counting = rows is not None
+        suspected: set[Identity] = set()
+
+        def test(trial: Trial) -> None:
+            nonlocal counting
+            for index, inputs in enumerate(trial.samples):
+                tally = rows if counting else None
+                failure = self._check(mode, trial.export_inputs, inputs, tally, index == 0)
+                if failure is not None:
+                    if failure.identity not in suspected:
+                        suspected.add(failure.identity)
+                        self._emit(Suspected(failure.finding))
+                    raise failure
+
+        def counted(trial: Trial) -> None:
+            nonlocal counting
+            try:
+                test(trial)
+            except Diverged:
+                # From here on Hypothesis shrinks; what it tries is not counted.
+                counting = False
+                raise
+
+        phases = [Phase.generate, Phase.shrink] if self.settings.shrink else [Phase.generate]
+        configured = hypothesis.settings(
+            max_examples=self.settings.examples,
+            database=None,
+            deadline=None,
+            derandomize=False,
+            phases=phases,
+            suppress_health_check=list(HealthCheck),
+            report_multiple_bugs=True,
+            print_blob=False,
+            verbosity=hypothesis.Verbosity.quiet,
+        )
+        run = configured(
+            hypothesis.seed(self._seed(mode))(hypothesis.given(self._strategy(number, mode))(counted))
+        )
+        try:
+            run()
+        except Diverged as failure:
+            return [(failure, False)]
+        except hypothesis.errors.Flaky as error:
+            return [(failure, True) for failure in _failures_in(error)]
+        except BaseExceptionGroup as group:
+            failures = list(_failures_in(group))
+            if not failures:
+                raise
+            return [(failure, False) for failure in failures]
+        except hypothesis.errors.Unsatisfiable:
+            raise UntestableError(
+                f"case {self.case.name!r}: its strategy yields no input; check its filters and assumptions"
+            ) from None
+        return []
+
+    def _seed(self, mode: Mode) -> int:
+        text = f"{self.settings.seed}/{self.case.name}/{mode}"
+        return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8])
+
+    def _strategy(self, number: int, mode: Mode) -> st.SearchStrategy[Trial]:
+        if not self.case.inputs:
+            return self.case.strategy.map(lambda args: Trial((), (_as_tuple(args),)))  # type: ignore[no-any-return]
+        return trials(
+            self.case.inputs,
+            dynamic=mode.dynamic,
+            export_shapes=self._export_shapes(number, mode),
+            max_samples=self.settings.block,
+        )
+
+    def _export_shapes(self, number: int, mode: Mode) -> Sequence[Any]:
+        """Return the shapes to export at: all of a pool where exporting is cheap or the mode is plain.
+
+        Otherwise one, a different one for each mode, so that all are met over the matrix.
+        """
+        limit = CHEAP_SHAPES if mode.is_torchscript else COSTLY_SHAPES
+        pool = representative_shapes(self.case.inputs, limit)
+        plain = all(getattr(mode, o.name) == o.default for o in OPTIONS if o.name != "dynamic")
+        if mode.is_torchscript or plain:
+            return pool
+        return [pool[number % len(pool)]]
+
+    def _check(
+        self,
+        mode: Mode,
+        export_inputs: tuple[Any, ...],
+        inputs: tuple[Any, ...],
+        rows: dict[str, Row] | None,
+        first_of_example: bool,
+    ) -> Diverged | None:
+        example = export_inputs or inputs
+        if self.settings.careful:
+            self._emit(CheckStarting(self.case.name, str(mode), inputs, example))
+        verdicts = self.road.check_runtimes(
+            self.case, mode, self.runtimes, inputs, export_inputs=example, strict=self.settings.strict
+        )
+        if verdicts and verdicts[0].outcome is Outcome.REJECTED:
+            reason = verdicts[0].reason
+            if len(self._rejections) < 64 or reason in self._rejections:
+                self._rejections[reason] = self._rejections.get(reason, 0) + 1
+        else:
+            self._compared += 1
+        if rows is not None:
+            for verdict in verdicts:
+                _count(rows[verdict.runtime], verdict, first_of_example)
+        new: Diverged | None = None
+        for verdict, divergence, identity in attribute(verdicts):
+            entry = self._known(mode, verdict.runtime, divergence, inputs, example)
+            if rows is not None:
+                row = rows[verdict.runtime]
+                if entry is not None:
+                    row.known[entry.id] = row.known.get(entry.id, 0) + 1
+                    row.worsen("known", divergence.stage, divergence.kind)
+                else:
+                    row.diverging += 1
+                    row.worsen("diverges", divergence.stage, divergence.kind)
+            if entry is None and identity not in self.found and new is None:
+                point = Point(mode, identity.runtime or verdict.runtime, inputs, example)
+                new = diverged(self.case, identity, point, verdict, divergence, self.settings.seed)
+        return new
+
+    def _known(
+        self,
+        mode: Mode,
+        runtime: str,
+        divergence: Divergence,
+        inputs: tuple[Any, ...],
+        export_inputs: tuple[Any, ...],
+    ) -> Known | None:
+        return known_divergences.find(
+            self.known,
+            self.case.name,
+            mode,
+            runtime,
+            divergence,
+            lambda trait: traits.holds(trait, arrays_of(inputs), arrays_of(export_inputs)),
+        )
+
+    def _record(self, failure: Diverged, flaky: bool) -> None:
+        finding = replace(failure.finding, flaky=True)
+        if self.settings.shrink and not flaky:
+            minimiser = Minimiser(self.road, self.case, self.settings.strict)
+            seen = minimiser.run(failure.point, failure.finding.divergence)
+            if seen is not None:
+                finding = self._minimal(seen, minimiser.exporters(seen))
+        self.found[failure.identity] = finding
+        # Minimal, it may turn out to be one already found in a simpler exporter, or a known divergence.
+        if finding.identity in self.found and finding.identity != failure.identity:
+            return
+        if self._known_finding(finding):
+            return
+        self.found[finding.identity] = finding
+        self._emit(Found(finding))
+
+    def _minimal(self, seen: Seen, exporters: tuple[str, ...]) -> Finding:
+        verdict = replace(seen.verdict, runtime=seen.point.runtime)
+        identity = verdict.identity(seen.divergence)
+        smallest = diverged(self.case, identity, seen.point, verdict, seen.divergence, self.settings.seed)
+        return replace(smallest.finding, shrunk=True, exporters=exporters)
+
+    def _known_finding(self, finding: Finding) -> bool:
+        mode = Mode.parse(finding.mode)
+        entry = self._known(mode, finding.runtime, finding.divergence, finding.inputs, finding.export_inputs)
+        return entry is not None
+
+
+def _count(row: Row, verdict: Verdict, first_of_example: bool) -> None:
+    row.examples += first_of_example
+    if verdict.outcome is Outcome.REJECTED:
+        row.rejected += 1
+        return
+    row.checks += 1
+    for note in verdict.notes:
+        row.notes[note.kind] = row.notes.get(note.kind, 0) + 1
+    if verdict.outcome is not Outcome.DIVERGES:
+        row.worsen(str(verdict.outcome))
+
+
+def arrays_of(args: tuple[Any, ...]) -> list[Any]:
+    """Return the tensors among arguments as numpy arrays."""
+    return [tensor.detach().numpy() for tensor in tensors_of(as_args(args))]
+
+
+def _plain(args: tuple[Any, ...]) -> tuple[Any, ...]:
+    import torch
+
+    return tuple(
+        value.detach().numpy().copy() if isinstance(value, torch.Tensor) else value for value in args
+    )
+
+
+def _as_tuple(args: Any) -> tuple[Any, ...]:
+    return tuple(args) if isinstance(args, tuple | list) else (args,)
+
+
+def _failures_in(group: BaseException) -> Iterator[Diverged]:
+    if isinstance(group, Diverged):
+        yield group
+    for inner in getattr(group, "exceptions", ()):
+        with contextlib.suppress(RecursionError):
+            yield from _failures_in(inner)

@@ -1,0 +1,321 @@
+"""After Hypothesis has shrunk an input: the simplest mode, runtime and tensor that still show the failure.
+
+Hypothesis shrinks what it drew, one mode at a time. What it cannot know is that an option may go back to its
+default, that a lower optimisation level or another exporter does the same, or that an element may be moved
+because the case's specs say any value will do. Each step here is kept only if the failure stays the same
+failure: kind, place and signature.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from diffexport.case import Case
+from diffexport.check import Road
+from diffexport.errors import InvalidModeError
+from diffexport.mode import DYNAMO, EXPORTERS, OPTIONS, Mode
+from diffexport.oracle import same_bits
+from diffexport.runtimes import available, family
+from diffexport.spec import admits_all
+from diffexport.strategies.values import ordinary
+from diffexport.verdict import Divergence, Stage, Verdict
+
+Array = np.ndarray[Any, Any]
+
+#: Most checks spent on one finding.
+BUDGET = 600
+
+
+@dataclass(frozen=True, eq=False)
+class Point:
+    """A place where the failure shows."""
+
+    mode: Mode
+    runtime: str
+    inputs: tuple[Any, ...]
+    export_inputs: tuple[Any, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Seen:
+    """The failure as it showed at a point."""
+
+    point: Point
+    verdict: Verdict
+    divergence: Divergence
+
+
+class Minimiser:
+    """Searches for the simplest point of one failure."""
+
+    def __init__(self, road: Road, case: Case, strict: bool, budget: int = BUDGET) -> None:
+        self._road, self._case, self._strict = road, case, strict
+        self._left = budget
+
+    def run(self, start: Point, wanted: Divergence) -> Seen | None:
+        """Return the failure at the simplest point found, or None if it does not show at ``start``."""
+        best = self.look(start, wanted)
+        if best is None:
+            return None
+        best = self._simplest_exporter(self._simplest_mode(best))
+        for _ in range(4):
+            before = best
+            best = self._smaller_inputs(best)
+            best = self._simplest_mode(best)
+            if best is before or self._left <= 0:
+                break
+        best = self._simplest_exporter(best)
+        return self._plain_export_inputs(best)
+
+    def look(self, point: Point, wanted: Divergence) -> Seen | None:
+        """Check one point; return the failure if it is there."""
+        self._left -= 1
+        verdict = self._road.check(
+            self._case,
+            point.mode,
+            point.runtime,
+            point.inputs,
+            export_inputs=point.export_inputs,
+            strict=self._strict,
+        )
+        for divergence in (*verdict.divergences, *verdict.notes):
+            if _same(divergence, wanted):
+                return Seen(point, verdict, divergence)
+        return None
+
+    def _try(self, best: Seen, point: Point) -> Seen | None:
+        return self.look(point, best.divergence) if self._left > 0 else None
+
+    def _simplest_mode(self, best: Seen) -> Seen:
+        for option in OPTIONS:
+            mode = best.point.mode
+            value = getattr(mode, option.name)
+            if mode.exporter not in option.exporters or value == option.default:
+                continue
+            for candidate in self._simpler(mode, option.name):
+                point = replace(best.point, mode=candidate)
+                if option.name == "dynamic":
+                    point = replace(point, export_inputs=self._like(point.inputs))
+                seen = self._try(best, point)
+                if seen is not None:
+                    best = seen
+                    break
+        return self._simplest_runtime(best)
+
+    def _simplest_runtime(self, best: Seen) -> Seen:
+        """Blame the lowest optimisation level, or another family that gives the same wrong outputs."""
+        own = family(best.point.runtime)
+        for name in available():
+            if name == best.point.runtime:
+                break
+            seen = self._try(best, replace(best.point, runtime=name))
+            if seen is not None and (family(name) == own or same_bits(seen.verdict.got, best.verdict.got)):
+                return seen
+        return best
+
+    def _simpler(self, mode: Mode, name: str) -> Iterator[Mode]:
+        values: Sequence[Any] = (20,)
+        if name == "opset":
+            step = 1 if mode.opset < 20 else -1
+            values = range(20, mode.opset, -step)
+        else:
+            values = (next(option.default for option in OPTIONS if option.name == name),)
+        for value in values:
+            try:
+                yield Mode.of(mode.exporter, {**mode.options(), name: value})
+            except InvalidModeError:
+                continue
+
+    def _simplest_exporter(self, best: Seen) -> Seen:
+        """Blame the simplest exporter that fails in the same way, with the same wrong values."""
+        for exporter in EXPORTERS[: EXPORTERS.index(best.point.mode.exporter)]:
+            for mode in _counterparts(best.point.mode, exporter):
+                seen = self._try(best, replace(best.point, mode=mode))
+                if seen is not None and _same_failure(seen, best):
+                    return seen
+        return best
+
+    def exporters(self, best: Seen) -> tuple[str, ...]:
+        """Return the exporters that fail in the same way at this point, with the same wrong values."""
+        found = {best.point.mode.exporter}
+        for exporter in EXPORTERS:
+            if exporter not in found:
+                for mode in _counterparts(best.point.mode, exporter):
+                    seen = self.look(replace(best.point, mode=mode), best.divergence)
+                    if seen is not None and _same_failure(seen, best):
+                        found.add(exporter)
+        return tuple(name for name in EXPORTERS if name in found)
+
+    def _plain_export_inputs(self, best: Seen) -> Seen:
+        plain = self._like(best.point.inputs)
+        if _equal(plain, best.point.export_inputs):
+            return best
+        return self._try(best, replace(best.point, export_inputs=plain)) or best
+
+    def _like(self, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+        if not self._case.inputs:
+            return inputs
+        return ordinary([x.shape for x in inputs], [x.dtype.name for x in inputs])
+
+    # Inputs: only for cases whose inputs are given by specs, where every tensor that the specs admit is fair.
+
+    def _smaller_inputs(self, best: Seen) -> Seen:
+        if not self._case.inputs:
+            return best
+        improved = True
+        while improved and self._left > 0:
+            improved = False
+            for candidate in self._smaller_shapes(best.point.inputs):
+                seen = self._try_inputs(best, candidate)
+                if seen is not None:
+                    best, improved = seen, True
+                    break
+        return self._simpler_values(best)
+
+    def _try_inputs(self, best: Seen, inputs: tuple[Array, ...]) -> Seen | None:
+        point = replace(best.point, inputs=inputs)
+        if not best.point.mode.dynamic or [x.shape for x in inputs] == [x.shape for x in best.point.inputs]:
+            same_shape = [x.shape for x in inputs] == [x.shape for x in best.point.inputs]
+            export_inputs = best.point.export_inputs if same_shape else self._like(inputs)
+            return self._try(best, replace(point, export_inputs=export_inputs))
+        ranks = [x.ndim for x in inputs]
+        if ranks != [x.ndim for x in best.point.export_inputs]:
+            point = replace(point, export_inputs=self._like(inputs))
+        return self._try(best, point)
+
+    def _smaller_shapes(self, inputs: tuple[Array, ...]) -> Iterator[tuple[Array, ...]]:
+        specs = self._case.inputs
+
+        def fair(candidate: tuple[Array, ...]) -> bool:
+            return admits_all(specs, [x.shape for x in candidate])
+
+        for number, array in enumerate(inputs):
+            if array.ndim and specs[number].leading:
+                for index in range(min(array.shape[0], 8)):
+                    candidate = _put(inputs, number, np.array(array[index], order="C"))
+                    if fair(candidate):
+                        yield candidate
+        for axes in self._axis_groups(inputs):
+            number, axis = axes[0]
+            size = inputs[number].shape[axis]
+            cuts: list[Any] = [slice(0, 1), slice(0, size // 2), slice(size // 2, size)] if size > 2 else []
+            cuts += [[i for i in range(size) if i != drop] for drop in reversed(range(min(size, 16)))]
+            for cut in cuts:
+                candidate = inputs
+                for n, a in axes:
+                    picked = np.take(candidate[n], np.arange(size)[cut], axis=a)
+                    candidate = _put(candidate, n, picked)
+                if fair(candidate):
+                    yield candidate
+
+    def _axis_groups(self, inputs: tuple[Array, ...]) -> list[list[tuple[int, int]]]:
+        """Return the axes that must keep one size together: those that share a name, else each alone."""
+        named: dict[str, list[tuple[int, int]]] = {}
+        alone: list[list[tuple[int, int]]] = []
+        for number, (array, spec) in enumerate(zip(inputs, self._case.inputs, strict=True)):
+            for axis, dim in enumerate(spec.dims_for(array.ndim)):
+                if dim.name is not None:
+                    named.setdefault(dim.name, []).append((number, axis))
+                else:
+                    alone.append([(number, axis)])
+        return [*alone, *named.values()]
+
+    def _simpler_values(self, best: Seen) -> Seen:
+        for number in range(len(best.point.inputs)):
+            zeros = _put(best.point.inputs, number, np.zeros_like(best.point.inputs[number]))
+            if not _equal(zeros, best.point.inputs):
+                best = self._try_inputs(best, zeros) or best
+            for index in np.ndindex(best.point.inputs[number].shape):
+                for value in simpler_values(best.point.inputs[number][index]):
+                    changed = np.array(best.point.inputs[number])
+                    changed[index] = value
+                    seen = self._try_inputs(best, _put(best.point.inputs, number, changed))
+                    if seen is not None:
+                        best = seen
+                        break
+                if self._left <= 0:
+                    return best
+        return best
+
+
+def _put(inputs: tuple[Array, ...], number: int, array: Array) -> tuple[Array, ...]:
+    return (*inputs[:number], array, *inputs[number + 1 :])
+
+
+def _equal(one: Sequence[Any], other: Sequence[Any]) -> bool:
+    if len(one) != len(other):
+        return False
+    return all(
+        np.asarray(a).tobytes() == np.asarray(b).tobytes() and np.shape(a) == np.shape(b)
+        for a, b in zip(one, other, strict=True)
+    )
+
+
+def _same(one: Divergence, other: Divergence) -> bool:
+    mine = (one.stage, one.kind, one.where, one.signature)
+    return mine == (other.stage, other.kind, other.where, other.signature)
+
+
+def _counterparts(mode: Mode, exporter: str) -> Iterator[Mode]:
+    """Yield the modes of another exporter that stand for ``mode``: its default, and the same options."""
+    yield Mode(exporter, dynamic=mode.dynamic)
+    try:
+        same = replace(mode, exporter=exporter)
+    except InvalidModeError:
+        return
+    if same != Mode(exporter, dynamic=mode.dynamic):
+        yield same
+
+
+def _same_failure(one: Seen, other: Seen) -> bool:
+    """Return whether two exporters show one failure: equal wrong values, or one shared conversion."""
+    if one.divergence.stage in (Stage.COMPARE, Stage.CHECK) and one.verdict.got:
+        return same_bits(one.verdict.got, other.verdict.got)
+    if one.divergence.stage in (Stage.CAPTURE, Stage.CONVERT):
+        both = {one.point.mode.exporter, other.point.mode.exporter}
+        return one.divergence.stage is Stage.CONVERT and both <= set(DYNAMO)
+    return True
+
+
+def simplicity(value: Any) -> tuple[float, ...]:
+    """Sort key of a number, simplest first: 0, 1, 2, …, -1, …, halves, short decimals, then the odd ones."""
+    number = float(value)
+    if math.isnan(number):
+        return (7,)
+    if math.isinf(number):
+        return (5,) if number > 0 else (6,)
+    if number == 0:
+        return (8,) if math.copysign(1, number) < 0 else (0, 0)
+    if number == int(number) and abs(number) < 1000:
+        return (0 if number > 0 else 1, abs(number))
+    if number * 2 == int(number * 2) and abs(number) < 1000:
+        return (2, abs(number), number < 0)
+    return (3 if abs(number) < 1e7 else 4, len(repr(value)), abs(number), number < 0)
+
+
+def simpler_values(value: Any) -> list[Any]:
+    """Return the values to try in place of ``value``, simplest first, each simpler than it."""
+    dtype = np.asarray(value).dtype
+    if dtype == np.bool_:
+        return [np.False_] if value else []
+    candidates: list[float] = [0, 1, 2, 3, -1, -2, 0.5]
+    number = float(value)
+    if np.issubdtype(dtype, np.floating):
+        candidates += [float("inf"), float("-inf")]
+        if math.isfinite(number) and number:
+            candidates += [round(number), math.trunc(number)]
+            candidates += [float(f"{number:.{digits}g}") for digits in (1, 2, 3, 4)]
+            candidates += [math.copysign(2.0 ** math.floor(math.log2(abs(number))), number)]
+    else:
+        info = np.iinfo(dtype)
+        candidates = [c for c in (0, 1, 2, 3, -1, -2, int(value) // 2) if info.min <= c <= info.max]
+    with np.errstate(over="ignore"):
+        typed = [dtype.type(candidate) for candidate in candidates]
+    limit = simplicity(value)
+    unique = {simplicity(candidate): candidate for candidate in typed if simplicity(candidate) < limit}
+    return [unique[key] for key in sorted(unique)]

@@ -1,0 +1,44 @@
+"""From a finding to a stored regression."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from diffexport.engine.events import Finding
+from diffexport.mode import Mode
+from diffexport.regressions import Regression, save
+from diffexport.versions import installed
+
+
+def regression_of(finding: Finding, specs: tuple[str, ...] = ()) -> Regression:
+    """Return the regression that keeps a finding; ``specs`` are tensor specs from the command line."""
+    return Regression(
+        case=finding.identity.case,
+        target=finding.target,
+        specs=specs,
+        mode=Mode.parse(finding.mode),
+        runtime=finding.runtime,
+        stage=finding.divergence.stage,
+        kind=finding.divergence.kind,
+        where=finding.divergence.where,
+        signature=finding.divergence.signature,
+        message=finding.divergence.message,
+        inputs=finding.inputs,
+        export_inputs=finding.export_inputs,
+        eager=finding.eager,
+        got=finding.got,
+        exporters=finding.exporters,
+        seed=finding.seed,
+        versions=installed(),
+    )
+
+
+def record(finding: Finding, folder: Path, specs: tuple[str, ...] = ()) -> Path:
+    """Store a finding; return the file it is in.
+
+    Raises:
+        OSError: the folder cannot be written.
+        RegressionFileError: an argument is of a type that a regression cannot hold.
+    """
+    path, _ = save(regression_of(finding, specs), folder)
+    return path

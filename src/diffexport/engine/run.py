@@ -1,0 +1,166 @@
+"""A run: which units there are, who does them, and what happens on the way."""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from diffexport import catalogue
+from diffexport import known as known_divergences
+from diffexport.engine.events import Event, Finding, Found, RunFinished, RunStarted, Suspected
+from diffexport.engine.explore import Settings
+from diffexport.engine.units import Unit, do
+from diffexport.engine.workers import run_parallel
+from diffexport.known import Known
+from diffexport.mode import DYNAMO, EXPORTERS, Mode
+from diffexport.target import is_catalogue_name
+from diffexport.verdict import Identity
+from diffexport.versions import installed
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to run.
+
+    Attributes:
+        targets: catalogue names or ``module:attr``/``file.py:attr`` texts.
+        modes: in any order.
+        runtimes: names.
+        settings: how each case is explored.
+        profile: the profile's name, for the record.
+        inputs: tensor specs from the command line, for every target.
+        known: the project's own known divergences, besides the catalogue's.
+        folders: where their regressions are.
+        jobs: worker processes; 0 does everything in this one.
+        fail_fast: stop at the first new divergence.
+    """
+
+    targets: tuple[str, ...]
+    modes: tuple[Mode, ...]
+    runtimes: tuple[str, ...]
+    settings: Settings
+    profile: str = "dev"
+    inputs: tuple[str, ...] = ()
+    known: tuple[Known, ...] = ()
+    folders: tuple[Path, ...] = ()
+    jobs: int | None = None
+    fail_fast: bool = False
+
+
+def name_of(target: str) -> str:
+    """Return what a target's case is called before it is loaded."""
+    return target if is_catalogue_name(target) else target.rpartition(":")[2]
+
+
+def applicable(known: Sequence[Known]) -> tuple[Known, ...]:
+    """Return the entries that are for the installed versions."""
+    return tuple(entry for entry in known if entry.applies_to(installed()))
+
+
+def run(plan: Plan, emit: Callable[[Event], None]) -> None:
+    """Run a plan to its end, or until interrupted; what was found by then has been emitted.
+
+    Raises:
+        ConfigError: the catalogue's file of known divergences is broken.
+    """
+    started = time.perf_counter()
+    emit(
+        RunStarted(
+            cases=tuple(name_of(target) for target in plan.targets),
+            modes=len(plan.modes),
+            runtimes=plan.runtimes,
+            examples=plan.settings.examples,
+            seed=plan.settings.seed,
+            profile=plan.profile,
+            strict=plan.settings.strict,
+            versions=installed(),
+        )
+    )
+    stopped = interrupted = False
+    suspects: dict[Identity, Finding] = {}
+    found: set[Identity] = set()
+
+    def handle(event: Event) -> bool:
+        nonlocal stopped
+        if isinstance(event, Suspected):
+            suspects.setdefault(event.finding.identity, event.finding)
+            return False
+        if isinstance(event, Found):
+            if event.finding.identity in found:
+                return False
+            found.add(event.finding.identity)
+            emit(event)
+            stopped = stopped or plan.fail_fast
+            return stopped
+        emit(event)
+        return False
+
+    units = _units(plan)
+    try:
+        jobs = os.cpu_count() or 1 if plan.jobs is None else plan.jobs
+        if jobs == 0:
+            _run_here(units, handle)
+        else:
+            run_parallel(units, jobs, handle)
+    except KeyboardInterrupt:
+        interrupted = True
+        # Seen but not yet shrunk: better a large input than a lost finding.
+        resolved = {(i.case, i.stage, i.kind, i.where, i.signature) for i in found}
+        for identity, finding in suspects.items():
+            seen = (identity.case, identity.stage, identity.kind, identity.where, identity.signature)
+            if seen not in resolved:
+                emit(Found(finding))
+    emit(RunFinished(time.perf_counter() - started, interrupted, stopped))
+
+
+class _Stop(Exception):
+    pass
+
+
+def _run_here(units: Sequence[Unit], handle: Callable[[Event], bool]) -> None:
+    def emit(event: Event) -> None:
+        if handle(event):
+            raise _Stop
+
+    try:
+        for unit in units:
+            do(unit, emit)
+    except _Stop:
+        return
+
+
+def _units(plan: Plan) -> list[Unit]:
+    shipped = applicable(known_divergences.load(catalogue.known_file()))
+    own = applicable(plan.known)
+    entries = own + shipped
+    folders = (*plan.folders, catalogue.regressions_folder())
+    units = []
+    names = [name_of(target) for target in plan.targets]
+    to_replay = [entry for entry in own if _concerns(entry, names, plan)]
+    if any(is_catalogue_name(target) for target in plan.targets):
+        to_replay += [entry for entry in shipped if _concerns(entry, names, plan)]
+    # Heaviest first: strict capture, then non-strict, then TorchScript, at milliseconds an export.
+    for exporter in (*reversed(DYNAMO), *(e for e in EXPORTERS if e not in DYNAMO)):
+        texts = tuple(str(mode) for mode in plan.modes if mode.exporter == exporter)
+        for target, name in zip(plan.targets, names, strict=True):
+            if texts:
+                units.append(Unit(target, name, plan.inputs, texts, plan.runtimes, plan.settings, entries))
+    if to_replay:
+        replays = Unit(
+            "", "known divergences", (), (), plan.runtimes, plan.settings, tuple(to_replay), folders
+        )
+        units.insert(0, replays)
+    return units
+
+
+def _concerns(entry: Known, names: Sequence[str], plan: Plan) -> bool:
+    """Return whether anything this run does could meet the entry."""
+    return (
+        any(fnmatch.fnmatchcase(name, pattern) for name in names for pattern in entry.cases)
+        and any(entry.modes.matches(mode) for mode in plan.modes)
+        and any(fnmatch.fnmatchcase(name, pattern) for name in plan.runtimes for pattern in entry.runtimes)
+    )

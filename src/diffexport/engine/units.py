@@ -1,0 +1,97 @@
+"""Units of work: what one worker does in one go."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from diffexport import target
+from diffexport.check import Road
+from diffexport.engine.events import CaseFailed, Event, KnownReplayed
+from diffexport.engine.explore import Explorer, Settings
+from diffexport.errors import DiffexportError, RegressionFileError
+from diffexport.known import Known
+from diffexport.mode import Mode
+from diffexport.regressions import Status, load, replay
+
+
+@dataclass(frozen=True)
+class Unit:
+    """Explore one case in some modes, or (without modes) replay the regressions of known divergences.
+
+    Attributes:
+        target: the case, as text.
+        name: what the case is called in messages.
+        inputs: tensor specs given on the command line.
+        modes: mode texts, all of one exporter.
+        known: known divergences that apply.
+        folders: where the regressions of known divergences are looked for.
+    """
+
+    target: str
+    name: str
+    inputs: tuple[str, ...]
+    modes: tuple[str, ...]
+    runtimes: tuple[str, ...]
+    settings: Settings
+    known: tuple[Known, ...]
+    folders: tuple[Path, ...] = ()
+
+
+@cache
+def _road() -> Road:
+    return Road()
+
+
+def warm_up() -> None:
+    """Prepare a worker process: one thread per process, and torch's objects out of the collector's way."""
+    import torch
+
+    torch.set_num_threads(1)
+    # A full collection walks some million objects of torch's registries, again and again; none of them dies.
+    gc.collect()
+    gc.freeze()
+
+
+def do(unit: Unit, emit: Callable[[Event], None]) -> None:
+    """Do one unit, in this process."""
+    if not unit.modes:
+        replay_known(unit, emit)
+        return
+    try:
+        case = target.resolve(unit.target, inputs=unit.inputs)
+    except DiffexportError as error:
+        emit(CaseFailed(unit.name, str(error)))
+        return
+    explorer = Explorer(case, unit.runtimes, unit.settings, unit.known, emit=emit, road=_road())
+    explorer.explore([Mode.parse(text) for text in unit.modes])
+
+
+def replay_known(unit: Unit, emit: Callable[[Event], None]) -> None:
+    """Replay the regression of every known divergence of the unit."""
+    for entry in unit.known:
+        path = next((f / entry.regression for f in unit.folders if (f / entry.regression).is_file()), None)
+        if path is None:
+            places = ", ".join(str(folder) for folder in unit.folders)
+            message = f"its regression is not in {places}; restore the file or remove the entry"
+            emit(KnownReplayed(entry.id, entry.regression, "error", message))
+            continue
+        try:
+            result = replay(load(path), _road())
+        except RegressionFileError as error:
+            emit(KnownReplayed(entry.id, entry.regression, "error", str(error)))
+            continue
+        if result.status is Status.FIXED and entry.may_agree:
+            emit(KnownReplayed(entry.id, entry.regression, "diverges", "agrees on this machine, as it may"))
+        elif result.status is Status.FIXED:
+            message = (
+                f"fixed upstream: remove this entry ({entry.source or 'known divergences'}, id {entry.id!r})"
+            )
+            emit(KnownReplayed(entry.id, entry.regression, "fixed", message))
+        elif result.status is Status.ERROR:
+            emit(KnownReplayed(entry.id, entry.regression, "error", result.message))
+        else:
+            emit(KnownReplayed(entry.id, entry.regression, "diverges", result.message))

@@ -1,0 +1,138 @@
+"""Exporters: each turns (module, arguments, mode) into the bytes of an ONNX model.
+
+This is the only room that calls ``torch.onnx`` and the only one that may touch private names of torch.
+Every such use says on which version it was checked and raises
+[ExporterInternalsError][diffexport.errors.ExporterInternalsError] when the name is gone.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from diffexport.chatter import captured
+from diffexport.errors import DiffexportError
+from diffexport.exporters import dynamo, torchscript
+from diffexport.exporters.purity import Snapshot
+from diffexport.mode import Mode
+from diffexport.verdict import Stage
+
+__all__ = ["Export", "ExportFailure", "export", "model_traits"]
+
+
+@dataclass(frozen=True)
+class ExportFailure:
+    """Why an export produced nothing.
+
+    Attributes:
+        stage: CAPTURE when tracing or ``torch.export`` failed, else CONVERT.
+        error: the exception's type name.
+        message: its text.
+        signature: the first telling line with addresses, paths and numbers taken out.
+    """
+
+    stage: Stage
+    error: str
+    message: str
+    signature: str
+
+
+@dataclass(frozen=True)
+class Export:
+    """The result of one export.
+
+    Attributes:
+        model: the serialised ``ModelProto``, or None.
+        failure: why there is none.
+        impurities: what the export changed that it should not have, as ``(what, detail)``.
+        repeat: how a second export of the same module differs from the first; empty when it does not or
+            was not asked for.
+        chatter: everything that was printed, logged or warned.
+    """
+
+    model: bytes | None
+    failure: ExportFailure | None = None
+    impurities: tuple[tuple[str, str], ...] = ()
+    repeat: str = ""
+    chatter: str = field(default="", repr=False)
+
+
+def export(module: Any, args: tuple[Any, ...], mode: Mode, *, repeat: bool = False) -> Export:
+    """Export ``module`` on the example arguments ``args``.
+
+    Args:
+        module: the ``torch.nn.Module``; hand over a copy, exporters leave hooks behind.
+        args: positional arguments; tensors become graph inputs ``x0``, ``x1``, …
+        mode: how.
+        repeat: export the same module a second time and compare the bytes.
+
+    Raises:
+        KeyboardInterrupt: and nothing else; every error of the exporter becomes an [ExportFailure][].
+    """
+    run = torchscript.export if mode.is_torchscript else dynamo.export
+    with captured() as chatter:
+        before = Snapshot.take(module, args)
+        model, failure = _attempt(run, module, args, mode)
+        impurities = before.changes(module, args)
+        before.restore_globals()
+        difference = ""
+        if repeat and model is not None:
+            again, second_failure = _attempt(run, module, args, mode)
+            before.restore_globals()
+            difference = _difference(model, again, second_failure)
+    return Export(model, failure, tuple(impurities), difference, chatter.text)
+
+
+def _attempt(
+    run: Any, module: Any, args: tuple[Any, ...], mode: Mode
+) -> tuple[bytes | None, ExportFailure | None]:
+    try:
+        return run(module, args, mode), None
+    except DiffexportError:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever an exporter raises is a result
+        stage = torchscript.stage_of(error) if mode.is_torchscript else dynamo.stage_of(error)
+        cause = _root(error)
+        return None, ExportFailure(stage, type(error).__name__, _message(error), error_signature(cause))
+
+
+def _difference(first: bytes, again: bytes | None, failure: ExportFailure | None) -> str:
+    if again is None:
+        assert failure is not None
+        return f"the second export fails: {failure.signature}"
+    return "" if first == again else "the second export gives other bytes"
+
+
+def _root(error: BaseException) -> BaseException:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
+def _message(error: BaseException) -> str:
+    root = _root(error)
+    text = str(error).strip()
+    if root is not error and str(root).strip() not in text:
+        text += f"\n{type(root).__name__}: {root}"
+    return text
+
+
+def error_signature(error: BaseException) -> str:
+    """Return type and first line of an error without what changes from run to run."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    line = lines[0] if lines else ""
+    line = re.sub(r'at "[^"]*".*$', "", line)
+    line = re.sub(r"0x[0-9a-f]+", "0x…", line)
+    line = re.sub(r"(/[\w.+-]+)+", "…", line)
+    line = re.sub(r"\b\d+\b", "#", line)
+    return f"{type(error).__name__}: {line[:100].strip()}"
+
+
+def model_traits(module: Any, args: tuple[Any, ...]) -> frozenset[str]:
+    """Return the traits of a model that expectations are stated over, found by tracing it once.
+
+    A model that cannot be traced has no traits; the export will say why.
+    """
+    with captured():
+        return torchscript.model_traits(module, args)

@@ -1,0 +1,94 @@
+"""The exporter built on ``torch.export`` (``torch.onnx.export(dynamo=True)``), non-strict and strict.
+
+As shipped, ``torch.onnx.export`` tries a non-strict capture and falls back to a strict one in silence. A mode
+says which of the two it means, so the list of strategies is narrowed to one for the length of the export.
+See [diffexport.exporters.reuse][] for what is kept between exports.
+
+Private names used here, checked on torch 2.13.0:
+
+- ``torch.onnx._internal.exporter._capture_strategies.CAPTURE_STRATEGIES`` and its two strategy classes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+from diffexport.errors import ExporterInternalsError
+from diffexport.exporters.arguments import input_names
+from diffexport.exporters.reuse import reused_tables
+from diffexport.mode import Mode
+from diffexport.verdict import Stage
+
+_STRATEGIES = {"dynamo": "TorchExportNonStrictStrategy", "dynamo-strict": "TorchExportStrictStrategy"}
+
+
+def export(module: Any, args: tuple[Any, ...], mode: Mode) -> bytes:
+    """Return the serialised model, saved the way a user saves it.
+
+    Raises:
+        Exception: whatever the exporter raises.
+    """
+    dynamic_shapes = tuple(_dynamic(argument) for argument in args) if mode.dynamic else None
+    # keep_initializers_as_inputs takes effect only when the exporter itself writes the file.
+    descriptor, path = tempfile.mkstemp(suffix=".onnx")
+    os.close(descriptor)
+    try:
+        with only_strategy(mode.exporter), reused_tables():
+            torch.onnx.export(
+                module,
+                args,
+                path,
+                dynamo=True,
+                verbose=False,
+                input_names=input_names(args),
+                opset_version=mode.opset,
+                dynamic_shapes=dynamic_shapes,
+                keep_initializers_as_inputs=mode.keep_initializers_as_inputs,
+                optimize=mode.optimize,
+                external_data=False,
+            )
+        with open(path, "rb") as file:
+            return file.read()
+    finally:
+        os.unlink(path)
+
+
+def _dynamic(value: Any) -> Any:
+    """Return the dynamic-shape tree of one argument: every axis of every tensor is dynamic."""
+    if isinstance(value, torch.Tensor):
+        return dict.fromkeys(range(value.dim()), torch.export.Dim.DYNAMIC)
+    if isinstance(value, tuple | list):
+        return type(value)(_dynamic(item) for item in value)
+    if isinstance(value, dict):
+        return {key: _dynamic(item) for key, item in value.items()}
+    return None
+
+
+@contextlib.contextmanager
+def only_strategy(exporter: str) -> Iterator[None]:
+    """Narrow the capture strategies that ``torch.onnx.export`` tries to the one the mode names."""
+    from torch.onnx._internal.exporter import _capture_strategies as strategies
+
+    name = _STRATEGIES[exporter]
+    shipped = getattr(strategies, "CAPTURE_STRATEGIES", None)
+    if shipped is None or not hasattr(strategies, name):
+        raise ExporterInternalsError(
+            f"torch {torch.__version__} has no _capture_strategies.{name}; the exporter {exporter!r} cannot be "
+            "pinned to one capture strategy (checked on torch 2.13.0)"
+        )
+    strategies.CAPTURE_STRATEGIES = (getattr(strategies, name),)
+    try:
+        yield
+    finally:
+        strategies.CAPTURE_STRATEGIES = shipped
+
+
+def stage_of(error: BaseException) -> Stage:
+    """Return CAPTURE if ``torch.export`` failed, else CONVERT."""
+    return Stage.CAPTURE if type(error).__name__ == "TorchExportError" else Stage.CONVERT

@@ -1,0 +1,92 @@
+"""Keep the dynamo exporter's operator registry and decomposition table between exports.
+
+As shipped, every ``torch.onnx.export`` rebuilds a registry of some thousand operators and, from it, a
+decomposition table, which together are four fifths of the time of exporting a small model. Both depend on
+the opset alone as long as no ``custom_translation_table`` is given (that one mutates the registry), and
+diffexport never gives one.
+
+Private names used here, checked on torch 2.13.0; if one is gone the shipped path is taken, only slower:
+
+- ``torch.onnx._internal.exporter._registration.ONNXRegistry.from_torchlib``
+- ``torch.onnx._internal.exporter._constants.TORCHLIB_OPSET``
+- ``torch.onnx._internal.exporter._decomp.create_onnx_friendly_decomposition_table``
+- ``torch.export.exported_program._collect_all_valid_cia_ops`` (collected anew when operators were added)
+- ``torch.ops._dir`` and ``_OpNamespace._dir``
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+_registries: dict[Any, Any] = {}
+_tables: dict[frozenset[int], tuple[Any, dict[Any, Any]]] = {}
+_composite_ops: dict[Any, Any] = {}
+
+
+@contextlib.contextmanager
+def reused_tables() -> Iterator[bool]:
+    """Reuse registry and decomposition table for the length of the block; yields whether that is possible."""
+    try:
+        import torch
+        from torch.export import exported_program as program
+        from torch.onnx._internal.exporter import _constants, _decomp, _registration
+
+        build_registry = _registration.ONNXRegistry.from_torchlib
+        build_table = _decomp.create_onnx_friendly_decomposition_table
+        exported_program: Any = program
+        collect = exported_program._collect_all_valid_cia_ops
+        default_opset = _constants.TORCHLIB_OPSET
+        _operators_registered(torch)
+    except (ImportError, AttributeError):
+        yield False
+        return
+
+    def from_torchlib(_cls: Any, opset_version: int = default_opset) -> Any:
+        if opset_version not in _registries:
+            _registries[opset_version] = build_registry(opset_version=opset_version)
+        return _registries[opset_version]
+
+    with contextlib.ExitStack() as stack:
+        _replace(stack, _registration.ONNXRegistry, "from_torchlib", classmethod(from_torchlib))
+        _replace(stack, _decomp, "create_onnx_friendly_decomposition_table", _table_once(build_table))
+        _replace(stack, exported_program, "_collect_all_valid_cia_ops", _collect_once(torch, collect))
+        yield True
+
+
+def _replace(stack: contextlib.ExitStack, owner: Any, name: str, value: Any) -> None:
+    shipped = owner.__dict__[name]
+    stack.callback(setattr, owner, name, shipped)
+    setattr(owner, name, value)
+
+
+def _table_once(build: Callable[[Any], dict[Any, Any]]) -> Callable[[Any], dict[Any, Any]]:
+    def table(registered: Any) -> dict[Any, Any]:
+        key = frozenset(map(id, registered))
+        if key not in _tables:
+            # The operators are kept alive with the table, so that their ids cannot be taken by others.
+            _tables[key] = registered, build(registered)
+        return dict(_tables[key][1])
+
+    return table
+
+
+def _operators_registered(torch: Any) -> tuple[tuple[str, int], ...]:
+    return tuple(
+        (name, len(getattr(torch.ops, name)._dir)) for name in torch.ops._dir if hasattr(torch.ops, name)
+    )
+
+
+def _collect_once(torch: Any, collect: Callable[[], Any]) -> Callable[[], Any]:
+    def ops() -> Any:
+        registered = _operators_registered(torch)
+        if registered not in _composite_ops:
+            found = collect()
+            _composite_ops.clear()
+            # Collecting itself fills the namespaces, hence the key taken afterwards.
+            _composite_ops[_operators_registered(torch)] = found
+            return set(found)
+        return set(_composite_ops[registered])
+
+    return ops

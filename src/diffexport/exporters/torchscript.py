@@ -1,0 +1,121 @@
+"""The TorchScript exporter (``torch.onnx.export(dynamo=False)``).
+
+Private names used here, checked on torch 2.13.0:
+
+- ``torch.jit._trace._trace_module_map``: scoped tracing sets it for the export, as PyTorch's own test does.
+- ``Node.pyobj``/``Node.pyname`` of ``prim::PythonOp`` in a traced graph.
+- ``torch.onnx._internal.torchscript_exporter.utils._model_to_graph`` for [first_node_kind][].
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import traceback
+from collections.abc import Iterator
+from typing import Any, cast
+
+import torch
+
+from diffexport.errors import ExporterInternalsError
+from diffexport.exporters.arguments import input_names, tensors_of
+from diffexport.mode import Mode
+from diffexport.verdict import Stage
+
+
+def export(module: Any, args: tuple[Any, ...], mode: Mode) -> bytes:
+    """Return the serialised model.
+
+    Raises:
+        Exception: whatever the exporter raises.
+    """
+    names = input_names(args)
+    dynamic_axes = None
+    if mode.dynamic:
+        dynamic_axes = {
+            name: {axis: f"{name}_d{axis}" for axis in range(tensor.dim())}
+            for name, tensor in zip(names, tensors_of(args), strict=True)
+        }
+    buffer = io.BytesIO()
+    with scoped_tracing(module) if mode.scoped else contextlib.nullcontext():
+        torch.onnx.export(
+            module,
+            args,
+            # The annotation names paths only; BytesIO is accepted by this exporter and keeps the disk out.
+            cast(Any, buffer),
+            dynamo=False,
+            verbose=False,
+            input_names=names,
+            opset_version=mode.opset,
+            dynamic_axes=dynamic_axes,
+            keep_initializers_as_inputs=mode.keep_initializers_as_inputs,
+            operator_export_type=getattr(torch.onnx.OperatorExportTypes, mode.operator_export_type),
+            do_constant_folding=mode.do_constant_folding,
+            training=getattr(torch.onnx.TrainingMode, mode.training),
+            autograd_inlining=mode.autograd_inlining,
+            export_modules_as_functions=mode.export_modules_as_functions,
+        )
+    return buffer.getvalue()
+
+
+@contextlib.contextmanager
+def scoped_tracing(module: torch.nn.Module) -> Iterator[None]:
+    """Have the tracer record module scopes, the way PyTorch's test_inline_with_scoped_tracing does."""
+    trace = torch.jit._trace
+    if not hasattr(trace, "_trace_module_map"):
+        raise ExporterInternalsError(
+            f"torch {torch.__version__} has no torch.jit._trace._trace_module_map; modes with scoped=true "
+            "cannot be exported (checked on torch 2.13.0)"
+        )
+    trace._trace_module_map = {child: torch.typename(type(child)) for child in module.modules()}
+    try:
+        yield
+    finally:
+        trace._trace_module_map = None
+
+
+def stage_of(error: BaseException) -> Stage:
+    """Return CAPTURE if the error came out of tracing, else CONVERT."""
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        if frame.f_code.co_filename.endswith("torch/jit/_trace.py"):
+            return Stage.CAPTURE
+    return Stage.CONVERT
+
+
+def first_node_kind(module: torch.nn.Module, args: tuple[Any, ...], operator_export_type: str) -> str:
+    """Return the kind of the first node of the converted graph, before it becomes an ONNX model.
+
+    This is how PyTorch's test_aten_unsupported looks at FALLTHROUGH and ATEN_FALLBACK.
+
+    Raises:
+        ExporterInternalsError: ``_model_to_graph`` is gone (checked on torch 2.13.0).
+    """
+    from torch.onnx._internal.torchscript_exporter import utils
+
+    if not hasattr(utils, "_model_to_graph"):
+        raise ExporterInternalsError(
+            f"torch {torch.__version__} has no torchscript_exporter.utils._model_to_graph (checked on 2.13.0)"
+        )
+    export_type = getattr(torch.onnx.OperatorExportTypes, operator_export_type)
+    graph, _, _ = utils._model_to_graph(module, args, operator_export_type=export_type)
+    return str(next(iter(graph.nodes())).kind())
+
+
+def model_traits(module: Any, args: tuple[Any, ...]) -> frozenset[str]:
+    """Return the traits found in a trace of ``module``; empty if it cannot be traced."""
+    try:
+        # What is traced is as good as what was given: no second run is needed to check the trace.
+        trace = cast(Any, torch.jit.trace)
+        graph = trace(module, args, check_trace=False, strict=False).inlined_graph
+    except Exception:  # noqa: BLE001 - the export itself will report it
+        return frozenset()
+    traits: set[str] = set()
+    for node in graph.nodes():
+        kind = node.kind()
+        if kind == "prim::PythonOp":
+            function = getattr(node.pyobj(), "__self__", None)
+            own_symbolic = callable(getattr(function, "symbolic", None))
+            traits.add("symbolic-function" if own_symbolic else "opaque-function")
+        elif kind.startswith("aten::"):
+            traits.add("aten-ops")
+    return frozenset(traits)

@@ -1,0 +1,174 @@
+"""Checks of an exported graph on its own: checker, shape inference, opset, node kinds, declared types."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import shape_inference
+
+from diffexport.verdict import Divergence, Kind, Stage
+
+#: A declared dimension: a size, a symbol, or None where nothing is declared.
+DeclaredDim = int | str | None
+
+
+@dataclass(frozen=True)
+class Declared:
+    """The declared type of a graph input or output; ``shape`` None means that no rank is declared."""
+
+    name: str
+    dtype: np.dtype[Any] | None
+    shape: tuple[DeclaredDim, ...] | None
+
+
+@dataclass(frozen=True)
+class Graph:
+    """What is looked up in an exported model, once per export.
+
+    ``inputs`` leaves out initializers that are listed as inputs. ``nodes`` counts node kinds in the main
+    graph, its subgraphs and its local functions; kinds outside the standard domain carry their domain.
+    """
+
+    opset: int
+    inputs: tuple[Declared, ...]
+    outputs: tuple[Declared, ...]
+    nodes: Mapping[str, int]
+    divergences: tuple[Divergence, ...]
+
+
+def inspect(model: bytes, opset: int) -> Graph:
+    """Check a serialised model and look up what later checks need; ``opset`` is the one asked for."""
+    proto = onnx.load_model_from_string(model)
+    divergences: list[Divergence] = []
+    try:
+        onnx.checker.check_model(proto, full_check=True)
+    except Exception as error:  # noqa: BLE001 - the checker raises its own and protobuf's errors
+        divergences.append(_rejected("onnx.checker", error))
+    else:
+        try:
+            shape_inference.infer_shapes(proto, check_type=True, strict_mode=True, data_prop=True)
+        except Exception as error:  # noqa: BLE001
+            divergences.append(_rejected("strict shape inference", error))
+    got = next((entry.version for entry in proto.opset_import if entry.domain in ("", "ai.onnx")), None)
+    if got is not None and got != opset:
+        divergences.append(
+            Divergence(
+                Stage.CONVERT,
+                Kind.OPSET,
+                "model",
+                f"{'below' if got < opset else 'above'} the opset asked for",
+                f"opset {opset} was asked for, the model has opset {got}",
+            )
+        )
+    initializers = {tensor.name for tensor in proto.graph.initializer}
+    return Graph(
+        opset=got or 0,
+        inputs=tuple(_declared(value) for value in proto.graph.input if value.name not in initializers),
+        outputs=tuple(_declared(value) for value in proto.graph.output),
+        nodes=_count_nodes(proto),
+        divergences=tuple(divergences),
+    )
+
+
+def _rejected(by: str, error: Exception) -> Divergence:
+    text = str(error).strip()
+    first = text.splitlines()[0] if text else type(error).__name__
+    plain = re.sub(r"\d+", "#", re.sub(r"\([^()]*\)", "()", first))[:80]
+    return Divergence(
+        Stage.CHECK, Kind.CHECKER_ERROR, "graph", f"{by}: {plain}", f"{by} rejects the model: {text}"
+    )
+
+
+def _declared(value: Any) -> Declared:
+    tensor = value.type.tensor_type
+    dtype = None
+    if tensor.elem_type:
+        dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type)
+    shape: tuple[DeclaredDim, ...] | None = None
+    if tensor.HasField("shape"):
+        shape = tuple(_dim(dim) for dim in tensor.shape.dim)
+    return Declared(value.name, dtype, shape)
+
+
+def _dim(dim: Any) -> DeclaredDim:
+    if dim.HasField("dim_value"):
+        return int(dim.dim_value)
+    return str(dim.dim_param) or None
+
+
+def _count_nodes(proto: Any) -> Counter[str]:
+    local = {(function.domain, function.name) for function in proto.functions}
+    counts: Counter[str] = Counter()
+
+    def count(nodes: Any) -> None:
+        for node in nodes:
+            if (node.domain, node.op_type) not in local:
+                counts[f"{node.domain}::{node.op_type}" if node.domain else node.op_type] += 1
+            for attribute in node.attribute:
+                if attribute.HasField("g"):
+                    count(attribute.g.node)
+                for graph in attribute.graphs:
+                    count(graph.node)
+
+    count(proto.graph.node)
+    for function in proto.functions:
+        count(function.node)
+    return counts
+
+
+def missing_nodes(graph: Graph, wanted: Sequence[str]) -> list[str]:
+    """Return the node kinds of ``wanted`` (a multiset) that the graph has too few of."""
+    return sorted((Counter(wanted) - Counter(graph.nodes)).keys())
+
+
+def check_declared(
+    graph: Graph, inputs: Mapping[str, np.ndarray[Any, Any]], outputs: Sequence[np.ndarray[Any, Any]]
+) -> list[Divergence]:
+    """Return where the declared outputs do not admit the real ones.
+
+    Symbols are bound by the real input shapes; an output that uses a symbol must have that size. A symbol
+    that no input declares may have any one size.
+    """
+    bound: dict[str, int] = {}
+    for declared in graph.inputs:
+        array = inputs.get(declared.name)
+        if array is not None and declared.shape is not None and len(declared.shape) == array.ndim:
+            for dim, size in zip(declared.shape, array.shape, strict=True):
+                if isinstance(dim, str):
+                    bound.setdefault(dim, size)
+    found = []
+    for number, (declared, array) in enumerate(zip(graph.outputs, outputs, strict=False)):
+        problem = _inadmissible(declared, array, bound)
+        if problem:
+            what, detail = problem
+            where = f"output[{number}]"
+            found.append(
+                Divergence(
+                    Stage.CHECK, Kind.DECLARED_TYPE, where, what, f"{where} ({declared.name}): {detail}"
+                )
+            )
+    return found
+
+
+def _inadmissible(
+    declared: Declared, array: np.ndarray[Any, Any], bound: dict[str, int]
+) -> tuple[str, str] | None:
+    if declared.dtype is not None and declared.dtype != array.dtype:
+        return "dtype", f"declared {declared.dtype}, computed {array.dtype}"
+    if declared.shape is None:
+        return None
+    shown = "[" + ", ".join("?" if dim is None else str(dim) for dim in declared.shape) + "]"
+    if len(declared.shape) != array.ndim:
+        return "rank", f"declared shape {shown}, computed {list(array.shape)}"
+    for dim, size in zip(declared.shape, array.shape, strict=True):
+        expected = bound.setdefault(dim, size) if isinstance(dim, str) else dim
+        if expected is not None and expected != size:
+            kind = "symbolic dimension" if isinstance(dim, str) else "fixed dimension"
+            return kind, f"declared shape {shown}, computed {list(array.shape)}"
+    return None

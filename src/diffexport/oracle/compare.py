@@ -1,0 +1,186 @@
+"""Compare the outputs of two sides."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from diffexport.verdict import Divergence, Kind, Stage
+
+Array = np.ndarray[Any, Any]
+
+#: dtype to (rtol, atol): the defaults of ``torch.testing.assert_close``. ``|got - eager| ≤ atol + rtol |eager|``.
+TOLERANCES: dict[str, tuple[float, float]] = {
+    "float16": (1e-3, 1e-5),
+    "bfloat16": (1.6e-2, 1e-5),
+    "float32": (1.3e-6, 1e-5),
+    "float64": (1e-7, 1e-7),
+    "complex64": (1.3e-6, 1e-5),
+    "complex128": (1e-7, 1e-7),
+}
+
+
+def same_bits(eager: Sequence[Array], got: Sequence[Array]) -> bool:
+    """Return whether both sides are identical to the last bit: the fast path."""
+    if len(eager) != len(got):
+        return False
+    for one, other in zip(eager, got, strict=True):
+        if one.dtype != other.dtype or one.shape != other.shape or one.tobytes() != other.tobytes():
+            return False
+    return True
+
+
+def compare(eager: Sequence[Array], got: Sequence[Array]) -> list[Divergence]:
+    """Return every way in which ``got`` is not ``eager``, in the order of the outputs; empty if none."""
+    if same_bits(eager, got):
+        return []
+    if len(eager) != len(got):
+        message = f"eager returns {len(eager)} outputs, the exported model {len(got)}"
+        return [Divergence(Stage.COMPARE, Kind.STRUCTURE, "outputs", "number of outputs", message)]
+    found: list[Divergence] = []
+    for number, (one, other) in enumerate(zip(eager, got, strict=True)):
+        found += _compare_one(f"output[{number}]", one, other)
+    if len(found) > 1 and len(eager) > 1 and _permuted(eager, got):
+        message = "the outputs come in another order than in eager"
+        return [Divergence(Stage.COMPARE, Kind.STRUCTURE, "outputs", "order of outputs", message)]
+    return found
+
+
+def _permuted(eager: Sequence[Array], got: Sequence[Array]) -> bool:
+    remaining = list(got)
+    for one in eager:
+        match = next((i for i, other in enumerate(remaining) if not _compare_one("", one, other)), None)
+        if match is None:
+            return False
+        del remaining[match]
+    return True
+
+
+def _compare_one(where: str, eager: Array, got: Array) -> list[Divergence]:
+    if eager.dtype != got.dtype:
+        signature = f"{eager.dtype}→{got.dtype}"
+        message = f"{where}: eager has dtype {eager.dtype}, the exported model {got.dtype}"
+        return [Divergence(Stage.COMPARE, Kind.DTYPE, where, signature, message)]
+    if eager.shape != got.shape:
+        signature = "rank" if eager.ndim != got.ndim else "size"
+        message = f"{where}: eager has shape {list(eager.shape)}, the exported model {list(got.shape)}"
+        return [Divergence(Stage.COMPARE, Kind.SHAPE, where, signature, message)]
+    if np.issubdtype(eager.dtype, np.complexfloating):
+        parts = _compare_floats(f"{where}.real", eager.real, got.real)
+        return parts + _compare_floats(f"{where}.imag", eager.imag, got.imag)
+    if eager.dtype.name in TOLERANCES:
+        return _compare_floats(where, eager, got)
+    differs = eager != got
+    if not differs.any():
+        return []
+    return [_at(where, Kind.VALUE, "exact", differs, eager, got)]
+
+
+def _compare_floats(where: str, eager: Array, got: Array) -> list[Divergence]:
+    """Judge NaN placement, infinities, finite values and the sign of zero, each on its own.
+
+    The first of these that fails speaks for the output, the others are named in its message: once a NaN
+    stands elsewhere, the elements around it are usually displaced too, and that is not a second failure.
+    """
+    found = [
+        judge
+        for judge in (
+            _nan_placement(where, eager, got),
+            _infinities(where, eager, got),
+            _finite(where, eager, got),
+            _zeros(where, eager, got),
+        )
+        if judge is not None
+    ]
+    if len(found) > 1:
+        also = ", ".join(other.kind for other in found[1:])
+        found[0] = replace(found[0], message=f"{found[0].message}; also differs in {also}")
+    return found[:1]
+
+
+def _nan_placement(where: str, eager: Array, got: Array) -> Divergence | None:
+    one, other = np.isnan(eager), np.isnan(got)
+    differs = one != other
+    if not differs.any():
+        return None
+    lost, gained = bool((one & ~other).any()), bool((other & ~one).any())
+    signature = "NaN moved" if lost and gained else "NaN lost" if lost else "NaN gained"
+    return _at(where, Kind.NAN_PLACEMENT, signature, differs, eager, got)
+
+
+def _infinities(where: str, eager: Array, got: Array) -> Divergence | None:
+    numbers = ~(np.isnan(eager) | np.isnan(got))
+    one, other = np.isinf(eager), np.isinf(got)
+    opposite = one & other & (np.signbit(eager) != np.signbit(got))
+    differs = numbers & ((one != other) | opposite)
+    return _at(where, Kind.INFINITY, None, differs, eager, got) if differs.any() else None
+
+
+def _finite(where: str, eager: Array, got: Array) -> Divergence | None:
+    finite = np.isfinite(eager) & np.isfinite(got)
+    rtol, atol = TOLERANCES[eager.dtype.name]
+    one, other = eager.astype(np.float64), got.astype(np.float64)
+    with np.errstate(all="ignore"):
+        excess = np.where(finite, np.abs(other - one) / (atol + rtol * np.abs(one)), 0.0)
+    differs = excess > 1
+    if not differs.any():
+        return None
+    return _at(where, Kind.VALUE, "finite→finite", differs, eager, got, float(excess.max()))
+
+
+def _zeros(where: str, eager: Array, got: Array) -> Divergence | None:
+    differs = (eager == 0) & (got == 0) & (np.signbit(eager) != np.signbit(got))
+    return _at(where, Kind.SIGN_OF_ZERO, None, differs, eager, got) if differs.any() else None
+
+
+def _at(
+    where: str,
+    kind: Kind,
+    signature: str | None,
+    mask: Array,
+    eager: Array,
+    got: Array,
+    excess: float | None = None,
+) -> Divergence:
+    """Describe the first element under ``mask``; without a signature, the classes of its two values."""
+    element = tuple(int(i) for i in np.argwhere(mask)[0])
+    one, other = eager[element], got[element]
+    if signature is None:
+        signature = f"{value_class(one)}→{value_class(other)}"
+    place = f"{where}[{', '.join(map(str, element))}]" if element else where
+    count = int(np.count_nonzero(mask))
+    more = f" (and {count - 1} more)" if count > 1 else ""
+    message = f"{place}: eager {show(one)}, exported model {show(other)}{more}"
+    if excess is not None:
+        message += f"; {excess:.3g} times the tolerance of {eager.dtype}"
+    return Divergence(
+        Stage.COMPARE,
+        kind,
+        where,
+        signature,
+        message,
+        element,
+        excess,
+    )
+
+
+def value_class(value: Any) -> str:
+    """Return the class of a number: ``nan``, ``inf``, ``-inf``, ``-0`` or ``finite``."""
+    number = float(value)
+    if np.isnan(number):
+        return "nan"
+    if np.isinf(number):
+        return "inf" if number > 0 else "-inf"
+    return "-0" if number == 0 and np.signbit(number) else "finite"
+
+
+def show(value: Any) -> str:
+    """Return a number the way numpy prints it: shortest digits that read back to the same value."""
+    return np.format_float_positional(value, trim="-") if _short(value) else str(value)
+
+
+def _short(value: Any) -> bool:
+    return np.issubdtype(np.asarray(value).dtype, np.floating) and (value == 0 or 1e-4 <= abs(value) < 1e7)

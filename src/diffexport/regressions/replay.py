@@ -1,0 +1,75 @@
+"""Replay a regression without Hypothesis: FIXED, STILL DIVERGES or ERROR."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, replace
+
+from diffexport import target
+from diffexport.case import Case
+from diffexport.check import Road
+from diffexport.errors import DiffexportError
+from diffexport.regressions.format import Regression
+from diffexport.verdict import Outcome, Verdict
+
+
+class Status(enum.StrEnum):
+    """What a replay says."""
+
+    FIXED = "FIXED"
+    DIVERGES = "STILL DIVERGES"
+    ERROR = "ERROR"
+
+
+@dataclass(frozen=True)
+class Replay:
+    """The result of one replay.
+
+    ``same`` is False when the model still diverges but not in the stored way; ``message`` says what was seen.
+    """
+
+    status: Status
+    message: str
+    same: bool = True
+    verdict: Verdict | None = None
+
+
+def case_of(regression: Regression) -> Case:
+    """Return the case a regression is about, under the name it is stored by.
+
+    Raises:
+        DiffexportError: the target is gone.
+    """
+    case = target.resolve(regression.target, inputs=regression.specs)
+    return case if case.name == regression.case else replace(case, name=regression.case)
+
+
+def replay(regression: Regression, road: Road | None = None, *, case: Case | None = None) -> Replay:
+    """Check the stored inputs again in the stored mode and runtime.
+
+    Args:
+        regression: what was stored.
+        road: shared over several replays, to reuse sessions.
+        case: the model, when the caller has it; else it is looked up by the stored target.
+    """
+    road = road or Road()
+    try:
+        verdict = road.check(
+            case or case_of(regression),
+            regression.mode,
+            regression.runtime,
+            regression.inputs,
+            export_inputs=regression.export_inputs,
+        )
+    except DiffexportError as error:
+        return Replay(Status.ERROR, str(error))
+    if verdict.outcome is Outcome.REJECTED:
+        return Replay(Status.ERROR, f"the model now raises in eager on the stored inputs: {verdict.reason}")
+    wanted = (regression.stage, regression.kind, regression.where, regression.signature)
+    for divergence in (*verdict.divergences, *verdict.notes):
+        if (divergence.stage, divergence.kind, divergence.where, divergence.signature) == wanted:
+            return Replay(Status.DIVERGES, divergence.message, True, verdict)
+    others = [d for d in verdict.divergences if d.kind is regression.kind and d.where == regression.where]
+    if others:
+        return Replay(Status.DIVERGES, f"differently than stored: {others[0].message}", False, verdict)
+    return Replay(Status.FIXED, "the stored inputs now agree", True, verdict)

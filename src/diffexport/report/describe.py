@@ -1,0 +1,64 @@
+"""A finding as text: what diverges, the minimal input, both sides, and how to see it again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from diffexport import tensors
+from diffexport.engine.events import Finding
+from diffexport.report.summary import Summary, reproduce_line
+from diffexport.verdict import Stage
+
+#: Longest printed value of one tensor.
+WIDTH = 300
+
+
+def describe(finding: Finding, summary: Summary, *, chatter: bool = False) -> Iterator[str]:
+    """Yield the lines that describe one finding."""
+    divergence, identity = finding.divergence, finding.identity
+    yield f"{identity.case}: {divergence.kind} at {divergence.stage} — {divergence.kind.meaning}"
+    for number, line in enumerate(_trim(divergence.message)):
+        yield ("  " if number == 0 else "    ") + line
+    runtime = (
+        "" if divergence.stage in (Stage.CAPTURE, Stage.CONVERT, Stage.CHECK) else f" on {finding.runtime}"
+    )
+    yield f"  simplest mode   {finding.mode}{runtime}"
+    if len(finding.exporters) > 1:
+        yield f"  the same in     {', '.join(name for name in finding.exporters if name != identity.exporter)}"
+    yield f"  minimal input   {values(finding.inputs)}"
+    if [np.shape(x) for x in finding.inputs] != [np.shape(x) for x in finding.export_inputs]:
+        yield f"  exported with   {values(finding.export_inputs)}"
+    if divergence.stage is Stage.COMPARE:
+        yield f"  eager           {values(finding.eager)}"
+        yield f"  {finding.runtime:<15} {values(finding.got)}"
+    if not finding.shrunk:
+        yield "  (not shrunk: " + ("it did not show again)" if finding.flaky else "the run ended before)")
+    error = summary.save_errors.get(identity.digest)
+    if error:
+        yield f"  could not be saved: {error}"
+    yield f"  reproduce       {reproduce_line(finding, summary)}"
+    if chatter and finding.chatter:
+        yield "  what was printed during the export:"
+        yield from (f"    | {line}" for line in finding.chatter.splitlines())
+
+
+def values(items: tuple[Any, ...]) -> str:
+    """Return tensors as ``[nan, 1] float32[2]``, other arguments as Python shows them."""
+    return ", ".join(_value(item) for item in items) or "none"
+
+
+def _value(item: Any) -> str:
+    if not isinstance(item, np.ndarray):
+        return repr(item)
+    text = tensors.reads(item)
+    if len(text) > WIDTH:
+        text = text[:WIDTH] + "…"
+    return f"{text} {item.dtype}[{', '.join(map(str, item.shape))}]"
+
+
+def _trim(message: str) -> list[str]:
+    lines = [line for line in message.splitlines() if line.strip()] or [""]
+    return [line[:WIDTH] for line in lines[:4]] + (["…"] if len(lines) > 4 else [])

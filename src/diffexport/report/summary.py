@@ -1,0 +1,125 @@
+"""The state of a run so far, built from its events. Terminal and JSON both read it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from diffexport.engine.events import (
+    CaseFailed,
+    Event,
+    Finding,
+    Found,
+    KnownReplayed,
+    ModeFinished,
+    Row,
+    RunFinished,
+    RunStarted,
+)
+from diffexport.engine.record import record
+from diffexport.errors import RegressionFileError
+
+#: What a person may do about the exit code.
+EXIT_OK, EXIT_FINDINGS, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
+
+
+@dataclass
+class Summary:
+    """Everything that was reported, and where findings were saved.
+
+    Attributes:
+        folder: where findings are written; None writes nothing.
+        specs: tensor specs from the command line, stored with each finding.
+    """
+
+    folder: Path | None = None
+    specs: tuple[str, ...] = ()
+    started: RunStarted | None = None
+    finished: RunFinished | None = None
+    modes: list[ModeFinished] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    saved: dict[str, Path] = field(default_factory=dict)
+    save_errors: dict[str, str] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+    replayed: list[KnownReplayed] = field(default_factory=list)
+
+    def take(self, event: Event) -> None:
+        """Record one event; a finding is written to disk before anything else happens."""
+        if isinstance(event, Found):
+            self.findings.append(event.finding)
+            self._save(event.finding)
+        elif isinstance(event, ModeFinished):
+            self.modes.append(event)
+        elif isinstance(event, CaseFailed):
+            self.failed.setdefault(event.case, event.message)
+        elif isinstance(event, KnownReplayed):
+            self.replayed.append(event)
+        elif isinstance(event, RunStarted):
+            self.started = event
+        elif isinstance(event, RunFinished):
+            self.finished = event
+
+    def _save(self, finding: Finding) -> None:
+        if self.folder is None:
+            return
+        digest = finding.identity.digest
+        try:
+            self.saved[digest] = record(finding, self.folder, self.specs)
+        except (OSError, RegressionFileError) as error:
+            self.save_errors[digest] = str(error)
+
+    @property
+    def stale(self) -> list[KnownReplayed]:
+        """The known divergences whose regression no longer diverges, or cannot be replayed."""
+        return [event for event in self.replayed if event.status != "diverges"]
+
+    @property
+    def exit_code(self) -> int:
+        """0 all as expected, 1 findings, 2 nothing could be tested, 130 interrupted before anything was found."""
+        if self.findings or self.stale:
+            return EXIT_FINDINGS
+        if self.failed:
+            return EXIT_USAGE
+        if self.finished is None or self.finished.interrupted:
+            return EXIT_INTERRUPTED
+        return EXIT_OK
+
+    def counts(self) -> dict[tuple[str, str], Counter[str]]:
+        """Return, for each case and exporter, how many (mode, runtime) pairs have each verdict."""
+        table: dict[tuple[str, str], Counter[str]] = {}
+        for event in self.modes:
+            cell = table.setdefault((event.case, event.mode.partition(",")[0]), Counter())
+            cell.update(row.verdict for row in event.rows)
+        return table
+
+    def rows(self) -> list[Row]:
+        """Return every row of every mode."""
+        return [row for event in self.modes for row in event.rows]
+
+
+def reproduce_line(finding: Finding, summary: Summary) -> str:
+    """Return one shell line that shows the finding again."""
+    path = summary.saved.get(finding.identity.digest)
+    if path is not None:
+        return f"diffexport replay {_relative(path)}"
+    specs = "".join(f" --input {quote(spec)}" for spec in summary.specs)
+    examples = f" --examples {summary.started.examples}" if summary.started is not None else ""
+    return (
+        f"diffexport run {quote(finding.target)}{specs} --modes {quote(finding.mode)} "
+        f"--runtime {finding.runtime}{examples} --seed {finding.seed}"
+    )
+
+
+def quote(text: str) -> str:
+    """Quote a word for the shell if it needs it."""
+    import shlex
+
+    return shlex.quote(text)
+
+
+def _relative(path: Path) -> str:
+    try:
+        return quote(str(path.resolve().relative_to(Path.cwd())))
+    except ValueError:
+        return quote(str(path))

@@ -1,0 +1,170 @@
+"""The terminal: live progress on a terminal, quiet lines in a log, a summary at the end."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from diffexport.engine.events import CaseFailed, Event, Found, KnownReplayed, ModeFinished, RunStarted
+from diffexport.mode import EXPORTERS
+from diffexport.report.describe import describe
+from diffexport.report.summary import Summary
+
+_WORDS = {
+    "agrees": "agree",
+    "refused": "refused",
+    "known": "known",
+    "diverges": "NEW",
+    "untested": "untested",
+}
+_STYLES = {"agrees": "green", "refused": "cyan", "known": "yellow", "diverges": "bold red", "untested": "dim"}
+
+
+class Terminal:
+    """Prints a run as it happens.
+
+    Args:
+        summary: the state of the run; updated by someone else before each event arrives here.
+        verbose: show what exporters printed with each finding.
+    """
+
+    def __init__(self, summary: Summary, *, verbose: bool = False, console: Console | None = None) -> None:
+        self._summary, self._verbose = summary, verbose
+        self._console = console or Console(highlight=False, soft_wrap=True)
+        self._progress: Progress | None = None
+        self._task: TaskID | None = None
+        self._done: Counter[tuple[str, str]] = Counter()
+
+    def take(self, event: Event) -> None:
+        """Show one event."""
+        if isinstance(event, RunStarted):
+            self._start(event)
+        elif isinstance(event, ModeFinished):
+            self._advance(event)
+        elif isinstance(event, Found):
+            finding = event.finding
+            self._say(
+                f"[bold red]NEW[/] {finding.identity.case}: {finding.divergence.kind} in {finding.mode}"
+            )
+        elif isinstance(event, CaseFailed):
+            self._say(f"[bold red]ERROR[/] {escape(event.message.splitlines()[0])}")
+        elif isinstance(event, KnownReplayed) and event.status != "diverges":
+            self._say(f"[bold red]STALE[/] known divergence {event.id!r}: {escape(event.message)}")
+
+    def _say(self, text: str) -> None:
+        self._console.print(text)
+
+    def _start(self, event: RunStarted) -> None:
+        names = ", ".join(event.cases) if len(event.cases) <= 8 else f"{len(event.cases)} cases"
+        versions = ", ".join(f"{name} {event.versions[name]}" for name in _SHOWN if name in event.versions)
+        self._say(f"diffexport: {escape(names)}")
+        self._say(
+            f"{event.modes} modes × {len(event.runtimes)} runtimes, {event.examples} examples each, "
+            f"profile {event.profile}, seed {event.seed}; {versions}"
+        )
+        if self._console.is_terminal:
+            self._progress = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                TextColumn("{task.completed}/{task.total}"),
+                TimeElapsedColumn(),
+                console=self._console,
+                transient=True,
+            )
+            self._task = self._progress.add_task("modes", total=event.modes * len(event.cases))
+            self._progress.start()
+
+    def _advance(self, event: ModeFinished) -> None:
+        exporter = event.mode.partition(",")[0]
+        if self._progress is not None and self._task is not None:
+            self._progress.update(self._task, advance=1, description=f"{event.case} {exporter}")
+        self._done[event.case, exporter] += 1
+        if self._progress is None and self._done[event.case, exporter] % 500 == 0:
+            self._say(f"  {event.case} {exporter}: {self._done[event.case, exporter]} modes so far")
+
+    def finish(self) -> None:
+        """Print the summary; call it once, also after an interruption."""
+        if self._progress is not None:
+            self._progress.stop()
+        summary = self._summary
+        if summary.modes:
+            self._console.print(self._table())
+        for number, finding in enumerate(summary.findings, start=1):
+            self._say("")
+            lines = describe(finding, summary, chatter=self._verbose)
+            self._say(f"[bold red]{number}.[/] [bold]{escape(next(lines))}[/]")
+            for line in lines:
+                self._say(escape(line))
+        for name, message in summary.failed.items():
+            self._say(f"\n[bold red]ERROR[/] {escape(name)}: {escape(message)}")
+        for stale in summary.stale:
+            self._say(f"\n[bold red]STALE[/] known divergence {stale.id!r}: {escape(stale.message)}")
+        self._known()
+        self._closing()
+
+    def _table(self) -> Table:
+        counts = self._summary.counts()
+        exporters = [name for name in EXPORTERS if any(exporter == name for _, exporter in counts)]
+        table = Table(title="modes × runtimes", title_justify="left", title_style="dim")
+        table.add_column("case", no_wrap=True)
+        for name in exporters:
+            table.add_column(name)
+        order = self._summary.started.cases if self._summary.started else ()
+        for case in dict.fromkeys((*order, *(case for case, _ in counts))):
+            if any(key[0] == case for key in counts):
+                table.add_row(
+                    escape(case), *(_cell(counts.get((case, name), Counter())) for name in exporters)
+                )
+        return table
+
+    def _known(self) -> None:
+        seen: Counter[str] = Counter()
+        for row in self._summary.rows():
+            seen.update(row.known.keys())
+        for name, pairs in sorted(seen.items()):
+            self._say(f"[yellow]known[/] {name}: met in {pairs} (mode, runtime) pairs")
+        noted: Counter[str] = Counter()
+        for row in self._summary.rows():
+            noted.update(row.notes.keys())
+        for name, pairs in sorted(noted.items()):
+            self._say(f"[dim]note[/] {name}: met in {pairs} (mode, runtime) pairs; --strict makes it fail")
+
+    def _closing(self) -> None:
+        summary = self._summary
+        rows = summary.rows()
+        checks, rejected = sum(row.checks for row in rows), sum(row.rejected for row in rows)
+        totals = Counter(row.verdict for row in rows)
+        finished = summary.finished
+        seconds = f" in {finished.seconds:.0f} s" if finished else ""
+        parts = [
+            f"{totals[verdict]} {_WORDS[verdict]}"
+            for verdict in _WORDS
+            if totals[verdict] or verdict == "diverges"
+        ]
+        extra = f", {rejected} inputs rejected by eager" if rejected else ""
+        self._say(f"\n{checks:,} checks{seconds}: {', '.join(parts)}{extra}")
+        if summary.saved:
+            folder = next(iter(summary.saved.values())).parent
+            self._say(f"{len(summary.saved)} findings saved in {escape(str(folder))}")
+        if finished is None or finished.interrupted:
+            self._say("[bold]interrupted[/]: what was found until then is above")
+        elif finished.stopped_early:
+            self._say("stopped at the first new divergence (--fail-fast)")
+        result = {
+            0: "[bold green]all as expected[/]",
+            1: "[bold red]FINDINGS[/]",
+            2: "[bold red]NOT TESTED[/]",
+        }
+        self._say(result.get(summary.exit_code, "[bold]interrupted[/]"))
+
+
+_SHOWN = ("torch", "onnx", "onnxruntime")
+
+
+def _cell(counts: Counter[str]) -> str:
+    shown = [f"[{_STYLES[v]}]{counts[v]} {_WORDS[v]}[/]" for v in _WORDS if counts[v]]
+    return ", ".join(shown) or "–"

@@ -1,0 +1,153 @@
+"""Tensors as text that a person can read and a machine reads back to the last bit.
+
+A tensor is a JSON object: ``dtype``, ``shape``, ``strides`` (in elements), ``values`` in row-major order and,
+for people only, ``reads``. Floats are C99 hexadecimal (``0x1.8p+1``), ``inf``, ``-inf`` or ``nan``; the bits of
+a NaN other than the usual one are kept as ``nan:7fc00001``. Integers and bools are themselves.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from diffexport.errors import RegressionFileError
+
+Array = np.ndarray[Any, Any]
+
+#: From this many elements on, values belong into a side file.
+INLINE_LIMIT = 256
+
+
+def encode(array: Array, *, with_values: bool = True) -> dict[str, Any]:
+    """Return the JSON object of an array; without values when those go into a side file."""
+    item = max(array.itemsize, 1)
+    document: dict[str, Any] = {
+        "dtype": array.dtype.name,
+        "shape": list(array.shape),
+        "strides": [stride // item for stride in array.strides],
+        "reads": reads(array),
+    }
+    if with_values:
+        document["values"] = [encode_number(value) for value in array.reshape(-1)]
+    return document
+
+
+def encode_number(value: Any) -> Any:
+    """Return a number as JSON: floats as text, integers and bools as they are."""
+    if isinstance(value, np.bool_ | bool):
+        return bool(value)
+    if isinstance(value, np.integer | int):
+        return int(value)
+    number = float(value)
+    if math.isnan(number):
+        bits = np.asarray(value).view(f"u{np.asarray(value).dtype.itemsize}")
+        usual = np.asarray(np.nan, dtype=np.asarray(value).dtype).view(bits.dtype)
+        return "nan" if bits == usual else f"nan:{int(bits):x}"
+    if math.isinf(number):
+        return "inf" if number > 0 else "-inf"
+    return shorten_hex(number.hex())
+
+
+def shorten_hex(text: str) -> str:
+    """Drop trailing zeros of a hexadecimal float: ``0x1.8000000000000p+1`` becomes ``0x1.8p+1``."""
+    mantissa, exponent = text.split("p")
+    if "." in mantissa:
+        mantissa = mantissa.rstrip("0").rstrip(".")
+    return f"{mantissa}p{exponent}"
+
+
+def decode(document: Mapping[str, Any], *, values: Array | None = None) -> Array:
+    """Return the array of a JSON object, with the stated strides.
+
+    Raises:
+        RegressionFileError: a field is missing or does not fit the others.
+    """
+    try:
+        dtype = np.dtype(document["dtype"])
+        shape = tuple(int(size) for size in document["shape"])
+        strides = tuple(int(step) for step in document["strides"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise RegressionFileError(f"a tensor needs dtype, shape and strides: {error!r}") from None
+    if any(size < 0 for size in shape) or len(strides) != len(shape):
+        raise RegressionFileError(f"shape {list(shape)} and strides {list(strides)} do not go together")
+    if values is None:
+        raw = document.get("values")
+        if not isinstance(raw, list):
+            raise RegressionFileError("a tensor needs its values, as a list")
+        if len(raw) != math.prod(shape):
+            raise RegressionFileError(
+                f"shape {list(shape)} needs {math.prod(shape)} values, there are {len(raw)}"
+            )
+        values = np.empty(len(raw), dtype=dtype)
+        for index, item in enumerate(raw):
+            _store(values, index, item)
+    return with_strides(values.reshape(shape), strides)
+
+
+def _store(values: Array, index: int, item: Any) -> None:
+    dtype = values.dtype
+    try:
+        if dtype == np.bool_:
+            if not isinstance(item, bool):
+                raise ValueError("expected true or false")
+            values[index] = item
+        elif np.issubdtype(dtype, np.integer):
+            if isinstance(item, bool) or not isinstance(item, int):
+                raise ValueError("expected a whole number")
+            values[index] = item
+        elif isinstance(item, str) and item.startswith("nan:"):
+            values[index : index + 1].view(f"u{dtype.itemsize}")[0] = int(item[4:], 16)
+        elif isinstance(item, str):
+            number = float.fromhex(item)
+            with np.errstate(over="ignore"):
+                values[index] = number
+            if float(values[index]) != number and not math.isnan(number):
+                raise ValueError(f"not a {dtype} value")
+        else:
+            raise ValueError("expected a hexadecimal float as text")
+    except (ValueError, OverflowError) as error:
+        raise RegressionFileError(f"value {index} is {item!r}: {error}") from None
+
+
+def with_strides(array: Array, strides: Sequence[int]) -> Array:
+    """Return the same values laid out with the given strides (in elements; 0 for an expanded axis).
+
+    Raises:
+        RegressionFileError: the strides are negative, or contradict the values.
+    """
+    item = array.itemsize
+    if tuple(stride // item for stride in array.strides) == tuple(strides) or not array.size:
+        return array
+    if any(step < 0 for step in strides):
+        raise RegressionFileError(f"strides {list(strides)} are negative")
+    extent = 1 + sum((size - 1) * step for size, step in zip(array.shape, strides, strict=True))
+    if extent > 64 * max(array.size, 1) + 4096:
+        raise RegressionFileError(f"strides {list(strides)} span {extent} elements for {array.size} values")
+    storage = np.zeros(extent, dtype=array.dtype)
+    view = np.lib.stride_tricks.as_strided(storage, array.shape, [step * item for step in strides])
+    view[...] = array
+    if view.tobytes() != array.tobytes():
+        raise RegressionFileError(f"strides {list(strides)} make elements share storage that differ in value")
+    return view
+
+
+def reads(array: Array) -> str:
+    """Return a short text of the values for a person, ``[nan, 1, -0]``; long ones are cut."""
+    text = np.array2string(
+        array,
+        separator=", ",
+        threshold=64,
+        max_line_width=10_000,
+        formatter={"float_kind": _number, "bool": lambda value: str(value).lower()},
+    )
+    return " ".join(text.split())
+
+
+def _number(value: Any) -> str:
+    number = float(value)
+    if number == int(number) if math.isfinite(number) and abs(number) < 1e7 else False:
+        return "-0" if number == 0 and math.copysign(1, number) < 0 else str(int(number))
+    return str(value)

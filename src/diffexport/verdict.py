@@ -1,0 +1,214 @@
+"""Verdicts: the judged result of one (case, mode, runtime, inputs).
+
+Plain values. A verdict either *agrees*, was *refused* as an expectation said it would be, was *rejected*
+(the model itself raises on these inputs in eager, so there is nothing to compare), or *diverges*; a
+[Divergence][] says at which stage, of which kind, and how.
+"""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+import json
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+
+class Stage(enum.StrEnum):
+    """Where on the road something happened, in the order of the road."""
+
+    EAGER = "eager"
+    CAPTURE = "capture"
+    CONVERT = "convert"
+    CHECK = "check"
+    LOAD = "load"
+    RUN = "run"
+    COMPARE = "compare"
+
+
+class Severity(enum.StrEnum):
+    """Whether a divergence fails a run or is only reported."""
+
+    FAILURE = "failure"
+    NOTE = "note"
+
+
+class Kind(enum.StrEnum):
+    """Why a verdict diverges."""
+
+    EXPORT_ERROR = "export-error"
+    UNEXPECTED_SUCCESS = "unexpected-success"
+    CHECKER_ERROR = "checker-error"
+    LOAD_ERROR = "load-error"
+    RUN_ERROR = "run-error"
+    CRASH = "crash"
+    TIMEOUT = "timeout"
+    STRUCTURE = "structure"
+    DTYPE = "dtype"
+    SHAPE = "shape"
+    NAN_PLACEMENT = "nan-placement"
+    INFINITY = "infinity"
+    VALUE = "value"
+    SIGN_OF_ZERO = "sign-of-zero"
+    DECLARED_TYPE = "declared-type"
+    GRAPH_CONTRACT = "graph-contract"
+    OPSET = "opset"
+    IMPURE_EXPORT = "impure-export"
+    STALE_GLOBALS = "stale-globals"
+    NONDETERMINISTIC_EXPORT = "nondeterministic-export"
+
+    @property
+    def severity(self) -> Severity:
+        """FAILURE, save for the sign of zero and stale globals: a NOTE unless a run is strict."""
+        return Severity.NOTE if self in (Kind.SIGN_OF_ZERO, Kind.STALE_GLOBALS) else Severity.FAILURE
+
+    @property
+    def meaning(self) -> str:
+        """One line for a person."""
+        return _MEANINGS[self]
+
+
+_MEANINGS = {
+    Kind.EXPORT_ERROR: "the export failed where it was expected to succeed",
+    Kind.UNEXPECTED_SUCCESS: "something that was expected to be refused succeeded",
+    Kind.CHECKER_ERROR: "onnx.checker or strict shape inference rejects the exported model",
+    Kind.LOAD_ERROR: "the runtime refuses to load the exported model",
+    Kind.RUN_ERROR: "the runtime raised an error while running the model",
+    Kind.CRASH: "the process died",
+    Kind.TIMEOUT: "the step took longer than its time limit",
+    Kind.STRUCTURE: "the number or order of the outputs differs",
+    Kind.DTYPE: "an output has another dtype",
+    Kind.SHAPE: "an output has another shape",
+    Kind.NAN_PLACEMENT: "NaNs stand in other places",
+    Kind.INFINITY: "infinities stand in other places or have another sign",
+    Kind.VALUE: "finite values differ by more than the tolerance",
+    Kind.SIGN_OF_ZERO: "a zero has the other sign",
+    Kind.DECLARED_TYPE: "an output's declared dtype or shape does not admit what the model computes",
+    Kind.GRAPH_CONTRACT: "the graph does not have the node kinds it should have",
+    Kind.OPSET: "the model does not have the opset that was asked for",
+    Kind.IMPURE_EXPORT: "exporting changed the model, its inputs or global state",
+    Kind.STALE_GLOBALS: "the exporter leaves its own private settings behind",
+    Kind.NONDETERMINISTIC_EXPORT: "exporting the same thing twice does not give the same graph",
+}
+
+
+class Outcome(enum.StrEnum):
+    """What a verdict says."""
+
+    AGREES = "agrees"
+    REFUSED = "refused"
+    REJECTED = "rejected"
+    DIVERGES = "diverges"
+
+
+@dataclass(frozen=True)
+class Divergence:
+    """One way in which the exported model is not the eager one.
+
+    Attributes:
+        stage: where on the road it showed.
+        kind: why it diverges.
+        where: the output, for instance ``output[0]``, or what else is concerned (``graph``, ``model``).
+        signature: a short text free of values and addresses that tells this failure from others of the
+            same kind at the same place, for instance ``inf→finite``. Part of the [identity][Finding].
+        message: what was seen, for a person.
+        element: index of the first differing element, or None.
+        excess: for values, the largest difference as a multiple of the tolerance; else None.
+    """
+
+    stage: Stage
+    kind: Kind
+    where: str
+    signature: str
+    message: str
+    element: tuple[int, ...] | None = None
+    excess: float | None = None
+
+    @property
+    def severity(self) -> Severity:
+        """The severity of the kind."""
+        return self.kind.severity
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What makes two divergences the same failure.
+
+    ``runtime`` is empty for what shows before any runtime is involved, so that an export error is one
+    failure and not one per runtime. The mode's exporter belongs to it, its other options do not: they are
+    what the simplest mode is searched over.
+    """
+
+    case: str
+    exporter: str
+    runtime: str
+    stage: Stage
+    kind: Kind
+    where: str
+    signature: str
+
+    @property
+    def digest(self) -> str:
+        """Eight hexadecimal digits, the same on every machine."""
+        parts = (self.case, self.exporter, self.runtime, self.stage, self.kind, self.where, self.signature)
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:8]
+
+    @property
+    def slug(self) -> str:
+        """The name a stored regression gets: readable, and unique through the digest."""
+        words = [self.case, self.exporter, self.runtime, str(self.kind)]
+        if self.where not in ("", "graph", "model"):
+            words.append(self.where)
+        text = "--".join(slugify(word) for word in words if word)
+        return f"{text[:96]}--{self.digest}"
+
+
+def slugify(text: str) -> str:
+    """Return ``text`` in lower-case letters, digits, dots and single hyphens."""
+    return re.sub(r"[^a-z0-9._]+", "-", text.lower()).strip("-.") or "x"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The judged result of one (case, mode, runtime, inputs).
+
+    Attributes:
+        case, mode, runtime: what was checked; ``mode`` in text form.
+        outcome: agrees, refused as expected, rejected by eager, or diverges.
+        divergences: every divergence found, in the order of the road; those of severity NOTE are in
+            ``notes`` instead, unless the run is strict.
+        notes: what is reported without failing.
+        reason: for REFUSED and REJECTED, the error's first line.
+        eager, got: the outputs of both sides as numpy arrays, empty where the road ended earlier.
+        chatter: what exporter and runtime printed, logged and warned.
+    """
+
+    case: str
+    mode: str
+    runtime: str
+    outcome: Outcome
+    divergences: tuple[Divergence, ...] = ()
+    notes: tuple[Divergence, ...] = ()
+    reason: str = ""
+    eager: tuple[Any, ...] = field(default=(), compare=False)
+    got: tuple[Any, ...] = field(default=(), compare=False)
+    chatter: str = field(default="", compare=False)
+
+    @property
+    def agrees(self) -> bool:
+        """Whether nothing diverges."""
+        return self.outcome is not Outcome.DIVERGES
+
+    def identity(self, divergence: Divergence) -> Identity:
+        """Return the identity of one of this verdict's divergences."""
+        before_runtime = divergence.stage in (Stage.CAPTURE, Stage.CONVERT, Stage.CHECK)
+        return Identity(
+            case=self.case,
+            exporter=self.mode.partition(",")[0],
+            runtime="" if before_runtime else self.runtime,
+            stage=divergence.stage,
+            kind=divergence.kind,
+            where=divergence.where,
+            signature=divergence.signature,
+        )

@@ -1,0 +1,164 @@
+"""The faces of the tool are tested as people meet them: by command, output, exit code and files left behind.
+
+Commands run in this process unless a test is about processes. Models live in files of their own in a fresh
+folder; each has a name of its own, so that no test depends on what another one left in a cache.
+"""
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+#: Models whose ONNX export means something else than they do, and some that agree.
+MODELS = '''
+import torch
+from torch.autograd import Function
+
+
+def constant(g, value):
+    return g.op("Constant", value_t=torch.tensor(float(value)))
+
+
+class Subtract(Function):
+    @staticmethod
+    def forward(ctx, a, b):
+        return a - b
+
+    @staticmethod
+    def symbolic(g, a, b):
+        return g.op("Add", a, b)
+
+
+class AddForSubtract(torch.nn.Module):
+    def forward(self, a, b):
+        return Subtract.apply(a, b)
+
+
+class Pair(Function):
+    @staticmethod
+    def forward(ctx, a):
+        return a + 1, a * 2
+
+    @staticmethod
+    def symbolic(g, a):
+        return g.op("Mul", a, constant(g, 2)), g.op("Add", a, constant(g, 1))
+
+
+class SwappedOutputs(torch.nn.Module):
+    def forward(self, a):
+        return Pair.apply(a)
+
+
+class BakedDimension(torch.nn.Module):
+    """The size of the first dimension becomes a constant of the graph."""
+
+    def forward(self, a):
+        return a + int(a.shape[0])
+
+
+class BakedReshape(torch.nn.Module):
+    def forward(self, a):
+        return a.reshape(int(a.shape[0]), -1)
+
+
+class Increment(torch.nn.Module):
+    def forward(self, a):
+        return a + 1
+
+
+class Negate(Function):
+    @staticmethod
+    def forward(ctx, a):
+        return -a
+
+    @staticmethod
+    def symbolic(g, a):
+        return g.op("Sub", constant(g, 0), a)
+
+
+class PositiveZero(torch.nn.Module):
+    """Exported as 0 - a, which makes +0 of 0 where -a makes -0: nothing else differs."""
+
+    def forward(self, a):
+        return Negate.apply(a)
+'''
+
+
+@dataclass
+class Ran:
+    """What a command said and left with."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def said(self) -> str:
+        return self.out + self.err
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A folder of a foreign project, with ``models.py`` in it, as the current folder."""
+    (tmp_path / "models.py").write_text(MODELS)
+    # Without a pyproject.toml of its own, one of a folder above would be found.
+    (tmp_path / "pyproject.toml").write_text("")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def cli(project, monkeypatch, capsys):
+    """Run the command line in this process; ``code`` is what it has to leave with."""
+    from diffexport.cli import main
+
+    def run(*args: object, code: int | None = None) -> Ran:
+        monkeypatch.setattr(sys, "argv", ["diffexport", *map(str, args)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as left:
+            main()
+            raise SystemExit(0)  # commands that only print return
+        captured = capsys.readouterr()
+        ran = Ran(left.value.code or 0, captured.out, captured.err)
+        assert "Traceback" not in ran.said, ran.said
+        assert code is None or ran.code == code, f"exit code {ran.code}\n{ran.said}"
+        return ran
+
+    return run
+
+
+#: The cheapest way to run: milliseconds an export, no worker processes.
+CHEAP = ("--modes", "torchscript", "--runtime", "ort-disabled", "--jobs", "0")
+
+
+@dataclass
+class Reported(Ran):
+    """A run with its report and the regression files it wrote."""
+
+    report: dict
+    files: list[str]
+
+    @property
+    def divergences(self) -> list[dict]:
+        return self.report["divergences"]
+
+    def summary(self) -> set[tuple]:
+        """Every divergence as (stage, kind, what its inputs read)."""
+        return {(d["stage"], d["kind"], *(x["reads"] for x in d["inputs"])) for d in self.divergences}
+
+
+@pytest.fixture
+def check(cli, project):
+    """``diffexport run`` in the cheapest mode, with a report and a folder ``found`` for regressions."""
+
+    def run(*args: object, code: int | None = None, cheap: tuple = CHEAP) -> Reported:
+        file = project / "report.json"
+        ran = cli("run", *args, *cheap, "--json", file, "--save", project / "found", code=code)
+        report = json.loads(file.read_text())
+        assert report["exit_code"] == ran.code
+        stored = sorted(path.name for path in Path(project / "found").glob("*"))
+        return Reported(ran.code, ran.out, ran.err, report, stored)
+
+    return run

@@ -1,0 +1,143 @@
+"""Bugs planted in models of one's own: each fails the run, with the minimal input, kind and stage."""
+
+import pytest
+
+from diffexport import make_case, rule
+from diffexport.engine.explore import Explorer, Settings
+from diffexport.mode import Mode
+from diffexport.testing import check as check_model
+from diffexport.verdict import Kind, Stage
+
+DYNAMIC = ("--modes", "torchscript,dynamic=true", "--runtime", "ort-disabled", "--jobs", "0")
+
+
+def test_add_where_forward_subtracts(check):
+    ran = check("models.py:AddForSubtract", code=1)
+    assert ("compare", "value", "0", "1") in ran.summary()
+    (value,) = (d for d in ran.divergences if d["kind"] == "value")
+    assert [x["values"] for x in value["eager"]] == [["-0x1p+0"]]
+    assert [x["values"] for x in value["got"]] == [["0x1p+0"]]
+    assert (value["mode"], value["runtime"], value["where"]) == ("torchscript", "ort-disabled", "output[0]")
+    assert value["exporters"] == ["torchscript"]
+    assert value["shrunk"]
+    # a + b and a - b also differ in infinities; every way is found apart from the others, and minimal.
+    assert ("compare", "infinity", "0", "inf") in ran.summary()
+    assert ("compare", "infinity", "0", "-inf") in ran.summary()
+    assert "minimal input   0 float32[], 1 float32[]" in ran.out
+    assert "eager           -1 float32[]" in ran.out
+    assert "ort-disabled    1 float32[]" in ran.out
+    assert ran.out.rstrip().endswith("FINDINGS")
+    assert len(ran.files) == len(ran.divergences) == 3
+
+
+def test_swapped_outputs(check):
+    ran = check("models.py:SwappedOutputs", code=1)
+    assert ran.summary() == {("compare", "structure", "0")}
+    assert "the outputs come in another order than in eager" in ran.out
+    assert len(ran.files) == 1
+
+
+def test_a_dimension_baked_in_at_export(check):
+    ran = check("models.py:BakedDimension", cheap=DYNAMIC, code=1)
+    assert ran.summary() == {("compare", "value", "[0]")}
+    (found,) = ran.divergences
+    assert found["mode"] == "torchscript,dynamic=true"
+    assert [x["shape"] for x in found["inputs"]] == [[1]]
+    assert [x["shape"] for x in found["export_inputs"]] == [[2]]
+    assert "exported with   [0.5, 1.25] float32[2]" in ran.out
+
+
+def test_a_reshape_baked_in_at_export(check):
+    ran = check("models.py:BakedReshape", cheap=DYNAMIC, code=1)
+    kinds = {(d["stage"], d["kind"]) for d in ran.divergences}
+    assert ("run", "run-error") in kinds
+    (error,) = (d for d in ran.divergences if d["kind"] == "run-error")
+    assert error["inputs"][0]["shape"] != error["export_inputs"][0]["shape"]
+    assert sum(error["inputs"][0]["shape"]) <= 2
+    assert set(error["inputs"][0]["values"]) <= {"0x0p+0"}
+
+
+def test_what_is_baked_in_agrees_where_shapes_are_static(check):
+    ran = check("models.py:BakedDimension", code=0)
+    assert not ran.divergences
+    assert not ran.files
+    assert [r["verdict"] for r in ran.report["results"]] == ["agrees"]
+
+
+def test_the_spec_bounds_what_is_minimal(check):
+    ran = check("models.py:AddForSubtract", "--input", "float32[2]", "--input", "float32[2]", code=1)
+    assert ("compare", "value", "[0, 0]", "[0, 1]") in ran.summary()
+
+
+def test_one_element_suffices_where_dimensions_are_shared(check):
+    ran = check("models.py:AddForSubtract", "--input", "int32[N]", "--input", "int32[N]", code=1)
+    assert ran.summary() == {("compare", "value", "[0]", "[1]")}
+
+
+def expecting(name, *arguments, **options):
+    from torch import nn
+
+    class Identity(nn.Module):
+        def forward(self, a):
+            return a + 1
+
+    return make_case(name, Identity, inputs=["float32[N]"], rules=[rule("own", *arguments, **options)])
+
+
+def only(case, mode="torchscript"):
+    result = check_model(case, modes=[mode], runtimes=["ort-disabled"], examples=2)
+    assert not result.error
+    return [(f.divergence.stage, f.divergence.kind, f.divergence.message) for f in result.findings]
+
+
+def test_a_refusal_that_does_not_come():
+    ((stage, kind, message),) = only(expecting("refuses-never", "torchscript", "refuses", error="Python"))
+    assert (stage, kind) == (Stage.CONVERT, Kind.UNEXPECTED_SUCCESS)
+    assert message == "the export succeeds, though it is expected to refuse (own)"
+
+
+def test_a_runtime_that_loads_what_it_should_not():
+    ((stage, kind, message),) = only(expecting("loads-anyway", "torchscript", "unloadable"))
+    assert (stage, kind) == (Stage.LOAD, Kind.UNEXPECTED_SUCCESS)
+    assert message == "ort-disabled loads the model, though it is expected to refuse (own)"
+
+
+def test_node_kinds_that_are_not_there():
+    ((_, kind, message),) = only(expecting("lacks-nodes", "torchscript", "unloadable", nodes=["prim::PythonOp"]))[:1]
+    assert kind is Kind.GRAPH_CONTRACT
+    assert "prim::PythonOp" in message
+
+
+@pytest.mark.parametrize(("error", "found"), [("Couldn't export Python operator", 0), ("another text", 1)])
+def test_a_refusal_with_its_own_text_or_another(error, found):
+    from torch import nn
+    from torch.autograd import Function
+
+    class Opaque(Function):
+        @staticmethod
+        def forward(ctx, a):
+            return a + 1
+
+    class Model(nn.Module):
+        def forward(self, a):
+            return Opaque.apply(a)
+
+    mode = "torchscript,autograd_inlining=false"
+    own = rule("own", mode, "refuses", error=error)
+    seen = only(make_case(f"refuses-{found}", Model, inputs=["float32[N]"], rules=[own]), mode)
+    assert len(seen) == found
+    for stage, kind, message in seen:
+        assert kind is Kind.EXPORT_ERROR
+        assert stage in (Stage.CAPTURE, Stage.CONVERT)
+        assert message.startswith("the export refuses otherwise than expected (own): ")
+        assert "Couldn't export Python operator" in message
+
+
+def test_an_expected_refusal_is_counted_as_one():
+    events = []
+    case = expecting("never-met", "torchscript", "refuses", error="Python")
+    explorer = Explorer(case, ["ort-disabled"], Settings(examples=1, shrink=False), emit=events.append)
+    explorer.explore([Mode.parse("torchscript,opset=9"), Mode.parse("dynamo")])
+    rows = {event.mode: event.rows[0].verdict for event in events if type(event).__name__ == "ModeFinished"}
+    # The rule is for torchscript alone.
+    assert rows == {"torchscript,opset=9": "diverges", "dynamo": "agrees"}

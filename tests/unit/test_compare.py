@@ -1,0 +1,249 @@
+import ml_dtypes
+import numpy as np
+import pytest
+
+from diffexport.oracle.compare import compare, same_bits, show, value_class
+from diffexport.verdict import Kind, Stage
+
+NAN, INF = np.nan, np.inf
+
+
+def f32(*values):
+    return np.array(values, "float32")
+
+
+def one(eager, got):
+    """The only divergence, as (kind, where, signature, element)."""
+    found = compare([eager], [got])
+    assert len(found) == 1
+    assert found[0].stage is Stage.COMPARE
+    return found[0].kind.value, found[0].where, found[0].signature, found[0].element
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        f32(1, -0.0, NAN, INF, -INF),
+        np.array(NAN),
+        np.zeros((0, 3)),
+        np.array([True, False]),
+        np.array([2**63 - 1]),
+        np.array([1 + 2j, complex(NAN, -0.0)], "complex64"),
+    ],
+)
+def test_the_same_agrees(array):
+    assert compare([array], [array.copy()]) == []
+    # NaNs agree whatever their bits, and keep the comparison from ending at identical bits.
+    other_nan = np.array([0xFFC00001], np.uint32).view("float32")
+    assert same_bits([array], [array.copy()])
+    assert not same_bits([f32(NAN), array], [other_nan, array.copy()])
+    assert compare([f32(NAN), array], [other_nan, array.copy()]) == []
+
+
+@pytest.mark.parametrize(("eager", "got"), [(1, 2), (2, 1), (0, 1), (1, 0)])
+def test_number_of_outputs(eager, got):
+    (found,) = compare([f32(1)] * eager, [f32(1)] * got)
+    assert (found.kind, found.where, found.signature) == (Kind.STRUCTURE, "outputs", "number of outputs")
+    assert f"eager returns {eager} outputs, the exported model {got}" in found.message
+
+
+def test_order_of_outputs():
+    a, b, c = f32(1, 2), f32(3, NAN), np.array([1, 2])
+    for got in ([b, a, c], [c, a, b], [c, b, a]):
+        (found,) = compare([a, b, c], got)
+        assert (found.kind, found.where, found.signature) == (Kind.STRUCTURE, "outputs", "order of outputs")
+
+
+def test_outputs_that_only_partly_occur_elsewhere_are_not_an_order():
+    found = compare([f32(1), f32(2)], [f32(2), f32(3)])
+    assert [(d.kind, d.where) for d in found] == [(Kind.VALUE, "output[0]"), (Kind.VALUE, "output[1]")]
+    # Each of the exported outputs may stand for one of eager's only.
+    found = compare([f32(1), f32(2), f32(2)], [f32(2), f32(1), f32(1)])
+    assert [d.where for d in found] == ["output[0]", "output[1]", "output[2]"]
+
+
+@pytest.mark.parametrize(
+    ("eager", "got", "signature"),
+    [
+        (f32(1), np.array([1.0]), "float32→float64"),
+        (np.array([True]), np.array([1], "uint8"), "bool→uint8"),
+        (np.zeros((0,), "float32"), np.zeros((0,), "float16"), "float32→float16"),
+    ],
+)
+def test_dtype_in_both_directions(eager, got, signature):
+    assert one(eager, got) == ("dtype", "output[0]", signature, None)
+    back = "→".join(reversed(signature.split("→")))
+    assert one(got, eager) == ("dtype", "output[0]", back, None)
+
+
+@pytest.mark.parametrize(
+    ("eager", "got", "signature"),
+    [((2,), (3,), "size"), ((), (1,), "rank"), ((0, 3), (3, 0), "size"), ((0,), (0, 1), "rank")],
+)
+def test_shape_in_both_directions(eager, got, signature):
+    assert one(np.zeros(eager), np.zeros(got)) == ("shape", "output[0]", signature, None)
+    assert one(np.zeros(got), np.zeros(eager)) == ("shape", "output[0]", signature, None)
+    assert f"eager has shape {list(eager)}" in compare([np.zeros(eager)], [np.zeros(got)])[0].message
+
+
+@pytest.mark.parametrize(
+    ("eager", "got", "signature", "element"),
+    [
+        (f32(1, NAN), f32(1, 2), "NaN lost", (1,)),
+        (f32(1, NAN), f32(1, INF), "NaN lost", (1,)),
+        (f32(1, 2), f32(1, NAN), "NaN gained", (1,)),
+        (np.array(INF), np.array(NAN), "NaN gained", ()),
+        (f32(0, NAN, 1), f32(0, 1, NAN), "NaN moved", (1,)),
+    ],
+)
+def test_nan_placement(eager, got, signature, element):
+    assert one(eager, got) == ("nan-placement", "output[0]", signature, element)
+
+
+@pytest.mark.parametrize(
+    ("eager", "got", "signature"),
+    [
+        (INF, -INF, "inf→-inf"),
+        (INF, 3.4028235e38, "inf→finite"),
+        (-3.4028235e38, -INF, "finite→-inf"),
+        (-INF, -0.0, "-inf→-0"),
+        (0.0, INF, "finite→inf"),
+    ],
+)
+def test_infinities(eager, got, signature):
+    assert one(f32(1, eager), f32(1, got)) == ("infinity", "output[0]", signature, (1,))
+
+
+# |got - eager| against atol + rtol |eager|, by hand: (dtype, eager, last that agrees, first that does not).
+@pytest.mark.parametrize(
+    ("dtype", "eager", "inside", "outside"),
+    [
+        # 1.01e-3 around 1, steps of 2**-10 = 9.77e-4.
+        ("float16", 1, 1 + 2**-10, 1 + 2**-9),
+        # 1.601e-2 around 1, steps of 2**-7 = 7.81e-3.
+        (ml_dtypes.bfloat16, 1, 1 + 2 * 2**-7, 1 + 3 * 2**-7),
+        # 1.13e-5 around 1, steps of 2**-23: 94.79 of them.
+        ("float32", 1, 1 + 94 * 2**-23, 1 + 95 * 2**-23),
+        ("float32", 0, 0.9999e-5, 1.0001e-5),
+        # 1e-5 + 1.3e-6 * 2**20 = 1.36316; steps of 1/8.
+        ("float32", 2**20, 2**20 - 1.25, 2**20 - 1.375),
+        ("float64", 1, 1 + 1.9999e-7, 1 + 2.0001e-7),
+        ("complex64", 1, 1 + 94j * 2**-24, 1 + 95j * 2**-23),
+        ("complex128", 1j, 1j + 1.9999e-7j, 1j + 2.0001e-7j),
+    ],
+)
+def test_tolerance(dtype, eager, inside, outside):
+    arrays = [np.array([value], dtype) for value in (eager, inside, outside)]
+    assert compare(arrays[:1], arrays[1:2]) == []
+    (found,) = compare(arrays[:1], arrays[2:])
+    assert (found.kind, found.signature, found.element) == (Kind.VALUE, "finite→finite", (0,))
+    assert 1 < found.excess < 3
+
+
+# 1e-5 + 1e-3 * 999 < 1 < 1e-5 + 1e-3 * 1000; 1e-5 + 1.6e-2 * 62 < 1 < 1e-5 + 1.6e-2 * 63; the last between
+# 1e-7 + 1e-7 * 1e6 and 1e-7 + 1e-7 * 1000000.1.
+@pytest.mark.parametrize(
+    ("dtype", "low", "high"),
+    [("float16", 999, 1000), (ml_dtypes.bfloat16, 62, 63), ("float64", 1e6, 1000000.100000105)],
+)
+def test_tolerance_is_relative_to_eager(dtype, low, high):
+    low, high = np.array([low], dtype), np.array([high], dtype)
+    assert one(low, high)[0] == "value"
+    assert compare([high], [low]) == []
+
+
+def test_excess_is_the_largest_and_element_the_first():
+    eager = np.array([[0.0, 0, 0], [0, 0, 0]])
+    got = np.array([[0.0, 0, 0], [0, 3e-7, 5e-7]])
+    (found,) = compare([eager], [got])
+    assert found.element == (1, 1)
+    assert found.excess == pytest.approx(5)
+    assert found.message.startswith("output[0][1, 1]: eager 0, exported model 3e-07 (and 1 more); 5 times")
+
+
+def test_values_too_far_apart_to_subtract():
+    largest = np.finfo("float64").max
+    assert one(np.array([largest]), np.array([-largest]))[:3] == ("value", "output[0]", "finite→finite")
+
+
+@pytest.mark.parametrize(("eager", "signature"), [(0.0, "finite→-0"), (-0.0, "-0→finite")])
+def test_sign_of_zero_in_both_directions(eager, signature):
+    assert one(f32(1, eager), f32(1, -eager)) == ("sign-of-zero", "output[0]", signature, (1,))
+    # Only a zero that became another zero: a tiny number is a value within the tolerance.
+    assert compare([f32(eager)], [f32(np.copysign(1e-6, -eager))]) == []
+
+
+@pytest.mark.parametrize(
+    ("eager", "got", "element"),
+    [
+        (np.array([2**53]), np.array([2**53 + 1]), (0,)),
+        (np.array([[1, 2], [3, 4]], "int8"), np.array([[1, 2], [2, 4]], "int8"), (1, 0)),
+        (np.array([0, 255], "uint8"), np.array([0, 254], "uint8"), (1,)),
+        (np.array([True, False]), np.array([True, True]), (1,)),
+        (np.array(3), np.array(4), ()),
+    ],
+)
+def test_integers_and_bools_are_exact(eager, got, element):
+    for pair in ((eager, got), (got, eager)):
+        assert one(*pair) == ("value", "output[0]", "exact", element)
+        assert compare(*([array] for array in pair))[0].excess is None
+
+
+def test_complex_parts_are_judged_each_on_its_own():
+    eager = np.array([1 + 1j, 2], "complex64")
+    assert one(eager, np.array([1 + 1j, 3], "complex64")) == (
+        "value",
+        "output[0].real",
+        "finite→finite",
+        (1,),
+    )
+    assert one(eager, np.array([1 - 1j, 2], "complex64"))[1] == "output[0].imag"
+    found = compare([eager], [np.array([complex(NAN, INF), 2], "complex64")])
+    assert [(d.where, d.kind.value) for d in found] == [
+        ("output[0].real", "nan-placement"),
+        ("output[0].imag", "infinity"),
+    ]
+
+
+def test_nan_speaks_before_infinity_before_value_before_zero():
+    eager, got = f32(NAN, INF, 1, 0), f32(0, 5, 2, -0.0)
+    kinds = ["nan-placement", "infinity", "value", "sign-of-zero"]
+    for first in range(4):
+        (found,) = compare([eager[first:]], [got[first:]])
+        assert found.kind.value == kinds[first]
+        assert found.element == (0,)
+        rest = ", ".join(kinds[first + 1 :])
+        assert found.message.endswith(f"; also differs in {rest}") == bool(rest)
+        assert ("also differs" in found.message) == bool(rest)
+
+
+def test_each_output_is_judged_in_order():
+    found = compare([f32(1), f32(2), f32(0)], [f32(1), f32(NAN), np.array([0])])
+    assert [(d.where, d.kind.value) for d in found] == [
+        ("output[1]", "nan-placement"),
+        ("output[2]", "dtype"),
+    ]
+
+
+def test_a_signalling_nan_is_compared_without_a_warning():
+    signalling = np.array([0x7FA00000], np.uint32).view("float32")
+    assert one(signalling, f32(1))[:3] == ("nan-placement", "output[0]", "NaN lost")
+
+
+def test_value_class_and_show():
+    classes = ["nan", "inf", "-inf", "-0", "finite", "finite"]
+    assert [value_class(np.float32(v)) for v in (NAN, INF, -INF, -0.0, 0.0, 1e-45)] == classes
+    values = [
+        np.float32(-0.0),
+        np.float32(0.1),
+        np.float32(1e-45),
+        np.float32(1234567),
+        np.int64(3),
+        np.bool_(True),
+    ]
+    assert [show(v) for v in values] == ["-0", "0.1", "1e-45", "1234567", "3", "True"]
+
+
+@pytest.mark.parametrize(("value", "text"), [(0.5, "0.5"), (-65504, "-65504"), (6e-8, "6e-08")])
+def test_show_of_half_precision(value, text):
+    assert show(np.float16(value)) == text
