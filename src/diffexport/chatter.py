@@ -8,13 +8,14 @@ shown only with a failure.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import io
 import logging
 import os
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 
 class Chatter:
@@ -82,6 +83,17 @@ def _loggers_into(stream: io.StringIO) -> Iterator[None]:
             logger.handlers = handlers
 
 
+def _flush(streams: Iterable[object]) -> None:
+    for stream in streams:
+        with contextlib.suppress(Exception):
+            stream.flush()  # type: ignore[attr-defined]
+    with contextlib.suppress(Exception):
+        _libc.fflush(None)
+
+
+_libc = ctypes.CDLL(None) if os.name == "posix" else ctypes.CDLL("msvcrt")
+
+
 @contextlib.contextmanager
 def captured() -> Iterator[Chatter]:
     """Capture standard output and error (Python's and native) and warnings for the length of the block."""
@@ -89,9 +101,8 @@ def captured() -> Iterator[Chatter]:
     if _descriptors is None:
         _descriptors = _Descriptors()
     chatter = Chatter()
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(Exception):
-            stream.flush()
+    streams = {id(stream): stream for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__)}
+    _flush(streams.values())
     said = io.StringIO()
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -100,6 +111,8 @@ def captured() -> Iterator[Chatter]:
             with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said), _loggers_into(said):
                 yield chatter
         finally:
+            # What is still buffered was said during the capture and belongs to it.
+            _flush(streams.values())
             native = _descriptors.end(start)
             lines = [said.getvalue(), native, *(f"{w.category.__name__}: {w.message}" for w in caught)]
             chatter.text = "\n".join(text.rstrip() for text in lines if text.strip())

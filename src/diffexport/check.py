@@ -23,13 +23,17 @@ from diffexport.case import Case
 from diffexport.chatter import captured
 from diffexport.errors import TargetError, UsageError
 from diffexport.expectation import Expectation, Expected
-from diffexport.exporters.arguments import input_names, tensors_of, walk
+from diffexport.exporters.arguments import DynamicAxes, clone, input_names, tensors_of, walk
 from diffexport.mode import Mode
 from diffexport.strategies.values import ordinary
 from diffexport.verdict import Divergence, Kind, Outcome, Severity, Stage, Verdict
 
 Array = np.ndarray[Any, Any]
 V = TypeVar("V")
+
+
+#: torch's seed while a case builds its module.
+BUILD_SEED = 0
 
 
 class Bounded(Generic[V]):
@@ -197,7 +201,9 @@ class Road:
         """
         if case.name not in self._prepared:
             try:
-                with captured():
+                with captured(), torch.random.fork_rng(devices=[]):
+                    # Random weights have to be the same ones when a regression is replayed.
+                    torch.manual_seed(BUILD_SEED)
                     module = case.build()
             except Exception as error:
                 raise TargetError(
@@ -224,7 +230,8 @@ class Road:
         prepared = self.prepare(case)
         expectation = case.expect(mode, self.traits(case, args))
         first = not self._seen(case, mode)
-        export = exporters.export(copy.deepcopy(prepared.module), _clone(args), mode, repeat=first)
+        module, dynamic = copy.deepcopy(prepared.module), dynamic_axes(case, args)
+        export = exporters.export(module, _clone(args), mode, dynamic=dynamic, repeat=first)
         found: list[Divergence] = []
         refused = ""
         if export.failure is not None:
@@ -423,14 +430,18 @@ def _tensor(value: Any) -> Any:
 
 
 def _clone(args: tuple[Any, ...]) -> tuple[Any, ...]:
-    def leaf(value: Any) -> Any:
-        return (
-            value.detach().clone().requires_grad_(value.requires_grad)
-            if isinstance(value, torch.Tensor)
-            else value
-        )
+    return tuple(clone(value) for value in args)
 
-    return tuple(_map(value, leaf) for value in args)
+
+def dynamic_axes(case: Case, args: tuple[Any, ...]) -> DynamicAxes | None:
+    """Return the axes that the case's specs leave free, by name where they have one; None without specs."""
+    tensors = tensors_of(args)
+    if len(tensors) != len(case.inputs):
+        return None
+    return tuple(
+        {axis: dim.name for axis, dim in enumerate(spec.dims_for(tensor.dim())) if dim.low != dim.high}
+        for spec, tensor in zip(case.inputs, tensors, strict=True)
+    )
 
 
 def _array(tensor: torch.Tensor) -> Array:

@@ -145,7 +145,7 @@ def parse(table: Any, file: Path) -> Config:
         strict: bool = False
         regressions: str = "tests/regressions"
         matrices: dict[str, list[str]] = {}
-        known: list[dict[str, Any]] = []
+        known: Any = []
 
     try:
         model = Model.model_validate(table)

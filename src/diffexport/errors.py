@@ -55,13 +55,13 @@ class ExporterInternalsError(DiffexportError):
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """Return the known name closest to ``name``, or None when nothing is close."""
-    matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    matches = difflib.get_close_matches(str(name), [str(item) for item in known], n=1, cutoff=0.5)
     return matches[0] if matches else None
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
     """Return the tail of an error message: the nearest known name, and all of them when they are few."""
-    known = list(known)
+    known = [str(item) for item in known]
     close = nearest(name, known)
     text = f"; did you mean {close!r}?" if close else ""
     if known and (len(known) <= 16 or not close):

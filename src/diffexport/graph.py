@@ -109,7 +109,8 @@ def _count_nodes(proto: Any) -> Counter[str]:
     def count(nodes: Any) -> None:
         for node in nodes:
             if (node.domain, node.op_type) not in local:
-                counts[f"{node.domain}::{node.op_type}" if node.domain else node.op_type] += 1
+                standard = node.domain in ("", "ai.onnx")
+                counts[node.op_type if standard else f"{node.domain}::{node.op_type}"] += 1
             for attribute in node.attribute:
                 if attribute.HasField("g"):
                     count(attribute.g.node)

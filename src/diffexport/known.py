@@ -8,12 +8,13 @@ still diverges; after that the run fails and says that the entry is to be remove
 from __future__ import annotations
 
 import fnmatch
+import functools
 import re
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
@@ -81,25 +82,7 @@ class Known:
 
 def _literal(where: str) -> str:
     """Let ``*`` alone be special in a place: brackets are part of the name there."""
-    return re.sub(r"[\[]", "[[]", where)
-
-
-_KEYS: dict[str, type | tuple[type, ...]] = {
-    "id": str,
-    "reason": str,
-    "cases": list,
-    "modes": str,
-    "kind": str,
-    "regression": str,
-    "runtimes": list,
-    "where": str,
-    "signature": str,
-    "traits": list,
-    "max_excess": (int, float),
-    "versions": dict,
-    "may_agree": bool,
-}
-_REQUIRED = ("id", "reason", "cases", "modes", "kind", "regression")
+    return re.sub(r"[\[?]", lambda sign: f"[{sign[0]}]", where)
 
 
 def load(path: Path) -> tuple[Known, ...]:
@@ -112,18 +95,24 @@ def load(path: Path) -> tuple[Known, ...]:
         document = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read as TOML: {error}") from None
+    for key in document:
+        if key != "known":
+            raise ConfigError(f"{path}: unknown key {key!r}{suggestion(key, ['known'])}")
     return parse(document.get("known", []), source=path)
 
 
-def parse(tables: Sequence[Mapping[str, Any]], *, source: Path | None = None) -> tuple[Known, ...]:
+def parse(tables: Any, *, source: Path | None = None) -> tuple[Known, ...]:
     """Validate ``[[known]]`` tables.
 
     Raises:
         ConfigError: an entry is incomplete, doubled, or names something that does not exist.
     """
+    place = str(source or "known divergences")
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        raise ConfigError(f"{place}: 'known' must be a list of tables; write [[known]], with two brackets")
     entries: dict[str, Known] = {}
     for number, table in enumerate(tables, start=1):
-        where = f"{source or 'known divergences'}: entry {number} ({table.get('id', 'without id')})"
+        where = f"{place}: entry {number} ({table.get('id', 'without id')})"
         entry = _parse_entry(table, where, source)
         if entry.id in entries:
             raise ConfigError(f"{where}: the id is already taken")
@@ -131,45 +120,74 @@ def parse(tables: Sequence[Mapping[str, Any]], *, source: Path | None = None) ->
     return tuple(entries.values())
 
 
+@functools.cache
+def _table_model() -> Any:
+    """Return the validator of one table; pydantic is imported by who has such a table only."""
+    import pydantic
+
+    text = Annotated[str, pydantic.Field(min_length=1)]
+    texts = Annotated[list[text], pydantic.Field(min_length=1)]
+    return pydantic.create_model(
+        "KnownTable",
+        __config__=pydantic.ConfigDict(extra="forbid", strict=True),
+        id=(text, ...),
+        reason=(text, ...),
+        cases=(texts, ...),
+        modes=(text, ...),
+        kind=(text, ...),
+        regression=(text, ...),
+        runtimes=(texts, ["*"]),
+        where=(text, "*"),
+        signature=(text, ".*"),
+        traits=(list[text], []),
+        max_excess=(Annotated[float, pydantic.Field(gt=0)] | None, None),
+        versions=(dict[str, str], {}),
+        may_agree=(bool, False),
+    )
+
+
 def _parse_entry(table: Mapping[str, Any], where: str, source: Path | None) -> Known:
-    for key, value in table.items():
-        if key not in _KEYS:
-            raise ConfigError(f"{where}: unknown key {key!r}{suggestion(key, _KEYS)}")
-        if not isinstance(value, _KEYS[key]):
-            raise ConfigError(f"{where}: {key} has the wrong type ({type(value).__name__})")
-    missing = [key for key in _REQUIRED if not table.get(key)]
-    if missing:
-        raise ConfigError(f"{where}: missing {', '.join(missing)}")
+    import pydantic
+
     from diffexport import traits
 
+    model = _table_model()
+    for key in table:
+        if key not in model.model_fields:
+            raise ConfigError(f"{where}: unknown key {key!r}{suggestion(key, model.model_fields)}")
+    missing = [
+        name for name, field in model.model_fields.items() if field.is_required() and not table.get(name)
+    ]
+    if missing:
+        raise ConfigError(f"{where}: missing {', '.join(missing)}")
     try:
-        kind = Kind(table["kind"])
-        modes = ModePattern.parse(table["modes"])
-        re.compile(table.get("signature", ""))
-        traits.check(table.get("traits", ()))
-        versions = {name: SpecifierSet(text) for name, text in table.get("versions", {}).items()}
-    except ValueError as error:
-        if isinstance(error, DiffexportError | InvalidSpecifier):
-            raise ConfigError(f"{where}: {error}") from None
-        raise ConfigError(
-            f"{where}: unknown kind {table['kind']!r}{suggestion(table['kind'], list(Kind))}"
-        ) from None
-    except (re.error, DiffexportError) as error:
+        valid = model.model_validate(dict(table))
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        raise ConfigError(f"{where}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+    if valid.kind not in list(Kind):
+        raise ConfigError(f"{where}: unknown kind {valid.kind!r}{suggestion(valid.kind, list(Kind))}")
+    try:
+        modes = ModePattern.parse(valid.modes)
+        re.compile(valid.signature)
+        traits.check(valid.traits)
+        versions = {name: SpecifierSet(text) for name, text in valid.versions.items()}
+    except (re.error, DiffexportError, InvalidSpecifier) as error:
         raise ConfigError(f"{where}: {error}") from None
     return Known(
-        id=table["id"],
-        reason=" ".join(table["reason"].split()),
-        cases=tuple(table["cases"]),
+        id=valid.id,
+        reason=" ".join(valid.reason.split()),
+        cases=tuple(valid.cases),
         modes=modes,
-        kind=kind,
-        regression=table["regression"],
-        runtimes=tuple(table.get("runtimes", ("*",))),
-        where=table.get("where", "*"),
-        signature=table.get("signature", ".*"),
-        traits=tuple(table.get("traits", ())),
-        max_excess=table.get("max_excess"),
+        kind=Kind(valid.kind),
+        regression=valid.regression,
+        runtimes=tuple(valid.runtimes),
+        where=valid.where,
+        signature=valid.signature,
+        traits=tuple(valid.traits),
+        max_excess=valid.max_excess,
         versions=versions,
-        may_agree=table.get("may_agree", False),
+        may_agree=valid.may_agree,
         source=source,
     )
 

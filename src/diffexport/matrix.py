@@ -57,6 +57,7 @@ def default_matrix(exporter: str | None = None) -> tuple[Mode, ...]:
     The two dynamo exporters share one array in which strictness is an axis of its own.
     """
     if exporter is not None:
+        _check_exporter(exporter)
         return tuple(mode for mode in default_matrix() if mode.exporter == exporter)
     modes: list[Mode] = [Mode(name, dynamic=dynamic) for name in EXPORTERS for dynamic in (False, True)]
     dynamo: dict[str, tuple[Value, ...]] = {"exporter": ("dynamo", "dynamo-strict"), **axes("dynamo")}
@@ -75,9 +76,16 @@ def _dynamo_pairwise(factors: Mapping[str, Sequence[Value]]) -> list[Mode]:
     return [Mode(**row) for row in rows]
 
 
+def _check_exporter(name: str) -> None:
+    if name not in EXPORTERS:
+        raise InvalidModeError(f"unknown exporter {name!r}{suggestion(name, EXPORTERS)}")
+
+
 @functools.cache
 def full_matrix(exporter: str | None = None) -> tuple[Mode, ...]:
     """Return every valid mode of one exporter, or of all of them, simplest first."""
+    if exporter is not None:
+        _check_exporter(exporter)
     exporters = EXPORTERS if exporter is None else (exporter,)
     modes = []
     for name in exporters:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -32,8 +32,15 @@ OPSETS = {
     "dynamo-strict": tuple(range(13, 26)),
 }
 
+#: What ``torch.onnx.export`` exports at unless told otherwise.
+DEFAULT_OPSET = 20
+
 #: TorchScript turns modules into local functions only from here on (IR version 8).
 FUNCTIONS_MIN_OPSET = 15
+
+
+def _nearest_first(opsets: Iterable[int]) -> list[int]:
+    return sorted(opsets, key=lambda opset: (abs(opset - DEFAULT_OPSET), opset))
 
 
 @dataclass(frozen=True)
@@ -47,14 +54,20 @@ class Option:
     summary: str
 
     def values_for(self, exporter: str) -> tuple[Value, ...]:
-        """Return the values that ``exporter`` accepts, the default first."""
-        values = OPSETS[exporter] if self.name == "opset" else self.values
+        """Return the values that ``exporter`` accepts, the default first, opsets by their distance from it."""
+        values: Sequence[Value] = self.values
+        if self.name == "opset":
+            values = _nearest_first(OPSETS[exporter])
         return (self.default, *(value for value in values if value != self.default))
 
 
 OPTIONS: tuple[Option, ...] = (
-    Option("opset", 20, tuple(range(7, 26)), EXPORTERS, "opset_version: the ai.onnx opset asked for"),
-    Option("dynamic", False, (False, True), EXPORTERS, "every axis of every tensor input is dynamic"),
+    Option(
+        "opset", DEFAULT_OPSET, tuple(range(7, 26)), EXPORTERS, "opset_version: the ai.onnx opset asked for"
+    ),
+    Option(
+        "dynamic", False, (False, True), EXPORTERS, "every axis that the inputs' specs leave free is dynamic"
+    ),
     Option(
         "keep_initializers_as_inputs",
         False,
@@ -101,7 +114,7 @@ class Mode:
     """
 
     exporter: str = "dynamo"
-    opset: int = 20
+    opset: int = DEFAULT_OPSET
     dynamic: bool = False
     keep_initializers_as_inputs: bool = False
     optimize: bool = True
@@ -171,7 +184,7 @@ class Mode:
     def complexity(self) -> tuple[int, int, int, str]:
         """Sort key, simplest first: exporter, number of options off their default, opset distance, text."""
         off = sum(getattr(self, option.name) != option.default for option in OPTIONS)
-        return EXPORTERS.index(self.exporter), off, abs(self.opset - 20), self._text
+        return EXPORTERS.index(self.exporter), off, abs(self.opset - DEFAULT_OPSET), self._text
 
     def options(self) -> dict[str, Value]:
         """Return every option the exporter honours with its value, defaults included."""
@@ -237,7 +250,7 @@ class ModePattern:
             raise InvalidModeError(
                 f"mode pattern {text!r}: no exporter matches {exporter!r}{suggestion(exporter, EXPORTERS)}"
             )
-        conditions = []
+        conditions: list[tuple[str, frozenset[Value]]] = []
         for name, raw in pairs:
             if name not in OPTIONS_BY_NAME:
                 raise InvalidModeError(
@@ -246,7 +259,9 @@ class ModePattern:
             option = OPTIONS_BY_NAME[name]
             values: set[Value] = set()
             for alternative in raw.split("|"):
-                values |= set(_parse_range(option, alternative, text))
+                values |= _parse_range(option, alternative, exporter, text)
+            if any(name == other for other, _ in conditions):
+                raise InvalidModeError(f"option {name!r} is given twice in mode pattern {text!r}")
             conditions.append((name, frozenset(values)))
         return cls(text, exporter, tuple(conditions))
 
@@ -301,15 +316,27 @@ def _parse_value(option: Option, raw: str, text: str) -> Value:
     return raw
 
 
-def _parse_range(option: Option, raw: str, text: str) -> Iterator[Value]:
+def _parse_range(option: Option, raw: str, exporter: str, text: str) -> set[Value]:
+    """Return the values that ``raw`` stands for and that some matching exporter accepts; at least one."""
+    matching = [name for name in option.exporters if fnmatch.fnmatchcase(name, exporter)]
+    if not matching:
+        raise InvalidModeError(
+            f"mode pattern {text!r} matches nothing: {option.name} is an option of {', '.join(option.exporters)} only"
+        )
+    possible = {value for name in matching for value in option.values_for(name)}
     if raw == "*":
-        yield from option.values
-    elif isinstance(option.default, int) and ".." in raw:
+        return possible
+    if ".." in raw and type(option.default) is int:
         low, _, high = raw.partition("..")
-        first, last = _parse_value(option, low, text), _parse_value(option, high, text)
-        yield from range(int(first), int(last) + 1)
+        first, last = int(_parse_value(option, low, text)), int(_parse_value(option, high, text))
+        chosen: set[Value] = {value for value in possible if first <= int(value) <= last}
     else:
-        yield _parse_value(option, raw, text)
+        chosen = {_parse_value(option, raw, text)} & possible
+    if not chosen:
+        raise InvalidModeError(
+            f"mode pattern {text!r} matches nothing: no exporter takes {option.name}={raw}"
+        )
+    return chosen
 
 
 def _show(value: Value) -> str:

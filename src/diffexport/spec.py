@@ -172,14 +172,17 @@ def shapes_of_ranks(
                 strictest[dim.name] = dim
     shapes = []
     for spec, rank in zip(specs, ranks, strict=True):
+        dims = [strictest.get(dim.name or "", dim) for dim in spec.dims_for(rank)]
         shape: list[int] = []
-        for dim in spec.dims_for(rank):
+        for axis, dim in enumerate(dims):
             if dim.name is not None and dim.name in bound:
                 shape.append(bound[dim.name])
                 continue
-            sizes = strictest[dim.name].sizes() if dim.name is not None else dim.sizes()
+            sizes = dim.sizes()
             size = sizes[next(choose) % len(sizes)]
-            if math.prod(shape) * size > MAX_ELEMENTS:
+            # The later dimensions need their least sizes, too.
+            needed = math.prod(max(bound.get(later.name or "", later.low), 1) for later in dims[axis + 1 :])
+            if math.prod(shape) * size * needed > MAX_ELEMENTS:
                 size = sizes[0]
             if dim.name is not None:
                 bound[dim.name] = size

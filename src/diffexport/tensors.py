@@ -8,6 +8,7 @@ a NaN other than the usual one are kept as ``nan:7fc00001``. Integers and bools 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,6 +20,12 @@ Array = np.ndarray[Any, Any]
 
 #: From this many elements on, values belong into a side file.
 INLINE_LIMIT = 256
+#: Most elements that the storage behind a strided tensor may span; wider strides are stored as contiguous.
+MAX_EXTENT = 1 << 20
+
+_INTEGERS = tuple(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))
+_DTYPES = ("float16", "float32", "float64", *_INTEGERS, "bool")
+_HEX = re.compile(r"-?0x[0-9a-f]+(\.[0-9a-f]+)?p[+-]?\d+|-?inf|nan", re.IGNORECASE)
 
 
 def encode(array: Array, *, with_values: bool = True) -> dict[str, Any]:
@@ -27,12 +34,24 @@ def encode(array: Array, *, with_values: bool = True) -> dict[str, Any]:
     document: dict[str, Any] = {
         "dtype": array.dtype.name,
         "shape": list(array.shape),
-        "strides": [stride // item for stride in array.strides],
+        "strides": list(_strides(array, item)),
         "reads": reads(array),
     }
     if with_values:
         document["values"] = [encode_number(value) for value in array.reshape(-1)]
     return document
+
+
+def _strides(array: Array, item: int) -> tuple[int, ...]:
+    """Return strides in elements; contiguous ones where the real ones could not be laid out again."""
+    steps = tuple(stride // item for stride in array.strides)
+    if any(step < 0 for step in steps) or _extent(array.shape, steps) > MAX_EXTENT:
+        return tuple(stride // item for stride in np.empty(array.shape, array.dtype).strides)
+    return steps
+
+
+def _extent(shape: Sequence[int], steps: Sequence[int]) -> int:
+    return 1 + sum((size - 1) * step for size, step in zip(shape, steps, strict=True))
 
 
 def encode_number(value: Any) -> Any:
@@ -65,14 +84,19 @@ def decode(document: Mapping[str, Any], *, values: Array | None = None) -> Array
     Raises:
         RegressionFileError: a field is missing or does not fit the others.
     """
+    name = document.get("dtype")
+    if name not in _DTYPES:
+        raise RegressionFileError(f"unknown dtype {name!r} (known: {', '.join(_DTYPES)})")
+    dtype = np.dtype(name)
     try:
-        dtype = np.dtype(document["dtype"])
         shape = tuple(int(size) for size in document["shape"])
         strides = tuple(int(step) for step in document["strides"])
     except (KeyError, TypeError, ValueError) as error:
         raise RegressionFileError(f"a tensor needs dtype, shape and strides: {error!r}") from None
-    if any(size < 0 for size in shape) or len(strides) != len(shape):
+    if len(strides) != len(shape):
         raise RegressionFileError(f"shape {list(shape)} and strides {list(strides)} do not go together")
+    if any(not 0 <= size < 2**40 for size in shape):
+        raise RegressionFileError(f"shape {list(shape)} is no shape of a tensor that was stored")
     if values is None:
         raw = document.get("values")
         if not isinstance(raw, list):
@@ -84,6 +108,8 @@ def decode(document: Mapping[str, Any], *, values: Array | None = None) -> Array
         values = np.empty(len(raw), dtype=dtype)
         for index, item in enumerate(raw):
             _store(values, index, item)
+    if values.size != math.prod(shape) or values.dtype != dtype:
+        raise RegressionFileError(f"expected {dtype}{list(shape)}, found {values.dtype}{list(values.shape)}")
     return with_strides(values.reshape(shape), strides)
 
 
@@ -100,8 +126,10 @@ def _store(values: Array, index: int, item: Any) -> None:
             values[index] = item
         elif isinstance(item, str) and item.startswith("nan:"):
             values[index : index + 1].view(f"u{dtype.itemsize}")[0] = int(item[4:], 16)
+            if not np.isnan(values[index]):
+                raise ValueError("these are not the bits of a NaN")
         elif isinstance(item, str):
-            number = float.fromhex(item)
+            number = parse_number(item)
             with np.errstate(over="ignore"):
                 values[index] = number
             if float(values[index]) != number and not math.isnan(number):
@@ -110,6 +138,17 @@ def _store(values: Array, index: int, item: Any) -> None:
             raise ValueError("expected a hexadecimal float as text")
     except (ValueError, OverflowError) as error:
         raise RegressionFileError(f"value {index} is {item!r}: {error}") from None
+
+
+def parse_number(text: str) -> float:
+    """Return the float that a text of [encode_number][] stands for.
+
+    Raises:
+        ValueError: it is not hexadecimal; decimals are refused rather than read as something else.
+    """
+    if not _HEX.fullmatch(text):
+        raise ValueError("expected a hexadecimal float such as 0x1.8p+1, inf, -inf or nan")
+    return float.fromhex(text)
 
 
 def with_strides(array: Array, strides: Sequence[int]) -> Array:
@@ -123,8 +162,8 @@ def with_strides(array: Array, strides: Sequence[int]) -> Array:
         return array
     if any(step < 0 for step in strides):
         raise RegressionFileError(f"strides {list(strides)} are negative")
-    extent = 1 + sum((size - 1) * step for size, step in zip(array.shape, strides, strict=True))
-    if extent > 64 * max(array.size, 1) + 4096:
+    extent = _extent(array.shape, strides)
+    if extent > MAX_EXTENT:
         raise RegressionFileError(f"strides {list(strides)} span {extent} elements for {array.size} values")
     storage = np.zeros(extent, dtype=array.dtype)
     view = np.lib.stride_tricks.as_strided(storage, array.shape, [step * item for step in strides])

@@ -77,7 +77,8 @@ def predicate(text: str) -> Predicate:
             raise UsageError(f"trait {text!r}: write abs:LO..HI with two numbers, LO not above HI")
 
         def within(array: Array) -> bool:
-            magnitude = np.abs(array.astype(np.float64, copy=False))
+            with np.errstate(invalid="ignore"):
+                magnitude = np.abs(array.astype(np.float64, copy=False))
             return bool(np.any(np.isfinite(magnitude) & (magnitude >= low) & (magnitude <= high)))
 
         return within

@@ -165,7 +165,7 @@ class Identity:
 
 
 def slugify(text: str) -> str:
-    """Return ``text`` in lower-case letters, digits, dots and single hyphens."""
+    """Return ``text`` in lower-case letters, digits, dots, underscores and single hyphens."""
     return re.sub(r"[^a-z0-9._]+", "-", text.lower()).strip("-.") or "x"
 
 

@@ -100,6 +100,12 @@ class Ran:
 
 
 @pytest.fixture
+def models():
+    """The source of ``models.py``."""
+    return MODELS
+
+
+@pytest.fixture
 def project(tmp_path, monkeypatch):
     """A folder of a foreign project, with ``models.py`` in it, as the current folder."""
     (tmp_path / "models.py").write_text(MODELS)
@@ -117,11 +123,13 @@ def cli(project, monkeypatch, capsys):
     def run(*args: object, code: int | None = None) -> Ran:
         monkeypatch.setattr(sys, "argv", ["diffexport", *map(str, args)])
         capsys.readouterr()
-        with pytest.raises(SystemExit) as left:
+        left: str | int | None = 0
+        try:
             main()
-            raise SystemExit(0)  # commands that only print return
+        except SystemExit as error:
+            left = error.code
         captured = capsys.readouterr()
-        ran = Ran(left.value.code or 0, captured.out, captured.err)
+        ran = Ran(left or 0, captured.out, captured.err)
         assert "Traceback" not in ran.said, ran.said
         assert code is None or ran.code == code, f"exit code {ran.code}\n{ran.said}"
         return ran
@@ -160,5 +168,24 @@ def check(cli, project):
         assert report["exit_code"] == ran.code
         stored = sorted(path.name for path in Path(project / "found").glob("*"))
         return Reported(ran.code, ran.out, ran.err, report, stored)
+
+    return run
+
+
+@pytest.fixture
+def explore():
+    """Explore a case without shrinking, which costs milliseconds; return the findings, and (mode, row) pairs."""
+    from diffexport.engine.events import Found, ModeFinished
+    from diffexport.engine.explore import Explorer, Settings
+    from diffexport.mode import Mode
+
+    def run(case, *modes, known=(), examples=4, seed=0):
+        events = []
+        settings = Settings(examples=examples, seed=seed, shrink=False)
+        explorer = Explorer(case, ["ort-disabled"], settings, known, emit=events.append)
+        explorer.explore([Mode.parse(mode) for mode in modes])
+        findings = [event.finding for event in events if isinstance(event, Found)]
+        rows = [(e.mode, row) for e in events if isinstance(e, ModeFinished) for row in e.rows]
+        return findings, rows
 
     return run

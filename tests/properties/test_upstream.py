@@ -19,7 +19,11 @@ def road():
 
 @pytest.mark.parametrize(
     ("export_type", "kind"),
-    [("ONNX_FALLTHROUGH", "prim::PythonOp"), ("ONNX_ATEN_FALLBACK", "aten::ATen"), ("ONNX", "prim::PythonOp")],
+    [
+        ("ONNX_FALLTHROUGH", "prim::PythonOp"),
+        ("ONNX_ATEN_FALLBACK", "aten::ATen"),
+        ("ONNX", "prim::PythonOp"),
+    ],
 )
 def test_aten_unsupported_leaves_its_first_node(export_type, kind, capfd):
     """By ``_model_to_graph``, before an ONNX model is made. The last row is not upstream's, but measured."""
@@ -104,9 +108,7 @@ def test_measured_table(name, road):
     case = catalogue.load(name)
     inputs = (np.array([[0.5, 1.5], [2.5, 3.0]], np.float32),)
     for (export_type, inlining), expected in TABLE[name].items():
-        mode = Mode(
-            "torchscript", opset=18, operator_export_type=export_type, autograd_inlining=inlining
-        )
+        mode = Mode("torchscript", opset=18, operator_export_type=export_type, autograd_inlining=inlining)
         verdict = road.check(case, mode, "ort-all", inputs)
         if expected == "agrees":
             assert verdict.outcome is Outcome.AGREES, (mode, verdict)

@@ -4,7 +4,7 @@ import pytest
 
 from diffexport.errors import InvalidModeError, UsageError
 from diffexport.expectation import AGREES, RULES, Expected, expect, rule
-from diffexport.matrix import default_matrix
+from diffexport.matrix import default_matrix, full_matrix
 from diffexport.mode import Mode
 
 OPAQUE = frozenset({"opaque-function"})
@@ -86,7 +86,7 @@ def test_every_rule_is_named_once_and_applies_somewhere():
     assert len(set(names)) == len(names)
     hit = {
         expect(mode, traits).rule
-        for mode in default_matrix("torchscript")
+        for mode in full_matrix("torchscript")
         for traits in (OPAQUE, UNSUPPORTED, ATEN)
     }
     assert set(names) <= hit

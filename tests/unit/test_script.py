@@ -522,6 +522,13 @@ def test_options_at_their_default_are_left_out() -> None:
         assert name not in call
 
 
+def test_scoped_tracing_is_set_and_put_back() -> None:
+    case = catalogue.load("clamp")
+    text = standalone_script(invented(case, "torchscript,scoped=true", Kind.INFINITY, INFINITE), case)
+    call = text.index("torch.onnx.export(")
+    assert text.index("_trace_module_map = {part:") < call < text.index("_trace_module_map = None")
+
+
 def test_failed_capture_is_not_tried_again_strictly() -> None:
     case = catalogue.load("clamp")
     stored = invented(case, "dynamo", Kind.EXPORT_ERROR, PAIR, stage=Stage.CAPTURE)
@@ -700,7 +707,7 @@ def test_closure_follows_bases_annotations_decorators_and_changes(module: Any, h
         import functools
         import torch
         from dataclasses import dataclass, field
-        from typing import TYPE_CHECKING
+        from typing import TYPE_CHECKING, Any
 
         if TYPE_CHECKING:
             from collections.abc import Sequence
@@ -757,7 +764,7 @@ def test_closure_follows_bases_annotations_decorators_and_changes(module: Any, h
         assert part in text
     for part in ("SIZES += (3,)", "Net.scale = 1\n", "if TYPE_CHECKING:\n    from coll", "class Later"):
         assert part in text
-    for part in ("Unrelated", "not part of it", "other = 5"):
+    for part in ("Unrelated", "not part of it", "other = 5", "import Any"):
         assert part not in text
     assert text.index("class Base") < text.index("class Net") < text.index("Net.scale")
     assert here(text)["main"]() is True
@@ -791,6 +798,45 @@ def test_factory_instance_and_reexport(module: Any, here: Any) -> None:
         text = script_of(module(source, name))
         assert f"    model = {made}\n" in text
         assert here(text)["main"]() is True
+
+
+def test_registration_by_diffexport_is_left_out(module: Any, here: Any) -> None:
+    case = module(
+        """
+        import torch
+        from diffexport.versions import functools as registry
+
+        class Net(torch.nn.Module):
+            def forward(self, x):
+                return x.clamp(min=0)
+
+        @registry.cache
+        def make():
+            return Net()
+        """,
+        "make",
+    )
+    text = script_of(case)
+    assert "registry" not in text
+    assert "could not be copied" not in text
+    assert here(text)["main"]() is True
+
+
+def test_relative_and_star_imports(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, here: Any) -> None:
+    package = tmp_path / "package_for_script"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "ops.py").write_text("def floor(x):\n    return x.clamp(min=0)\n")
+    source = "import torch\nfrom math import *\nfrom .ops import floor\n"
+    source += "class Net(torch.nn.Module):\n    def forward(self, x):\n        return floor(x) * cos(0)\n"
+    (package / "models.py").write_text(source)
+    monkeypatch.chdir(tmp_path)
+    text = script_of(target.resolve("package_for_script.models:Net", inputs=["float32[...]"]))
+    assert "from package_for_script.ops import floor\n" in text
+    assert "from math import *\n" in text
+    assert "# Needs package_for_script as well\n" in text
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert here(text)["main"]() is True
 
 
 def test_random_weights_are_pointed_out(module: Any) -> None:

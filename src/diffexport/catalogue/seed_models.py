@@ -224,7 +224,7 @@ CASES: dict[str, Case] = {
         _case("single_output", SingleOutput, ("opaque-function", "aten-ops"), ("Add", "Exp", "Log", "Add")),
         _case("multi_output", MultiOutput, ("opaque-function",), ("Exp", "Log")),
         _case("partial_output", PartialOutput, ("opaque-function",), ("TopK",)),
-        _case("nested_autograd", NestedAutograd, ("opaque-function",), ("Exp", "Log", "Log")),
+        _case("nested_autograd", NestedAutograd, ("opaque-function", "aten-ops"), ("Exp", "Log", "Log")),
         _case("aten_unsupported", AtenUnsupported, ("opaque-function", "unsupported-op")),
         _case("inline_and_symbolic", InlineAndSymbolic, _SYMBOLIC, ("Exp", "Log", "Log")),
         _case("inline_with_scoped_tracing", InlineWithScopedTracing, _SYMBOLIC, ("Exp", "Log", "Log")),

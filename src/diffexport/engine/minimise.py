@@ -18,7 +18,7 @@ import numpy as np
 from diffexport.case import Case
 from diffexport.check import Road
 from diffexport.errors import InvalidModeError
-from diffexport.mode import DYNAMO, EXPORTERS, OPTIONS, Mode
+from diffexport.mode import DEFAULT_OPSET, DYNAMO, EXPORTERS, OPTIONS, OPTIONS_BY_NAME, Mode
 from diffexport.oracle import same_bits
 from diffexport.runtimes import available, family
 from diffexport.spec import admits_all
@@ -119,12 +119,9 @@ class Minimiser:
         return best
 
     def _simpler(self, mode: Mode, name: str) -> Iterator[Mode]:
-        values: Sequence[Any] = (20,)
+        values: Sequence[Any] = (OPTIONS_BY_NAME[name].default,)
         if name == "opset":
-            step = 1 if mode.opset < 20 else -1
-            values = range(20, mode.opset, -step)
-        else:
-            values = (next(option.default for option in OPTIONS if option.name == name),)
+            values = range(DEFAULT_OPSET, mode.opset, 1 if mode.opset > DEFAULT_OPSET else -1)
         for value in values:
             try:
                 yield Mode.of(mode.exporter, {**mode.options(), name: value})

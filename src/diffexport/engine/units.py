@@ -13,6 +13,7 @@ from diffexport.check import Road
 from diffexport.engine.events import CaseFailed, Event, KnownReplayed
 from diffexport.engine.explore import Explorer, Settings
 from diffexport.errors import DiffexportError, RegressionFileError
+from diffexport.exporters import reuse
 from diffexport.known import Known
 from diffexport.mode import Mode
 from diffexport.regressions import Status, load, replay
@@ -54,6 +55,7 @@ def warm_up() -> None:
     # A full collection walks some million objects of torch's registries, again and again; none of them dies.
     gc.collect()
     gc.freeze()
+    reuse.freeze = True
 
 
 def do(unit: Unit, emit: Callable[[Event], None]) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 from diffexport.chatter import captured
 from diffexport.errors import DiffexportError
 from diffexport.exporters import dynamo, torchscript
+from diffexport.exporters.arguments import DynamicAxes, every_axis
 from diffexport.exporters.purity import Snapshot
 from diffexport.mode import Mode
 from diffexport.verdict import Stage
@@ -58,37 +59,46 @@ class Export:
     chatter: str = field(default="", repr=False)
 
 
-def export(module: Any, args: tuple[Any, ...], mode: Mode, *, repeat: bool = False) -> Export:
+def export(
+    module: Any,
+    args: tuple[Any, ...],
+    mode: Mode,
+    *,
+    dynamic: DynamicAxes | None = None,
+    repeat: bool = False,
+) -> Export:
     """Export ``module`` on the example arguments ``args``.
 
     Args:
         module: the ``torch.nn.Module``; hand over a copy, exporters leave hooks behind.
         args: positional arguments; tensors become graph inputs ``x0``, ``x1``, …
         mode: how.
+        dynamic: for each tensor its dynamic axes, where the mode has dynamic=true; by default all of them.
         repeat: export the same module a second time and compare the bytes.
 
     Raises:
         KeyboardInterrupt: and nothing else; every error of the exporter becomes an [ExportFailure][].
     """
     run = torchscript.export if mode.is_torchscript else dynamo.export
+    axes = (every_axis(args) if dynamic is None else dynamic) if mode.dynamic else None
     with captured() as chatter:
         before = Snapshot.take(module, args)
-        model, failure = _attempt(run, module, args, mode)
+        model, failure = _attempt(run, module, args, mode, axes)
         impurities = before.changes(module, args)
         before.restore_globals()
         difference = ""
         if repeat and model is not None:
-            again, second_failure = _attempt(run, module, args, mode)
+            again, second_failure = _attempt(run, module, args, mode, axes)
             before.restore_globals()
             difference = _difference(model, again, second_failure)
     return Export(model, failure, tuple(impurities), difference, chatter.text)
 
 
 def _attempt(
-    run: Any, module: Any, args: tuple[Any, ...], mode: Mode
+    run: Any, module: Any, args: tuple[Any, ...], mode: Mode, axes: DynamicAxes | None
 ) -> tuple[bytes | None, ExportFailure | None]:
     try:
-        return run(module, args, mode), None
+        return run(module, args, mode, axes), None
     except DiffexportError:
         raise
     except Exception as error:  # noqa: BLE001 - whatever an exporter raises is a result

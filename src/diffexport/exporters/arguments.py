@@ -26,5 +26,55 @@ def tensors_of(args: tuple[Any, ...]) -> list[torch.Tensor]:
 
 
 def input_names(args: tuple[Any, ...]) -> list[str]:
-    """Return the names given to the graph inputs: ``x0``, ``x1``, …"""
+    """Return the names given to the graph inputs of tensors: ``x0``, ``x1``, …"""
     return [f"x{number}" for number in range(len(tensors_of(args)))]
+
+
+def names_of_leaves(args: tuple[Any, ...]) -> list[str]:
+    """Return a name for every leaf that the TorchScript exporter counts as an input.
+
+    It counts bools, ints and floats, which it then bakes in, but neither None nor strings (torch 2.13).
+    """
+    names: list[str] = []
+
+    def visit(value: Any) -> None:
+        if isinstance(value, torch.Tensor):
+            names.append(f"x{sum(name.startswith('x') for name in names)}")
+        elif isinstance(value, bool | int | float):
+            names.append(f"constant{len(names)}")
+        elif isinstance(value, tuple | list):
+            for item in value:
+                visit(item)
+        elif isinstance(value, dict):
+            for item in value.values():
+                visit(item)
+
+    visit(args)
+    return names
+
+
+#: For each tensor, its dynamic axes with the name of the dimension, None where it has none.
+DynamicAxes = tuple[dict[int, str | None], ...]
+
+
+def every_axis(args: tuple[Any, ...]) -> DynamicAxes:
+    """Return every axis of every tensor as dynamic."""
+    return tuple(dict.fromkeys(range(tensor.dim())) for tensor in tensors_of(args))
+
+
+def clone(value: Any) -> Any:
+    """Copy the tensors in nested containers, strides, storage offset and requires_grad included."""
+    if isinstance(value, torch.Tensor):
+        source = value.detach()
+        if source.is_contiguous():
+            copied = source.clone()
+        else:
+            storage: Any = source.untyped_storage()
+            whole = torch.empty(0, dtype=source.dtype).set_(storage.clone())
+            copied = whole.as_strided(source.size(), source.stride(), source.storage_offset())
+        return copied.requires_grad_(value.requires_grad)
+    if isinstance(value, tuple | list):
+        return type(value)(clone(item) for item in value)
+    if isinstance(value, dict):
+        return {key: clone(item) for key, item in value.items()}
+    return value

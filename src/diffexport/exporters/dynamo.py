@@ -12,6 +12,7 @@ Private names used here, checked on torch 2.13.0:
 from __future__ import annotations
 
 import contextlib
+import inspect
 import os
 import tempfile
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ from typing import Any
 import torch
 
 from diffexport.errors import ExporterInternalsError
-from diffexport.exporters.arguments import input_names
+from diffexport.exporters.arguments import DynamicAxes, input_names
 from diffexport.exporters.reuse import reused_tables
 from diffexport.mode import Mode
 from diffexport.verdict import Stage
@@ -28,13 +29,13 @@ from diffexport.verdict import Stage
 _STRATEGIES = {"dynamo": "TorchExportNonStrictStrategy", "dynamo-strict": "TorchExportStrictStrategy"}
 
 
-def export(module: Any, args: tuple[Any, ...], mode: Mode) -> bytes:
-    """Return the serialised model, saved the way a user saves it.
+def export(module: Any, args: tuple[Any, ...], mode: Mode, dynamic: DynamicAxes | None) -> bytes:
+    """Return the serialised model, saved the way a user saves it; ``dynamic`` says which axes are.
 
     Raises:
         Exception: whatever the exporter raises.
     """
-    dynamic_shapes = tuple(_dynamic(argument) for argument in args) if mode.dynamic else None
+    dynamic_shapes = None if dynamic is None else _dynamic_shapes(module, args, dynamic)
     # keep_initializers_as_inputs takes effect only when the exporter itself writes the file.
     descriptor, path = tempfile.mkstemp(suffix=".onnx")
     os.close(descriptor)
@@ -59,15 +60,24 @@ def export(module: Any, args: tuple[Any, ...], mode: Mode) -> bytes:
         os.unlink(path)
 
 
-def _dynamic(value: Any) -> Any:
-    """Return the dynamic-shape tree of one argument: every axis of every tensor is dynamic."""
-    if isinstance(value, torch.Tensor):
-        return dict.fromkeys(range(value.dim()), torch.export.Dim.DYNAMIC)
-    if isinstance(value, tuple | list):
-        return type(value)(_dynamic(item) for item in value)
-    if isinstance(value, dict):
-        return {key: _dynamic(item) for key, item in value.items()}
-    return None
+def _dynamic_shapes(module: Any, args: tuple[Any, ...], dynamic: DynamicAxes) -> tuple[Any, ...]:
+    """Return the tree of dynamic shapes in the structure of the arguments, as ``torch.export`` wants it."""
+    axes = iter(dynamic)
+
+    def tree(value: Any) -> Any:
+        if isinstance(value, torch.Tensor):
+            return dict.fromkeys(next(axes), torch.export.Dim.DYNAMIC)
+        if isinstance(value, tuple | list):
+            return type(value)(tree(item) for item in value)
+        if isinstance(value, dict):
+            return {key: tree(item) for key, item in value.items()}
+        return None
+
+    shapes = tuple(tree(argument) for argument in args)
+    # What goes into *args is one parameter, whose shapes are a tuple of their own.
+    parameters = inspect.signature(module.forward).parameters.values()
+    fixed = next((n for n, p in enumerate(parameters) if p.kind is p.VAR_POSITIONAL), None)
+    return shapes if fixed is None or len(shapes) < fixed else (*shapes[:fixed], shapes[fixed:])
 
 
 @contextlib.contextmanager

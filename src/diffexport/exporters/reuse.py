@@ -12,13 +12,20 @@ Private names used here, checked on torch 2.13.0; if one is gone the shipped pat
 - ``torch.onnx._internal.exporter._decomp.create_onnx_friendly_decomposition_table``
 - ``torch.export.exported_program._collect_all_valid_cia_ops`` (collected anew when operators were added)
 - ``torch.ops._dir`` and ``_OpNamespace._dir``
+- ``torch._ops.OperatorBase.py_impl``, ``py_kernels`` and ``_dispatch_cache``: eleven thousand registrations per
+  export, whose time goes into evaluating the annotations of an inner function
 """
 
 from __future__ import annotations
 
 import contextlib
+import gc
 from collections.abc import Callable, Iterator
 from typing import Any
+
+#: Whether what is kept is also taken out of the garbage collector's sight. A process that exports all the time
+#: wants that: a full collection walks some hundred thousand objects of registries, none of which ever dies.
+freeze = False
 
 _registries: dict[Any, Any] = {}
 _tables: dict[frozenset[int], tuple[Any, dict[Any, Any]]] = {}
@@ -37,6 +44,7 @@ def reused_tables() -> Iterator[bool]:
         build_table = _decomp.create_onnx_friendly_decomposition_table
         exported_program: Any = program
         collect = exported_program._collect_all_valid_cia_ops
+        py_impl = torch._ops.OperatorBase.py_impl
         default_opset = _constants.TORCHLIB_OPSET
         _operators_registered(torch)
     except (ImportError, AttributeError):
@@ -46,11 +54,14 @@ def reused_tables() -> Iterator[bool]:
     def from_torchlib(_cls: Any, opset_version: int = default_opset) -> Any:
         if opset_version not in _registries:
             _registries[opset_version] = build_registry(opset_version=opset_version)
+            if freeze:
+                gc.freeze()
         return _registries[opset_version]
 
     with contextlib.ExitStack() as stack:
         _replace(stack, _registration.ONNXRegistry, "from_torchlib", classmethod(from_torchlib))
         _replace(stack, _decomp, "create_onnx_friendly_decomposition_table", _table_once(build_table))
+        _replace(stack, torch._ops.OperatorBase, "py_impl", _register_quickly(torch, py_impl))
         _replace(stack, exported_program, "_collect_all_valid_cia_ops", _collect_once(torch, collect))
         yield True
 
@@ -70,6 +81,24 @@ def _table_once(build: Callable[[Any], dict[Any, Any]]) -> Callable[[Any], dict[
         return dict(_tables[key][1])
 
     return table
+
+
+def _register_quickly(torch: Any, shipped: Any) -> Any:
+    """Return ``py_impl`` without the inner function's annotations; anything unusual is left to the shipped one."""
+    dispatch_key = torch._C.DispatchKey
+
+    def py_impl(self: Any, key: Any) -> Any:
+        if type(key) is not dispatch_key or key == dispatch_key.Python or key in self.py_kernels:
+            return shipped(self, key)
+
+        def register(kernel: Any) -> Any:
+            self.py_kernels[key] = kernel
+            self._dispatch_cache.clear()
+            return kernel
+
+        return register
+
+    return py_impl
 
 
 def _operators_registered(torch: Any) -> tuple[tuple[str, int], ...]:

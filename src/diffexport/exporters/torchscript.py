@@ -18,23 +18,22 @@ from typing import Any, cast
 import torch
 
 from diffexport.errors import ExporterInternalsError
-from diffexport.exporters.arguments import input_names, tensors_of
+from diffexport.exporters.arguments import DynamicAxes, input_names, names_of_leaves
 from diffexport.mode import Mode
 from diffexport.verdict import Stage
 
 
-def export(module: Any, args: tuple[Any, ...], mode: Mode) -> bytes:
-    """Return the serialised model.
+def export(module: Any, args: tuple[Any, ...], mode: Mode, dynamic: DynamicAxes | None) -> bytes:
+    """Return the serialised model; ``dynamic`` says which axes are, None that none is.
 
     Raises:
         Exception: whatever the exporter raises.
     """
-    names = input_names(args)
     dynamic_axes = None
-    if mode.dynamic:
+    if dynamic is not None:
         dynamic_axes = {
-            name: {axis: f"{name}_d{axis}" for axis in range(tensor.dim())}
-            for name, tensor in zip(names, tensors_of(args), strict=True)
+            name: {axis: called or f"{name}_d{axis}" for axis, called in axes.items()}
+            for name, axes in zip(input_names(args), dynamic, strict=True)
         }
     buffer = io.BytesIO()
     with scoped_tracing(module) if mode.scoped else contextlib.nullcontext():
@@ -45,7 +44,7 @@ def export(module: Any, args: tuple[Any, ...], mode: Mode) -> bytes:
             cast(Any, buffer),
             dynamo=False,
             verbose=False,
-            input_names=names,
+            input_names=names_of_leaves(args),
             opset_version=mode.opset,
             dynamic_axes=dynamic_axes,
             keep_initializers_as_inputs=mode.keep_initializers_as_inputs,

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import io
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -299,12 +298,9 @@ def _decode_value(argument: _Value, path: Path) -> Any:
         return tuple(items) if argument.type == "tuple" else items
     if argument.type == "float":
         try:
-            number = float.fromhex(value) if isinstance(value, str) else math.nan
-        except ValueError:
-            raise RegressionFileError(f"{value!r} is not a hexadecimal float") from None
-        if not isinstance(value, str):
-            raise RegressionFileError(f"{value!r} is not a hexadecimal float as text")
-        return number
+            return tensors.parse_number(value)
+        except (ValueError, TypeError):
+            raise RegressionFileError(f"{value!r} is not a hexadecimal float as text") from None
     wanted = {"bool": bool, "int": int, "str": str}[argument.type]
     if type(value) is not wanted:
         raise RegressionFileError(f"{value!r} is not a value of type {argument.type}")

@@ -68,10 +68,25 @@ def _float_classes(dtype: np.dtype[Any]) -> Sequence[tuple[str, int, Callable[[i
     ulp = float(info.eps)
     top, bottom = int(np.log2(largest)), int(np.log2(normal))
     decimals = (0.25, 0.75, 0.1, 0.2, 0.3, 0.4, 0.6, 0.7, 0.8, 0.9, 1.25, 1.1, 2.25, 3.14, 0.01, 0.001)
-    integers = [float(2**k + d) for k in (8, 11, 16, 24, 31, 53) for d in (0, -1, 1) if 2**k < largest]
+    exponents = sorted(range(bottom, top + 1), key=lambda e: (abs(e), e < 0))
+    decades = max(1, min(8, int(-np.log10(normal)) - 2))
+    borders = [float(2**k) for k in (8, 11, 16, 24, 31, 32, 53, 63) if 2**k < largest]
+    around: list[float] = []
+    for border in borders:
+        near = np.asarray(border, dtype=dtype)
+        below, above = float(np.nextafter(near, dtype.type(0))), float(np.nextafter(near, dtype.type(np.inf)))
+        around += [border, border - 1, border + 1, below, above]
 
     def sign(k: int) -> float:
         return -1.0 if k >> 4 & 1 else 1.0
+
+    def power(k: int) -> float:
+        return (-1.0 if k >> 8 & 1 else 1.0) * float(2.0 ** exponents[k % 256 % len(exponents)])
+
+    def near_one(k: int) -> float:
+        steps = k % 16
+        distance = -(steps + 1) // 2 * ulp / 2 if steps % 2 else steps // 2 * ulp
+        return sign(k) * (1.0 + distance)
 
     def wide(k: int) -> float:
         exponent = bottom + (top - bottom) * _spread(k)
@@ -84,14 +99,10 @@ def _float_classes(dtype: np.dtype[Any]) -> Sequence[tuple[str, int, Callable[[i
         ("decimal", 12, lambda k: sign(k) * decimals[k % 16]),
         ("ordinary", 66, lambda k: round(20 * _spread(k + 1) - 10, 4)),
         ("saturating", 12, lambda k: sign(k) * (16 + round(94 * _spread(k), 2))),
-        (
-            "power-of-two",
-            14,
-            lambda k: sign(k) * float(2.0 ** _zigzag(k % 16 * 16 + (k >> 5) % 16, bottom, top)),
-        ),
-        ("near-zero", 12, lambda k: sign(k) * float(10.0 ** -(2 + k % 8)) * (1 + _spread(k))),
-        ("near-one", 8, lambda k: sign(k) * (1.0 + (0, 1, -1, 2, -2, 3, -3, 4)[k % 8] * ulp)),
-        ("large-integer", 8, lambda k: sign(k) * integers[k % len(integers)]),
+        ("power-of-two", 14, power),
+        ("near-zero", 12, lambda k: sign(k) * float(10.0 ** -(2 + k % decades)) * (1 + _spread(k))),
+        ("near-one", 8, near_one),
+        ("large-integer", 8, lambda k: (-1.0 if k >> 8 & 1 else 1.0) * around[k % 256 % len(around)]),
         ("wide", 18, wide),
         ("inf", 8, lambda _: float("inf")),
         ("-inf", 6, lambda _: float("-inf")),
@@ -99,14 +110,8 @@ def _float_classes(dtype: np.dtype[Any]) -> Sequence[tuple[str, int, Callable[[i
         ("-0", 6, lambda _: -0.0),
         ("largest", 3, lambda k: sign(k) * largest),
         ("smallest-normal", 2, lambda k: sign(k) * normal),
-        ("subnormal", 3, lambda k: sign(k) * (tiny * (1 + k % 8) if k % 2 else normal / 2)),
+        ("subnormal", 3, lambda k: sign(k) * (normal / 2 if k % 9 == 8 else tiny * (1 + k % 9))),
     )
-
-
-def _zigzag(k: int, low: int, high: int) -> int:
-    """Return 1, -1, 2, -2, … kept within ``low`` and ``high``."""
-    value = (k // 2 + 1) * (-1 if k % 2 else 1)
-    return max(low, min(high, value))
 
 
 def _int_classes(dtype: np.dtype[Any]) -> Sequence[tuple[str, int, Callable[[int], Any]]]:
@@ -162,15 +167,18 @@ def decode(sample: bytes, shapes: Sequence[Shape], dtypes: Sequence[str]) -> tup
 def _arrange(pattern: str, place: int, codes: Array, values: Array, dtype: str) -> Any:
     if pattern == "literal" or not codes.size or dtype == "bool":
         return values[codes]
-    plain = codes % ((_PLAIN_FLOAT if dtype.startswith("float") else _PLAIN_INT) * 256)
+    plain_widths = _PLAIN_FLOAT if dtype.startswith("float") else _PLAIN_INT
+    plain = codes % (plain_widths * 256)
     if pattern == "plain":
         return values[plain]
     if pattern == "one-special":
-        at = place % codes.size
-        plain[at] = codes[at]
-        if codes[at] < _PLAIN_FLOAT * 256 and dtype.startswith("float"):
-            # Of a plain code keep the low byte, and let it choose among the special classes.
-            plain[at] = _PLAIN_FLOAT * 256 + codes[at] % ((256 - _PLAIN_FLOAT) * 256)
+        # The first code says what is special, so that it stays with the sample when the shape shrinks.
+        special = int(codes[0])
+        first_special = plain_widths * 256
+        if special < first_special:
+            special = first_special + special % (65536 - first_special)
+        plain = np.roll(plain, -1)
+        plain[place % codes.size] = special
         return values[plain]
     if pattern == "tied":
         return values[plain[np.arange(codes.size) % (1 + place % 3)]]

@@ -1,0 +1,104 @@
+"""Stored values as Python literals, exact to the last bit, and the layout of generated code."""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import textwrap
+import zlib
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from diffexport import tensors
+
+
+def indented(head: str, *lines: str) -> str:
+    """Return ``head`` and below it the lines, one level deeper."""
+    return f"{head}\n" + textwrap.indent("\n".join(lines), "    ")
+
+
+def call(function: str, *arguments: str) -> str:
+    """Return a call, on one line where it fits."""
+    line = f"{function}({', '.join(arguments)})"
+    if len(line) <= 80:
+        return line
+    return indented(f"{function}(", *(f"{argument}," for argument in arguments)) + "\n)"
+
+
+def quoted(text: str) -> str:
+    """Return a string literal in double quotes."""
+    return json.dumps(text, ensure_ascii=False)
+
+
+def names(texts: Iterable[str]) -> str:
+    """Return a list of string literals."""
+    return f"[{', '.join(map(quoted, texts))}]"
+
+
+def sequence(value: tuple[Any, ...] | list[Any], items: list[str]) -> str:
+    """Return the literal of a tuple or a list, whichever ``value`` is, of the given expressions."""
+    return enclosed("()" if isinstance(value, tuple) else "[]", items)
+
+
+def enclosed(brackets: str, items: list[str]) -> str:
+    """Return expressions between brackets, on one line where they fit."""
+    start, end = brackets
+    line = ", ".join(items) + ("," if len(items) == 1 and start == "(" else "")
+    if len(line) <= 90 and "\n" not in line:
+        return f"{start}{line}{end}"
+    return indented(start, *(f"{item}," for item in items)) + f"\n{end}"
+
+
+def literal(value: Any) -> str:
+    """Return the expression for an argument; an array becomes a tensor."""
+    if isinstance(value, np.ndarray):
+        return _tensor(value)
+    if isinstance(value, tuple | list):
+        return sequence(value, [literal(item) for item in value])
+    return _number(value) if isinstance(value, float) else repr(value)
+
+
+def _number(value: Any) -> str:
+    """Return an exact literal: decimal where that is short, else hexadecimal."""
+    encoded = tensors.encode_number(value)
+    if not isinstance(encoded, str):
+        return repr(encoded)
+    number = float(value)
+    if not math.isfinite(number):
+        return f'float("{number}")'
+    return repr(number) if len(repr(number)) <= 8 else f'float.fromhex("{encoded}")'
+
+
+def _usual(array: Any) -> bool:
+    """Return whether every value has a literal: a NaN that carries a payload has none."""
+    return not any(str(tensors.encode_number(nan)).startswith("nan:") for nan in array[array != array])
+
+
+def _tensor(array: Any) -> str:
+    """Return an expression for a tensor of the same dtype, shape, strides and bits."""
+    shape, dtype = array.shape, f"dtype=torch.{array.dtype.name}"
+    if not array.size:
+        return f"torch.empty({shape}, {dtype})"
+    storage, view = array.reshape(-1), "" if array.ndim == 1 else f".reshape({shape})"
+    if not array.flags.c_contiguous:
+        steps = tuple(stride // array.itemsize for stride in array.strides)
+        extent = 1 + sum((size - 1) * step for size, step in zip(shape, steps, strict=True))
+        storage, view = np.zeros(extent, array.dtype), f".as_strided({shape}, {steps})"
+        np.lib.stride_tricks.as_strided(storage, shape, array.strides)[...] = array
+    if not array.ndim and _usual(array):
+        return f"torch.tensor({_number(array[()])}, {dtype})"
+    if _usual(storage) and storage.size > 8 and storage.tobytes() == storage[:1].tobytes() * storage.size:
+        return f"torch.full(({storage.size},), {_number(storage[0])}, {dtype}){view}"
+    if storage.size >= tensors.INLINE_LIMIT or not _usual(storage):
+        data = base64.b64encode(zlib.compress(storage.tobytes(), 9)).decode()
+        lines = [f'"{data[start : start + 88]}"' for start in range(0, len(data), 88)]
+        packed = indented("bytearray(zlib.decompress(base64.b64decode(", *lines) + "\n)))"
+        return f"torch.frombuffer({packed}, {dtype}){view}"
+    numbers = ", ".join(map(_number, storage))
+    if len(numbers) > 45:
+        wrapped = textwrap.fill(numbers, 92, break_long_words=False, break_on_hyphens=False)
+        numbers = indented("", wrapped) + "\n"
+    return f"torch.tensor([{numbers}], {dtype}){view}"

@@ -1,0 +1,151 @@
+"""Wrong use: a message that names what is wrong, exit code 2, no traceback."""
+
+import pytest
+
+NAMES = [
+    (["run", "clmp"], "unknown case 'clmp'", "did you mean 'clamp'?"),
+    (["run", "clamp", "multi_outpt"], "unknown case 'multi_outpt'", "did you mean 'multi_output'?"),
+    (["run", "clamp", "--modes", "torchscrip"], "unknown mode or matrix 'torchscrip'", "mean 'torchscript'?"),
+    (["run", "clamp", "--modes", "torchscript,opzet=9"], "unknown option 'opzet'", "did you mean 'opset'?"),
+    (
+        ["run", "clamp", "--modes", "torchscript,training=EVIL"],
+        "'EVIL' is not a value of training",
+        "'EVAL'?",
+    ),
+    (["run", "clamp", "--modes", "torchscript,opset=6"], "opset=6 is out of the range", "opset 7 to 20"),
+    (["run", "clamp", "--modes", "dynamo,opset=x"], "opset takes a whole number, not 'x'", ""),
+    (["run", "clamp", "--modes", "dynamo,scoped=true"], "scoped=true", "does not honour this option"),
+    (["run", "clamp", "--modes", "torchscript,opset=14,export_modules_as_functions=true"], "opset ≥ 15", ""),
+    (["run", "clamp", "--modes", "dynamo,opset=1..3"], "mode pattern 'dynamo,opset=1..3' matches no", ""),
+    (["modes", "ful"], "unknown mode or matrix 'ful'", "did you mean 'full'?"),
+    (["run", "clamp", "--runtime", "ort-dizabled"], "unknown runtime 'ort-dizabled'", "'ort-disabled'?"),
+    (["run", "clamp", "--profile", "cii"], "unknown profile 'cii'", "did you mean 'ci'?"),
+    (["run", "clamp", "--examples", "0"], "Invalid value for '--examples'", ""),
+    (["run", "clamp", "--seed", "-1"], "Invalid value for '--seed'", ""),
+    (["run", "clamp", "--sede", "1"], "No such option", "--seed"),
+    (["rum"], "No such command 'rum'", "run"),
+    (["run", "models.py:Increment", "--input", "float33[N]"], "unknown dtype 'float33'", "'float32'?"),
+    (["run", "models.py:Increment", "--input", "float32[N"], "'float32[N' is not a tensor spec", ""),
+    (["run", "models.py:Increment", "--input", "float32[4..2]"], "4 is more than 2", "float32[4..2]"),
+    (["replay", "nowhere"], "there is no file or folder nowhere", ""),
+    (["replay", "."], "no regression files in .", ""),
+    (["show", "nowhere"], "nowhere: cannot be read", ""),
+]
+
+
+@pytest.mark.parametrize(("arguments", "problem", "help"), NAMES, ids=[" ".join(n[0]) for n in NAMES])
+def test_a_name_or_value_that_does_not_exist(cli, arguments, problem, help):
+    ran = cli(*arguments, code=2)
+    assert problem in ran.err
+    assert help in ran.err
+    assert not ran.out
+
+
+TARGETS = {
+    "exits.py:Model": ("raise SystemExit(5)", "importing exits.py raises SystemExit: 5"),
+    "broken.py:Model": ("import nosuchmodule", "importing broken.py raises ModuleNotFoundError"),
+    "syntax.py:Model": ("def", "importing syntax.py raises SyntaxError"),
+    "absent.py:Model": (None, "there is no file absent.py"),
+    "absent.module:Model": (None, "importing absent.module raises ModuleNotFoundError"),
+    "models.py:Incremnt": (
+        None,
+        "unknown attribute 'Incremnt' in target 'models.py:Incremnt'; did you mean 'Incr",
+    ),
+    "models.py": (None, "names a file without an attribute; write models.py:NAME"),
+    "number.py:x": ("x = 3", "is a int; it must be a diffexport Case, a torch.nn.Module"),
+    "makes.py:three": ("def three(): return 3", "calling it gives int, not a torch.nn.Module"),
+    "raises.py:build": ("def build(): raise OSError('no weights')", "calling it raises OSError: no weights"),
+    "leaves.py:build": ("def build(): raise SystemExit(3)", "leaves.py:build"),
+}
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_target_that_is_no_model(cli, project, target):
+    source, problem = TARGETS[target]
+    if source is not None:
+        (project / target.partition(":")[0]).write_text(source)
+    ran = cli("run", target, "--modes", "torchscript", "-j0", "--no-save", code=2)
+    assert problem in ran.err
+    assert target in ran.err
+    assert not ran.out
+
+
+UNTESTABLE = """
+import torch
+from hypothesis import strategies as st
+from diffexport import make_case
+
+class AlwaysRaises(torch.nn.Module):
+    def forward(self, a):
+        raise ValueError("not today")
+
+class Constructor(torch.nn.Module):
+    def __init__(self):
+        raise ValueError("needs weights")
+
+    def forward(self, a):
+        return a
+
+class Leaves(torch.nn.Module):
+    def forward(self, a):
+        raise SystemExit(0)
+
+def explode(x):
+    return 1 // 0
+
+nothing = make_case("yields-nothing", torch.nn.Identity, strategy=st.nothing())
+filtered = make_case("filters-all", torch.nn.Identity, strategy=st.integers().filter(lambda x: False))
+exploding = make_case("explodes", torch.nn.Identity, strategy=st.integers().map(explode))
+"""
+PROBLEMS = {
+    "AlwaysRaises": "the model raises in eager on every one of",
+    "Constructor": "building the model raises ValueError: needs weights",
+    "Leaves": "SystemExit",
+    "nothing": "its strategy yields no input; check its filters and assumptions",
+    "filtered": "its strategy yields no input; check its filters and assumptions",
+    "exploding": "ZeroDivisionError",
+}
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_a_case_that_cannot_be_tested(check, project, name):
+    (project / "untestable.py").write_text(UNTESTABLE)
+    # The other case of the run is tested all the same.
+    ran = check(f"untestable.py:{name}", "single_output", code=2)
+    assert PROBLEMS[name] in ran.out
+    assert ran.out.rstrip().endswith("NOT TESTED")
+    (error,) = ran.report["errors"]
+    assert PROBLEMS[name] in error["message"]
+    assert [r["checks"] > 10 for r in ran.report["results"] if r["case"] == "single_output"] == [True]
+    assert not ran.files
+
+
+def test_a_model_that_always_raises_says_what_to_do(check, project):
+    (project / "untestable.py").write_text(UNTESTABLE)
+    ran = check("untestable.py:AlwaysRaises", code=2)
+    assert "(ValueError: not today)" in ran.out
+    assert "--input 'float32[N, 3]'" in ran.out
+    assert [r["verdict"] for r in ran.report["results"]] == ["untested"]
+    assert ran.report["results"][0]["rejected"] > 10
+
+
+def test_a_finding_that_cannot_be_saved_is_printed_in_full(cli, project):
+    (project / "occupied").write_text("a file, not a folder")
+    place = project / "occupied" / "below"
+    cheap = ("--modes", "torchscript", "--runtime", "ort-disabled", "-j0")
+    ran = cli("run", "models.py:SwappedOutputs", *cheap, "--save", place, code=1)
+    assert f"could not be saved: [Errno 20] Not a directory: '{place}'" in ran.out
+    assert "minimal input   0 float32[]" in ran.out
+    assert "eager           1 float32[], 0 float32[]" in ran.out
+    assert "ort-disabled    0 float32[], 1 float32[]" in ran.out
+    (line,) = (line for line in ran.out.splitlines() if "  reproduce " in line)
+    assert "diffexport run models.py:SwappedOutputs" in line
+    assert "findings saved" not in ran.out
+    assert (project / "occupied").read_text() == "a file, not a folder"
+
+
+def test_a_report_that_cannot_be_written(cli, project):
+    cheap = ("--modes", "torchscript", "--runtime", "ort-disabled", "-j0", "--no-save")
+    ran = cli("run", "models.py:SwappedOutputs", *cheap, "--json", project / "models.py" / "x.json", code=1)
+    assert "the report could not be written" in ran.err
+    assert "FINDINGS" in ran.out

@@ -1,0 +1,179 @@
+"""Ctrl-C keeps what was found; a process that dies is a finding, and the run goes on."""
+
+import json
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from diffexport.engine.events import Found, RunFinished
+from diffexport.engine.explore import Settings
+from diffexport.engine.run import Plan
+from diffexport.engine.run import run as run_plan
+from diffexport.matrix import select
+
+COMMAND = [sys.executable, "-c", "from diffexport.cli import main; main()"]
+ONE_WORKER = ("--runtime", "ort-disabled", "--jobs", "1", "--save", "found", "--json", "report.json")
+
+
+def test_ctrl_c_saves_and_summarises_what_was_found(project):
+    modes = ("--modes", "torchscript,opset=9..20")
+    process = subprocess.Popen(
+        [*COMMAND, "run", "models.py:SwappedOutputs", *modes, *ONE_WORKER],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    try:
+        said = ""
+        while "NEW" not in said:
+            line = process.stdout.readline()
+            assert line, f"it ended before anything was found:\n{said}\n{process.stderr.read()}"
+            said += line
+        # As the terminal does it: to every process of the group.
+        os.killpg(process.pid, signal.SIGINT)
+        rest, errors = process.communicate(timeout=60)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+    said += rest
+    assert process.returncode == 1, said + errors
+    assert errors == ""
+    assert "interrupted: what was found until then is above" in said
+    assert said.rstrip().endswith("FINDINGS")
+    assert "minimal input   0 float32[]" in said
+    (stored,) = (project / "found").iterdir()
+    assert json.loads(stored.read_text())["inputs"][0]["values"] == ["0x0p+0"]
+    report = json.loads((project / "report.json").read_text())
+    assert (report["interrupted"], report["exit_code"]) == (True, 1)
+    assert [d["regression"] for d in report["divergences"]] == [f"found/{stored.name}"]
+
+
+INTERRUPTING = '''
+import models
+
+class {name}(models.{base}):
+    """Raises KeyboardInterrupt, as Ctrl-C does, when it has been called often enough."""
+
+    calls = 0
+
+    def forward(self, a):
+        {name}.calls += 1
+        if {name}.calls == {calls}:
+            raise KeyboardInterrupt
+        return super().forward(a)
+'''
+
+
+def test_ctrl_c_while_shrinking_keeps_the_larger_input(check, project):
+    text = INTERRUPTING.format(name="Shrinking", base="SwappedOutputs", calls=8)
+    (project / "shrinking.py").write_text(text)
+    ran = check("shrinking.py:Shrinking", code=1)
+    (found,) = ran.divergences
+    assert (found["kind"], found["shrunk"]) == ("structure", False)
+    assert "(not shrunk: the run ended before)" in ran.out
+    assert "interrupted: what was found until then is above" in ran.out
+    assert len(ran.files) == 1
+
+
+def test_ctrl_c_before_anything_was_found(check, project):
+    text = INTERRUPTING.format(name="Agreeing", base="Increment", calls=20)
+    (project / "agreeing.py").write_text(text)
+    ran = check("agreeing.py:Agreeing", code=130)
+    assert ran.report["interrupted"] is True
+    assert ran.out.rstrip().endswith("interrupted")
+    assert not ran.files
+
+
+DYING = """
+import os, signal
+import torch
+
+class Dies(torch.nn.Module):
+    def forward(self, a):
+        if self.training and bool((a > 100).any()):
+            os.kill(os.getpid(), signal.SIGKILL)
+        return a + 1
+
+class Lives(torch.nn.Module):
+    def forward(self, a):
+        return a + 1
+"""
+DEADLY = "torchscript,training=TRAINING"
+MODES = ("torchscript", DEADLY, "torchscript,opset=9")
+
+
+@pytest.fixture(scope="module")
+def crashed(tmp_path_factory):
+    """Run a model that kills its process in one mode, and one that does not; return folder, report, output."""
+    folder = tmp_path_factory.mktemp("crashing")
+    (folder / "dying.py").write_text(DYING)
+    (folder / "pyproject.toml").write_text("")
+    modes = [part for mode in MODES for part in ("--modes", mode)]
+    ran = subprocess.run(
+        [*COMMAND, "run", "dying.py:Dies", "dying.py:Lives", *modes, *ONE_WORKER],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert (ran.returncode, ran.stderr) == (1, ""), ran.stdout + ran.stderr
+    return folder, json.loads((folder / "report.json").read_text()), ran.stdout
+
+
+def test_a_process_that_dies_is_a_finding(crashed):
+    folder, report, said = crashed
+    (found,) = report["divergences"]
+    assert (found["case"], found["mode"]) == ("Dies", DEADLY)
+    assert (found["stage"], found["kind"], found["signature"]) == ("run", "crash", "signal SIGKILL")
+    assert any(float.fromhex(value) > 100 for value in found["inputs"][0]["values"])
+    assert (folder / found["regression"]).is_file()
+    assert "the process died with signal SIGKILL during this check" in said
+    assert said.rstrip().endswith("FINDINGS")
+
+
+def test_the_run_goes_on_without_the_mode_that_killed_it(crashed):
+    _, report, _ = crashed
+    rows = {(row["case"], row["mode"]): row["verdict"] for row in report["results"]}
+    others = {("Dies", "torchscript"), ("Dies", "torchscript,opset=9"), *(("Lives", mode) for mode in MODES)}
+    assert {key for key, verdict in rows.items() if verdict == "agrees"} == others
+
+
+def test_every_mode_has_one_row_after_a_crash(crashed):
+    """Nothing is counted twice for having been done again, and the mode that crashed is not left out."""
+    _, report, said = crashed
+    rows = sorted((row["case"], row["mode"]) for row in report["results"])
+    assert rows == sorted((case, mode) for case in ("Dies", "Lives") for mode in MODES)
+    (row,) = (r for r in report["results"] if (r["case"], r["mode"]) == ("Dies", DEADLY))
+    assert (row["verdict"], row["stage"], row["kind"]) == ("diverges", "run", "crash")
+    assert "5 agree, 1 NEW" in said
+
+
+def test_a_stored_crash_is_replayed_in_a_process_of_its_own(crashed, monkeypatch):
+    from diffexport.engine.judge import judge_file
+
+    folder, report, _ = crashed
+    monkeypatch.chdir(folder)
+    judged = judge_file(folder / report["divergences"][0]["regression"], {})
+    assert (judged.status, judged.message) == ("STILL DIVERGES", "the process died (exit code -9)")
+
+
+def test_a_run_that_fails_fast_stops_its_workers(project):
+    events = []
+    plan = Plan(
+        targets=("models.py:SwappedOutputs", "single_output"),
+        modes=select(["torchscript"]),
+        runtimes=("ort-disabled",),
+        settings=Settings(examples=2, shrink=False),
+        jobs=1,
+        fail_fast=True,
+    )
+    run_plan(plan, events.append)
+    assert [type(event) for event in events[-2:]] == [Found, RunFinished]
+    assert events[-1].stopped_early
+    assert multiprocessing.active_children() == []
