@@ -23,7 +23,7 @@ from diffexport.case import Case
 from diffexport.chatter import captured
 from diffexport.errors import TargetError, UsageError
 from diffexport.expectation import Expectation, Expected
-from diffexport.exporters.arguments import DynamicAxes, clone, input_names, tensors_of, walk
+from diffexport.exporters.arguments import DynamicAxes, clone, named_leaves, tensors_of, walk
 from diffexport.mode import Mode
 from diffexport.strategies.values import ordinary
 from diffexport.verdict import Divergence, Kind, Outcome, Severity, Stage, Verdict
@@ -173,7 +173,10 @@ class Road:
                 Verdict(case.name, str(mode), name, Outcome.REJECTED, reason=eager.error) for name in names
             ]
         exported = self.export(case, mode, example)
-        feeds = dict(zip(input_names(args), (_array(t) for t in tensors_of(args)), strict=True))
+        feeds = {
+            name: _array(leaf) if isinstance(leaf, torch.Tensor) else np.asarray(leaf)
+            for name, leaf in named_leaves(args).items()
+        }
         return [self._judge(case, mode, name, exported, eager, feeds, strict) for name in names]
 
     def eager(self, case: Case, mode: Mode, args: tuple[Any, ...]) -> Eager:
@@ -363,13 +366,24 @@ class Road:
             message = f"the model has inputs that eager has not: {', '.join(unknown)}"
             return verdict([Divergence(Stage.RUN, Kind.STRUCTURE, "inputs", "unknown inputs", message)])
         try:
-            got = tuple(session.run({name: array for name, array in feeds.items() if name in known}))
+            got = tuple(session.run(_typed(feeds, exported.graph)))
         except runtimes.RunError as error:
             signature = exporters.error_signature(error)
             return verdict([Divergence(Stage.RUN, Kind.RUN_ERROR, "model", signature, f"{runtime}: {error}")])
         found = oracle.compare(eager.outputs, got)
         found += graph.check_declared(exported.graph, feeds, got)
         return verdict(found, got)
+
+
+def _typed(feeds: dict[str, Array], inspected: graph.Graph) -> dict[str, Array]:
+    """Return what the graph asks for; a Python number takes the dtype its input was declared with."""
+    typed = {}
+    for declared in inspected.inputs:
+        array = feeds[declared.name]
+        if declared.name.startswith("constant") and declared.dtype is not None:
+            array = array.astype(declared.dtype)
+        typed[declared.name] = array
+    return typed
 
 
 def _export_error(failure: exporters.ExportFailure, expectation: Expectation) -> Divergence:

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -52,6 +53,28 @@ def test_ctrl_c_saves_and_summarises_what_was_found(project):
     report = json.loads((project / "report.json").read_text())
     assert (report["interrupted"], report["exit_code"]) == (True, 1)
     assert [d["regression"] for d in report["divergences"]] == [f"found/{stored.name}"]
+
+
+def test_ctrl_c_while_workers_start_says_one_word(project):
+    process = subprocess.Popen(
+        [*COMMAND, "run", "models.py:Increment", "--modes", "torchscript,opset=9..20", *ONE_WORKER],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    try:
+        assert process.stdout.readline() == "diffexport: Increment\n"
+        time.sleep(1.5)  # a worker is importing torch, which takes longer
+        os.killpg(process.pid, signal.SIGINT)
+        said, errors = process.communicate(timeout=60)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode == 130, said + errors
+    assert said.rstrip().endswith("interrupted")
+    assert errors == ""
 
 
 INTERRUPTING = '''

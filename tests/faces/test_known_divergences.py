@@ -132,6 +132,32 @@ def test_a_project_keeps_entries_of_its_own(check, cli, project):
     assert [d["kind"] for d in check("models.py:SwappedOutputs", code=1).divergences] == ["structure"]
 
 
+def test_an_entry_is_for_the_name_of_the_case_and_not_of_the_variable(check, project):
+    (project / "cases.py").write_text(
+        "from diffexport import make_case\nfrom models import SwappedOutputs\n"
+        'CASE = make_case("pretty", SwappedOutputs, inputs=["float32[N]"])\n'
+    )
+    first = check("cases.py:CASE", code=1)
+    assert [d["case"] for d in first.divergences] == ["pretty"]
+    entry = {
+        "id": "pretty",
+        "reason": "accepted",
+        "cases": ["pretty"],
+        "modes": "torchscript",
+        "kind": "structure",
+        "regression": "gone.diffexport.json",
+    }
+    table = {"tool": {"diffexport": {"regressions": "found", "known": [entry]}}}
+    (project / "pyproject.toml").write_text(tomli_w.dumps(table))
+    ran = check("cases.py:CASE", code=1)
+    assert ran.report["cases"] == ["pretty"]
+    assert "its regression is not in" in ran.out
+    table["tool"]["diffexport"]["known"][0]["regression"] = first.files[0]
+    (project / "pyproject.toml").write_text(tomli_w.dumps(table))
+    ran = check("cases.py:CASE", code=0)
+    assert [(k["id"], k["status"]) for k in ran.report["known"]] == [("pretty", "diverges")]
+
+
 class HalfClamp(Function):
     """Clamps, and adds 1 to what is above 2, which its symbolic forgets."""
 

@@ -267,15 +267,26 @@ def test_what_the_inputs_are_like_is_stored_with_the_finding(foreign):
     result.stdout.fnmatch_lines(["STILL DIVERGES: several--*"])
 
 
-TWICE = CHECK + CHECK.replace("test_model", "test_again").replace("from", "#")
+SHARED = """
+import pytest
+import diffexport
+
+CASE = diffexport.make_case("shared", AddForSubtract, inputs=["float32[]", "float32[]"])
+
+@pytest.mark.parametrize("time", range(3))
+@pytest.mark.parametrize("number", [1.0, float("inf")])
+def test_it(number, time):
+    pair = (torch.tensor(0.0), torch.tensor(number))
+    diffexport.assert_agrees(CASE, "torchscript", pair, runtimes=["ort-disabled"])
+"""
 
 
-def test_two_workers_neither_lose_nor_double_a_finding(foreign):
-    pytester = foreign("Shared", test=TWICE)
-    (pytester.path / "test_foreign_other.py").write_text(TWICE.format(module="shared_model", name="Shared"))
+def test_two_workers_neither_lose_nor_double_a_finding(pytester, models):
+    pytester.makepyfile(test_foreign_one=models + SHARED, test_foreign_other=models + SHARED)
     result = pytester.runpytest_subprocess("-p", "no:cacheprovider", "-n", "2", "--diffexport-save", "kept")
-    result.assert_outcomes(failed=4)
-    assert [name.split("--")[0] for name in stored(pytester, "kept")] == ["shared"]
+    result.assert_outcomes(failed=12)
+    assert sorted(name.split("--")[3] for name in stored(pytester, "kept")) == ["infinity", "value"]
     section = "\n".join(result.outlines).partition("diffexport findings")[2]
-    assert section.count("Shared: value at compare") == 1
-    assert section.count("  reproduce  ") == 1
+    assert section.count("shared: value at compare") == 1
+    assert section.count("shared: infinity at compare") == 1
+    assert section.count("  reproduce  ") == 2

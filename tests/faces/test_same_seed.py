@@ -63,7 +63,7 @@ def test_the_ci_profile_gives_the_same_result_in_another_process(check, project)
     here = check(*arguments, cheap=("--jobs", "0"), code=1)
     assert here.report["profile"] == "ci"
     command = [sys.executable, "-c", "from diffexport.cli import main; main()", "run", *arguments]
-    command += ["--jobs", "2", "--json", "there.json", "--save", str(project / "found")]
+    command += ["--jobs", "1", "--json", "there.json", "--save", str(project / "found")]
     there = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert there.returncode == 1, there.stderr
     assert in_order(json.loads((project / "there.json").read_text())) == in_order(here.report)

@@ -20,7 +20,7 @@ import torch
 
 from diffexport import catalogue, exporters, graph, target, versions
 from diffexport.case import Case, make_case
-from diffexport.check import Road, as_args
+from diffexport.check import Road, as_args, dynamic_axes
 from diffexport.errors import UnknownNameError
 from diffexport.exporters.purity import Snapshot
 from diffexport.mode import Mode
@@ -507,6 +507,87 @@ def described(model: bytes) -> Any:
     return nodes, seen.opset, [value.name for value in proto.graph.input], seen.inputs, seen.outputs, weights
 
 
+MATRIX = np.ones((2, 3), np.float32)
+LINEAR = """
+    import torch
+
+    class Net(torch.nn.Linear):
+        def __init__(self):
+            super().__init__(3, 2)
+"""
+VARIADIC = """
+    import torch
+
+    class Net(torch.nn.Module):
+        def forward(self, x, *rest):
+            return x.clamp(min=0) + rest[0] * rest[1]
+"""
+SWITCHED = """
+    import torch
+
+    class Net(torch.nn.Module):
+        def forward(self, x, negated, y):
+            return y - x if negated else y + x
+"""
+
+
+@pytest.mark.parametrize(
+    ("exporter", "written"),
+    [
+        ("torchscript", 'dynamic_axes={"x0": {0: "N"}}'),
+        ("dynamo", "dynamic_shapes=({0: torch.export.Dim.DYNAMIC},)"),
+        ("dynamo-strict", "dynamic_shapes=({0: torch.export.Dim.DYNAMIC},)"),
+    ],
+)
+def test_only_free_axes_are_dynamic(exporter: str, written: str, module: Any, here: Any) -> None:
+    case = target.resolve(module(LINEAR).target, inputs=["float32[N, 3]"])
+    args = (MATRIX,)
+    text = standalone_script(invented(case, f"{exporter},dynamic=true", Kind.VALUE, args), case)
+    assert written in text
+    script = here(text)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        exported = onnx.load_model_from_string(script["export"](case.build(), as_args(args)))
+    sizes = exported.graph.input[0].type.tensor_type.shape.dim
+    assert [(bool(size.dim_param), size.dim_value) for size in sizes] == [(True, 0), (False, 3)]
+    assert exporter != "torchscript" or sizes[0].dim_param == "N"
+    assert script["main"]() is False
+
+
+def test_case_without_specs_has_every_axis_dynamic(module: Any) -> None:
+    case = replace(module(LINEAR), inputs=(), strategy=object())
+    args = (MATRIX,)
+    text = standalone_script(invented(case, "torchscript,dynamic=true", Kind.VALUE, args), case)
+    assert 'dynamic_axes={"x0": {0: "x0_d0", 1: "x0_d1"}}' in text
+    text = standalone_script(invented(case, "dynamo,dynamic=true", Kind.VALUE, args), case)
+    assert "dynamic_shapes=(dict.fromkeys([0, 1], torch.export.Dim.DYNAMIC),)" in text
+
+
+@pytest.mark.parametrize("mode", ["torchscript,dynamic=true", "dynamo,dynamic=true"])
+@pytest.mark.parametrize(
+    ("source", "specs", "args"),
+    [
+        (VARIADIC, ["float32[N, 3]", "float32[3]", "float32[*, 3]"], (MATRIX, floats(1, 2, 3), MATRIX)),
+        (SWITCHED, ["float32[N, 3]", "float32[N, 3]"], (MATRIX, True, MATRIX)),
+    ],
+    ids=["variadic", "switched"],
+)
+def test_dynamic_export_is_the_one_of_the_tool(
+    mode: str, source: str, specs: list[str], args: Any, module: Any, here: Any
+) -> None:
+    case = target.resolve(module(source).target, inputs=specs)
+    script = here(standalone_script(invented(case, mode, Kind.VALUE, args), case))
+    axes = dynamic_axes(case, as_args(args))
+    assert axes is not None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        got = script["export"](case.build(), as_args(args))
+        wanted = exporters.export(case.build(), as_args(args), Mode.parse(mode), dynamic=axes)
+    assert wanted.model is not None, wanted.failure
+    assert described(got) == described(wanted.model)
+    assert script["main"]() is False
+
+
 def test_options_at_their_default_are_left_out() -> None:
     case = catalogue.load("clamp")
     text = standalone_script(invented(case, "torchscript", Kind.INFINITY, INFINITE), case)
@@ -609,7 +690,10 @@ def test_other_arguments_are_literals() -> None:
     assert got[6][0] == 1
     assert torch.equal(got[6][1][0], torch.tensor([1.0]))
     assert got[7:] == ([], ())
-    assert 'input_names=["x0"]' in text
+    leaves = ["constant0", "constant1", "constant2", "constant3", "constant4", "x0"]
+    assert f"input_names={leaves}".replace("'", '"') in text
+    dynamo = standalone_script(invented(case, "dynamo", Kind.CRASH, args), case)
+    assert 'input_names=["x0"]' in dynamo
 
 
 def test_equal_export_inputs_are_written_once() -> None:

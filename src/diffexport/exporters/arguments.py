@@ -30,18 +30,19 @@ def input_names(args: tuple[Any, ...]) -> list[str]:
     return [f"x{number}" for number in range(len(tensors_of(args)))]
 
 
-def names_of_leaves(args: tuple[Any, ...]) -> list[str]:
-    """Return a name for every leaf that the TorchScript exporter counts as an input.
+def named_leaves(args: tuple[Any, ...]) -> dict[str, Any]:
+    """Return every leaf that the TorchScript exporter counts as an input, by the name it is given.
 
-    It counts bools, ints and floats, which it then bakes in, but neither None nor strings (torch 2.13).
+    Besides tensors it counts bools, ints and floats, though neither None nor strings (torch 2.13). One that
+    steers Python's control flow is baked in; one that is computed with becomes a graph input.
     """
-    names: list[str] = []
+    named: dict[str, Any] = {}
 
     def visit(value: Any) -> None:
         if isinstance(value, torch.Tensor):
-            names.append(f"x{sum(name.startswith('x') for name in names)}")
+            named[f"x{sum(name.startswith('x') for name in named)}"] = value
         elif isinstance(value, bool | int | float):
-            names.append(f"constant{len(names)}")
+            named[f"constant{len(named)}"] = value
         elif isinstance(value, tuple | list):
             for item in value:
                 visit(item)
@@ -50,7 +51,12 @@ def names_of_leaves(args: tuple[Any, ...]) -> list[str]:
                 visit(item)
 
     visit(args)
-    return names
+    return named
+
+
+def names_of_leaves(args: tuple[Any, ...]) -> list[str]:
+    """Return the names of [named_leaves][], in order."""
+    return list(named_leaves(args))
 
 
 #: For each tensor, its dynamic axes with the name of the dimension, None where it has none.

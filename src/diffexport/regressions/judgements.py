@@ -1,7 +1,7 @@
 """What a script runs once it has the model and its inputs, and how it judges that: one template per kind.
 
-A template is the end of the script's ``main``; it returns whether the divergence shows. ``$names`` in it are filled
-in by [diffexport.regressions.script][].
+A template is the end of the script's ``main`` and returns whether the divergence shows; its ``$`` placeholders are
+filled in by [diffexport.regressions.script][].
 """
 
 from __future__ import annotations

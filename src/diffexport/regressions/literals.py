@@ -40,12 +40,11 @@ def names(texts: Iterable[str]) -> str:
 
 def sequence(value: tuple[Any, ...] | list[Any], items: list[str]) -> str:
     """Return the literal of a tuple or a list, whichever ``value`` is, of the given expressions."""
-    return enclosed("()" if isinstance(value, tuple) else "[]", items)
+    return enclosed("(", items, ")") if isinstance(value, tuple) else enclosed("[", items, "]")
 
 
-def enclosed(brackets: str, items: list[str]) -> str:
+def enclosed(start: str, items: list[str], end: str) -> str:
     """Return expressions between brackets, on one line where they fit."""
-    start, end = brackets
     line = ", ".join(items) + ("," if len(items) == 1 and start == "(" else "")
     if len(line) <= 90 and "\n" not in line:
         return f"{start}{line}{end}"

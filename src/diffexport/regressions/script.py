@@ -74,10 +74,6 @@ def _header(regression: Regression, imports: Iterable[str]) -> str:
     return "\n".join(f"# {line}".rstrip() for line in lines) + "\n"
 
 
-def root_of(line: str) -> str:
-    return line.split()[1].partition(".")[0]
-
-
 def _sorted(imports: Iterable[str]) -> str:
     groups: list[list[str]] = [[], [], []]
     for line in sorted(imports, key=lambda line: (line.startswith("from"), line)):
@@ -106,7 +102,7 @@ def _export(regression: Regression, case: Case, module: Any) -> str:
     options = [f"input_names={names(names_of_leaves(args))}", *_options(mode)]
     if axes is not None:
         entries = zip(input_names(args), axes, strict=True)
-        options.append(f"dynamic_axes={enclosed('{}', [_named_axes(*entry) for entry in entries])}")
+        options.append(f"dynamic_axes={enclosed('{', [_named_axes(*entry) for entry in entries], '}')}")
     return indented(
         "def export(model, args):",
         "buffer = io.BytesIO()",
@@ -127,7 +123,7 @@ def _options(mode: Mode) -> list[str]:
 
 def _named_axes(name: str, axes: dict[int, str | None]) -> str:
     items = [f"{axis}: {quoted(called or f'{name}_d{axis}')}" for axis, called in axes.items()]
-    return f"{quoted(name)}: {enclosed('{}', items)}"
+    return f"{quoted(name)}: {enclosed('{', items, '}')}"
 
 
 def _export_dynamo(
@@ -145,12 +141,8 @@ def _export_dynamo(
         deferred = ["prefer_deferred_runtime_asserts_over_guards=True"] if shapes else []
         capture = call("torch.export.export", "model", "args", f"strict={strict}", *shapes, *deferred)
         lines, model = [f"captured = {capture}"], "captured"
-        sizes = [
-            tensor.shape[axis]
-            for tensor, own in zip(tensors_of(args), axes or (), strict=False)
-            for axis in own
-        ]
-        if any(size < 2 for size in sizes):
+        pairs = zip(axes, tensors_of(args), strict=True) if axes is not None else ()
+        if any(size < 2 for own, tensor in pairs for axis, size in enumerate(tensor.shape) if axis in own):
             comment = "# As torch.onnx.export does it: a dynamic axis may have the size 0 or 1."
             patch = "with torch.fx.experimental._config.patch(backed_size_oblivious=True):"
             lines = [comment, indented(patch, *lines)]
@@ -191,7 +183,7 @@ def _dynamic(value: Any, remaining: Iterator[dict[int, str | None]]) -> str:
         axes = list(next(remaining))
         if len(axes) > 1:
             return f"dict.fromkeys({axes}, torch.export.Dim.DYNAMIC)"
-        return enclosed("{}", [f"{axis}: torch.export.Dim.DYNAMIC" for axis in axes])
+        return f"{{{''.join(f'{axis}: torch.export.Dim.DYNAMIC' for axis in axes)}}}"
     if isinstance(value, tuple | list):
         return sequence(value, [_dynamic(item, remaining) for item in value])
     return "None"
