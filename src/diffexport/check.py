@@ -79,12 +79,13 @@ class Exported:
 
 @dataclass
 class _Prepared:
-    """A case's module in this process.
+    """A case's module in this process. The case is kept with it, so that its key stays its own.
 
     ``shared`` holds a copy for evaluation and one for training mode. A module with buffers may change when
     it runs, so each of its runs gets a copy of its own instead.
     """
 
+    case: Case
     module: torch.nn.Module
     training: bool
     has_buffers: bool
@@ -106,7 +107,7 @@ class Road:
     """
 
     def __init__(self, *, exports: int = 2048, sessions: int = 512) -> None:
-        self._prepared: dict[str, _Prepared] = {}
+        self._prepared: dict[Hashable, _Prepared] = {}
         self._exports: Bounded[Exported] = Bounded(exports)
         self._repeated: Bounded[bool] = Bounded(4 * exports)
         self._graphs: Bounded[graph.Graph] = Bounded(sessions)
@@ -170,7 +171,8 @@ class Road:
         eager = self.eager(case, mode, args)
         if eager.error:
             return [
-                Verdict(case.name, str(mode), name, Outcome.REJECTED, reason=eager.error) for name in names
+                Verdict(case.name, str(mode), name, Outcome.REJECTED, reason=eager.error, target=case.target)
+                for name in names
             ]
         exported = self.export(case, mode, example)
         feeds = {
@@ -188,12 +190,12 @@ class Road:
         try:
             result = prepared.for_run(training)(*_clone(args))
             return Eager(tuple(_array(tensor) for tensor in walk(result)))
-        except Exception as error:  # noqa: BLE001 - a model may raise anything; it rejects these inputs
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a model may raise anything; it rejects these
             return Eager((), f"{type(error).__name__}: {_first_line(error)}")
 
     def export(self, case: Case, mode: Mode, args: tuple[Any, ...]) -> Exported:
         """Export (memoised) and check the graph on its own."""
-        key = (case.name, mode, _digest(args))
+        key = (_key(case), mode, _digest(args))
         return self._exports.get(key, lambda: self._export(case, mode, args))
 
     def prepare(self, case: Case) -> _Prepared:
@@ -202,13 +204,13 @@ class Road:
         Raises:
             TargetError: ``build`` raises or does not return a module.
         """
-        if case.name not in self._prepared:
+        if _key(case) not in self._prepared:
             try:
                 with captured(), torch.random.fork_rng(devices=[]):
                     # Random weights have to be the same ones when a regression is replayed.
                     torch.manual_seed(BUILD_SEED)
                     module = case.build()
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 raise TargetError(
                     f"case {case.name!r}: building the model raises {type(error).__name__}: {_first_line(error)}"
                 ) from error
@@ -217,8 +219,8 @@ class Road:
                     f"case {case.name!r}: build returns {type(module).__name__}, not a torch.nn.Module"
                 )
             has_buffers = any(True for _ in module.buffers())
-            self._prepared[case.name] = _Prepared(module, module.training, has_buffers, {})
-        return self._prepared[case.name]
+            self._prepared[_key(case)] = _Prepared(case, module, module.training, has_buffers, {})
+        return self._prepared[_key(case)]
 
     def traits(self, case: Case, args: tuple[Any, ...]) -> frozenset[str]:
         """Return the model's traits, declared or found by tracing it on ``args``."""
@@ -295,7 +297,7 @@ class Road:
             fresh.append(mode)
             return True
 
-        self._repeated.get((case.name, mode), note)
+        self._repeated.get((_key(case), mode), note)
         return not fresh
 
     def session(self, exported: Exported, runtime: str) -> runtimes.Session | runtimes.LoadError:
@@ -338,6 +340,7 @@ class Road:
                 eager.outputs,
                 got,
                 exported.export.chatter,
+                case.target,
             )
 
         if exported.export.model is None:
@@ -373,6 +376,11 @@ class Road:
         found = oracle.compare(eager.outputs, got)
         found += graph.check_declared(exported.graph, feeds, got)
         return verdict(found, got)
+
+
+def _key(case: Case) -> Hashable:
+    """Return what tells cases apart in a process: two models may have one name."""
+    return case.name, case.target, id(case.build)
 
 
 def _typed(feeds: dict[str, Array], inspected: graph.Graph) -> dict[str, Array]:

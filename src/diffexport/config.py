@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from diffexport.errors import ConfigError, DiffexportError, UnknownNameError, suggestion
 from diffexport.known import Known
@@ -115,7 +115,10 @@ def load(file: Path | None = None) -> Config:
         document = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{file}: cannot be read as TOML: {error}") from None
-    table = document.get("tool", {}).get("diffexport")
+    tools = document.get("tool", {})
+    if not isinstance(tools, dict):
+        raise ConfigError(f"{file}: 'tool' must be a table")
+    table = tools.get("diffexport")
     return Config(file=file) if table is None else parse(table, file)
 
 
@@ -138,7 +141,7 @@ def parse(table: Any, file: Path) -> Config:
         profile: str = "dev"
         cases: list[str] = []
         modes: str | list[str] = []
-        runtimes: str | list[str] = ["all"]
+        runtimes: str | Annotated[list[str], pydantic.Field(min_length=1)] = ["all"]
         examples: pydantic.PositiveInt | None = None
         seed: pydantic.NonNegativeInt = 0
         jobs: pydantic.NonNegativeInt | None = None
@@ -152,7 +155,9 @@ def parse(table: Any, file: Path) -> Config:
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         # pydantic adds the member of a union it tried; the key is what a person looks for.
-        key = ".".join(str(part) for part in first["loc"] if part not in ("str", "list[str]"))
+        key = ".".join(
+            str(part) for part in first["loc"] if not str(part).startswith(("str", "list", "constrained"))
+        )
         raise ConfigError(f"{place}: {key}: {first['msg']} (it is {first['input']!r})") from None
     try:
         profile(model.profile)

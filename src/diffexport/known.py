@@ -18,8 +18,9 @@ from typing import Annotated, Any
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
-from diffexport.errors import ConfigError, DiffexportError, suggestion
+from diffexport.errors import ConfigError, DiffexportError, UnknownNameError, suggestion
 from diffexport.mode import Mode, ModePattern
+from diffexport.names import RUNTIMES
 from diffexport.verdict import Divergence, Kind
 
 
@@ -171,6 +172,9 @@ def _parse_entry(table: Mapping[str, Any], where: str, source: Path | None) -> K
         modes = ModePattern.parse(valid.modes)
         re.compile(valid.signature)
         traits.check(valid.traits)
+        for pattern in valid.runtimes:
+            if not fnmatch.filter(RUNTIMES, pattern):
+                raise UnknownNameError("runtime", pattern, RUNTIMES)
         versions = {name: SpecifierSet(text) for name, text in valid.versions.items()}
     except (re.error, DiffexportError, InvalidSpecifier) as error:
         raise ConfigError(f"{where}: {error}") from None

@@ -47,6 +47,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse a mode or a configuration that does not exist before anything is collected."""
+    file = Path(config.rootpath) / "pyproject.toml"
+    configured = file.is_file() and b"diffexport" in file.read_bytes()
+    if not configured and not config.getoption("--diffexport-modes"):
+        return
+    from diffexport.errors import DiffexportError
+    from diffexport.matrix import select
+
+    try:
+        select(_texts(config), _configuration(config).matrices)
+    except DiffexportError as error:
+        raise pytest.UsageError(f"diffexport: {error}") from None
+
+
 def _configuration(config: pytest.Config) -> Any:
     from diffexport import config as configuration
 
@@ -69,13 +84,9 @@ def _texts(config: pytest.Config) -> tuple[str, ...]:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test with an argument ``diffexport_mode`` once for every selected mode."""
     if "diffexport_mode" in metafunc.fixturenames:
-        from diffexport.errors import DiffexportError
         from diffexport.matrix import select
 
-        try:
-            chosen = select(_texts(metafunc.config), _configuration(metafunc.config).matrices)
-        except DiffexportError as error:
-            raise pytest.UsageError(f"diffexport: {error}") from None
+        chosen = select(_texts(metafunc.config), _configuration(metafunc.config).matrices)
         metafunc.parametrize("diffexport_mode", chosen, ids=str)
 
 
@@ -164,7 +175,11 @@ class Checker:
         for finding in result.findings:
             _keep(self._request.node, finding)
         if not result.ok:
-            pytest.fail(str(result), pytrace=False)
+            head = str(result).splitlines()[0]
+            # The findings themselves are listed once, at the end, whichever tests and workers made them.
+            pytest.fail(
+                f"{head}; see 'diffexport findings'" if result.findings else str(result), pytrace=False
+            )
         return result
 
 

@@ -136,7 +136,7 @@ def _as_case(value: Any, text: str, inputs: Sequence[str]) -> Case:
     if callable(value):
         try:
             built = value()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise TargetError(
                 f"target {text!r}: calling it raises {type(error).__name__}: {error}"
             ) from error

@@ -158,10 +158,10 @@ def with_strides(array: Array, strides: Sequence[int]) -> Array:
         RegressionFileError: the strides are negative, or contradict the values.
     """
     item = array.itemsize
+    if any(not 0 <= step < 2**40 for step in strides):
+        raise RegressionFileError(f"strides {list(strides)} are negative or too large")
     if tuple(stride // item for stride in array.strides) == tuple(strides) or not array.size:
         return array
-    if any(step < 0 for step in strides):
-        raise RegressionFileError(f"strides {list(strides)} are negative")
     extent = _extent(array.shape, strides)
     if extent > MAX_EXTENT:
         raise RegressionFileError(f"strides {list(strides)} span {extent} elements for {array.size} values")

@@ -12,14 +12,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from diffexport import catalogue, matrix, traits
 from diffexport import known as known_divergences
+from diffexport import matrix, traits
 from diffexport.case import Case, make_case
 from diffexport.check import Road
 from diffexport.engine.events import CaseFailed, Event, Finding, Found, ModeFinished
 from diffexport.engine.explore import Explorer, Settings, arrays_of, attribute, diverged
 from diffexport.engine.minimise import Point
-from diffexport.engine.run import applicable
+from diffexport.engine.run import applicable, shipped_for
 from diffexport.errors import UsageError
 from diffexport.expectation import Rule
 from diffexport.known import Known
@@ -37,9 +37,9 @@ def shared_road() -> Road:
 
 
 @cache
-def shipped_known() -> tuple[Known, ...]:
-    """Return the catalogue's known divergences that are for the installed versions."""
-    return applicable(known_divergences.load(catalogue.known_file()))
+def shipped_known(target: str) -> tuple[Known, ...]:
+    """Return the shipped known divergences that concern a target, for the installed versions."""
+    return shipped_for(target)
 
 
 def assert_agrees(
@@ -69,7 +69,7 @@ def assert_agrees(
     """
     mode = Mode.parse(mode) if isinstance(mode, str) else mode
     names = select(runtimes) if runtimes is not None else available()
-    entries = shipped_known() if known is None else tuple(known)
+    entries = shipped_known(case.target) if known is None else tuple(known)
     verdicts = shared_road().check_runtimes(
         case, mode, names, inputs, export_inputs=export_inputs, strict=strict
     )
@@ -85,7 +85,7 @@ def assert_agrees(
         )
         if entry is None:
             point = Point(mode, identity.runtime or verdict.runtime, tuple(inputs), example)
-            raise diverged(case, identity, point, verdict, divergence)
+            raise diverged(case, identity, point, verdict, divergence, shrunk=True)
     return verdicts
 
 
@@ -175,7 +175,7 @@ def check(
             emit(event)
 
     settings = Settings(examples=examples, seed=seed, strict=strict)
-    entries = (*applicable(tuple(known)), *shipped_known())
+    entries = (*applicable(tuple(known)), *shipped_known(case.target))
     # A road of its own: another model may have been checked under this name.
     explorer = Explorer(case, select(runtimes), settings, entries, emit=take, road=Road())
     explorer.explore(matrix.select(modes))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import enum
 import hashlib
 import json
+import posixpath
 import re
 from dataclasses import dataclass, field
 from typing import Any
@@ -147,11 +148,16 @@ class Identity:
     kind: Kind
     where: str
     signature: str
+    target: str = ""
 
     @property
     def digest(self) -> str:
         """Eight hexadecimal digits, the same on every machine."""
-        parts = (self.case, self.exporter, self.runtime, self.stage, self.kind, self.where, self.signature)
+        parts = [self.case, self.exporter, self.runtime, self.stage, self.kind, self.where, self.signature]
+        if self.target not in ("", self.case):
+            # Two models of one name in two files are two cases, however the way to a file is written.
+            place, colon, attribute = self.target.rpartition(":")
+            parts.append(posixpath.normpath(place.replace("\\", "/")) + colon + attribute)
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:8]
 
     @property
@@ -182,6 +188,7 @@ class Verdict:
         reason: for REFUSED and REJECTED, the error's first line.
         eager, got: the outputs of both sides as numpy arrays, empty where the road ended earlier.
         chatter: what exporter and runtime printed, logged and warned.
+        target: text from which the case can be had again; empty or the name for a catalogue case.
     """
 
     case: str
@@ -194,6 +201,7 @@ class Verdict:
     eager: tuple[Any, ...] = field(default=(), compare=False)
     got: tuple[Any, ...] = field(default=(), compare=False)
     chatter: str = field(default="", compare=False)
+    target: str = ""
 
     @property
     def agrees(self) -> bool:
@@ -211,4 +219,5 @@ class Verdict:
             kind=divergence.kind,
             where=divergence.where,
             signature=divergence.signature,
+            target=self.target,
         )

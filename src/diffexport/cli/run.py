@@ -16,7 +16,7 @@ from diffexport.engine.run import Plan
 from diffexport.engine.run import run as run_plan
 from diffexport.errors import UnknownNameError, UsageError
 from diffexport.report import json_report
-from diffexport.report.summary import Summary
+from diffexport.report.summary import EXIT_USAGE, Summary
 from diffexport.report.terminal import Terminal
 from diffexport.runtimes import select as select_runtimes
 from diffexport.spec import parse_specs
@@ -71,7 +71,7 @@ def run_command(
         jobs=loaded.jobs if jobs is None else jobs,
         fail_fast=fail_fast,
     )
-    summary = Summary(None if no_save else regressions, specs)
+    summary = Summary(None if no_save else regressions)
     terminal = Terminal(summary, verbose=verbose or chosen.name == "debug")
 
     def take(event: Event) -> None:
@@ -87,6 +87,7 @@ def run_command(
                 json_report.write(summary, json_file)
             except OSError as error:
                 click.echo(f"diffexport: the report could not be written: {error}", err=True)
+                return summary.exit_code or EXIT_USAGE
     return summary.exit_code
 
 

@@ -22,6 +22,7 @@ class Finding:
         eager, got: outputs of both sides; empty when the road ended before.
         exporters: the exporters whose default mode shows the same on these inputs.
         seed: seed of the run that found it.
+        specs: the specs of the inputs, for a model that does not carry them itself.
         shrunk: False when the run was interrupted before it was minimal.
         flaky: the failure did not show again when repeated.
         chatter: what exporter and runtime printed.
@@ -41,6 +42,7 @@ class Finding:
     shrunk: bool = True
     flaky: bool = False
     chatter: str = ""
+    specs: tuple[str, ...] = ()
 
 
 @dataclass

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import time
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -97,12 +98,20 @@ def _type_of(identity: Identity) -> type[Diverged]:
 
 
 def diverged(
-    case: Case, identity: Identity, point: Point, verdict: Verdict, divergence: Divergence, seed: int = 0
+    case: Case,
+    identity: Identity,
+    point: Point,
+    verdict: Verdict,
+    divergence: Divergence,
+    *,
+    seed: int = 0,
+    shrunk: bool = False,
 ) -> Diverged:
     """Return the exception for one divergence, of the type that belongs to its identity."""
     finding = Finding(
         identity=identity,
         target=case.target,
+        specs=() if case.target == case.name else tuple(str(spec) for spec in case.inputs),
         mode=str(point.mode),
         runtime=point.runtime,
         divergence=divergence,
@@ -112,7 +121,7 @@ def diverged(
         got=verdict.got,
         exporters=(point.mode.exporter,),
         seed=seed,
-        shrunk=False,
+        shrunk=shrunk,
         chatter=verdict.chatter,
     )
     return _type_of(identity)(finding, point)
@@ -173,8 +182,8 @@ class Explorer:
     def explore(self, modes: Sequence[Mode]) -> None:
         """Explore every mode, emitting [ModeFinished][] for each and [Found][] for each new divergence."""
         try:
-            for number, mode in enumerate(modes):
-                self._explore_mode(number, mode)
+            for mode in modes:
+                self._explore_mode(mode)
             if modes and not self._compared:
                 self._raise_untestable()
         except (UntestableError, TargetError) as error:
@@ -188,11 +197,11 @@ class Explorer:
             "instance --input 'float32[N, 3]', or Case(inputs=…) or strategy=…"
         )
 
-    def _explore_mode(self, number: int, mode: Mode) -> None:
+    def _explore_mode(self, mode: Mode) -> None:
         started = time.perf_counter()
         rows = {name: Row(name) for name in self.runtimes}
         for round_number in range(ROUNDS):
-            failures = self._one_round(number, mode, rows if round_number == 0 else None)
+            failures = self._one_round(mode, rows if round_number == 0 else None)
             if not failures:
                 break
             for failure, flaky in failures:
@@ -202,12 +211,15 @@ class Explorer:
             row.seconds = seconds
         self._emit(ModeFinished(self.case.name, str(mode), tuple(rows.values())))
 
-    def _one_round(self, number: int, mode: Mode, rows: dict[str, Row] | None) -> list[tuple[Diverged, bool]]:
+    def _one_round(self, mode: Mode, rows: dict[str, Row] | None) -> list[tuple[Diverged, bool]]:
         counting = rows is not None
         suspected: set[Identity] = set()
 
+        inside = False
+
         def test(trial: Trial) -> None:
-            nonlocal counting
+            nonlocal inside
+            inside = True
             for index, inputs in enumerate(trial.samples):
                 tally = rows if counting else None
                 failure = self._check(mode, trial.export_inputs, inputs, tally, index == 0)
@@ -216,12 +228,14 @@ class Explorer:
                         suspected.add(failure.identity)
                         self._emit(Suspected(failure.finding))
                     raise failure
+            inside = False
 
         def counted(trial: Trial) -> None:
-            nonlocal counting
+            nonlocal counting, inside
             try:
                 test(trial)
             except Diverged:
+                inside = False
                 # From here on Hypothesis shrinks; what it tries is not counted.
                 counting = False
                 raise
@@ -238,9 +252,7 @@ class Explorer:
             print_blob=False,
             verbosity=hypothesis.Verbosity.quiet,
         )
-        run = configured(
-            hypothesis.seed(self._seed(mode))(hypothesis.given(self._strategy(number, mode))(counted))
-        )
+        run = configured(hypothesis.seed(self._seed(mode))(hypothesis.given(self._strategy(mode))(counted)))
         try:
             run()
         except Diverged as failure:
@@ -256,33 +268,39 @@ class Explorer:
             raise UntestableError(
                 f"case {self.case.name!r}: its strategy yields no input; check its filters and assumptions"
             ) from None
+        except Exception as error:
+            if inside:
+                raise
+            raise UntestableError(
+                f"case {self.case.name!r}: its strategy raises {type(error).__name__}: {error}"
+            ) from error
         return []
 
     def _seed(self, mode: Mode) -> int:
         text = f"{self.settings.seed}/{self.case.name}/{mode}"
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8])
 
-    def _strategy(self, number: int, mode: Mode) -> st.SearchStrategy[Trial]:
+    def _strategy(self, mode: Mode) -> st.SearchStrategy[Trial]:
         if not self.case.inputs:
             return self.case.strategy.map(lambda args: Trial((), (_as_tuple(args),)))  # type: ignore[no-any-return]
         return trials(
             self.case.inputs,
             dynamic=mode.dynamic,
-            export_shapes=self._export_shapes(number, mode),
+            export_shapes=self._export_shapes(mode),
             max_samples=self.settings.block,
         )
 
-    def _export_shapes(self, number: int, mode: Mode) -> Sequence[Any]:
+    def _export_shapes(self, mode: Mode) -> Sequence[Any]:
         """Return the shapes to export at: all of a pool where exporting is cheap or the mode is plain.
 
-        Otherwise one, a different one for each mode, so that all are met over the matrix.
+        Otherwise one, chosen by the mode itself, so that over the matrix all are met.
         """
         limit = CHEAP_SHAPES if mode.is_torchscript else COSTLY_SHAPES
         pool = representative_shapes(self.case.inputs, limit)
         plain = all(getattr(mode, o.name) == o.default for o in OPTIONS if o.name != "dynamic")
         if mode.is_torchscript or plain:
             return pool
-        return [pool[number % len(pool)]]
+        return [pool[zlib.crc32(str(mode).encode()) % len(pool)]]
 
     def _check(
         self,
@@ -320,7 +338,7 @@ class Explorer:
                     row.worsen("diverges", divergence.stage, divergence.kind)
             if entry is None and identity not in self.found and new is None:
                 point = Point(mode, identity.runtime or verdict.runtime, inputs, example)
-                new = diverged(self.case, identity, point, verdict, divergence, self.settings.seed)
+                new = diverged(self.case, identity, point, verdict, divergence, seed=self.settings.seed)
         return new
 
     def _known(
@@ -359,8 +377,10 @@ class Explorer:
     def _minimal(self, seen: Seen, exporters: tuple[str, ...]) -> Finding:
         verdict = replace(seen.verdict, runtime=seen.point.runtime)
         identity = verdict.identity(seen.divergence)
-        smallest = diverged(self.case, identity, seen.point, verdict, seen.divergence, self.settings.seed)
-        return replace(smallest.finding, shrunk=True, exporters=exporters)
+        smallest = diverged(
+            self.case, identity, seen.point, verdict, seen.divergence, seed=self.settings.seed, shrunk=True
+        )
+        return replace(smallest.finding, exporters=exporters)
 
     def _known_finding(self, finding: Finding) -> bool:
         mode = Mode.parse(finding.mode)

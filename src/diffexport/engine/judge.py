@@ -16,6 +16,7 @@ from diffexport import catalogue
 from diffexport import known as known_divergences
 from diffexport.check import Road
 from diffexport.engine.run import applicable
+from diffexport.engine.units import speaks_of
 from diffexport.errors import RegressionFileError
 from diffexport.known import Known
 from diffexport.regressions import Regression, Replay, Status, load, replay
@@ -69,6 +70,10 @@ def judge_file(path: Path, tied: Mapping[str, Known]) -> Judged:
     if entry is None:
         fixed = result.status is Status.FIXED
         return Judged(path, result.status, fixed, "", result.message)
+    if result.status is Status.DIVERGES and not speaks_of(entry, regression, result):
+        return Judged(
+            path, Status.ERROR, False, f"tied to {entry.id}, which speaks of another failure", result.message
+        )
     if result.status is Status.DIVERGES:
         return Judged(path, result.status, True, f"known: {entry.id} — {entry.reason}", result.message)
     if entry.may_agree:

@@ -10,12 +10,12 @@ from diffexport.regressions import Regression, save
 from diffexport.versions import installed
 
 
-def regression_of(finding: Finding, specs: tuple[str, ...] = ()) -> Regression:
-    """Return the regression that keeps a finding; ``specs`` are tensor specs from the command line."""
+def regression_of(finding: Finding) -> Regression:
+    """Return the regression that keeps a finding."""
     return Regression(
         case=finding.identity.case,
         target=finding.target,
-        specs=specs,
+        specs=finding.specs,
         mode=Mode.parse(finding.mode),
         runtime=finding.runtime,
         stage=finding.divergence.stage,
@@ -33,12 +33,12 @@ def regression_of(finding: Finding, specs: tuple[str, ...] = ()) -> Regression:
     )
 
 
-def record(finding: Finding, folder: Path, specs: tuple[str, ...] = ()) -> Path:
+def record(finding: Finding, folder: Path) -> Path:
     """Store a finding; return the file it is in.
 
     Raises:
         OSError: the folder cannot be written.
         RegressionFileError: an argument is of a type that a regression cannot hold.
     """
-    path, _ = save(regression_of(finding, specs), folder)
+    path, _ = save(regression_of(finding), folder)
     return path

@@ -15,9 +15,10 @@ from diffexport.engine.events import Event, Finding, Found, RunFinished, RunStar
 from diffexport.engine.explore import Settings
 from diffexport.engine.units import Unit, do
 from diffexport.engine.workers import run_parallel
+from diffexport.errors import DiffexportError
 from diffexport.known import Known
 from diffexport.mode import DYNAMO, EXPORTERS, Mode
-from diffexport.target import is_catalogue_name
+from diffexport.target import is_catalogue_name, resolve
 from diffexport.verdict import Identity
 from diffexport.versions import installed
 
@@ -51,9 +52,26 @@ class Plan:
     fail_fast: bool = False
 
 
-def name_of(target: str) -> str:
-    """Return what a target's case is called before it is loaded."""
-    return target if is_catalogue_name(target) else target.rpartition(":")[2]
+def name_of(target: str, inputs: Sequence[str] = ()) -> str:
+    """Return what a target's case is called; only one outside the catalogue has to be loaded for that."""
+    if is_catalogue_name(target):
+        return target
+    try:
+        return resolve(target, inputs=inputs).name
+    except DiffexportError:
+        # Whoever works on it reports why.
+        return target.rpartition(":")[2]
+
+
+def shipped_for(target: str) -> tuple[Known, ...]:
+    """Return the shipped known divergences that may be met in a target.
+
+    Those of a catalogue case concern that case, and no model of a user's that happens to have its name.
+    """
+    shipped = applicable(known_divergences.load(catalogue.known_file()))
+    if target in catalogue.ENTRIES:
+        return shipped
+    return tuple(entry for entry in shipped if entry.cases == ("*",))
 
 
 def applicable(known: Sequence[Known]) -> tuple[Known, ...]:
@@ -70,7 +88,7 @@ def run(plan: Plan, emit: Callable[[Event], None]) -> None:
     started = time.perf_counter()
     emit(
         RunStarted(
-            cases=tuple(name_of(target) for target in plan.targets),
+            cases=tuple(name_of(target, plan.inputs) for target in plan.targets),
             modes=len(plan.modes),
             runtimes=plan.runtimes,
             examples=plan.settings.examples,
@@ -109,10 +127,9 @@ def run(plan: Plan, emit: Callable[[Event], None]) -> None:
     except KeyboardInterrupt:
         interrupted = True
         # Seen but not yet shrunk: better a large input than a lost finding.
-        resolved = {(i.case, i.stage, i.kind, i.where, i.signature) for i in found}
-        for identity, finding in suspects.items():
-            seen = (identity.case, identity.stage, identity.kind, identity.where, identity.signature)
-            if seen not in resolved:
+        resolved = {(i.target, i.case, i.stage, i.kind, i.where, i.signature) for i in found}
+        for i, finding in suspects.items():
+            if (i.target, i.case, i.stage, i.kind, i.where, i.signature) not in resolved:
                 emit(Found(finding))
     emit(RunFinished(time.perf_counter() - started, interrupted, stopped))
 
@@ -136,10 +153,9 @@ def _run_here(units: Sequence[Unit], handle: Callable[[Event], bool]) -> None:
 def _units(plan: Plan) -> list[Unit]:
     shipped = applicable(known_divergences.load(catalogue.known_file()))
     own = applicable(plan.known)
-    entries = own + shipped
     folders = (*plan.folders, catalogue.regressions_folder())
     units = []
-    names = [name_of(target) for target in plan.targets]
+    names = [name_of(target, plan.inputs) for target in plan.targets]
     to_replay = [entry for entry in own if _concerns(entry, names, plan)]
     if any(is_catalogue_name(target) for target in plan.targets):
         to_replay += [entry for entry in shipped if _concerns(entry, names, plan)]
@@ -148,6 +164,7 @@ def _units(plan: Plan) -> list[Unit]:
         texts = tuple(str(mode) for mode in plan.modes if mode.exporter == exporter)
         for target, name in zip(plan.targets, names, strict=True):
             if texts:
+                entries = (*own, *shipped_for(target))
                 units.append(Unit(target, name, plan.inputs, texts, plan.runtimes, plan.settings, entries))
     if to_replay:
         replays = Unit(

@@ -16,7 +16,7 @@ from diffexport.errors import DiffexportError, RegressionFileError
 from diffexport.exporters import reuse
 from diffexport.known import Known
 from diffexport.mode import Mode
-from diffexport.regressions import Status, load, replay
+from diffexport.regressions import Regression, Replay, Status, load, replay
 
 
 @dataclass(frozen=True)
@@ -72,6 +72,14 @@ def do(unit: Unit, emit: Callable[[Event], None]) -> None:
     explorer.explore([Mode.parse(text) for text in unit.modes])
 
 
+def speaks_of(entry: Known, regression: Regression, result: Replay) -> bool:
+    """Return whether what a replay showed is what the entry accepts."""
+    if result.divergence is None:
+        return True
+    runtime = regression.identity.runtime
+    return entry.accepts(regression.case, regression.mode, runtime, result.divergence)
+
+
 def replay_known(unit: Unit, emit: Callable[[Event], None]) -> None:
     """Replay the regression of every known divergence of the unit."""
     for entry in unit.known:
@@ -82,7 +90,8 @@ def replay_known(unit: Unit, emit: Callable[[Event], None]) -> None:
             emit(KnownReplayed(entry.id, entry.regression, "error", message))
             continue
         try:
-            result = replay(load(path), _road())
+            regression = load(path)
+            result = replay(regression, _road())
         except RegressionFileError as error:
             emit(KnownReplayed(entry.id, entry.regression, "error", str(error)))
             continue
@@ -95,5 +104,8 @@ def replay_known(unit: Unit, emit: Callable[[Event], None]) -> None:
             emit(KnownReplayed(entry.id, entry.regression, "fixed", message))
         elif result.status is Status.ERROR:
             emit(KnownReplayed(entry.id, entry.regression, "error", result.message))
+        elif not speaks_of(entry, regression, result):
+            message = "its regression shows another failure than the entry speaks of; tie it to the right one"
+            emit(KnownReplayed(entry.id, entry.regression, "error", message))
         else:
             emit(KnownReplayed(entry.id, entry.regression, "diverges", result.message))

@@ -1,21 +1,22 @@
 """Workers: child processes that do units of work and send events back.
 
 Spawned, never forked. Each owns one pipe, so that when one dies — a native crash of a runtime — the parent
-knows which unit it was on. That unit is then done again *carefully*, every check announced before it is made;
-if the worker dies again, the last announced check is the finding, and its mode is left out of the third try.
+knows which unit it was on. What is left of that unit is then done *carefully*, every check announced before it is
+made; if the worker dies again, the last announced check is the finding, and its mode is left out from there on.
 """
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import signal
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from diffexport.engine.events import CaseFailed, CheckStarting, Event, Finding, Found
+from diffexport.engine.events import CaseFailed, CheckStarting, Event, Finding, Found, ModeFinished, Row
 from diffexport.engine.units import Unit, do
 from diffexport.mode import Mode
 from diffexport.verdict import Divergence, Identity, Kind, Stage
@@ -30,7 +31,7 @@ class _Worker:
     pipe: Connection
     unit: Unit | None = None
     last_check: CheckStarting | None = None
-    sent: list[Event] = field(default_factory=list)
+    finished: set[str] = field(default_factory=set)
 
 
 def run_parallel(units: Iterable[Unit], jobs: int, emit: Callable[[Event], bool]) -> None:
@@ -61,9 +62,24 @@ def _start() -> _Worker:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_main, args=(theirs,), daemon=True)
-    process.start()
+    with _ignoring_interrupts():
+        process.start()
     theirs.close()
     return _Worker(process, ours)
+
+
+@contextlib.contextmanager
+def _ignoring_interrupts() -> Iterator[None]:
+    """Let a child be born ignoring Ctrl-C, which is the parent's to handle: it keeps what was found."""
+    try:
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    except ValueError:  # not in the main thread
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _stop(worker: _Worker) -> None:
@@ -78,6 +94,7 @@ def _stop(worker: _Worker) -> None:
 def _give(worker: _Worker, waiting: deque[Unit]) -> None:
     worker.unit = waiting.popleft() if waiting else None
     worker.last_check = None
+    worker.finished = set()
     if worker.unit is not None:
         worker.pipe.send(worker.unit)
 
@@ -102,6 +119,8 @@ def _receive(
     if isinstance(message, CheckStarting):
         worker.last_check = message
         return False
+    if isinstance(message, ModeFinished):
+        worker.finished.add(message.mode)
     return emit(message)
 
 
@@ -109,17 +128,25 @@ def _died(worker: _Worker, waiting: deque[Unit], emit: Callable[[Event], bool]) 
     unit = worker.unit
     assert unit is not None
     worker.process.join(5)
+    left = tuple(mode for mode in unit.modes if mode not in worker.finished)
     if not unit.settings.careful:
-        waiting.appendleft(replace(unit, settings=replace(unit.settings, careful=True)))
+        careful = replace(unit.settings, careful=True)
+        waiting.appendleft(replace(unit, modes=left, settings=careful))
         return False
     check = worker.last_check
     if check is None:
         text = f"the worker process died (exit code {worker.process.exitcode}) before its first check"
         return emit(CaseFailed(unit.name, text))
-    left = tuple(mode for mode in unit.modes if mode != check.mode)
+    left = tuple(mode for mode in left if mode != check.mode)
     if left:
         waiting.appendleft(replace(unit, modes=left))
-    return emit(Found(_crash(unit, check, worker.process.exitcode)))
+    finding = _crash(unit, check, worker.process.exitcode)
+    rows = tuple(
+        Row(name, "diverges", str(finding.divergence.stage), str(finding.divergence.kind), diverging=1)
+        for name in unit.runtimes
+    )
+    stop = emit(Found(finding))
+    return emit(ModeFinished(check.case, check.mode, rows)) or stop
 
 
 def _crash(unit: Unit, check: CheckStarting, exitcode: int | None) -> Finding:
@@ -137,10 +164,12 @@ def _crash(unit: Unit, check: CheckStarting, exitcode: int | None) -> Finding:
         divergence.kind,
         divergence.where,
         divergence.signature,
+        unit.target,
     )
     return Finding(
         identity=identity,
         target=unit.target,
+        specs=unit.inputs,
         mode=check.mode,
         runtime=unit.runtimes[0],
         divergence=divergence,
@@ -153,7 +182,6 @@ def _crash(unit: Unit, check: CheckStarting, exitcode: int | None) -> Finding:
 
 
 def _main(pipe: Connection) -> None:
-    # Ctrl-C is the parent's to handle: it keeps what was found and stops the workers itself.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     from diffexport.engine.units import warm_up
 
@@ -165,6 +193,8 @@ def _main(pipe: Connection) -> None:
             return
         try:
             do(unit, pipe.send)
+        except BrokenPipeError:
+            return
         except Exception as error:  # noqa: BLE001 - reported by the parent, with the case it happened in
             import traceback
 

@@ -101,7 +101,7 @@ def _attempt(
         return run(module, args, mode, axes), None
     except DiffexportError:
         raise
-    except Exception as error:  # noqa: BLE001 - whatever an exporter raises is a result
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever an exporter raises is a result
         stage = torchscript.stage_of(error) if mode.is_torchscript else dynamo.stage_of(error)
         cause = _root(error)
         return None, ExportFailure(stage, type(error).__name__, _message(error), error_signature(cause))

@@ -2,8 +2,8 @@
 
 As shipped, every ``torch.onnx.export`` rebuilds a registry of some thousand operators and, from it, a
 decomposition table, which together are four fifths of the time of exporting a small model. Both depend on
-the opset alone as long as no ``custom_translation_table`` is given (that one mutates the registry), and
-diffexport never gives one.
+the opset and the registered operators alone, as long as no ``custom_translation_table`` is given (that one
+mutates the registry), and diffexport never gives one.
 
 Private names used here, checked on torch 2.13.0; if one is gone the shipped path is taken, only slower:
 
@@ -28,7 +28,7 @@ from typing import Any
 freeze = False
 
 _registries: dict[Any, Any] = {}
-_tables: dict[frozenset[int], tuple[Any, dict[Any, Any]]] = {}
+_tables: dict[Any, tuple[Any, dict[Any, Any]]] = {}
 _composite_ops: dict[Any, Any] = {}
 
 
@@ -60,7 +60,7 @@ def reused_tables() -> Iterator[bool]:
 
     with contextlib.ExitStack() as stack:
         _replace(stack, _registration.ONNXRegistry, "from_torchlib", classmethod(from_torchlib))
-        _replace(stack, _decomp, "create_onnx_friendly_decomposition_table", _table_once(build_table))
+        _replace(stack, _decomp, "create_onnx_friendly_decomposition_table", _table_once(torch, build_table))
         _replace(stack, torch._ops.OperatorBase, "py_impl", _register_quickly(torch, py_impl))
         _replace(stack, exported_program, "_collect_all_valid_cia_ops", _collect_once(torch, collect))
         yield True
@@ -72,15 +72,19 @@ def _replace(stack: contextlib.ExitStack, owner: Any, name: str, value: Any) -> 
     setattr(owner, name, value)
 
 
-def _table_once(build: Callable[[Any], dict[Any, Any]]) -> Callable[[Any], dict[Any, Any]]:
-    def table(registered: Any) -> dict[Any, Any]:
-        key = frozenset(map(id, registered))
+def _table_once(torch: Any, build: Callable[[Any], dict[Any, Any]]) -> Callable[[Any], dict[Any, Any]]:
+    def table_for(registered: Any) -> dict[Any, Any]:
+        known = frozenset(map(id, registered))
+        key = known, _operators_registered(torch)
         if key not in _tables:
-            # The operators are kept alive with the table, so that their ids cannot be taken by others.
-            _tables[key] = registered, build(registered)
+            table = build(registered)
+            # Building fills the namespaces, hence the key taken anew. The operators are kept alive with the
+            # table, so that their ids cannot be taken by others.
+            key = known, _operators_registered(torch)
+            _tables[key] = registered, table
         return dict(_tables[key][1])
 
-    return table
+    return table_for
 
 
 def _register_quickly(torch: Any, shipped: Any) -> Any:

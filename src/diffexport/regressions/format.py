@@ -63,6 +63,7 @@ class Regression:
             self.kind,
             self.where,
             self.signature,
+            self.target,
         )
 
     @property
@@ -95,7 +96,7 @@ _Argument = _Tensor | _Value
 
 class _Document(pydantic.BaseModel, extra="forbid"):
     diffexport: Literal["regression"]
-    version: Annotated[int, pydantic.Field(ge=1)]
+    version: Annotated[int, pydantic.Field(ge=1, strict=True)]
     case: str
     target: str
     specs: list[str] = []
@@ -218,6 +219,8 @@ def loads(text: str, path: Path) -> Regression:
         raw = json.loads(text)
     except json.JSONDecodeError as error:
         raise RegressionFileError(f"{path}: not JSON, or cut off: {error}") from None
+    except RecursionError:
+        raise RegressionFileError(f"{path}: nested too deeply to be a regression file") from None
     if not isinstance(raw, dict) or raw.get("diffexport") != "regression":
         raise RegressionFileError(f'{path}: not a regression file (no "diffexport": "regression")')
     version = raw.get("version")
@@ -227,6 +230,8 @@ def loads(text: str, path: Path) -> Regression:
         )
     try:
         document = _Document.model_validate(raw)
+    except RecursionError:
+        raise RegressionFileError(f"{path}: nested too deeply to be a regression file") from None
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
@@ -251,6 +256,8 @@ def loads(text: str, path: Path) -> Regression:
             seed=document.seed,
             versions=document.versions,
         )
+    except RecursionError:
+        raise RegressionFileError(f"{path}: nested too deeply to be a regression file") from None
     except DiffexportError as error:
         text = str(error)
         raise RegressionFileError(text if text.startswith(str(path)) else f"{path}: {text}") from None

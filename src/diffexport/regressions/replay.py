@@ -10,7 +10,7 @@ from diffexport.case import Case
 from diffexport.check import Road
 from diffexport.errors import DiffexportError
 from diffexport.regressions.format import Regression
-from diffexport.verdict import Outcome, Verdict
+from diffexport.verdict import Divergence, Kind, Outcome, Verdict
 
 
 class Status(enum.StrEnum):
@@ -32,6 +32,17 @@ class Replay:
     message: str
     same: bool = True
     verdict: Verdict | None = None
+    divergence: Divergence | None = None
+
+
+#: Kinds that show beside another failure of the same export without having to do with it.
+_BESIDE = (
+    Kind.IMPURE_EXPORT,
+    Kind.NONDETERMINISTIC_EXPORT,
+    Kind.STALE_GLOBALS,
+    Kind.OPSET,
+    Kind.SIGN_OF_ZERO,
+)
 
 
 def case_of(regression: Regression) -> Case:
@@ -68,8 +79,8 @@ def replay(regression: Regression, road: Road | None = None, *, case: Case | Non
     wanted = (regression.stage, regression.kind, regression.where, regression.signature)
     for divergence in (*verdict.divergences, *verdict.notes):
         if (divergence.stage, divergence.kind, divergence.where, divergence.signature) == wanted:
-            return Replay(Status.DIVERGES, divergence.message, True, verdict)
-    others = [d for d in verdict.divergences if d.kind is regression.kind and d.where == regression.where]
+            return Replay(Status.DIVERGES, divergence.message, True, verdict, divergence)
+    others = [d for d in verdict.divergences if d.kind not in _BESIDE]
     if others:
         return Replay(Status.DIVERGES, f"differently than stored: {others[0].message}", False, verdict)
     return Replay(Status.FIXED, "the stored inputs now agree", True, verdict)

@@ -18,6 +18,7 @@ FORMAT_VERSION = 1
 
 def document(summary: Summary) -> dict[str, Any]:
     """Return the report as plain data; see docs/json.md."""
+    summary.settle()
     started, finished = summary.started, summary.finished
     return {
         "diffexport": "report",

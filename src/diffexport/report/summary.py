@@ -19,6 +19,8 @@ from diffexport.engine.events import (
 )
 from diffexport.engine.record import record
 from diffexport.errors import RegressionFileError
+from diffexport.mode import Mode
+from diffexport.verdict import Severity
 
 #: What a person may do about the exit code.
 EXIT_OK, EXIT_FINDINGS, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
@@ -30,11 +32,9 @@ class Summary:
 
     Attributes:
         folder: where findings are written; None writes nothing.
-        specs: tensor specs from the command line, stored with each finding.
     """
 
     folder: Path | None = None
-    specs: tuple[str, ...] = ()
     started: RunStarted | None = None
     finished: RunFinished | None = None
     modes: list[ModeFinished] = field(default_factory=list)
@@ -65,9 +65,23 @@ class Summary:
             return
         digest = finding.identity.digest
         try:
-            self.saved[digest] = record(finding, self.folder, self.specs)
+            self.saved[digest] = record(finding, self.folder)
         except (OSError, RegressionFileError) as error:
             self.save_errors[digest] = str(error)
+
+    def settle(self) -> None:
+        """Put everything into the order of cases and modes, whoever was done first; before it is reported."""
+        cases = self.started.cases if self.started else ()
+        order = {case: number for number, case in enumerate(cases)}
+
+        def place(case: str) -> int:
+            return order.get(case, len(order))
+
+        self.modes.sort(key=lambda e: (place(e.case), Mode.parse(e.mode).complexity))
+        self.findings.sort(
+            key=lambda f: (place(f.identity.case), Mode.parse(f.mode).complexity, f.identity.digest)
+        )
+        self.failed = dict(sorted(self.failed.items(), key=lambda item: place(item[0])))
 
     @property
     def stale(self) -> list[KnownReplayed]:
@@ -103,11 +117,12 @@ def reproduce_line(finding: Finding, summary: Summary) -> str:
     path = summary.saved.get(finding.identity.digest)
     if path is not None:
         return f"diffexport replay {_relative(path)}"
-    specs = "".join(f" --input {quote(spec)}" for spec in summary.specs)
+    specs = "".join(f" --input {quote(spec)}" for spec in finding.specs)
+    strict = " --strict" if finding.divergence.severity is Severity.NOTE else ""
     examples = f" --examples {summary.started.examples}" if summary.started is not None else ""
     return (
         f"diffexport run {quote(finding.target)}{specs} --modes {quote(finding.mode)} "
-        f"--runtime {finding.runtime}{examples} --seed {finding.seed}"
+        f"--runtime {finding.runtime}{examples} --seed {finding.seed}{strict}"
     )
 
 

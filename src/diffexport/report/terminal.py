@@ -91,6 +91,7 @@ class Terminal:
         if self._progress is not None:
             self._progress.stop()
         summary = self._summary
+        summary.settle()
         if summary.modes:
             self._console.print(self._table())
         for number, finding in enumerate(summary.findings, start=1):
