@@ -63,15 +63,21 @@ class Known:
 
     def accepts(self, case: str, mode: Mode, runtime: str, divergence: Divergence) -> bool:
         """Return whether the entry speaks of this divergence, traits of the input not yet considered."""
-        if divergence.kind is not self.kind or not any(fnmatch.fnmatchcase(case, c) for c in self.cases):
+        if divergence.kind is not self.kind or not self.concerns(case, mode, runtime):
             return False
-        if not self.modes.matches(mode) or not fnmatch.fnmatchcase(divergence.where, _literal(self.where)):
-            return False
-        if runtime and not any(fnmatch.fnmatchcase(runtime, pattern) for pattern in self.runtimes):
+        if not fnmatch.fnmatchcase(divergence.where, _literal(self.where)):
             return False
         if self.max_excess is not None and (divergence.excess is None or divergence.excess > self.max_excess):
             return False
         return re.fullmatch(self.signature, divergence.signature) is not None
+
+    def concerns(self, case: str, mode: Mode, runtime: str) -> bool:
+        """Return whether the entry is about this case, mode and runtime (empty: before any is involved)."""
+        return (
+            any(fnmatch.fnmatchcase(case, pattern) for pattern in self.cases)
+            and self.modes.matches(mode)
+            and (not runtime or any(fnmatch.fnmatchcase(runtime, pattern) for pattern in self.runtimes))
+        )
 
     def applies_to(self, versions: Mapping[str, str]) -> bool:
         """Return whether the installed versions are among those the entry is for."""

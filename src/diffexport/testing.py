@@ -52,7 +52,7 @@ def assert_agrees(
     known: Iterable[Known] | None = None,
     strict: bool = False,
 ) -> list[Verdict]:
-    """Check one trial on every runtime; return the verdicts.
+    """Check one trial on every runtime; return the verdicts, none where a known crash would take the process along.
 
     Args:
         case: the model under test.
@@ -70,10 +70,13 @@ def assert_agrees(
     mode = Mode.parse(mode) if isinstance(mode, str) else mode
     names = select(runtimes) if runtimes is not None else available()
     entries = shipped_known(case.target) if known is None else tuple(known)
+    example = tuple(inputs if export_inputs is None else export_inputs)
+    explorer = Explorer(case, names, Settings(), entries, emit=lambda _: None, road=shared_road())
+    if explorer.known_to_kill(mode, tuple(inputs), example) is not None:
+        return []
     verdicts = shared_road().check_runtimes(
         case, mode, names, inputs, export_inputs=export_inputs, strict=strict
     )
-    example = tuple(inputs if export_inputs is None else export_inputs)
     for verdict, divergence, identity in attribute(verdicts):
         entry = known_divergences.find(
             entries,

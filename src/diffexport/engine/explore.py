@@ -37,6 +37,7 @@ from diffexport.engine.events import (
 )
 from diffexport.engine.minimise import Minimiser, Point, Seen
 from diffexport.errors import TargetError, UntestableError
+from diffexport.expectation import Expected
 from diffexport.exporters.arguments import tensors_of
 from diffexport.known import Known
 from diffexport.mode import OPTIONS, Mode
@@ -44,7 +45,7 @@ from diffexport.oracle import same_bits
 from diffexport.runtimes import family
 from diffexport.spec import representative_shapes
 from diffexport.strategies import Trial, trials
-from diffexport.verdict import Divergence, Identity, Outcome, Verdict
+from diffexport.verdict import Divergence, Identity, Kind, Outcome, Stage, Verdict
 
 Emit = Callable[[Event], None]
 
@@ -313,6 +314,13 @@ class Explorer:
         example = export_inputs or inputs
         if self.settings.careful:
             self._emit(CheckStarting(self.case.name, str(mode), inputs, example))
+        killer = self.known_to_kill(mode, inputs, example)
+        if killer is not None:
+            # Known to take the process along: the one thing that is not tried again and again.
+            for row in rows.values() if rows is not None else ():
+                row.known[killer.id] = row.known.get(killer.id, 0) + 1
+                row.worsen("known", Stage.RUN, Kind.CRASH)
+            return None
         verdicts = self.road.check_runtimes(
             self.case, mode, self.runtimes, inputs, export_inputs=example, strict=self.settings.strict
         )
@@ -340,6 +348,21 @@ class Explorer:
                 point = Point(mode, identity.runtime or verdict.runtime, inputs, example)
                 new = diverged(self.case, identity, point, verdict, divergence, seed=self.settings.seed)
         return new
+
+    def known_to_kill(
+        self, mode: Mode, inputs: tuple[Any, ...], export_inputs: tuple[Any, ...]
+    ) -> Known | None:
+        """Return the known crash that these inputs would meet on one of the runtimes."""
+        if self.case.expect(mode, self.case.traits or frozenset()).expected is not Expected.AGREES:
+            return None
+        for entry in self.known:
+            if entry.kind is Kind.CRASH and any(
+                entry.concerns(self.case.name, mode, r) for r in self.runtimes
+            ):
+                arrays, exported = arrays_of(inputs), arrays_of(export_inputs)
+                if all(traits.holds(trait, arrays, exported) for trait in entry.traits):
+                    return entry
+        return None
 
     def _known(
         self,

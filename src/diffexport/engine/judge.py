@@ -6,7 +6,6 @@ is to be removed. Any other is a test that passes once it is fixed.
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -15,12 +14,12 @@ from pathlib import Path
 from diffexport import catalogue
 from diffexport import known as known_divergences
 from diffexport.check import Road
+from diffexport.engine.isolate import replay_safely
 from diffexport.engine.run import applicable
 from diffexport.engine.units import speaks_of
 from diffexport.errors import RegressionFileError
 from diffexport.known import Known
-from diffexport.regressions import Regression, Replay, Status, load, replay
-from diffexport.verdict import Kind
+from diffexport.regressions import Status, load
 
 
 @dataclass(frozen=True)
@@ -59,11 +58,7 @@ def judge_file(path: Path, tied: Mapping[str, Known]) -> Judged:
         regression = load(path)
     except RegressionFileError as error:
         return Judged(path, Status.ERROR, False, "", str(error))
-    result = (
-        _isolated(regression)
-        if regression.kind in (Kind.CRASH, Kind.TIMEOUT)
-        else replay(regression, _road())
-    )
+    result = replay_safely(regression, _road())
     entry = tied.get(path.name)
     if result.status is Status.ERROR:
         return Judged(path, result.status, False, "", result.message)
@@ -80,29 +75,3 @@ def judge_file(path: Path, tied: Mapping[str, Known]) -> Judged:
         return Judged(path, result.status, True, f"known: {entry.id}, which may agree on some processors", "")
     note = f"fixed upstream: remove this entry (id {entry.id!r} in {entry.source or 'known divergences'})"
     return Judged(path, result.status, False, note, result.message)
-
-
-#: Seconds after which an isolated replay counts as hanging.
-TIME_LIMIT = 120
-
-
-def _isolated(regression: Regression) -> Replay:
-    """Replay in a child process, for what may take its process along."""
-    context = multiprocessing.get_context("spawn")
-    queue = context.SimpleQueue()
-    process = context.Process(target=_replay_into, args=(regression, queue))
-    process.start()
-    process.join(TIME_LIMIT)
-    if process.is_alive():
-        process.kill()
-        process.join()
-        return Replay(Status.DIVERGES, f"it still runs after {TIME_LIMIT} s", regression.kind is Kind.TIMEOUT)
-    if process.exitcode != 0 or queue.empty():
-        return Replay(Status.DIVERGES, f"the process died (exit code {process.exitcode})", True)
-    status, message = queue.get()
-    return Replay(Status(status), message)
-
-
-def _replay_into(regression: Regression, queue: multiprocessing.SimpleQueue[tuple[str, str]]) -> None:
-    result = replay(regression)
-    queue.put((str(result.status), result.message))

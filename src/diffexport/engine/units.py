@@ -12,11 +12,12 @@ from diffexport import target
 from diffexport.check import Road
 from diffexport.engine.events import CaseFailed, Event, KnownReplayed
 from diffexport.engine.explore import Explorer, Settings
+from diffexport.engine.isolate import replay_safely
 from diffexport.errors import DiffexportError, RegressionFileError
 from diffexport.exporters import reuse
 from diffexport.known import Known
 from diffexport.mode import Mode
-from diffexport.regressions import Regression, Replay, Status, load, replay
+from diffexport.regressions import Regression, Replay, Status, load
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ def replay_known(unit: Unit, emit: Callable[[Event], None]) -> None:
             continue
         try:
             regression = load(path)
-            result = replay(regression, _road())
+            result = replay_safely(regression, _road())
         except RegressionFileError as error:
             emit(KnownReplayed(entry.id, entry.regression, "error", str(error)))
             continue

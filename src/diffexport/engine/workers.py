@@ -61,7 +61,7 @@ def run_parallel(units: Iterable[Unit], jobs: int, emit: Callable[[Event], bool]
 def _start() -> _Worker:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_main, args=(theirs,), daemon=True)
+    process = context.Process(target=_main, args=(theirs,))
     with _ignoring_interrupts():
         process.start()
     theirs.close()
