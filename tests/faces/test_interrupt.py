@@ -16,7 +16,9 @@ from diffexport.engine.run import Plan
 from diffexport.engine.run import run as run_plan
 from diffexport.matrix import select
 
-COMMAND = [sys.executable, "-c", "from diffexport.cli import main; main()"]
+# A test run that was started in the background ignores Ctrl-C, and so would its children.
+_LISTENING = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+COMMAND = [sys.executable, "-c", f"{_LISTENING}; from diffexport.cli import main; main()"]
 ONE_WORKER = ("--runtime", "ort-disabled", "--jobs", "1", "--save", "found", "--json", "report.json")
 
 
