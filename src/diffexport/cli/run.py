@@ -22,6 +22,9 @@ from diffexport.runtimes import select as select_runtimes
 from diffexport.spec import parse_specs
 from diffexport.target import is_catalogue_name, resolve
 
+#: From this many modes on, modes that export the same model share their examples; see Settings.share.
+SHARING_FROM = 500
+
 
 def run_command(
     targets: Sequence[str],
@@ -52,17 +55,18 @@ def run_command(
     _check_targets(names, specs)
     base = loaded.file.parent if loaded.file is not None else Path.cwd()
     regressions = folder or base / loaded.regressions
+    texts = modes or (chosen.modes if profile else loaded.modes or chosen.modes)
+    selected = matrix.select(texts, loaded.matrices)
     plan = Plan(
         targets=tuple(dict.fromkeys(names)),
-        modes=matrix.select(
-            modes or (chosen.modes if profile else loaded.modes or chosen.modes), loaded.matrices
-        ),
+        modes=selected,
         runtimes=select_runtimes(runtimes or loaded.runtimes),
         settings=Settings(
             examples=examples or (loaded.examples if not profile else None) or chosen.examples,
             block=chosen.block,
             seed=loaded.seed if seed is None else seed,
             strict=loaded.strict if strict is None else strict,
+            share=len(selected) > SHARING_FROM,
         ),
         profile=chosen.name,
         inputs=specs,

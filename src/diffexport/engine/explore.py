@@ -43,8 +43,8 @@ from diffexport.known import Known
 from diffexport.mode import OPTIONS, Mode
 from diffexport.oracle import same_bits
 from diffexport.runtimes import family
-from diffexport.spec import representative_shapes
-from diffexport.strategies import Trial, trials
+from diffexport.spec import Shape, representative_shapes
+from diffexport.strategies import Trial, ordinary, trials
 from diffexport.verdict import Divergence, Identity, Kind, Outcome, Stage, Verdict
 
 Emit = Callable[[Event], None]
@@ -66,6 +66,8 @@ class Settings:
         strict: let notes (the sign of zero, stale globals) fail.
         shrink: shrink what is found; without, the first sight is reported.
         careful: announce every check before it is made (see [CheckStarting][]).
+        share: give a mode one example instead of all when it exports, byte for byte, what a mode already
+            explored exports, or is refused in the same way. For matrices of thousands of modes.
     """
 
     examples: int = 10
@@ -74,6 +76,7 @@ class Settings:
     strict: bool = False
     shrink: bool = True
     careful: bool = False
+    share: bool = False
 
 
 class Diverged(AssertionError):
@@ -177,6 +180,8 @@ class Explorer:
         self.road = road or Road()
         self.found: dict[Identity, Finding] = {}
         self._emit = emit
+        self._explored: set[tuple[object, ...]] = set()
+        self._brief = False
         self._rejections: dict[str, int] = {}
         self._compared = 0
 
@@ -201,6 +206,7 @@ class Explorer:
     def _explore_mode(self, mode: Mode) -> None:
         started = time.perf_counter()
         rows = {name: Row(name) for name in self.runtimes}
+        self._brief = self.settings.share and self._seen_before(mode)
         for round_number in range(ROUNDS):
             failures = self._one_round(mode, rows if round_number == 0 else None)
             if not failures:
@@ -211,6 +217,34 @@ class Explorer:
         for row in rows.values():
             row.seconds = seconds
         self._emit(ModeFinished(self.case.name, str(mode), tuple(rows.values())))
+
+    def _seen_before(self, mode: Mode) -> bool:
+        """Return whether another mode exported the very same model of ordinary inputs; remember this one."""
+        if not self.case.inputs:
+            return False
+        shapes = self._plain_shapes()
+        inputs = as_args(ordinary(shapes, [spec.dtype for spec in self.case.inputs]))
+        if self.road.eager(self.case, mode, inputs).error:
+            return False
+        exported = self.road.export(self.case, mode, inputs)
+        what = exported.digest or exported.refused.partition("\n")[0]
+        key = (what, exported.expectation, mode.dynamic, mode.training, exported.divergences)
+        if key in self._explored:
+            return True
+        self._explored.add(key)
+        return False
+
+    def _plain_shapes(self) -> tuple[Shape, ...]:
+        """Return the ordinary joint shape of the lowest rank that has an axis."""
+        return max(
+            representative_shapes(self.case.inputs, CHEAP_SHAPES),
+            key=lambda joint: (
+                all(joint),
+                all(0 not in shape for shape in joint),
+                -len(joint[0]),
+                sum(joint[0]),
+            ),
+        )
 
     def _one_round(self, mode: Mode, rows: dict[str, Row] | None) -> list[tuple[Diverged, bool]]:
         counting = rows is not None
@@ -243,7 +277,7 @@ class Explorer:
 
         phases = [Phase.generate, Phase.shrink] if self.settings.shrink else [Phase.generate]
         configured = hypothesis.settings(
-            max_examples=self.settings.examples,
+            max_examples=1 if self._brief else self.settings.examples,
             database=None,
             deadline=None,
             derandomize=False,
@@ -297,6 +331,8 @@ class Explorer:
         Otherwise one, chosen by the mode itself, so that over the matrix all are met.
         """
         limit = CHEAP_SHAPES if mode.is_torchscript else COSTLY_SHAPES
+        if self._brief:
+            return [self._plain_shapes()]
         pool = representative_shapes(self.case.inputs, limit)
         plain = all(getattr(mode, o.name) == o.default for o in OPTIONS if o.name != "dynamic")
         if mode.is_torchscript or plain:
