@@ -24,6 +24,10 @@ _WORDS = {
 _STYLES = {"agrees": "green", "refused": "cyan", "known": "yellow", "diverges": "bold red", "untested": "dim"}
 
 
+#: In a log, one line of progress for so many modes: none in the default matrix, enough of them over a night.
+PROGRESS_EVERY = 2000
+
+
 class Terminal:
     """Prints a run as it happens.
 
@@ -37,7 +41,7 @@ class Terminal:
         self._console = console or Console(highlight=False, soft_wrap=True)
         self._progress: Progress | None = None
         self._task: TaskID | None = None
-        self._done: Counter[tuple[str, str]] = Counter()
+        self._done = self._total = 0
 
     def take(self, event: Event) -> None:
         """Show one event."""
@@ -59,6 +63,7 @@ class Terminal:
         self._console.print(text)
 
     def _start(self, event: RunStarted) -> None:
+        self._total = event.modes * len(event.cases)
         names = ", ".join(event.cases) if len(event.cases) <= 8 else f"{len(event.cases)} cases"
         versions = ", ".join(f"{name} {event.versions[name]}" for name in _SHOWN if name in event.versions)
         self._say(f"diffexport: {escape(names)}")
@@ -82,9 +87,9 @@ class Terminal:
         exporter = event.mode.partition(",")[0]
         if self._progress is not None and self._task is not None:
             self._progress.update(self._task, advance=1, description=f"{event.case} {exporter}")
-        self._done[event.case, exporter] += 1
-        if self._progress is None and self._done[event.case, exporter] % 500 == 0:
-            self._say(f"  {event.case} {exporter}: {self._done[event.case, exporter]} modes so far")
+        self._done += 1
+        if self._progress is None and self._done % PROGRESS_EVERY == 0:
+            self._say(f"  {self._done} of {self._total} modes, now {event.case} {exporter}")
 
     def finish(self) -> None:
         """Print the summary; call it once, also after an interruption."""

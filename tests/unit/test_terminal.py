@@ -1,0 +1,20 @@
+"""What a log shows of a long run."""
+
+import io
+
+from rich.console import Console
+
+from diffexport.engine.events import ModeFinished, RunStarted
+from diffexport.report.summary import Summary
+from diffexport.report.terminal import PROGRESS_EVERY, Terminal
+
+
+def test_a_log_gets_a_line_of_progress_now_and_then():
+    log = io.StringIO()
+    terminal = Terminal(Summary(), console=Console(file=log, width=120))
+    terminal.take(RunStarted(("clamp",), 2 * PROGRESS_EVERY, ("ort-all",), 4, 0, "nightly", False, {}))
+    for _ in range(PROGRESS_EVERY - 1):
+        terminal.take(ModeFinished("clamp", "torchscript", ()))
+    assert "now clamp" not in log.getvalue()
+    terminal.take(ModeFinished("clamp", "torchscript", ()))
+    assert f"{PROGRESS_EVERY} of {2 * PROGRESS_EVERY} modes, now clamp torchscript" in log.getvalue()
