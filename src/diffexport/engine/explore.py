@@ -45,7 +45,7 @@ from diffexport.oracle import same_bits
 from diffexport.runtimes import family
 from diffexport.spec import Shape, representative_shapes
 from diffexport.strategies import Trial, ordinary, trials
-from diffexport.verdict import Divergence, Identity, Kind, Outcome, Stage, Verdict
+from diffexport.verdict import Divergence, Identity, Kind, Outcome, Severity, Stage, Verdict
 
 Emit = Callable[[Event], None]
 
@@ -228,7 +228,12 @@ class Explorer:
             return False
         exported = self.road.export(self.case, mode, inputs)
         what = exported.digest or exported.refused.partition("\n")[0]
-        key = (what, exported.expectation, mode.dynamic, mode.training, exported.divergences)
+        found = tuple(
+            (d.stage, d.kind, d.where, d.signature)
+            for d in exported.divergences
+            if self.settings.strict or d.severity is Severity.FAILURE
+        )
+        key = (what, exported.expectation, mode.dynamic, mode.training == "TRAINING", found)
         if key in self._explored:
             return True
         self._explored.add(key)
