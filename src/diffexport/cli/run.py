@@ -14,7 +14,6 @@ from diffexport.engine.events import Event
 from diffexport.engine.explore import Settings
 from diffexport.engine.run import Plan
 from diffexport.engine.run import run as run_plan
-from diffexport.errors import UnknownNameError, UsageError
 from diffexport.report import json_report
 from diffexport.report.summary import EXIT_USAGE, Summary
 from diffexport.report.terminal import Terminal
@@ -98,11 +97,5 @@ def run_command(
 def _check_targets(names: Sequence[str], specs: tuple[str, ...]) -> None:
     """Fail on the first target that does not exist, before anything is run."""
     for name in names:
-        if is_catalogue_name(name) and name in ENTRIES:
-            continue
-        try:
+        if not (is_catalogue_name(name) and name in ENTRIES):
             resolve(name, inputs=specs)
-        except UnknownNameError:
-            raise
-        except UsageError:
-            raise
