@@ -19,8 +19,9 @@ class Case:
     Attributes:
         name: what the case is called in reports, files and on the command line.
         build: makes the ``torch.nn.Module``; called once for each process that tests it.
-        inputs: one [TensorSpec][diffexport.spec.TensorSpec] (or its text, ``float32[..., >=3]``) for each
-            positional tensor argument. Leave it empty when ``strategy`` is given.
+        inputs: one entry for each positional argument: a [TensorSpec][diffexport.spec.TensorSpec] (or its text,
+            ``float32[..., >=3]``) for a tensor, a Hypothesis strategy for anything else. Leave it empty when
+            ``strategy`` is given.
         strategy: a Hypothesis strategy for the tuple of positional arguments, instead of ``inputs``; it is
             evaluated one sample at a time.
         traits: traits of the model that expectations are stated over; None: found by tracing it.
@@ -32,7 +33,7 @@ class Case:
 
     name: str
     build: Callable[[], Any]
-    inputs: tuple[TensorSpec, ...] = ()
+    inputs: tuple[TensorSpec | Any, ...] = ()
     strategy: Any = None
     traits: frozenset[str] | None = None
     rules: tuple[Rule, ...] = ()
@@ -40,6 +41,11 @@ class Case:
     target: str = ""
     summary: str = ""
     origin: str = ""
+
+    @property
+    def specs(self) -> tuple[TensorSpec, ...]:
+        """The tensor specs among ``inputs``."""
+        return tuple(entry for entry in self.inputs if isinstance(entry, TensorSpec))
 
     def expect(self, mode: Mode, traits: frozenset[str]) -> Expectation:
         """Return what should happen in ``mode``, given the traits of the model."""
@@ -57,7 +63,7 @@ def make_case(
     name: str,
     build: Callable[[], Any],
     *,
-    inputs: Sequence[str | TensorSpec] = (),
+    inputs: Sequence[str | TensorSpec | Any] = (),
     strategy: Any = None,
     traits: Sequence[str] | None = None,
     rules: Sequence[Rule] = (),
@@ -79,10 +85,17 @@ def make_case(
     for trait in traits or ():
         if trait not in TRAITS:
             raise UsageError(f"case {name!r}: unknown model trait {trait!r} (known: {', '.join(TRAITS)})")
+    for entry in inputs:
+        if not isinstance(entry, str | TensorSpec) and not hasattr(entry, "example"):
+            raise UsageError(
+                f"case {name!r}: input {entry!r} is neither a tensor spec nor a Hypothesis strategy; for a "
+                "constant write hypothesis.strategies.just(...)"
+            )
+    parsed = iter(parse_specs([entry for entry in inputs if isinstance(entry, str | TensorSpec)]))
     return Case(
         name=name,
         build=build,
-        inputs=parse_specs(inputs),
+        inputs=tuple(next(parsed) if isinstance(e, str | TensorSpec) else e for e in inputs),
         strategy=strategy,
         traits=None if traits is None else frozenset(traits),
         rules=tuple(rules),

@@ -25,7 +25,8 @@ from diffexport.errors import TargetError, UsageError
 from diffexport.expectation import Expectation, Expected
 from diffexport.exporters.arguments import DynamicAxes, clone, named_leaves, tensors_of, walk
 from diffexport.mode import Mode
-from diffexport.strategies.values import ordinary
+from diffexport.spec import Dim, TensorSpec
+from diffexport.strategies.examples import ordinary
 from diffexport.verdict import Divergence, Kind, Outcome, Severity, Stage, Verdict
 
 Array = np.ndarray[Any, Any]
@@ -55,6 +56,9 @@ class Bounded(Generic[V]):
 
     def __len__(self) -> int:
         return len(self._items)
+
+    def __contains__(self, key: Hashable) -> bool:
+        return key in self._items
 
 
 @dataclass(frozen=True)
@@ -151,12 +155,13 @@ class Road:
         *,
         export_inputs: Sequence[Any] | None = None,
         strict: bool = False,
+        repeat: bool = True,
     ) -> list[Verdict]:
-        """Return one verdict for each runtime; see [check][] for the arguments."""
+        """Return one verdict for each runtime; see [check][] for the arguments, and [export][] for ``repeat``."""
         with warnings.catch_warnings():
             # What the model and the runtimes warn about while running is not the user's to act on.
             warnings.simplefilter("ignore")
-            return self._check(case, mode, names, as_args(inputs), export_inputs, strict)
+            return self._check(case, mode, names, as_args(inputs), export_inputs, strict, repeat)
 
     def _check(
         self,
@@ -166,6 +171,7 @@ class Road:
         args: tuple[Any, ...],
         export_inputs: Sequence[Any] | None,
         strict: bool,
+        repeat: bool,
     ) -> list[Verdict]:
         example = as_args(export_inputs) if export_inputs is not None else ordinary_like(args)
         eager = self.eager(case, mode, args)
@@ -174,7 +180,7 @@ class Road:
                 Verdict(case.name, str(mode), name, Outcome.REJECTED, reason=eager.error, target=case.target)
                 for name in names
             ]
-        exported = self.export(case, mode, example)
+        exported = self.export(case, mode, example, repeat=repeat)
         feeds = {
             name: _array(leaf) if isinstance(leaf, torch.Tensor) else np.asarray(leaf)
             for name, leaf in named_leaves(args).items()
@@ -193,10 +199,15 @@ class Road:
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a model may raise anything; it rejects these
             return Eager((), f"{type(error).__name__}: {_first_line(error)}")
 
-    def export(self, case: Case, mode: Mode, args: tuple[Any, ...]) -> Exported:
-        """Export (memoised) and check the graph on its own."""
+    def export(self, case: Case, mode: Mode, args: tuple[Any, ...], *, repeat: bool = True) -> Exported:
+        """Export (memoised) and check the graph on its own.
+
+        The first export in each mode is made twice, to see that it repeats identically; not so without ``repeat``.
+        """
         key = (_key(case), mode, _digest(args))
-        return self._exports.get(key, lambda: self._export(case, mode, args))
+        if not repeat and key not in self._exports:
+            return self._exports.get((*key, "once"), lambda: self._export(case, mode, args, False))
+        return self._exports.get(key, lambda: self._export(case, mode, args, True))
 
     def prepare(self, case: Case) -> _Prepared:
         """Build the case's module once.
@@ -231,10 +242,10 @@ class Road:
             prepared.traits = exporters.model_traits(copy.deepcopy(prepared.module), _clone(args))
         return prepared.traits
 
-    def _export(self, case: Case, mode: Mode, args: tuple[Any, ...]) -> Exported:
+    def _export(self, case: Case, mode: Mode, args: tuple[Any, ...], repeat: bool) -> Exported:
         prepared = self.prepare(case)
         expectation = case.expect(mode, self.traits(case, args))
-        first = not self._seen(case, mode)
+        first = repeat and not self._seen(case, mode)
         module, dynamic = copy.deepcopy(prepared.module), dynamic_axes(case, args)
         export = exporters.export(module, _clone(args), mode, dynamic=dynamic, repeat=first)
         found: list[Divergence] = []
@@ -457,13 +468,16 @@ def _clone(args: tuple[Any, ...]) -> tuple[Any, ...]:
 
 def dynamic_axes(case: Case, args: tuple[Any, ...]) -> DynamicAxes | None:
     """Return the axes that the case's specs leave free, by name where they have one; None without specs."""
-    tensors = tensors_of(args)
-    if len(tensors) != len(case.inputs):
+    if not case.specs or len(args) != len(case.inputs):
         return None
-    return tuple(
-        {axis: dim.name for axis, dim in enumerate(spec.dims_for(tensor.dim())) if dim.low != dim.high}
-        for spec, tensor in zip(case.inputs, tensors, strict=True)
-    )
+    axes: list[dict[int, str | None]] = []
+    for entry, value in zip(case.inputs, args, strict=True):
+        for tensor in tensors_of((value,)):
+            dims = entry.dims_for(tensor.dim()) if isinstance(entry, TensorSpec) else (Dim(),) * tensor.dim()
+            axes.append(
+                {axis: None if dim.one else dim.name for axis, dim in enumerate(dims) if dim.low != dim.high}
+            )
+    return tuple(axes)
 
 
 def _array(tensor: torch.Tensor) -> Array:

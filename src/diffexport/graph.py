@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -33,6 +34,7 @@ class Graph:
 
     ``inputs`` leaves out initializers that are listed as inputs. ``nodes`` counts node kinds in the main
     graph, its subgraphs and its local functions; kinds outside the standard domain carry their domain.
+    ``constants`` are the numbers in it that inputs may be compared with: thresholds, slopes, scales.
     """
 
     opset: int
@@ -40,6 +42,11 @@ class Graph:
     outputs: tuple[Declared, ...]
     nodes: Mapping[str, int]
     divergences: tuple[Divergence, ...]
+    constants: tuple[float, ...] = ()
+
+
+#: Most elements of a constant tensor that is looked into, and most constants of a graph.
+_SMALL, _MANY = 16, 64
 
 
 def inspect(model: bytes, opset: int) -> Graph:
@@ -73,7 +80,45 @@ def inspect(model: bytes, opset: int) -> Graph:
         outputs=tuple(_declared(value) for value in proto.graph.output),
         nodes=_count_nodes(proto),
         divergences=tuple(divergences),
+        constants=_constants(proto),
     )
+
+
+def _constants(proto: Any) -> tuple[float, ...]:
+    """Return the distinct finite numbers in small constants and float attributes, in order of appearance.
+
+    Zero and small integers of integer tensors (axes, sizes) are left out: those are generated anyway.
+    """
+    found: dict[float, None] = {}
+
+    def look(tensor: Any) -> None:
+        if math.prod(tensor.dims) > _SMALL or tensor.data_type == onnx.TensorProto.STRING:
+            return
+        try:
+            array = onnx.numpy_helper.to_array(tensor)
+        except Exception:  # noqa: BLE001 - external or malformed data; the checker speaks of it
+            return
+        if array.dtype.kind in "iu":
+            array = array[np.abs(array.astype(np.float64)) > 16]
+        elif array.dtype.kind not in "fV" or array.dtype.names:
+            return
+        found.update((number, None) for number in array.astype(np.float64).reshape(-1).tolist())
+
+    def visit(nodes: Any) -> None:
+        for node in nodes:
+            for attribute in node.attribute:
+                found.update((float(number), None) for number in (attribute.f, *attribute.floats))
+                for tensor in (*([attribute.t] if attribute.HasField("t") else []), *attribute.tensors):
+                    look(tensor)
+                for inner in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
+                    visit(inner.node)
+
+    for tensor in proto.graph.initializer:
+        look(tensor)
+    visit(proto.graph.node)
+    for function in proto.functions:
+        visit(function.node)
+    return tuple(number for number in found if math.isfinite(number) and number)[:_MANY]
 
 
 def _rejected(by: str, error: Exception) -> Divergence:

@@ -1,8 +1,13 @@
-"""What a case needs of a tensor input, as a value with a text form: ``float32[..., N, >=3]``.
+"""What a case needs of a tensor input, as a value with a text form: ``float32[..., N, >=3] in -1..1``.
 
 Inside the brackets stand the dimensions: a number is that size, ``*`` any size, ``>=3`` at least 3, ``2..4``
 a range, a name any size that is the same wherever the name occurs (``N>=2`` gives it a minimum), and a
 leading ``...`` any number of further dimensions of any size. ``float32[]`` is 0-d, ``float32[...]`` any shape.
+
+Inputs that broadcast with each other share names that end in ``?``: ``N?`` is N or 1. A leading ``...B`` stands
+for the same dimensions wherever it occurs, ``...B?`` for some of the last of them, each its size or 1: two inputs
+``float32[...B?]`` are any two that broadcast. After the brackets, ``in LO..HI`` bounds the values, both ends
+included; a bounded input has no NaN.
 """
 
 from __future__ import annotations
@@ -19,11 +24,16 @@ DTYPES = (
     "float32",
     "float64",
     "float16",
+    "bfloat16",
+    "complex64",
     "int64",
     "int32",
     "int16",
     "int8",
     "uint8",
+    "uint16",
+    "uint32",
+    "uint64",
     "bool",
 )
 
@@ -38,17 +48,23 @@ MAX_ELEMENTS = 512
 
 _DIM = re.compile(
     r"(?:(?P<size>\d+)|(?P<low>\d+)\.\.(?P<high>\d+)|(?P<star>\*)|"
-    r"(?P<name>[A-Za-z_]\w*)?(?:>=(?P<least>\d+))?)\Z"
+    r"(?P<name>[A-Za-z_]\w*)?(?P<one>(?<=\w)\?)?(?:>=(?P<least>\d+))?)\Z"
 )
+_LEADING = re.compile(r"\.\.\.(?:(?P<name>[A-Za-z_]\w*)(?P<one>\?)?)?\Z")
+_SPEC = re.compile(r"\s*(?P<dtype>\w+)\s*(?:\[(?P<dims>.*)\])?\s*(?:\bin\s+(?P<bounds>\S+)\s*)?")
 
 
 @dataclass(frozen=True)
 class Dim:
-    """One dimension: sizes ``low`` to ``high`` inclusive (None: no upper bound), and a name when shared."""
+    """One dimension: sizes ``low`` to ``high`` inclusive (None: no upper bound), and a name when shared.
+
+    ``one`` says that the size may be 1 whatever the others of that name are: it broadcasts.
+    """
 
     low: int = 0
     high: int | None = None
     name: str | None = None
+    one: bool = False
 
     @classmethod
     def parse(cls, text: str) -> Dim:
@@ -60,7 +76,7 @@ class Dim:
         match = _DIM.match(text)
         if not match or not text:
             raise UsageError(
-                f"{text!r} is not a dimension; write a number, '*', '>=3', '2..4', 'N' or 'N>=2'"
+                f"{text!r} is not a dimension; write a number, '*', '>=3', '2..4', 'N', 'N>=2' or 'N?'"
             )
         if match["size"] is not None:
             return cls(int(match["size"]), int(match["size"]))
@@ -69,13 +85,13 @@ class Dim:
             if low > high:
                 raise UsageError(f"dimension {text!r} allows no size: {low} is more than {high}")
             return cls(low, high)
-        return cls(int(match["least"] or 0), None, match["name"])
+        return cls(int(match["least"] or 0), None, match["name"], match["one"] is not None)
 
     def __str__(self) -> str:
         if self.high is not None:
             return str(self.low) if self.low == self.high else f"{self.low}..{self.high}"
         least = f">={self.low}" if self.low else ""
-        return (self.name or "") + least or "*"
+        return (self.name or "") + "?" * self.one + least or "*"
 
     def admits(self, size: int) -> bool:
         """Return whether ``size`` is allowed."""
@@ -90,41 +106,53 @@ class Dim:
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """The dtype of a tensor input and the shapes it may have.
+    """The dtype of a tensor input, the shapes it may have and the values.
 
-    ``leading`` says that any number of dimensions of any size may stand before ``dims``.
+    ``leading`` says that any number of dimensions of any size may stand before ``dims``; where ``lead`` is a
+    name, the same ones as in the other specs of that name (``lead_one``: some of the last of them, each its size or 1).
+    ``low`` and ``high`` bound the values.
     """
 
     dtype: str = "float32"
     dims: tuple[Dim, ...] = ()
     leading: bool = True
+    lead: str | None = None
+    lead_one: bool = False
+    low: float | None = None
+    high: float | None = None
 
     @classmethod
     def parse(cls, text: str) -> TensorSpec:
         """Parse the text form, for instance ``float32[..., >=3]``.
 
         Raises:
-            UsageError: an unknown dtype or a malformed shape.
+            UsageError: an unknown dtype, a malformed shape or bounds that contradict each other.
         """
-        match = re.fullmatch(r"\s*(\w+)\s*(?:\[(.*)\])?\s*", text)
+        match = _SPEC.fullmatch(text)
         if not match:
             raise UsageError(f"{text!r} is not a tensor spec; write for instance 'float32[..., N, >=3]'")
-        dtype, inside = match[1], match[2]
+        dtype, inside = match["dtype"], match["dims"]
         if dtype not in DTYPES:
             raise UsageError(f"unknown dtype {dtype!r} in tensor spec {text!r}{suggestion(dtype, DTYPES)}")
-        if inside is None:
-            return cls(dtype)
-        parts = [part.strip() for part in inside.split(",")] if inside.strip() else []
-        leading = bool(parts) and parts[0] == "..."
         try:
-            dims = tuple(Dim.parse(part) for part in parts[leading:])
+            low, high = _bounds(match["bounds"], dtype)
+            if inside is None:
+                return cls(dtype, low=low, high=high)
+            parts = [part.strip() for part in inside.split(",")] if inside.strip() else []
+            lead = _LEADING.match(parts[0]) if parts else None
+            dims = tuple(Dim.parse(part) for part in parts[lead is not None :])
         except UsageError as error:
             raise UsageError(f"in tensor spec {text!r}: {error}") from None
-        return cls(dtype, dims, leading)
+        if lead is None:
+            return cls(dtype, dims, False, low=low, high=high)
+        return cls(dtype, dims, True, lead["name"], lead["one"] is not None, low, high)
 
     def __str__(self) -> str:
-        parts = (["..."] if self.leading else []) + [str(dim) for dim in self.dims]
-        return f"{self.dtype}[{', '.join(parts)}]"
+        lead = [f"...{self.lead or ''}{'?' * self.lead_one}"] if self.leading else []
+        text = f"{self.dtype}[{', '.join([*lead, *(str(dim) for dim in self.dims)])}]"
+        if self.low is None and self.high is None:
+            return text
+        return f"{text} in {_number(self.low)}..{_number(self.high)}"
 
     def ranks(self) -> tuple[int, ...]:
         """Return the ranks to try, smallest first."""
@@ -136,25 +164,68 @@ class TensorSpec:
         extra = len(shape) - len(self.dims)
         if extra < 0 or (extra > 0 and not self.leading):
             return False
-        return all(dim.admits(size) for dim, size in zip(self.dims, shape[extra:], strict=True))
+        pairs = zip(self.dims, shape[extra:], strict=True)
+        return all(dim.admits(size) or (dim.one and size == 1) for dim, size in pairs)
 
     def dims_for(self, rank: int) -> tuple[Dim, ...]:
-        """Return one [Dim][] for each axis of a tensor of ``rank`` dimensions."""
-        return (Dim(),) * (rank - len(self.dims)) + self.dims
+        """Return one [Dim][] for each axis of a tensor of ``rank`` dimensions.
+
+        The dimensions of a named lead are named by their distance from the end of it, ``B_1`` the last.
+        """
+        extra = rank - len(self.dims)
+        if self.lead is None:
+            return (Dim(),) * extra + self.dims
+        named = tuple(Dim(0, None, f"{self.lead}_{n}", self.lead_one) for n in range(extra, 0, -1))
+        return named + self.dims
+
+
+def _bounds(text: str | None, dtype: str) -> tuple[float | None, float | None]:
+    if text is None:
+        return None, None
+    low_text, dots, high_text = text.partition("..")
+    try:
+        low, high = (float(part) if part else None for part in (low_text, high_text))
+    except ValueError:
+        dots = ""
+    if not dots or (low is None and high is None) or low != low or high != high:
+        raise UsageError(f"{text!r} are no bounds; write for instance 'in 0..1', 'in 0..' or 'in -1e3..-2'")
+    if low is not None and high is not None and low > high:
+        raise UsageError(f"bounds {text!r} allow no value: {low_text} is more than {high_text}")
+    if dtype.startswith("complex"):
+        raise UsageError(f"bounds {text!r}: {dtype} has no order")
+    return low, high
+
+
+def _number(value: float | None) -> str:
+    if value is None:
+        return ""
+    return str(int(value)) if value == int(value) and abs(value) < 1e15 else repr(value)
 
 
 def admits_all(specs: Sequence[TensorSpec], shapes: Sequence[Sequence[int]]) -> bool:
     """Return whether ``shapes`` suit ``specs`` together, shared names having one size each."""
     if len(specs) != len(shapes):
         return False
-    bound: dict[str, int] = {}
+    if not all(spec.admits(shape) for spec, shape in zip(specs, shapes, strict=True)):
+        return False
+    sizes: dict[str, set[int]] = {}
+    ones: set[str] = set()
+    leads: dict[str, list[tuple[int, bool]]] = {}
     for spec, shape in zip(specs, shapes, strict=True):
-        if not spec.admits(shape):
+        if spec.lead is not None:
+            leads.setdefault(spec.lead, []).append((len(shape) - len(spec.dims), spec.lead_one))
+        for dim, size in zip(spec.dims_for(len(shape)), shape, strict=True):
+            if dim.name is not None and dim.one and size == 1:
+                ones.add(dim.name)
+            elif dim.name is not None:
+                sizes.setdefault(dim.name, set()).add(size)
+    if any(len({extra for extra, one in lead if not one}) > 1 for lead in leads.values()):
+        return False
+    for lead in leads.values():
+        fixed = [extra for extra, one in lead if not one]
+        if fixed and any(extra > fixed[0] for extra, _ in lead):
             return False
-        for dim, size in zip(reversed(spec.dims), reversed(shape), strict=False):
-            if dim.name is not None and bound.setdefault(dim.name, size) != size:
-                return False
-    return True
+    return all(len(found) == 1 for found in sizes.values())
 
 
 def shapes_of_ranks(
@@ -162,23 +233,25 @@ def shapes_of_ranks(
 ) -> tuple[Shape, ...]:
     """Build one shape for each spec, sizes taken from ``choose`` as indices into [Dim.sizes][].
 
-    A name shared by several dimensions gets the strictest minimum of them.
+    A name shared by several dimensions gets the strictest minimum of them. A dimension that broadcasts is 1
+    where the next index is one of two in five, and never what comes first. Inputs that share a lead get as many
+    dimensions as the first of them has, or fewer where they broadcast.
     """
     bound: dict[str, int] = {}
     strictest: dict[str, Dim] = {}
     for spec in specs:
         for dim in spec.dims:
             if dim.name is not None and dim.low >= strictest.get(dim.name, dim).low:
-                strictest[dim.name] = dim
+                strictest[dim.name] = Dim(dim.low, dim.high, dim.name)
     shapes = []
-    for spec, rank in zip(specs, ranks, strict=True):
-        dims = [strictest.get(dim.name or "", dim) for dim in spec.dims_for(rank)]
+    for spec, rank in zip(specs, _agreed_ranks(specs, ranks), strict=True):
+        dims = spec.dims_for(rank)
         shape: list[int] = []
         for axis, dim in enumerate(dims):
             if dim.name is not None and dim.name in bound:
-                shape.append(bound[dim.name])
+                shape.append(1 if dim.one and next(choose) % 5 in (3, 4) else bound[dim.name])
                 continue
-            sizes = dim.sizes()
+            sizes = strictest.get(dim.name or "", dim).sizes()
             size = sizes[next(choose) % len(sizes)]
             # The later dimensions need their least sizes, too.
             needed = math.prod(max(bound.get(later.name or "", later.low), 1) for later in dims[axis + 1 :])
@@ -189,6 +262,21 @@ def shapes_of_ranks(
             shape.append(size)
         shapes.append(tuple(shape))
     return tuple(shapes)
+
+
+def _agreed_ranks(specs: Sequence[TensorSpec], ranks: Sequence[int]) -> list[int]:
+    """Return the ranks, changed where inputs share a lead."""
+    extras: dict[str, int] = {}
+    for spec, rank in zip(specs, ranks, strict=True):
+        if spec.lead is not None and not spec.lead_one:
+            extras.setdefault(spec.lead, rank - len(spec.dims))
+    agreed = []
+    for spec, rank in zip(specs, ranks, strict=True):
+        extra = rank - len(spec.dims)
+        if spec.lead in extras:
+            extra = min(extra, extras[spec.lead]) if spec.lead_one else extras[spec.lead]
+        agreed.append(len(spec.dims) + extra)
+    return agreed
 
 
 #: Joint shapes in the order in which they are worth their export: (rank, indices into Dim.sizes()). An index
@@ -216,6 +304,8 @@ def representative_shapes(specs: Sequence[TensorSpec], limit: int) -> tuple[tupl
     In the order of what they are worth: ordinary shapes of rank 1 and 2, 0-d, an empty dimension that is not
     the first, size 1, an empty one, rank 3. Used where each new shape costs an export.
     """
+    if not specs:
+        return ((),)
     rows = itertools.zip_longest(*(spec.ranks() for spec in specs))
     choices = [
         tuple(spec.ranks()[-1] if rank is None else rank for spec, rank in zip(specs, row, strict=True))
@@ -254,9 +344,18 @@ def parse_specs(texts: Iterable[str | TensorSpec]) -> tuple[TensorSpec, ...]:
 
 
 def check_names(specs: Sequence[TensorSpec]) -> Mapping[str, int]:
-    """Return the least size of every shared name."""
+    """Return the least size of every shared name.
+
+    Raises:
+        UsageError: a lead has the name of a dimension.
+    """
     least: dict[str, int] = {}
     for dim in itertools.chain.from_iterable(spec.dims for spec in specs):
         if dim.name is not None:
             least[dim.name] = max(dim.low, least.get(dim.name, 0))
+    for spec in specs:
+        if spec.lead in least:
+            raise UsageError(
+                f"in tensor spec {str(spec)!r}: {spec.lead!r} names a dimension elsewhere, not a lead"
+            )
     return least

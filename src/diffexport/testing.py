@@ -16,7 +16,7 @@ from diffexport import known as known_divergences
 from diffexport import matrix, traits
 from diffexport.case import Case, make_case
 from diffexport.check import Road
-from diffexport.engine.events import CaseFailed, Event, Finding, Found, ModeFinished
+from diffexport.engine.events import CaseFailed, Event, Finding, Found, ModeFinished, Unhealthy
 from diffexport.engine.explore import Explorer, Settings, arrays_of, attribute, diverged
 from diffexport.engine.minimise import Point
 from diffexport.engine.run import applicable, shipped_for
@@ -101,12 +101,14 @@ class Result:
         findings: new divergences, shrunk.
         modes: every mode with its tallies per runtime.
         error: why nothing could be tested; empty if something was.
+        advice: which constraint to declare, where the model rejects most of what is generated.
     """
 
     case: str
     findings: tuple[Finding, ...]
     modes: tuple[ModeFinished, ...]
     error: str = ""
+    advice: str = ""
 
     @property
     def ok(self) -> bool:
@@ -123,13 +125,14 @@ class Result:
         head = (
             f"{self.case}: {checks} checks in {len(self.modes)} modes, {len(self.findings)} new divergences"
         )
+        head += f"\n{self.advice}" if self.advice else ""
         return "\n".join([head, *("\n".join(describe(f, Summary())) for f in self.findings)])
 
 
 def check(
     model: Any,
     *,
-    inputs: Sequence[str | TensorSpec] = (),
+    inputs: Sequence[str | TensorSpec | Any] = (),
     strategy: Any = None,
     modes: Iterable[str] = ("default",),
     runtimes: Iterable[str] = ("all",),
@@ -147,7 +150,7 @@ def check(
     Args:
         model: a [Case][diffexport.case.Case], a ``torch.nn.Module`` (instance, class or factory) or an
             ``autograd.Function``.
-        inputs: tensor specs, one for each positional argument; or
+        inputs: one entry for each positional argument, a tensor spec or a Hypothesis strategy; or
         strategy: a Hypothesis strategy for the tuple of positional arguments.
         modes: matrices, modes or mode patterns.
         runtimes: names, ``ort`` or ``all``.
@@ -166,6 +169,7 @@ def check(
     findings: list[Finding] = []
     finished: list[ModeFinished] = []
     errors: list[str] = []
+    advice: list[str] = []
 
     def take(event: Event) -> None:
         if isinstance(event, Found):
@@ -174,6 +178,8 @@ def check(
             finished.append(event)
         elif isinstance(event, CaseFailed):
             errors.append(event.message)
+        elif isinstance(event, Unhealthy):
+            advice.append(event.message)
         if emit is not None:
             emit(event)
 
@@ -182,13 +188,13 @@ def check(
     # A road of its own: another model may have been checked under this name.
     explorer = Explorer(case, select(runtimes), settings, entries, emit=take, road=Road())
     explorer.explore(matrix.select(modes))
-    return Result(case.name, tuple(findings), tuple(finished), "\n".join(errors))
+    return Result(case.name, tuple(findings), tuple(finished), "\n".join(errors), "\n".join(advice))
 
 
 def as_case(
     model: Any,
     *,
-    inputs: Sequence[str | TensorSpec] = (),
+    inputs: Sequence[str | TensorSpec | Any] = (),
     strategy: Any = None,
     rules: Sequence[Rule] = (),
     name: str = "",

@@ -119,6 +119,14 @@ class CaseFailed:
 
 
 @dataclass(frozen=True)
+class Unhealthy:
+    """A case was explored, but its model rejects most of what is drawn for it; ``message`` says what to declare."""
+
+    case: str
+    message: str
+
+
+@dataclass(frozen=True)
 class KnownReplayed:
     """The regression of a known divergence was replayed before the run.
 
@@ -151,5 +159,13 @@ class RunFinished:
 
 
 Event = (
-    RunStarted | ModeFinished | Suspected | Found | CaseFailed | KnownReplayed | CheckStarting | RunFinished
+    RunStarted
+    | ModeFinished
+    | Suspected
+    | Found
+    | CaseFailed
+    | Unhealthy
+    | KnownReplayed
+    | CheckStarting
+    | RunFinished
 )

@@ -34,7 +34,9 @@ from diffexport.engine.events import (
     ModeFinished,
     Row,
     Suspected,
+    Unhealthy,
 )
+from diffexport.engine.health import Health
 from diffexport.engine.minimise import Minimiser, Point, Seen
 from diffexport.errors import TargetError, UntestableError
 from diffexport.expectation import Expected
@@ -43,8 +45,8 @@ from diffexport.known import Known
 from diffexport.mode import OPTIONS, Mode
 from diffexport.oracle import same_bits
 from diffexport.runtimes import family
-from diffexport.spec import Shape, representative_shapes
-from diffexport.strategies import Trial, ordinary, trials
+from diffexport.spec import Shape, TensorSpec, representative_shapes
+from diffexport.strategies import LAYOUTS, VARIETY, Trial, decode_block, examples, trials
 from diffexport.verdict import Divergence, Identity, Kind, Outcome, Severity, Stage, Verdict
 
 Emit = Callable[[Event], None]
@@ -115,7 +117,7 @@ def diverged(
     finding = Finding(
         identity=identity,
         target=case.target,
-        specs=() if case.target == case.name else tuple(str(spec) for spec in case.inputs),
+        specs=_texts(case),
         mode=str(point.mode),
         runtime=point.runtime,
         divergence=divergence,
@@ -129,6 +131,13 @@ def diverged(
         chatter=verdict.chatter,
     )
     return _type_of(identity)(finding, point)
+
+
+def _texts(case: Case) -> tuple[str, ...]:
+    """Return the specs of a case that does not carry them itself, as given on the command line."""
+    if case.target == case.name or len(case.specs) < len(case.inputs):
+        return ()
+    return tuple(str(spec) for spec in case.specs)
 
 
 def attribute(verdicts: Sequence[Verdict]) -> Iterator[tuple[Verdict, Divergence, Identity]]:
@@ -181,68 +190,88 @@ class Explorer:
         self.found: dict[Identity, Finding] = {}
         self._emit = emit
         self._explored: set[tuple[object, ...]] = set()
-        self._brief = False
-        self._rejections: dict[str, int] = {}
-        self._compared = 0
+        self._health = Health()
 
     def explore(self, modes: Sequence[Mode]) -> None:
         """Explore every mode, emitting [ModeFinished][] for each and [Found][] for each new divergence."""
         try:
             for mode in modes:
                 self._explore_mode(mode)
-            if modes and not self._compared:
+            if modes and not self._health.accepted:
                 self._raise_untestable()
+            advice = self._health.advice(self.case.specs)
+            if advice:
+                self._emit(Unhealthy(self.case.name, f"case {self.case.name!r}: {advice}"))
         except (UntestableError, TargetError) as error:
             self._emit(CaseFailed(self.case.name, str(error)))
 
     def _raise_untestable(self) -> None:
-        most = max(self._rejections, key=lambda reason: self._rejections[reason], default="")
         raise UntestableError(
             f"case {self.case.name!r}: the model raises in eager on every one of "
-            f"{sum(self._rejections.values())} generated inputs ({most}); say what its inputs must be like, for "
+            f"{self._health.rejected} generated inputs ({self._health.reason}); say what its inputs must be like, for "
             "instance --input 'float32[N, 3]', or Case(inputs=…) or strategy=…"
         )
 
     def _explore_mode(self, mode: Mode) -> None:
         started = time.perf_counter()
         rows = {name: Row(name) for name in self.runtimes}
-        self._brief = self.settings.share and self._seen_before(mode)
-        for round_number in range(ROUNDS):
-            failures = self._one_round(mode, rows if round_number == 0 else None)
-            if not failures:
-                break
-            for failure, flaky in failures:
-                self._record(failure, flaky)
+        if not (self.settings.share and self._shared(mode, rows)):
+            for round_number in range(ROUNDS):
+                failures = self._one_round(mode, rows if round_number == 0 else None)
+                if not failures:
+                    break
+                for failure, flaky in failures:
+                    self._record(failure, flaky)
         seconds = (time.perf_counter() - started) / max(len(rows), 1)
         for row in rows.values():
             row.seconds = seconds
         self._emit(ModeFinished(self.case.name, str(mode), tuple(rows.values())))
 
-    def _seen_before(self, mode: Mode) -> bool:
-        """Return whether another mode exported the very same model of ordinary inputs; remember this one."""
-        if not self.case.inputs:
+    def _shared(self, mode: Mode, rows: dict[str, Row]) -> bool:
+        """Do with one sample if another mode exported the very same model of ordinary inputs; remember this one.
+
+        Returns:
+            Whether that was enough.
+        """
+        specs = self.case.specs
+        if not specs or len(specs) < len(self.case.inputs):
             return False
         shapes = self._plain_shapes()
-        inputs = as_args(ordinary(shapes, [spec.dtype for spec in self.case.inputs]))
-        if self.road.eager(self.case, mode, inputs).error:
+        ordinary = examples(shapes, specs)
+        args = as_args(ordinary)
+        if self.road.eager(self.case, mode, args).error:
             return False
-        exported = self.road.export(self.case, mode, inputs)
+        exported = self.road.export(self.case, mode, args, repeat=False)
         what = exported.digest or exported.refused.partition("\n")[0]
         found = tuple(
             (d.stage, d.kind, d.where, d.signature)
             for d in exported.divergences
             if self.settings.strict or d.severity is Severity.FAILURE
         )
-        key = (what, exported.expectation, mode.dynamic, mode.training == "TRAINING", found)
-        if key in self._explored:
-            return True
-        self._explored.add(key)
-        return False
+        key = (
+            what,
+            exported.expectation,
+            mode.dynamic,
+            mode.training == "TRAINING",
+            # Leaves something behind that only a second export meets.
+            mode.export_modules_as_functions,
+            found,
+        )
+        if key not in self._explored:
+            self._explored.add(key)
+            return False
+        data = hashlib.shake_128(self._seed(mode).to_bytes(8)).digest(64)
+        (inputs,) = decode_block(data, shapes, specs, limit=1)
+        failure = self._check(mode, ordinary, inputs, rows, True, repeat=False)
+        if failure is not None:
+            self._emit(Suspected(failure.finding))
+            self._record(failure, False)
+        return failure is None
 
     def _plain_shapes(self) -> tuple[Shape, ...]:
         """Return the ordinary joint shape of the lowest rank that has an axis."""
         return max(
-            representative_shapes(self.case.inputs, CHEAP_SHAPES),
+            representative_shapes(self.case.specs, CHEAP_SHAPES),
             key=lambda joint: (
                 all(joint),
                 all(0 not in shape for shape in joint),
@@ -282,7 +311,7 @@ class Explorer:
 
         phases = [Phase.generate, Phase.shrink] if self.settings.shrink else [Phase.generate]
         configured = hypothesis.settings(
-            max_examples=1 if self._brief else self.settings.examples,
+            max_examples=self.settings.examples,
             database=None,
             deadline=None,
             derandomize=False,
@@ -323,26 +352,52 @@ class Explorer:
     def _strategy(self, mode: Mode) -> st.SearchStrategy[Trial]:
         if not self.case.inputs:
             return self.case.strategy.map(lambda args: Trial((), (_as_tuple(args),)))  # type: ignore[no-any-return]
+        shapes = self._export_shapes(mode)
         return trials(
             self.case.inputs,
             dynamic=mode.dynamic,
-            export_shapes=self._export_shapes(mode),
+            export_shapes=shapes,
             max_samples=self.settings.block,
+            constants=self._constants(mode, shapes),
+            layouts=LAYOUTS,
+            requires_grad=True,
+            same=True,
+            variety=self._variety(mode),
         )
 
-    def _export_shapes(self, mode: Mode) -> Sequence[Any]:
+    def _export_shapes(self, mode: Mode) -> Sequence[tuple[Shape, ...]]:
         """Return the shapes to export at: all of a pool where exporting is cheap or the mode is plain.
 
         Otherwise one, chosen by the mode itself, so that over the matrix all are met.
         """
         limit = CHEAP_SHAPES if mode.is_torchscript else COSTLY_SHAPES
-        if self._brief:
-            return [self._plain_shapes()]
-        pool = representative_shapes(self.case.inputs, limit)
+        pool = representative_shapes(self.case.specs, limit)
         plain = all(getattr(mode, o.name) == o.default for o in OPTIONS if o.name != "dynamic")
         if mode.is_torchscript or plain:
             return pool
         return [pool[zlib.crc32(str(mode).encode()) % len(pool)]]
+
+    def _variety(self, mode: Mode) -> Sequence[tuple[str, str, bool]]:
+        """Return what the example to export with may be like: anything where exporting is cheap.
+
+        Otherwise one thing, the ordinary one for three modes in four.
+        """
+        if mode.is_torchscript:
+            return VARIETY
+        chosen = zlib.crc32(f"variety of {mode}".encode())
+        return [VARIETY[chosen // 4 % len(VARIETY)] if chosen % 4 == 0 else VARIETY[0]]
+
+    def _constants(self, mode: Mode, shapes: Sequence[tuple[Shape, ...]]) -> tuple[float, ...]:
+        """Return the numbers in the graph that the mode exports: thresholds, slopes, scales."""
+        specs = self.case.specs
+        if len(specs) < len(self.case.inputs):
+            return ()
+        plain = self._plain_shapes()
+        args = as_args(examples(plain if plain in shapes else shapes[0], specs))
+        if self.road.eager(self.case, mode, args).error:
+            return ()
+        exported = self.road.export(self.case, mode, args)
+        return exported.graph.constants if exported.graph is not None else ()
 
     def _check(
         self,
@@ -351,6 +406,8 @@ class Explorer:
         inputs: tuple[Any, ...],
         rows: dict[str, Row] | None,
         first_of_example: bool,
+        *,
+        repeat: bool = True,
     ) -> Diverged | None:
         example = export_inputs or inputs
         if self.settings.careful:
@@ -363,14 +420,16 @@ class Explorer:
                 row.worsen("known", Stage.RUN, Kind.CRASH)
             return None
         verdicts = self.road.check_runtimes(
-            self.case, mode, self.runtimes, inputs, export_inputs=example, strict=self.settings.strict
+            self.case,
+            mode,
+            self.runtimes,
+            inputs,
+            export_inputs=example,
+            strict=self.settings.strict,
+            repeat=repeat,
         )
-        if verdicts and verdicts[0].outcome is Outcome.REJECTED:
-            reason = verdicts[0].reason
-            if len(self._rejections) < 64 or reason in self._rejections:
-                self._rejections[reason] = self._rejections.get(reason, 0) + 1
-        else:
-            self._compared += 1
+        if verdicts:
+            self._note_health(verdicts[0], inputs)
         if rows is not None:
             for verdict in verdicts:
                 _count(rows[verdict.runtime], verdict, first_of_example)
@@ -389,6 +448,16 @@ class Explorer:
                 point = Point(mode, identity.runtime or verdict.runtime, inputs, example)
                 new = diverged(self.case, identity, point, verdict, divergence, seed=self.settings.seed)
         return new
+
+    def _note_health(self, verdict: Verdict, inputs: tuple[Any, ...]) -> None:
+        shapes: tuple[Shape, ...] = ()
+        if self.case.specs:
+            pairs = zip(self.case.inputs, inputs, strict=True)
+            shapes = tuple(tuple(value.shape) for entry, value in pairs if isinstance(entry, TensorSpec))
+        if verdict.outcome is Outcome.REJECTED:
+            self._health.reject(shapes, verdict.reason)
+        else:
+            self._health.accept(shapes)
 
     def known_to_kill(
         self, mode: Mode, inputs: tuple[Any, ...], export_inputs: tuple[Any, ...]

@@ -14,15 +14,17 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import torch
 
+from diffexport.bridge import to_array
 from diffexport.case import Case
 from diffexport.check import Road
 from diffexport.errors import InvalidModeError
 from diffexport.mode import DEFAULT_OPSET, DYNAMO, EXPORTERS, OPTIONS, OPTIONS_BY_NAME, Mode
 from diffexport.oracle import same_bits
 from diffexport.runtimes import available, family
-from diffexport.spec import admits_all
-from diffexport.strategies.values import ordinary
+from diffexport.spec import TensorSpec, admits_all
+from diffexport.strategies.examples import examples
 from diffexport.verdict import Divergence, Stage, Verdict
 
 Array = np.ndarray[Any, Any]
@@ -62,6 +64,7 @@ class Minimiser:
         best = self.look(start, wanted)
         if best is None:
             return None
+        best = self._plain_layout(best)
         best = self._simplest_exporter(self._simplest_mode(best))
         for _ in range(4):
             before = best
@@ -148,6 +151,16 @@ class Minimiser:
                         found.add(exporter)
         return tuple(name for name in EXPORTERS if name in found)
 
+    def _plain_layout(self, best: Seen) -> Seen:
+        """Replace tensors of odd layout by contiguous arrays, where the failure does not need the layout."""
+        plain = as_arrays(best.point.inputs)
+        if any(one is not other for one, other in zip(plain, best.point.inputs, strict=True)):
+            best = self._try(best, replace(best.point, inputs=plain)) or best
+        example = as_arrays(best.point.export_inputs)
+        if any(one is not other for one, other in zip(example, best.point.export_inputs, strict=True)):
+            best = self._try(best, replace(best.point, export_inputs=example)) or best
+        return best
+
     def _plain_export_inputs(self, best: Seen) -> Seen:
         plain = self._like(best.point.inputs)
         if _equal(plain, best.point.export_inputs):
@@ -155,14 +168,31 @@ class Minimiser:
         return self._try(best, replace(best.point, export_inputs=plain)) or best
 
     def _like(self, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-        if not self._case.inputs:
+        """Return ordinary example inputs of the same shapes; what no spec speaks of is kept."""
+        if not self._case.specs:
             return inputs
-        return ordinary([x.shape for x in inputs], [x.dtype.name for x in inputs])
+        pairs = list(zip(self._case.inputs, inputs, strict=True))
+        shapes = [tuple(value.shape) for entry, value in pairs if isinstance(entry, TensorSpec)]
+        made = iter(examples(shapes, self._case.specs))
+        return tuple(next(made) if isinstance(entry, TensorSpec) else value for entry, value in pairs)
+
+    def _tensors(self, inputs: tuple[Any, ...]) -> list[int]:
+        """Return which arguments may be changed: arrays that a spec speaks of."""
+        return [
+            number
+            for number, (entry, value) in enumerate(zip(self._case.inputs, inputs, strict=True))
+            if isinstance(entry, TensorSpec) and isinstance(value, np.ndarray)
+        ]
+
+    def _fair(self, inputs: tuple[Any, ...]) -> bool:
+        pairs = zip(self._case.inputs, inputs, strict=True)
+        shapes = [value.shape for entry, value in pairs if isinstance(entry, TensorSpec)]
+        return admits_all(self._case.specs, shapes)
 
     # Inputs: only for cases whose inputs are given by specs, where every tensor that the specs admit is fair.
 
     def _smaller_inputs(self, best: Seen) -> Seen:
-        if not self._case.inputs:
+        if not self._case.specs:
             return best
         improved = True
         while improved and self._left > 0:
@@ -174,29 +204,33 @@ class Minimiser:
                     break
         return self._simpler_values(best)
 
-    def _try_inputs(self, best: Seen, inputs: tuple[Array, ...]) -> Seen | None:
+    def _try_inputs(self, best: Seen, inputs: tuple[Any, ...]) -> Seen | None:
         point = replace(best.point, inputs=inputs)
-        if not best.point.mode.dynamic or [x.shape for x in inputs] == [x.shape for x in best.point.inputs]:
-            same_shape = [x.shape for x in inputs] == [x.shape for x in best.point.inputs]
-            export_inputs = best.point.export_inputs if same_shape else self._like(inputs)
+        shapes, before = [np.shape(x) for x in inputs], [np.shape(x) for x in best.point.inputs]
+        if not best.point.mode.dynamic or shapes == before:
+            export_inputs = best.point.export_inputs if shapes == before else self._like(inputs)
             return self._try(best, replace(point, export_inputs=export_inputs))
-        ranks = [x.ndim for x in inputs]
-        if ranks != [x.ndim for x in best.point.export_inputs]:
+        ranks = [len(shape) for shape in shapes]
+        if ranks != [np.ndim(x) for x in best.point.export_inputs]:
             point = replace(point, export_inputs=self._like(inputs))
         return self._try(best, point)
 
-    def _smaller_shapes(self, inputs: tuple[Array, ...]) -> Iterator[tuple[Array, ...]]:
-        specs = self._case.inputs
-
-        def fair(candidate: tuple[Array, ...]) -> bool:
-            return admits_all(specs, [x.shape for x in candidate])
-
-        for number, array in enumerate(inputs):
-            if array.ndim and specs[number].leading:
-                for index in range(min(array.shape[0], 8)):
-                    candidate = _put(inputs, number, np.array(array[index], order="C"))
-                    if fair(candidate):
-                        yield candidate
+    def _smaller_shapes(self, inputs: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
+        leads: dict[str, list[int]] = {}
+        for number in self._tensors(inputs):
+            entry = self._case.inputs[number]
+            if entry.leading and inputs[number].ndim > len(entry.dims):
+                leads.setdefault(entry.lead or f" {number}", []).append(number)
+        for together in leads.values():
+            for index in range(min(max(inputs[n].shape[0] for n in together), 8)):
+                candidate = inputs
+                for n in together:
+                    size = inputs[n].shape[0]
+                    if size:
+                        kept = np.array(inputs[n][min(index, size - 1)], order="C")
+                        candidate = _put(candidate, n, kept)
+                if self._fair(candidate):
+                    yield candidate
         for axes in self._axis_groups(inputs):
             number, axis = axes[0]
             size = inputs[number].shape[axis]
@@ -207,28 +241,32 @@ class Minimiser:
                 for n, a in axes:
                     picked = np.take(candidate[n], np.arange(size)[cut], axis=a)
                     candidate = _put(candidate, n, picked)
-                if fair(candidate):
+                if self._fair(candidate):
                     yield candidate
 
-    def _axis_groups(self, inputs: tuple[Array, ...]) -> list[list[tuple[int, int]]]:
+    def _axis_groups(self, inputs: tuple[Any, ...]) -> list[list[tuple[int, int]]]:
         """Return the axes that must keep one size together: those that share a name, else each alone."""
         named: dict[str, list[tuple[int, int]]] = {}
         alone: list[list[tuple[int, int]]] = []
-        for number, (array, spec) in enumerate(zip(inputs, self._case.inputs, strict=True)):
-            for axis, dim in enumerate(spec.dims_for(array.ndim)):
-                if dim.name is not None:
+        for number in self._tensors(inputs):
+            array = inputs[number]
+            for axis, dim in enumerate(self._case.inputs[number].dims_for(array.ndim)):
+                if dim.name is not None and not (dim.one and array.shape[axis] == 1):
                     named.setdefault(dim.name, []).append((number, axis))
                 else:
                     alone.append([(number, axis)])
         return [*alone, *named.values()]
 
     def _simpler_values(self, best: Seen) -> Seen:
-        for number in range(len(best.point.inputs)):
+        for number in self._tensors(best.point.inputs):
+            spec = self._case.inputs[number]
             zeros = _put(best.point.inputs, number, np.zeros_like(best.point.inputs[number]))
-            if not _equal(zeros, best.point.inputs):
+            if _within(spec, 0) and not _equal(zeros, best.point.inputs):
                 best = self._try_inputs(best, zeros) or best
             for index in np.ndindex(best.point.inputs[number].shape):
                 for value in simpler_values(best.point.inputs[number][index]):
+                    if not _within(spec, value):
+                        continue
                     changed = np.array(best.point.inputs[number])
                     changed[index] = value
                     seen = self._try_inputs(best, _put(best.point.inputs, number, changed))
@@ -240,7 +278,19 @@ class Minimiser:
         return best
 
 
-def _put(inputs: tuple[Array, ...], number: int, array: Array) -> tuple[Array, ...]:
+def _within(spec: TensorSpec, value: Any) -> bool:
+    if spec.low is None and spec.high is None:
+        return True
+    low, high = (-math.inf if spec.low is None else spec.low), (math.inf if spec.high is None else spec.high)
+    return low <= float(value) <= high
+
+
+def as_arrays(args: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Return tensors among the arguments as contiguous arrays; everything else is left as it is."""
+    return tuple(np.array(to_array(v), order="C") if isinstance(v, torch.Tensor) else v for v in args)
+
+
+def _put(inputs: tuple[Any, ...], number: int, array: Array) -> tuple[Any, ...]:
     return (*inputs[:number], array, *inputs[number + 1 :])
 
 

@@ -56,6 +56,7 @@ def document(summary: Summary) -> dict[str, Any]:
             {"id": e.id, "regression": e.regression, "status": e.status, "message": e.message}
             for e in summary.replayed
         ],
+        "advice": [{"case": case, "message": message} for case, message in sorted(summary.advice.items())],
         "errors": [{"case": case, "message": message} for case, message in summary.failed.items()],
     }
 

@@ -16,6 +16,7 @@ from diffexport.engine.events import (
     Row,
     RunFinished,
     RunStarted,
+    Unhealthy,
 )
 from diffexport.engine.record import record
 from diffexport.errors import RegressionFileError
@@ -42,6 +43,7 @@ class Summary:
     saved: dict[str, Path] = field(default_factory=dict)
     save_errors: dict[str, str] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
+    advice: dict[str, str] = field(default_factory=dict)
     replayed: list[KnownReplayed] = field(default_factory=list)
 
     def take(self, event: Event) -> None:
@@ -53,6 +55,8 @@ class Summary:
             self.modes.append(event)
         elif isinstance(event, CaseFailed):
             self.failed.setdefault(event.case, event.message)
+        elif isinstance(event, Unhealthy):
+            self.advice.setdefault(event.case, event.message)
         elif isinstance(event, KnownReplayed):
             self.replayed.append(event)
         elif isinstance(event, RunStarted):

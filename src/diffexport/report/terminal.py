@@ -107,6 +107,8 @@ class Terminal:
                 self._say(escape(line))
         for name, message in summary.failed.items():
             self._say(f"\n[bold red]ERROR[/] {escape(name)}: {escape(message)}")
+        for message in summary.advice.values():
+            self._say(f"\n[bold yellow]ADVICE[/] {escape(message)}")
         for stale in summary.stale:
             self._say(f"\n[bold red]STALE[/] known divergence {stale.id!r}: {escape(stale.message)}")
         self._known()

@@ -1,76 +1,254 @@
 """Trials: what one Hypothesis example draws for one case and mode.
 
-A trial holds the shapes the model is exported at, the shapes it is run at, and a block of samples of values
-for the latter: with exports and sessions memoised, drawing is what costs, so that one draw feeds several
-checks. Shrinking ends with a block of one.
+A trial holds what the model is exported with and a block of samples that it is run on. The two are drawn apart: their
+shapes (where axes are dynamic), values and layouts. With exports and sessions memoised, drawing is what costs,
+so that one draw of bytes feeds many checks. Shrinking ends with one sample.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from hypothesis import strategies as st
 from hypothesis.errors import InvalidArgument
 
-from diffexport.spec import Shape, TensorSpec, representative_shapes, shapes_of_ranks
-from diffexport.strategies.values import SAMPLE_BYTES, Array, decode, ordinary
+from diffexport.errors import UsageError
+from diffexport.spec import Shape, TensorSpec, parse_specs, representative_shapes, shapes_of_ranks
+from diffexport.strategies.block import MAX_SAMPLES, Array, block_bytes, decode_block
+from diffexport.strategies.examples import FLAVOURS, examples
+from diffexport.strategies.layout import LAYOUTS, lay_out
+from diffexport.strategies.tables import VARIANTS
 
 #: Most dimensions whose sizes one trial draws.
 _SIZES = 12
+#: What an argument may be given as: a spec or its text, or any Hypothesis strategy.
+Input = TensorSpec | str | st.SearchStrategy[Any]
+
+#: How the example that a model is exported with may differ from ordinary contiguous tensors: flavour of its values,
+#: layout, requires_grad. The first is the simplest.
+VARIETY: tuple[tuple[str, str, bool], ...] = (
+    ("ordinary", "contiguous", False),
+    *((flavour, "contiguous", False) for flavour in FLAVOURS[1:]),
+    *(("ordinary", layout, False) for layout in LAYOUTS[1:]),
+    ("ordinary", "contiguous", True),
+)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Trial:
-    """Export inputs and a block of run inputs, as tuples of numpy arrays or of whatever a strategy gives."""
+    """What a model is exported with, and a block of what it is run on.
+
+    Positional arguments: numpy arrays where a spec stands, torch tensors where an array could not say the layout
+    or ``requires_grad``, and whatever a strategy gives.
+    """
 
     export_inputs: tuple[Any, ...]
     samples: tuple[tuple[Any, ...], ...]
 
 
-@st.composite
 def trials(
-    draw: st.DrawFn,
-    specs: Sequence[TensorSpec],
+    inputs: Sequence[Input],
     *,
     dynamic: bool = False,
     export_shapes: Sequence[tuple[Shape, ...]] | None = None,
     max_samples: int = 8,
-) -> Trial:
-    """Draw a trial for inputs of the given specs.
+    constants: Sequence[float] = (),
+    layouts: Sequence[str] = ("contiguous",),
+    requires_grad: bool = False,
+    same: bool = False,
+    variety: Sequence[tuple[str, str, bool]] = VARIETY[:1],
+) -> st.SearchStrategy[Trial]:
+    """Draw a trial.
 
     Args:
-        draw: supplied by Hypothesis.
-        specs: one for each positional tensor argument.
+        inputs: one for each positional argument, a spec or any strategy. What a strategy gives is used for the
+            export as well as for every sample of the block.
         dynamic: run at other shapes than the model was exported at (of the same ranks).
-        export_shapes: the joint shapes to export at; by default a representative few.
+        export_shapes: the joint shapes of the specs to export at; by default a representative few.
         max_samples: largest block.
+        constants: numbers that matter to the model; they and their neighbours are drawn often.
+        layouts: of the tensors it is run on, any of [LAYOUTS][diffexport.strategies.LAYOUTS].
+        requires_grad: let floating tensors it is run on require gradients, sometimes.
+        same: let equal specs get the same tensor, sometimes.
+        variety: what the example may be like; see [VARIETY][diffexport.strategies.VARIETY].
 
     Raises:
-        InvalidArgument: no spec, no export shape, or a block that cannot hold a sample.
+        InvalidArgument: no input, no export shape, an unknown layout or variety, a block that cannot hold a sample or
+            is larger than [MAX_SAMPLES][diffexport.strategies.MAX_SAMPLES].
     """
-    if not specs:
-        raise InvalidArgument("specs is empty: a model without tensor inputs has nothing to generate")
-    if max_samples < 1:
-        raise InvalidArgument(f"max_samples={max_samples} must be at least 1")
+    entries = check_inputs(inputs)
+    specs = [entry for entry in entries if isinstance(entry, TensorSpec)]
+    if not 1 <= max_samples <= MAX_SAMPLES:
+        raise InvalidArgument(f"max_samples={max_samples} must be from 1 to {MAX_SAMPLES}")
     if export_shapes is None:
         export_shapes = representative_shapes(specs, 6)
     if not export_shapes:
         raise InvalidArgument("export_shapes is empty: there is no shape to export at")
-    dtypes = [spec.dtype for spec in specs]
-    exported = draw(st.sampled_from(list(export_shapes)))
-    run = exported
-    if dynamic:
-        sizes = draw(st.binary(min_size=_SIZES, max_size=_SIZES))
-        run = shapes_of_ranks(specs, [len(shape) for shape in exported], itertools.cycle(sizes))
-    block = draw(
-        st.lists(st.binary(min_size=SAMPLE_BYTES, max_size=SAMPLE_BYTES), min_size=1, max_size=max_samples)
+    for name, given, known in (("layouts", layouts, LAYOUTS), ("variety", variety, VARIETY)):
+        if not given or any(one not in known for one in given):
+            raise InvalidArgument(f"{name}={list(given)!r} must be some of {list(known)}")
+    plan = _Plan(
+        entries,
+        specs,
+        dynamic,
+        tuple(export_shapes),
+        max_samples,
+        tuple(float(c) for c in constants),
+        tuple(sorted(layouts, key=LAYOUTS.index)),
+        requires_grad,
+        same,
+        tuple(sorted(variety, key=VARIETY.index)),
     )
-    return Trial(ordinary(exported, dtypes), tuple(decode(sample, run, dtypes) for sample in block))
+    return _trial(plan)
 
 
-def samples(specs: Sequence[TensorSpec]) -> st.SearchStrategy[tuple[Array, ...]]:
-    """Draw one tuple of arrays for the given specs: a strategy for use in one's own tests."""
-    return trials(specs, dynamic=True, max_samples=1).map(lambda trial: trial.samples[0])
+def check_inputs(inputs: Sequence[Input]) -> tuple[TensorSpec | st.SearchStrategy[Any], ...]:
+    """Return specs parsed, strategies as they are.
+
+    Raises:
+        InvalidArgument: there is none, one is neither, or a spec does not parse or contradicts another.
+    """
+    if isinstance(inputs, str | TensorSpec | st.SearchStrategy):
+        raise InvalidArgument(
+            f"inputs={inputs!r} must be a sequence, one entry for each argument; write [{inputs!r}]"
+        )
+    if not inputs:
+        raise InvalidArgument("inputs is empty: a model without inputs has nothing to generate")
+    for entry in inputs:
+        if not isinstance(entry, str | TensorSpec | st.SearchStrategy):
+            raise InvalidArgument(f"inputs: {entry!r} is neither a tensor spec nor a Hypothesis strategy")
+    try:
+        parsed = iter(parse_specs([entry for entry in inputs if isinstance(entry, str | TensorSpec)]))
+    except UsageError as error:
+        raise InvalidArgument(f"inputs: {error}") from None
+    return tuple(entry if isinstance(entry, st.SearchStrategy) else next(parsed) for entry in inputs)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    entries: tuple[TensorSpec | st.SearchStrategy[Any], ...]
+    specs: list[TensorSpec]
+    dynamic: bool
+    export_shapes: tuple[tuple[Shape, ...], ...]
+    max_samples: int
+    constants: tuple[float, ...]
+    layouts: tuple[str, ...]
+    requires_grad: bool
+    same: bool
+    variety: tuple[tuple[str, str, bool], ...]
+
+
+#: Bytes that choose everything but the values: see _trial.
+_CHOICES = 6 + _SIZES
+
+
+@st.composite
+def _trial(draw: st.DrawFn, plan: _Plan) -> Trial:
+    choices = draw(st.binary(min_size=_CHOICES, max_size=_CHOICES))
+    shape, variety, layout, grad, same, other = choices[:6]
+    exported = plan.export_shapes[shape % len(plan.export_shapes)]
+    run = exported
+    # Every fourth trial of dynamic axes is run at the shapes it was exported at.
+    if plan.dynamic and other >= 64:
+        sizes = itertools.cycle(choices[6:])
+        run = shapes_of_ranks(plan.specs, [len(shape) for shape in exported], sizes)
+    # The size 0 lets any number of bytes be drawn, so that a block can shrink from its full size to nothing.
+    full = draw(st.integers(0, 15))
+    length = block_bytes(plan.max_samples)
+    variant = draw(st.integers(0, VARIANTS - 1))
+    data = draw(st.binary(min_size=length if full else 0, max_size=length))
+    block = decode_block(
+        data, run, plan.specs, variant=variant, constants=plan.constants, limit=plan.max_samples
+    )
+    others = [draw(entry) for entry in plan.entries if isinstance(entry, st.SearchStrategy)]
+    flavour, example_layout, example_grad = _pick(plan.variety, variety)
+    example: list[Any] = list(examples(exported, plan.specs, flavour))
+    example = _laid_out(example, example_layout, example_grad)
+    run_layout, with_grad = _pick(plan.layouts, layout), plan.requires_grad and grad >= 192
+    aliased = plan.same and same >= 192
+    return Trial(
+        _arguments(plan, example, others),
+        tuple(
+            _arguments(plan, _laid_out(_aliased(sample, plan.specs, aliased), run_layout, with_grad), others)
+            for sample in block
+        ),
+    )
+
+
+def _pick(options: Sequence[Any], byte: int) -> Any:
+    """Return the first option for bytes below 160, else one of all of them."""
+    return options[0] if byte < 160 or len(options) == 1 else options[byte % len(options)]
+
+
+def _aliased(sample: tuple[Array, ...], specs: Sequence[TensorSpec], aliased: bool) -> list[Array]:
+    arrays = list(sample)
+    if aliased:
+        for later, spec in enumerate(specs):
+            for earlier in range(later):
+                if spec == specs[earlier] and arrays[later].shape == arrays[earlier].shape:
+                    arrays[later] = arrays[earlier]
+    return arrays
+
+
+def _laid_out(arrays: list[Any], layout: str, requires_grad: bool) -> list[Any]:
+    if layout == "contiguous" and not requires_grad:
+        return arrays
+    made: dict[int, Any] = {}
+    for array in arrays:
+        if id(array) not in made:
+            made[id(array)] = lay_out(array, layout, requires_grad=requires_grad)
+    return [made[id(array)] for array in arrays]
+
+
+def _arguments(plan: _Plan, tensors: Sequence[Any], others: Sequence[Any]) -> tuple[Any, ...]:
+    if not others:
+        return tuple(tensors)
+    given, drawn = iter(tensors), iter(others)
+    return tuple(next(given) if isinstance(entry, TensorSpec) else next(drawn) for entry in plan.entries)
+
+
+def blocks(
+    inputs: Sequence[Input], *, max_samples: int = 64, constants: Sequence[float] = (), **how: Any
+) -> st.SearchStrategy[tuple[tuple[Any, ...], ...]]:
+    """Draw many tuples of arguments of the same shapes; shrinks to one. See [trials][] for the arguments.
+
+    Raises:
+        InvalidArgument: see [trials][].
+    """
+    drawn = trials(inputs, dynamic=True, max_samples=max_samples, constants=constants, **how)
+    return drawn.map(_samples_of)
+
+
+def samples(
+    inputs: Sequence[Input], *, constants: Sequence[float] = (), **how: Any
+) -> st.SearchStrategy[tuple[Any, ...]]:
+    """Draw one tuple of arguments, an array for each spec. See [trials][] for the arguments.
+
+    Raises:
+        InvalidArgument: see [trials][].
+    """
+    drawn = trials(inputs, dynamic=True, max_samples=1, constants=constants, **how)
+    return drawn.map(_sample_of)
+
+
+def arrays(
+    spec: TensorSpec | str = "float32[...]", *, constants: Sequence[float] = ()
+) -> st.SearchStrategy[Array]:
+    """Draw one numpy array that suits a spec; shrinks towards a small one of zeros.
+
+    Raises:
+        InvalidArgument: the spec does not parse.
+    """
+    first: Callable[[tuple[Any, ...]], Array] = lambda sample: sample[0]  # noqa: E731
+    return samples([spec], constants=constants).map(first)
+
+
+def _samples_of(trial: Trial) -> tuple[tuple[Any, ...], ...]:
+    return trial.samples
+
+
+def _sample_of(trial: Trial) -> tuple[Any, ...]:
+    return trial.samples[0]

@@ -1,0 +1,135 @@
+"""Blocks: many samples of the same shapes and dtypes from one string of bytes.
+
+The bytes of a block are elements, one byte each, and *separators*: after each separator a sample begins,
+which takes as many bytes as it has elements, separators that it meets on its way included. So samples overlap
+a little where separators stand close together. A block shrinks the way strings of bytes do, by dropping
+and lowering bytes: what is before and after a failing sample goes, then its separator, then its elements one
+by one. The first byte of a sample is the *last* element of its input, so that a tensor which loses a dimension or gets
+a smaller one keeps what it ends with. Elements that no byte is left for are 0.
+
+A separator also says how the elements of its sample are arranged: as they are (``literal``, as is the sample
+before the first separator); plain values only; plain with one odd element; few distinct values; sorted rows; all
+the same. So a NaN does not have to be everywhere to be somewhere, and ties are common.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from hypothesis.errors import InvalidArgument
+
+from diffexport.spec import Shape, TensorSpec
+from diffexport.strategies.tables import PLAIN, SEPARATORS, table
+
+Array = np.ndarray[Any, Any]
+
+#: Arrangements and how many of the separators choose each.
+ARRANGEMENTS = (("literal", 11), ("plain", 7), ("one-odd", 6), ("tied", 3), ("sorted", 3), ("constant", 2))
+_ARRANGEMENT_OF = np.array([n for n, (_, width) in enumerate(ARRANGEMENTS) for _ in range(width)])
+#: Elements with a byte of their own in one sample; what is larger repeats them. Prime, so that rows differ.
+CODED = 61
+#: Mean distance of separators in random bytes.
+GAP = 256 // (256 - SEPARATORS)
+#: Most samples of a block; Hypothesis draws at most 8 KiB for one example.
+MAX_SAMPLES = 512
+
+
+def block_bytes(samples: int) -> int:
+    """Return how many random bytes hold about that many samples of at most [CODED][] elements."""
+    return GAP * samples + CODED
+
+
+def decode_block(
+    data: bytes,
+    shapes: Sequence[Shape],
+    specs: Sequence[TensorSpec],
+    *,
+    variant: int = 0,
+    constants: tuple[float, ...] = (),
+    limit: int = MAX_SAMPLES,
+) -> list[tuple[Array, ...]]:
+    """Turn bytes into samples, each one array for every shape and spec; at least one sample.
+
+    Args:
+        data: the bytes.
+        shapes, specs: of the inputs.
+        variant, constants: see [table][diffexport.strategies.tables.table].
+        limit: most samples.
+
+    Raises:
+        InvalidArgument: ``limit`` is less than 1, or see [table][diffexport.strategies.tables.table].
+    """
+    if limit < 1:
+        raise InvalidArgument(f"limit={limit} must be at least 1")
+    tables = [
+        table(spec.dtype, variant=variant, constants=constants, low=spec.low, high=spec.high)
+        for spec in specs
+    ]
+    parts = [2 if spec.dtype.startswith("complex") else 1 for spec in specs]
+    counts = [math.prod(shape) * n for shape, n in zip(shapes, parts, strict=True)]
+    codes = np.frombuffer(data, dtype=np.uint8).astype(np.intp)
+    rows, arrangements = _rows(codes, sum(counts), limit)
+    columns: list[Array] = []
+    start = 0
+    for shape, spec, values, count in zip(shapes, specs, tables, counts, strict=True):
+        own = _arrange(
+            rows[:, start : start + count][:, ::-1], arrangements, values, bool(spec.dtype == "bool")
+        )
+        start += count
+        if spec.dtype.startswith("complex"):
+            own = np.ascontiguousarray(own).view(spec.dtype)
+        columns.append(own.reshape(len(rows), *shape))
+    # Each sample owns its memory: a view of the block would keep all of it alive, and have an odd offset.
+    return [
+        tuple(column[n].copy() if column[n].ndim else np.array(column[n]) for column in columns)
+        for n in range(len(rows))
+    ]
+
+
+def _rows(codes: Array, needed: int, limit: int) -> tuple[Array, Array]:
+    """Return the codes of each sample as rows, and how each is arranged."""
+    coded = min(needed, CODED)
+    marks = np.flatnonzero(codes >= SEPARATORS)
+    starts = np.concatenate(([0], marks + 1))
+    arrangements = np.concatenate(([0], _ARRANGEMENT_OF[codes[marks] - SEPARATORS]))
+    if len(codes) and codes[0] >= SEPARATORS:
+        starts, arrangements = starts[1:], arrangements[1:]
+    whole = starts + coded <= len(codes)
+    whole[0] = True
+    if not coded:
+        whole[1:] = False
+    starts, arrangements = starts[whole][:limit], arrangements[whole][:limit]
+    padded = np.concatenate((codes, np.zeros(coded, dtype=codes.dtype)))
+    places = np.arange(needed) % CODED
+    return padded[starts[:, None] + places], arrangements
+
+
+def _arrange(rows: Array, arrangements: Array, values: Array, boolean: bool) -> Array:
+    """Return the values of every row, arranged."""
+    found = values[rows]
+    count = rows.shape[1]
+    if not count or boolean or not arrangements.any():
+        return found
+    names = [name for name, _ in ARRANGEMENTS]
+    plain = rows % PLAIN
+    for name in ("plain", "one-odd", "tied", "sorted", "constant"):
+        which = np.flatnonzero(arrangements == names.index(name))
+        if not len(which):
+            continue
+        chosen = plain[which]
+        if name == "one-odd":
+            # The first byte says what is odd, the others where it stands.
+            odd = PLAIN + rows[which, -1] % (SEPARATORS - PLAIN)
+            place = rows[which].sum(axis=1) % count
+            chosen = np.roll(chosen, 1, axis=1)
+            chosen[np.arange(len(which)), place] = odd
+        elif name == "tied":
+            period = 1 + rows[which, -1] % 3
+            chosen = np.take_along_axis(chosen, np.arange(count)[None, :] % period[:, None] % count, axis=1)
+        elif name == "constant":
+            chosen = np.repeat(rows[which, -1:], count, axis=1)
+        found[which] = np.sort(values[chosen], axis=1) if name == "sorted" else values[chosen]
+    return found
