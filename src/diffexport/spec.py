@@ -231,7 +231,7 @@ def admits_all(specs: Sequence[TensorSpec], shapes: Sequence[Sequence[int]]) -> 
 def shapes_of_ranks(
     specs: Sequence[TensorSpec], ranks: Sequence[int], choose: Iterator[int]
 ) -> tuple[Shape, ...]:
-    """Build one shape for each spec, sizes taken from ``choose`` as indices into [Dim.sizes][].
+    """Build one shape for each spec, sizes taken from ``choose`` as indices into [Dim.sizes][], last dimension first.
 
     A name shared by several dimensions gets the strictest minimum of them. A dimension that broadcasts is 1
     where the next index is one of two in five, and never what comes first. Inputs that share a lead get as many
@@ -245,7 +245,7 @@ def shapes_of_ranks(
                 strictest[dim.name] = Dim(dim.low, dim.high, dim.name)
     shapes = []
     for spec, rank in zip(specs, _agreed_ranks(specs, ranks), strict=True):
-        dims = spec.dims_for(rank)
+        dims = spec.dims_for(rank)[::-1]
         shape: list[int] = []
         for axis, dim in enumerate(dims):
             if dim.name is not None and dim.name in bound:
@@ -253,14 +253,16 @@ def shapes_of_ranks(
                 continue
             sizes = strictest.get(dim.name or "", dim).sizes()
             size = sizes[next(choose) % len(sizes)]
-            # The later dimensions need their least sizes, too.
-            needed = math.prod(max(bound.get(later.name or "", later.low), 1) for later in dims[axis + 1 :])
+            # The dimensions before need their least sizes, too.
+            needed = math.prod(
+                max(bound.get(before.name or "", before.low), 1) for before in dims[axis + 1 :]
+            )
             if math.prod(shape) * size * needed > MAX_ELEMENTS:
                 size = sizes[0]
             if dim.name is not None:
                 bound[dim.name] = size
             shape.append(size)
-        shapes.append(tuple(shape))
+        shapes.append(tuple(reversed(shape)))
     return tuple(shapes)
 
 
@@ -279,22 +281,22 @@ def _agreed_ranks(specs: Sequence[TensorSpec], ranks: Sequence[int]) -> list[int
     return agreed
 
 
-#: Joint shapes in the order in which they are worth their export: (rank, indices into Dim.sizes()). An index
-#: of -1 is the last size tried, which is 0 where the dimension may be empty.
+#: Joint shapes in the order in which they are worth their export: (rank, indices into Dim.sizes(), last dimension
+#: first). An index of -1 is the last size tried, which is 0 where the dimension may be empty.
 _WORTH: tuple[tuple[int, tuple[int, ...]], ...] = (
     (1, (1,)),
-    (2, (1, 2)),
+    (2, (2, 1)),
     (0, (0,)),
-    (2, (1, -1)),
+    (2, (-1, 1)),
     (1, (0,)),
     (1, (-1,)),
-    (3, (1, 2, 0)),
-    (2, (-1, 2)),
+    (3, (0, 2, 1)),
+    (2, (2, -1)),
     (2, (0,)),
-    (3, (1, -1, 2)),
+    (3, (2, -1, 1)),
     (3, (0,)),
     (1, (3,)),
-    (2, (3, 1)),
+    (2, (1, 3)),
 )
 
 
@@ -311,13 +313,22 @@ def representative_shapes(specs: Sequence[TensorSpec], limit: int) -> tuple[tupl
         tuple(spec.ranks()[-1] if rank is None else rank for spec, rank in zip(specs, row, strict=True))
         for row in rows
     ]
+    # Inputs that broadcast may have fewer dimensions than each other.
+    loose = [number for number, spec in enumerate(specs) if spec.lead_one]
+    if len(specs) > 1:
+        choices += [
+            (*ranks[:number], ranks[number] - 1, *ranks[number + 1 :])
+            for ranks in choices
+            for number in loose
+            if ranks[number] > len(specs[number].dims)
+        ]
     found: dict[tuple[Shape, ...], None] = {}
     for rank, pattern in _WORTH:
         for ranks in choices:
             if max(ranks) == rank or (max(ranks) > 3 and rank == 3) or min(map(max, choices)) > rank == 1:
                 found.setdefault(shapes_of_ranks(specs, ranks, itertools.cycle(pattern)))
     for ranks in choices:
-        found.setdefault(shapes_of_ranks(specs, ranks, itertools.cycle((1, 2))))
+        found.setdefault(shapes_of_ranks(specs, ranks, itertools.cycle((2, 1))))
     return tuple(sorted(list(found)[:limit], key=shape_complexity))
 
 

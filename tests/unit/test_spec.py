@@ -1,6 +1,7 @@
 import itertools
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -63,7 +64,7 @@ def test_written_form_is_canonical():
     ("text", "part"),
     [
         ("float31[3]", "did you mean 'float32'"),
-        ("complex64", "'complex64'"),
+        ("complex65", "did you mean 'complex64'"),
         ("float32[4..2]", "4 is more than 2"),
         ("float32[-1]", "'-1' is not a dimension"),
         ("float32[N >=2]", "'N >=2'"),
@@ -77,6 +78,14 @@ def test_written_form_is_canonical():
         ("float32(3)", "is not a tensor spec"),
         ("float32[3", "is not a tensor spec"),
         ("", "is not a tensor spec"),
+        ("float32[?]", "'?' is not a dimension"),
+        ("float32[N??]", "is not a dimension"),
+        ("float32[..., ...B]", "'...B' is not a dimension"),
+        ("float32[3] in 2..1", "2 is more than 1"),
+        ("float32[3] in ..", "are no bounds"),
+        ("float32[3] in 3", "are no bounds"),
+        ("float32[3] in a..b", "are no bounds"),
+        ("complex64[3] in 0..1", "complex64 has no order"),
     ],
 )
 def test_invalid_text_is_rejected_naming_what_is_wrong(text, part):
@@ -139,10 +148,59 @@ def test_shared_names_have_one_size():
 
 def test_shapes_take_indices_into_the_sizes():
     two = parse_specs(["float32[*, N]", "float32[N>=3, 0..1]"])
-    # The name has its strictest minimum, 3; index 1 of (1..5, 0), of (3..7); 2 wraps in (1, 0) to the first.
+    # Last dimension first. The name has its strictest minimum, 3; index 1 of (3..7), of (1..5, 0); 2 wraps in (1, 0).
     assert shapes_of_ranks(two, (2, 2), iter([1, 1, 2])) == ((2, 4), (4, 1))
     one = parse_specs(["float32[..., 2..3]"])
-    assert shapes_of_ranks(one, (3,), iter([2, 5, 0])) == ((3, 0, 2),)
+    assert shapes_of_ranks(one, (3,), iter([0, 5, 2])) == ((3, 0, 2),)
+
+
+@pytest.mark.parametrize(
+    ("text", "spec"),
+    [
+        ("float32[N?, 3]", TensorSpec("float32", (Dim(0, None, "N", True), Dim(3, 3)), False)),
+        ("float32[N?>=2]", TensorSpec("float32", (Dim(2, None, "N", True),), False)),
+        ("float32[...B, 3]", TensorSpec("float32", (Dim(3, 3),), True, "B")),
+        ("float32[...B?]", TensorSpec("float32", (), True, "B", True)),
+        ("int64[3] in 0..9", TensorSpec("int64", (Dim(3, 3),), False, low=0, high=9)),
+        ("float32 in -1.5..", TensorSpec("float32", (), True, low=-1.5)),
+        ("float32[N] in ..1e-3", TensorSpec("float32", (Dim(0, None, "N"),), False, high=1e-3)),
+    ],
+)
+def test_text_form_of_groups_and_bounds(text, spec):
+    assert TensorSpec.parse(text) == spec
+    assert TensorSpec.parse(str(spec)) == spec
+
+
+def test_inputs_of_one_lead_share_their_dimensions():
+    specs = parse_specs(["float32[...B, 3]", "float32[...B]"])
+    for joint in representative_shapes(specs, 20):
+        assert joint[0][:-1] == joint[1]
+    assert not admits_all(specs, [(2, 3), (3,)])
+    assert not admits_all(specs, [(2, 4, 3), (4,)])
+    assert admits_all(specs, [(2, 4, 3), (2, 4)])
+
+
+def test_inputs_that_broadcast():
+    specs = parse_specs(["float32[...B?]", "float32[...B?]"])
+    joints = representative_shapes(specs, 60)
+    for one, other in joints:
+        assert admits_all(specs, (one, other))
+        np.broadcast_shapes(one, other)
+    assert any(len(one) != len(other) for one, other in joints)
+    assert not admits_all(specs, [(2, 3), (2,)])
+    assert admits_all(specs, [(2, 3), (2, 1)])
+    whole = parse_specs(["float32[...B]", "float32[...B?]"])
+    assert not admits_all(whole, [(3,), (2, 3)])
+    assert admits_all(whole, [(2, 3), (3,)])
+
+
+def test_a_named_dimension_that_broadcasts_is_one_or_the_size():
+    specs = parse_specs(["float32[N]", "float32[N?]"])
+    assert admits_all(specs, [(4,), (1,)])
+    assert admits_all(specs, [(4,), (4,)])
+    assert not admits_all(specs, [(4,), (2,)])
+    shapes = {shapes_of_ranks(specs, (1, 1), iter([3, n]))[1] for n in range(5)}
+    assert shapes == {(4,), (1,)}
 
 
 def test_ranks():

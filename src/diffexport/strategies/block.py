@@ -4,8 +4,9 @@ The bytes of a block are elements, one byte each, and *separators*: after each s
 which takes as many bytes as it has elements, separators that it meets on its way included. So samples overlap
 a little where separators stand close together. A block shrinks the way strings of bytes do, by dropping
 and lowering bytes: what is before and after a failing sample goes, then its separator, then its elements one
-by one. The first byte of a sample is the *last* element of its input, so that a tensor which loses a dimension or gets
-a smaller one keeps what it ends with. Elements that no byte is left for are 0.
+by one. The first byte of a sample is the *last* element of its first input, the next that of its second input, and so
+on in turns and backwards: a tensor which loses a dimension, or gets a smaller one, keeps what it ends with. Elements
+that no byte is left for are 0.
 
 A separator also says how the elements of its sample are arranged: as they are (``literal``, as is the sample
 before the first separator); plain values only; plain with one odd element; few distinct values; sorted rows; all
@@ -14,6 +15,7 @@ the same. So a NaN does not have to be everywhere to be somewhere, and ties are 
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -49,6 +51,7 @@ def decode_block(
     *,
     variant: int = 0,
     constants: tuple[float, ...] = (),
+    cap: int = 255,
     limit: int = MAX_SAMPLES,
 ) -> list[tuple[Array, ...]]:
     """Turn bytes into samples, each one array for every shape and spec; at least one sample.
@@ -57,6 +60,7 @@ def decode_block(
         data: the bytes.
         shapes, specs: of the inputs.
         variant, constants: see [table][diffexport.strategies.tables.table].
+        cap: codes of elements above this one are lowered to it.
         limit: most samples.
 
     Raises:
@@ -71,14 +75,12 @@ def decode_block(
     parts = [2 if spec.dtype.startswith("complex") else 1 for spec in specs]
     counts = [math.prod(shape) * n for shape, n in zip(shapes, parts, strict=True)]
     codes = np.frombuffer(data, dtype=np.uint8).astype(np.intp)
+    if cap < 255:
+        codes = np.where(codes < SEPARATORS, np.minimum(codes, cap), codes)
     rows, arrangements = _rows(codes, sum(counts), limit)
     columns: list[Array] = []
-    start = 0
-    for shape, spec, values, count in zip(shapes, specs, tables, counts, strict=True):
-        own = _arrange(
-            rows[:, start : start + count][:, ::-1], arrangements, values, bool(spec.dtype == "bool")
-        )
-        start += count
+    for shape, spec, values, places in zip(shapes, specs, tables, _turns(tuple(counts)), strict=True):
+        own = _arrange(rows[:, places], arrangements, values, spec.dtype == "bool")
         if spec.dtype.startswith("complex"):
             own = np.ascontiguousarray(own).view(spec.dtype)
         columns.append(own.reshape(len(rows), *shape))
@@ -102,9 +104,20 @@ def _rows(codes: Array, needed: int, limit: int) -> tuple[Array, Array]:
     if not coded:
         whole[1:] = False
     starts, arrangements = starts[whole][:limit], arrangements[whole][:limit]
-    padded = np.concatenate((codes, np.zeros(coded, dtype=codes.dtype)))
+    elements = np.where(codes < SEPARATORS, codes, 0)
+    padded = np.concatenate((elements, np.zeros(coded, dtype=codes.dtype)))
     places = np.arange(needed) % CODED
     return padded[starts[:, None] + places], arrangements
+
+
+@functools.lru_cache(maxsize=1024)
+def _turns(counts: tuple[int, ...]) -> tuple[Array, ...]:
+    """Return, for each input, which bytes of a sample are its elements; its first element has the last of them."""
+    turns = np.concatenate([np.arange(count) * len(counts) + n for n, count in enumerate(counts)])
+    ranks = np.empty(len(turns), dtype=np.intp)
+    ranks[np.argsort(turns, kind="stable")] = np.arange(len(turns))
+    ends = np.cumsum(counts)
+    return tuple(ranks[end - count : end][::-1].copy() for count, end in zip(counts, ends, strict=True))
 
 
 def _arrange(rows: Array, arrangements: Array, values: Array, boolean: bool) -> Array:
@@ -121,10 +134,10 @@ def _arrange(rows: Array, arrangements: Array, values: Array, boolean: bool) -> 
             continue
         chosen = plain[which]
         if name == "one-odd":
-            # The first byte says what is odd, the others where it stands.
-            odd = PLAIN + rows[which, -1] % (SEPARATORS - PLAIN)
-            place = rows[which].sum(axis=1) % count
-            chosen = np.roll(chosen, 1, axis=1)
+            # The first byte says what is odd (two in three times something is), the next where it stands, from the end.
+            first = rows[which, -1]
+            odd = np.where(first < PLAIN // 2, first, PLAIN + first % (SEPARATORS - PLAIN))
+            place = -1 - (rows[which, -2] if count > 1 else first) % count
             chosen[np.arange(len(which)), place] = odd
         elif name == "tied":
             period = 1 + rows[which, -1] % 3

@@ -50,7 +50,7 @@ def _cycle(dtype: str, flavour: str) -> Array:
         )
         if flavour == "negative" and not (integral and np.iinfo(part).min == 0):
             values = [-abs(value) - integral for value in values]
-    return np.array(values).astype(part)
+    return np.array([part.type(value) for value in values])
 
 
 def examples(

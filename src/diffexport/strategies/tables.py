@@ -152,7 +152,7 @@ def _float_classes(dtype: np.dtype[Any]) -> Sequence[tuple[str, int, Value]]:
         return signed(n // 2, 1.0 - steps * ulp / 2 if n % 2 else 1.0 + steps * ulp)
 
     def wide(k: int, v: int) -> float:
-        n = k + 10 * v
+        n = k + 8 * v
         return signed(n, float(2.0 ** (bottom + (top - bottom) * _spread(n))))
 
     def large(k: int, v: int) -> float:
@@ -183,10 +183,10 @@ def _float_classes(dtype: np.dtype[Any]) -> Sequence[tuple[str, int, Value]]:
         ),
         ("near-one", 6, near_one),
         ("large-integer", 8, large),
-        ("wide", 10, wide),
+        ("wide", 8, wide),
         ("inf", 5, lambda _k, _v: math.inf),
         ("-inf", 4, lambda _k, _v: -math.inf),
-        ("nan", 6, lambda _k, _v: math.nan),
+        ("nan", 8, lambda _k, _v: math.nan),
         ("-0", 4, lambda _k, _v: -0.0),
         ("largest", 2, lambda k, _v: signed(k, largest)),
         ("smallest-normal", 2, lambda k, _v: signed(k, normal)),
@@ -259,10 +259,12 @@ def _bounded(values: Array, dtype: str, low: float | None, high: float | None) -
     least, most = 0.0, 1.0
     if dtype != "bool":
         least, most = float(limits(values.dtype).min), float(limits(values.dtype).max)
-    bottom, top = least if low is None else low, most if high is None else high
-    if not bottom <= top:
+    real = dtype != "bool" and dtypes.is_floating(values.dtype)
+    bottom = (-math.inf if real else least) if low is None else low
+    top = (math.inf if real else most) if high is None else high
+    if low is not None and high is not None and not low <= high:
         raise InvalidArgument(f"low={low} is more than high={high}: no value lies between")
-    if np.issubdtype(values.dtype, np.integer) or dtype == "bool":
+    if not real:
         first, last = math.ceil(max(bottom, least)), math.floor(min(top, most))
         if first > last:
             raise InvalidArgument(f"low={low}, high={high}: no {dtype} lies between")
