@@ -19,11 +19,16 @@ DTYPES = (
     "float32",
     "float64",
     "float16",
+    "bfloat16",
+    "complex64",
     "int64",
     "int32",
     "int16",
     "int8",
     "uint8",
+    "uint16",
+    "uint32",
+    "uint64",
     "bool",
 )
 

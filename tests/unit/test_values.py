@@ -1,5 +1,6 @@
 import functools
 
+import ml_dtypes
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -10,8 +11,9 @@ from diffexport.spec import DTYPES
 from diffexport.strategies import decode, ordinary
 from diffexport.strategies.values import SAMPLE_BYTES, table
 
-FLOATS = ("float16", "float32", "float64")
-INTS = ("int64", "int32", "int16", "int8", "uint8")
+FLOATS = ("float16", "bfloat16", "float32", "float64")
+INTS = ("int64", "int32", "int16", "int8", "uint8", "uint16", "uint32", "uint64")
+REAL = tuple(dtype for dtype in DTYPES if dtype != "complex64")
 # First byte of a sample: literal below 112, plain below 176, one special below 216, tied below 240, sorted.
 PLAIN, ONE_SPECIAL, TIED, SORTED = range(112, 176), range(176, 216), range(216, 240), range(240, 256)
 
@@ -38,7 +40,7 @@ def reach(test, **options):
         return sum(bool(np.any(test(array))) for array in random_samples(**options))
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", REAL)
 def test_code_zero_is_zero_and_the_first_codes_count_up(dtype):
     (array,) = decode(bytes(SAMPLE_BYTES), [(3, 4)], [dtype])
     assert array.dtype == dtype
@@ -48,7 +50,7 @@ def test_code_zero_is_zero_and_the_first_codes_count_up(dtype):
         assert decode(sample(*range(16)), [(16,)], [dtype])[0].tolist() == list(range(16))
 
 
-@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("dtype", REAL)
 def test_table_has_a_value_of_the_dtype_for_every_code_and_cannot_be_written(dtype):
     values, classes = table(dtype)
     assert (values.dtype, values.shape) == (np.dtype(dtype), (65536,))
@@ -62,10 +64,11 @@ def test_values_near_zero_are_not_zero(dtype):
     assert (values.reshape(256, 256)[list(classes["near-zero"])] != 0).all()
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32", "float64"])
 def test_simpler_values_of_floats_come_first(dtype):
-    values = table(dtype)[0]
-    largest, normal = np.finfo(dtype).max, np.finfo(dtype).smallest_normal
+    values = table(dtype)[0].astype("float64")
+    info = ml_dtypes.finfo(dtype)
+    largest, normal = float(info.max), float(info.smallest_normal)
     magnitude = np.abs(values)
     with np.errstate(invalid="ignore"):
         classes = [
@@ -98,6 +101,37 @@ def test_simpler_values_of_integers_come_first(dtype):
     # 170 of the 256 high bytes stay below 32 in magnitude, and the extremes come last.
     assert np.abs(values[: 170 * 256].astype("int64")).max() < 32
     assert {int(value) for value in values[-4:]} == {info.min, info.min + 1, info.max - 1, info.max}
+
+
+def test_bfloat16_has_its_own_limits():
+    values, classes = table("bfloat16")
+    rows = values.reshape(256, 256).astype("float64")
+    assert np.abs(rows[list(classes["largest"])]).max() == 2.0**127 * (2 - 2**-7)
+    assert np.abs(rows[list(classes["smallest-normal"])]).max() == 2.0**-126
+    subnormal = np.abs(rows[list(classes["subnormal"])])
+    assert (subnormal.min(), subnormal.max()) == (2.0**-133, 2.0**-127)
+    assert {1 - 2**-8, 1 + 2**-7} <= set(rows[list(classes["near-one"])].reshape(-1).tolist())
+
+
+def test_a_complex_element_has_a_code_for_each_part():
+    (array,) = decode(sample(1, 2, 3, 4), [(2,)], ["complex64"])
+    assert array.tolist() == [1 + 2j, 3 + 4j]
+    assert table("complex64")[0].tobytes() == table("float32")[0].tobytes()
+    after = decode(sample(1, 2, 3), [(), ()], ["complex64", "float32"])[1]
+    assert after == 3
+    assert decode(bytes(SAMPLE_BYTES), [(3,)], ["complex64"])[0].tobytes() == bytes(24)
+
+
+@pytest.mark.parametrize("test", [np.isnan, np.isinf, lambda a: a == 0])
+@pytest.mark.parametrize("part", [np.real, np.imag])
+def test_both_parts_of_complex_numbers_are_special(part, test):
+    assert reach(lambda a: test(part(a)), dtype="complex64") >= 200
+
+
+def test_ordinary_complex_inputs_have_distinct_parts():
+    (array,) = ordinary([(4,)], ["complex64"])
+    assert (array.real != array.imag).all()
+    assert (array != 0).all()
 
 
 def test_false_comes_before_true():
@@ -213,7 +247,7 @@ def test_ordinary_inputs_are_finite_and_differ_between_arguments():
 
 @pytest.mark.parametrize("make", [table, lambda dtype: decode(bytes(SAMPLE_BYTES), [(1,)], [dtype])])
 @pytest.mark.parametrize(
-    ("dtype", "part"), [("float31", "did you mean 'float32'"), ("complex64", "known: float32")]
+    ("dtype", "part"), [("float31", "did you mean 'float32'"), ("complex32", "did you mean 'complex64'")]
 )
 def test_unknown_dtypes_are_rejected(make, dtype, part):
     with pytest.raises(UsageError, match=part) as caught:

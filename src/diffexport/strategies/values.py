@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from diffexport.dtypes import finfo, is_complex, is_floating, joined, part
 from diffexport.errors import UsageError, suggestion
 from diffexport.spec import DTYPES, Shape
 
@@ -28,21 +29,24 @@ SAMPLE_BYTES = 2 + 2 * CODED
 def table(dtype: str) -> tuple[Array, dict[str, range]]:
     """Return the 65,536 values of ``dtype`` in order of code, and the high bytes of each class.
 
+    For a complex dtype they are those of its parts: an element has two codes, the real part's first.
+
     Raises:
         UsageError: there is no table for the dtype.
     """
     if dtype not in DTYPES:
         raise UsageError(f"no table of values for dtype {dtype!r}{suggestion(dtype, DTYPES)}")
+    own = part(np.dtype(dtype))
     if dtype == "bool":
         classes: Sequence[tuple[str, int, Callable[[int], Any]]] = (
             ("false", 128, lambda _: False),
             ("true", 128, lambda _: True),
         )
-    elif dtype.startswith("float"):
-        classes = _float_classes(np.dtype(dtype))
+    elif is_floating(own):
+        classes = _float_classes(own)
     else:
-        classes = _int_classes(np.dtype(dtype))
-    values = np.empty(65536, dtype=dtype)
+        classes = _int_classes(own)
+    values = np.empty(65536, dtype=own)
     ranges: dict[str, range] = {}
     high = 0
     with np.errstate(over="ignore"):
@@ -63,7 +67,7 @@ def _spread(k: int) -> float:
 
 
 def _float_classes(dtype: np.dtype[Any]) -> Sequence[tuple[str, int, Callable[[int], Any]]]:
-    info = np.finfo(dtype)
+    info = finfo(dtype)
     largest, normal, tiny = float(info.max), float(info.smallest_normal), float(info.smallest_subnormal)
     ulp = float(info.eps)
     top, bottom = int(np.log2(largest)), int(np.log2(normal))
@@ -157,17 +161,18 @@ def decode(sample: bytes, shapes: Sequence[Shape], dtypes: Sequence[str]) -> tup
     start = 0
     for shape, dtype in zip(shapes, dtypes, strict=True):
         values, _ = table(dtype)
-        count = int(np.prod(shape, dtype=np.int64))
+        # Two codes an element where it has two parts.
+        count = int(np.prod(shape, dtype=np.int64)) * (1 + is_complex(np.dtype(dtype)))
         own = np.resize(np.roll(codes, -start), count) if count else codes[:0]
         start += count
-        arrays.append(_arrange(pattern, sample[1], own, values, dtype).reshape(shape))
+        arrays.append(_arrange(pattern, sample[1], own, values).view(dtype).reshape(shape))
     return tuple(arrays)
 
 
-def _arrange(pattern: str, place: int, codes: Array, values: Array, dtype: str) -> Any:
-    if pattern == "literal" or not codes.size or dtype == "bool":
+def _arrange(pattern: str, place: int, codes: Array, values: Array) -> Any:
+    if pattern == "literal" or not codes.size or values.dtype == np.bool_:
         return values[codes]
-    plain_widths = _PLAIN_FLOAT if dtype.startswith("float") else _PLAIN_INT
+    plain_widths = _PLAIN_FLOAT if is_floating(values.dtype) else _PLAIN_INT
     plain = codes % (plain_widths * 256)
     if pattern == "plain":
         return values[plain]
@@ -189,7 +194,10 @@ def _arrange(pattern: str, place: int, codes: Array, values: Array, dtype: str) 
 def _ordinary_values(dtype: str) -> Array:
     if dtype == "bool":
         return np.array([True, False, True, True, False])
-    if dtype.startswith("float"):
+    if is_complex(np.dtype(dtype)):
+        reals = _ordinary_values(part(np.dtype(dtype)).name)
+        return joined(np.stack([reals, np.roll(reals, -1)], axis=-1), np.dtype(dtype))
+    if is_floating(np.dtype(dtype)):
         return np.array([0.5, 1.25, -0.75, 2.0, -1.5, 0.125, 3.0, -0.25, 1.75, -2.5, 0.375], dtype=dtype)
     return np.array([1, 2, 0, 3, 5, 4, 7, 6, 9, 8, 11], dtype=dtype)
 
