@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from diffexport import tensors
-from diffexport.dtypes import parts
+from diffexport.dtypes import is_floating, parts
 
 
 def indented(head: str, *lines: str) -> str:
@@ -77,7 +77,9 @@ def _number(value: Any) -> str:
 def _usual(array: Any) -> bool:
     """Return whether every value has a literal: a NaN that carries a payload has none."""
     numbers = parts(array)
-    return not any(str(tensors.encode_number(nan)).startswith("nan:") for nan in numbers[numbers != numbers])
+    with np.errstate(invalid="ignore"):  # of a signalling NaN in bfloat16
+        nans = numbers[np.isnan(numbers)] if is_floating(numbers.dtype) else ()
+    return not any(str(tensors.encode_number(nan)).startswith("nan:") for nan in nans)
 
 
 def _tensor(array: Any) -> str:
