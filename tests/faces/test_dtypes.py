@@ -5,6 +5,12 @@ import subprocess
 import sys
 
 import pytest
+import torch
+from hypothesis import strategies as st
+
+from diffexport import target
+from diffexport.case import make_case
+from diffexport.engine.explore import arrays_of
 
 SOURCE = '''
 import torch
@@ -96,3 +102,15 @@ def test_a_missing_kernel_is_a_load_error_and_the_reference_evaluator_still_comp
     assert verdicts == {"ort-disabled": "diverges", "reference": "agrees"}
     alone = ("--modes", "torchscript", "--runtime", "reference", "--jobs", "0")
     assert check("dtyped.py:Twice", "--input", "bfloat16[N]", code=0, cheap=alone).report["divergences"] == []
+
+
+def test_a_strategy_may_draw_tensors_of_bfloat16_and_complex(explore, sourced):
+    drawn = torch.tensor([1, -2], dtype=torch.bfloat16), torch.tensor([1 + 2j]).conj()
+    arrays = arrays_of(drawn)
+    assert [array.dtype.name for array in arrays] == ["bfloat16", "complex64"]
+    assert [array.tolist() for array in arrays] == [[1, -2], [1 - 2j]]
+    model = target.resolve("dtyped.py:Kept").build
+    case = make_case("kept", model, strategy=st.just((drawn[0],)))
+    (finding,), _ = explore(case, "torchscript")
+    assert finding.divergence.kind == "value"
+    assert [array.dtype.name for array in (*finding.inputs, *finding.eager)] == ["bfloat16"] * 2
