@@ -18,14 +18,15 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 import torch
 
-from diffexport import exporters, graph, oracle, runtimes
+from diffexport import dtypes, exporters, graph, oracle, runtimes
+from diffexport.bridge import to_array, to_tensor
 from diffexport.case import Case
 from diffexport.chatter import captured
 from diffexport.errors import TargetError, UsageError
 from diffexport.expectation import Expectation, Expected
 from diffexport.exporters.arguments import DynamicAxes, clone, named_leaves, tensors_of, walk
 from diffexport.mode import Mode
-from diffexport.spec import Dim, TensorSpec
+from diffexport.spec import DTYPES, Dim, TensorSpec
 from diffexport.strategies.examples import ordinary
 from diffexport.verdict import Divergence, Kind, Outcome, Severity, Stage, Verdict
 
@@ -182,7 +183,7 @@ class Road:
             ]
         exported = self.export(case, mode, example, repeat=repeat)
         feeds = {
-            name: _array(leaf) if isinstance(leaf, torch.Tensor) else np.asarray(leaf)
+            name: to_array(leaf) if isinstance(leaf, torch.Tensor) else np.asarray(leaf)
             for name, leaf in named_leaves(args).items()
         }
         return [self._judge(case, mode, name, exported, eager, feeds, strict) for name in names]
@@ -195,7 +196,7 @@ class Road:
             training = {"TRAINING": True, "EVAL": False}.get(mode.training, training)
         try:
             result = prepared.for_run(training)(*_clone(args))
-            return Eager(tuple(_array(tensor) for tensor in walk(result)))
+            return Eager(tuple(to_array(tensor) for tensor in walk(result)))
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a model may raise anything; it rejects these
             return Eager((), f"{type(error).__name__}: {_first_line(error)}")
 
@@ -379,13 +380,15 @@ class Road:
         if unknown:
             message = f"the model has inputs that eager has not: {', '.join(unknown)}"
             return verdict([Divergence(Stage.RUN, Kind.STRUCTURE, "inputs", "unknown inputs", message)])
+        typed = _typed(feeds, exported.graph)
         try:
-            got = tuple(session.run(_typed(feeds, exported.graph)))
+            raw = session.run(typed)
         except runtimes.RunError as error:
             signature = exporters.error_signature(error)
             return verdict([Divergence(Stage.RUN, Kind.RUN_ERROR, "model", signature, f"{runtime}: {error}")])
+        got = _as_complex(raw, eager.outputs)
         found = oracle.compare(eager.outputs, got)
-        found += graph.check_declared(exported.graph, feeds, got)
+        found += graph.check_declared(exported.graph, typed, raw)
         return verdict(found, got)
 
 
@@ -395,14 +398,30 @@ def _key(case: Case) -> Hashable:
 
 
 def _typed(feeds: dict[str, Array], inspected: graph.Graph) -> dict[str, Array]:
-    """Return what the graph asks for; a Python number takes the dtype its input was declared with."""
+    """Return what the graph asks for.
+
+    A Python number takes the dtype its input was declared with. A complex tensor is split into its parts where
+    the input was declared as real, which is how the exporters built on ``torch.export`` declare every one.
+    """
     typed = {}
     for declared in inspected.inputs:
         array = feeds[declared.name]
         if declared.name.startswith("constant") and declared.dtype is not None:
             array = array.astype(declared.dtype)
+        elif dtypes.is_complex(array.dtype) and declared.dtype == dtypes.part(array.dtype):
+            array = dtypes.parts(array)
         typed[declared.name] = array
     return typed
+
+
+def _as_complex(raw: Sequence[Array], eager: Sequence[Array]) -> tuple[Array, ...]:
+    """Return the outputs of a runtime, those that hold the parts of a complex output put together again."""
+    if len(raw) != len(eager):
+        return tuple(raw)
+    return tuple(
+        dtypes.joined(array, one.dtype) if dtypes.represents(array, one.dtype, one.ndim) else array
+        for array, one in zip(raw, eager, strict=True)
+    )
 
 
 def _export_error(failure: exporters.ExportFailure, expectation: Expectation) -> Divergence:
@@ -426,7 +445,7 @@ def as_args(inputs: Any) -> tuple[Any, ...]:
 def ordinary_like(args: tuple[Any, ...]) -> tuple[Any, ...]:
     """Return ordinary example values with the shapes and dtypes of ``args``; other values are kept."""
     tensors = tensors_of(args)
-    if any(str(t.dtype).removeprefix("torch.") not in _DTYPES for t in tensors):
+    if any(str(t.dtype).removeprefix("torch.") not in DTYPES for t in tensors):
         return args
     arrays = ordinary(
         [tuple(t.shape) for t in tensors], [str(t.dtype).removeprefix("torch.") for t in tensors]
@@ -435,11 +454,8 @@ def ordinary_like(args: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple(_map(value, lambda leaf: _fill(leaf, values)) for value in args)
 
 
-_DTYPES = frozenset(("float16", "float32", "float64", "int8", "int16", "int32", "int64", "uint8", "bool"))
-
-
 def _fill(leaf: Any, values: Any) -> Any:
-    return torch.from_numpy(next(values).copy()) if isinstance(leaf, torch.Tensor) else leaf
+    return to_tensor(next(values).copy()) if isinstance(leaf, torch.Tensor) else leaf
 
 
 def _map(value: Any, leaf: Callable[[Any], Any]) -> Any:
@@ -458,8 +474,8 @@ def _tensor(value: Any) -> Any:
         extent = 1 + sum((size - 1) * step for size, step in zip(value.shape, steps, strict=True))
         storage = np.zeros(extent, dtype=value.dtype)
         np.lib.stride_tricks.as_strided(storage, value.shape, value.strides)[...] = value
-        return torch.from_numpy(storage).as_strided(value.shape, steps)
-    return torch.from_numpy(value.copy())
+        return to_tensor(storage).as_strided(value.shape, steps)
+    return to_tensor(value.copy())
 
 
 def _clone(args: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -480,16 +496,11 @@ def dynamic_axes(case: Case, args: tuple[Any, ...]) -> DynamicAxes | None:
     return tuple(axes)
 
 
-def _array(tensor: torch.Tensor) -> Array:
-    array: Array = tensor.detach().resolve_conj().resolve_neg().numpy()
-    return array
-
-
 def _digest(args: tuple[Any, ...]) -> bytes:
     state = hashlib.sha256()
     for tensor in tensors_of(args):
         state.update(repr((str(tensor.dtype), tuple(tensor.shape), tensor.stride())).encode())
-        state.update(_array(tensor).tobytes())
+        state.update(to_array(tensor).tobytes())
     state.update(repr(_map(args, lambda leaf: "T" if isinstance(leaf, torch.Tensor) else leaf)).encode())
     return state.digest()
 

@@ -2,7 +2,8 @@
 
 A tensor is a JSON object: ``dtype``, ``shape``, ``strides`` (in elements), ``values`` in row-major order and,
 for people only, ``reads``. Floats are C99 hexadecimal (``0x1.8p+1``), ``inf``, ``-inf`` or ``nan``; the bits of
-a NaN other than the usual one are kept as ``nan:7fc00001``. Integers and bools are themselves.
+a NaN other than the usual one are kept as ``nan:7fc00001``. A complex number is a list of its real and its
+imaginary part. Integers and bools are themselves.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from diffexport.dtypes import BFLOAT16, is_complex, part
 from diffexport.errors import RegressionFileError
 
 Array = np.ndarray[Any, Any]
@@ -24,7 +26,8 @@ INLINE_LIMIT = 256
 MAX_EXTENT = 1 << 20
 
 _INTEGERS = tuple(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))
-_DTYPES = ("float16", "float32", "float64", *_INTEGERS, "bool")
+_FLOATS = ("float16", "bfloat16", "float32", "float64")
+_DTYPES = (*_FLOATS, "complex64", "complex128", *_INTEGERS, "bool")
 _HEX = re.compile(r"-?0x[0-9a-f]+(\.[0-9a-f]+)?p[+-]?\d+|-?inf|nan", re.IGNORECASE)
 
 
@@ -55,7 +58,9 @@ def _extent(shape: Sequence[int], steps: Sequence[int]) -> int:
 
 
 def encode_number(value: Any) -> Any:
-    """Return a number as JSON: floats as text, integers and bools as they are."""
+    """Return a number as JSON: floats as text, complex ones as two of them, integers and bools as they are."""
+    if isinstance(value, np.complexfloating):
+        return [encode_number(value.real), encode_number(value.imag)]
     if isinstance(value, np.bool_ | bool):
         return bool(value)
     if isinstance(value, np.integer | int):
@@ -107,37 +112,48 @@ def decode(document: Mapping[str, Any], *, values: Array | None = None) -> Array
             )
         values = np.empty(len(raw), dtype=dtype)
         for index, item in enumerate(raw):
-            _store(values, index, item)
+            try:
+                _store(values, index, item)
+            except (ValueError, OverflowError) as error:
+                raise RegressionFileError(f"value {index} is {item!r}: {error}") from None
     if values.size != math.prod(shape) or values.dtype != dtype:
         raise RegressionFileError(f"expected {dtype}{list(shape)}, found {values.dtype}{list(values.shape)}")
     return with_strides(values.reshape(shape), strides)
 
 
 def _store(values: Array, index: int, item: Any) -> None:
+    """Put one number of a JSON document into a flat array.
+
+    Raises:
+        ValueError: it is not a number of the array's dtype.
+        OverflowError: it is too large.
+    """
     dtype = values.dtype
-    try:
-        if dtype == np.bool_:
-            if not isinstance(item, bool):
-                raise ValueError("expected true or false")
-            values[index] = item
-        elif np.issubdtype(dtype, np.integer):
-            if isinstance(item, bool) or not isinstance(item, int):
-                raise ValueError("expected a whole number")
-            values[index] = item
-        elif isinstance(item, str) and item.startswith("nan:"):
-            values[index : index + 1].view(f"u{dtype.itemsize}")[0] = int(item[4:], 16)
-            if not np.isnan(values[index]):
-                raise ValueError("these are not the bits of a NaN")
-        elif isinstance(item, str):
-            number = parse_number(item)
-            with np.errstate(over="ignore"):
-                values[index] = number
-            if float(values[index]) != number and not math.isnan(number):
-                raise ValueError(f"not a {dtype} value")
-        else:
-            raise ValueError("expected a hexadecimal float as text")
-    except (ValueError, OverflowError) as error:
-        raise RegressionFileError(f"value {index} is {item!r}: {error}") from None
+    if is_complex(dtype):
+        if not isinstance(item, list) or len(item) != 2:
+            raise ValueError("expected a list of a real and an imaginary part")
+        for place, number in enumerate(item):
+            _store(values.view(part(dtype)), 2 * index + place, number)
+    elif dtype == np.bool_:
+        if not isinstance(item, bool):
+            raise ValueError("expected true or false")
+        values[index] = item
+    elif np.issubdtype(dtype, np.integer):
+        if isinstance(item, bool) or not isinstance(item, int):
+            raise ValueError("expected a whole number")
+        values[index] = item
+    elif isinstance(item, str) and item.startswith("nan:"):
+        values[index : index + 1].view(f"u{dtype.itemsize}")[0] = int(item[4:], 16)
+        if not math.isnan(float(values[index])):
+            raise ValueError("these are not the bits of a NaN")
+    elif isinstance(item, str):
+        number = parse_number(item)
+        with np.errstate(over="ignore"):
+            values[index] = number
+        if float(values[index]) != number and not math.isnan(number):
+            raise ValueError(f"not a {dtype} value")
+    else:
+        raise ValueError("expected a hexadecimal float as text")
 
 
 def parse_number(text: str) -> float:
@@ -173,6 +189,17 @@ def with_strides(array: Array, strides: Sequence[int]) -> Array:
     return view
 
 
+def to_side_file(array: Array) -> Array:
+    """Return the array as a ``.npy`` file can hold it: one of bfloat16 as its bits."""
+    contiguous = np.ascontiguousarray(array)
+    return contiguous.view(np.uint16) if array.dtype == BFLOAT16 else contiguous
+
+
+def from_side_file(array: Array, dtype: str) -> Array:
+    """Return the array that [to_side_file][] made ``array`` of, if that was of the given dtype."""
+    return array.view(BFLOAT16) if dtype == BFLOAT16.name and array.dtype == np.uint16 else array
+
+
 def reads(array: Array) -> str:
     """Return a short text of the values for a person, ``[nan, 1, -0]``; long ones are cut."""
     text = np.array2string(
@@ -180,7 +207,12 @@ def reads(array: Array) -> str:
         separator=", ",
         threshold=64,
         max_line_width=10_000,
-        formatter={"float_kind": _number, "bool": lambda value: str(value).lower()},
+        formatter={
+            "float_kind": _number,
+            "complex_kind": _complex,
+            "numpystr": _number,  # what numpy does not know otherwise: bfloat16
+            "bool": lambda value: str(value).lower(),
+        },
     )
     return " ".join(text.split())
 
@@ -190,3 +222,8 @@ def _number(value: Any) -> str:
     if number == int(number) if math.isfinite(number) and abs(number) < 1e7 else False:
         return "-0" if number == 0 and math.copysign(1, number) < 0 else str(int(number))
     return str(value)
+
+
+def _complex(value: Any) -> str:
+    imaginary = _number(value.imag)
+    return f"{_number(value.real)}{'' if imaginary.startswith('-') else '+'}{imaginary}j"

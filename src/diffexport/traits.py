@@ -14,6 +14,8 @@ with, otherwise of the inputs it was run on.
 ``scalar``            some tensor is 0-d
 ``size-one``          some tensor has a dimension of size 1
 ====================  =================================================================
+
+An element of a complex tensor is NaN, infinite, subnormal or -0.0 if one of its parts is; ``|x|`` is its modulus.
 """
 
 from __future__ import annotations
@@ -24,32 +26,36 @@ from typing import Any
 
 import numpy as np
 
+from diffexport import dtypes
 from diffexport.errors import UsageError, suggestion
 
 Array = np.ndarray[Any, Any]
 Predicate = Callable[[Array], bool]
 
 
-def _floating(array: Array) -> bool:
-    return np.issubdtype(array.dtype, np.floating)
+def _of_floats(test: Predicate) -> Predicate:
+    """Return a predicate over the numbers of an array, real and imaginary parts alike; others have none."""
+
+    def holds(array: Array) -> bool:
+        numbers = dtypes.parts(array)
+        if not dtypes.is_floating(numbers.dtype):
+            return False
+        with np.errstate(invalid="ignore"):  # of a signalling NaN in bfloat16
+            return test(numbers)
+
+    return holds
 
 
 def _subnormal(array: Array) -> bool:
-    if not _floating(array):
-        return False
     magnitude = np.abs(array)
-    return bool(np.any((magnitude > 0) & (magnitude < np.finfo(array.dtype).smallest_normal)))
-
-
-def _negative_zero(array: Array) -> bool:
-    return _floating(array) and bool(np.any((array == 0) & np.signbit(array)))
+    return bool(np.any((magnitude > 0) & (magnitude < dtypes.finfo(array.dtype).smallest_normal)))
 
 
 _PREDICATES: dict[str, Predicate] = {
-    "nan": lambda array: _floating(array) and bool(np.isnan(array).any()),
-    "inf": lambda array: _floating(array) and bool(np.isinf(array).any()),
-    "subnormal": _subnormal,
-    "negative-zero": _negative_zero,
+    "nan": _of_floats(lambda numbers: bool(np.isnan(numbers).any())),
+    "inf": _of_floats(lambda numbers: bool(np.isinf(numbers).any())),
+    "subnormal": _of_floats(_subnormal),
+    "negative-zero": _of_floats(lambda numbers: bool(np.any((numbers == 0) & np.signbit(numbers)))),
     "empty": lambda array: array.size == 0,
     "empty-not-first": lambda array: 0 in array.shape[1:],
     "scalar": lambda array: array.ndim == 0,
@@ -77,8 +83,9 @@ def predicate(text: str) -> Predicate:
             raise UsageError(f"trait {text!r}: write abs:LO..HI with two numbers, LO not above HI")
 
         def within(array: Array) -> bool:
+            wide = np.complex128 if dtypes.is_complex(array.dtype) else np.float64
             with np.errstate(invalid="ignore"):
-                magnitude = np.abs(array.astype(np.float64, copy=False))
+                magnitude = np.abs(array.astype(wide, copy=False))
             return bool(np.any(np.isfinite(magnitude) & (magnitude >= low) & (magnitude <= high)))
 
         return within

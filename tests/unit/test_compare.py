@@ -228,6 +228,21 @@ def test_each_output_is_judged_in_order():
 def test_a_signalling_nan_is_compared_without_a_warning():
     signalling = np.array([0x7FA00000], np.uint32).view("float32")
     assert one(signalling, f32(1))[:3] == ("nan-placement", "output[0]", "NaN lost")
+    half = np.array([0x7FA0], np.uint16).view("bfloat16")
+    assert one(half, np.array([1], "bfloat16"))[:3] == ("nan-placement", "output[0]", "NaN lost")
+
+
+def test_bfloat16_has_every_class():
+    eager = np.array([np.nan, np.inf, 1, 0.0], "bfloat16")
+    got = np.array([0, 5, 2, -0.0], "bfloat16")
+    kinds = ["nan-placement", "infinity", "value", "sign-of-zero"]
+    found = [compare([eager[first:]], [got[first:]])[0] for first in range(4)]
+    assert [divergence.kind.value for divergence in found] == kinds
+    assert found[2].message.startswith(
+        "output[0][0]: eager 1, exported model 2; 62.5 times the tolerance of bfloat16"
+    )
+    assert compare([eager], [eager.copy()]) == []
+    assert compare([eager], [eager.astype("float32")])[0].signature == "bfloat16→float32"
 
 
 def test_value_class_and_show():

@@ -19,6 +19,7 @@ import pytest
 import torch
 
 from diffexport import catalogue, exporters, graph, target, versions
+from diffexport.bridge import to_array
 from diffexport.case import Case, make_case
 from diffexport.check import Road, as_args, dynamic_axes
 from diffexport.errors import UnknownNameError
@@ -63,6 +64,8 @@ def regression(
         message=divergence.message,
         inputs=inputs,
         export_inputs=example,
+        eager=verdict.eager,
+        got=verdict.got,
         versions=versions.installed(),
     )
 
@@ -265,6 +268,58 @@ def test_kind_is_judged(kind: str, symbolic: str, x: Any, module: Any, here: Any
     stored = regression(case, "torchscript", kind, (x,))
     assert here(standalone_script(stored, case))["main"]() is True
     honest = module(LIAR.format(eager="x.clone()", symbolic=HONEST))
+    assert here(standalone_script(stored, honest))["main"]() is False
+
+
+@pytest.mark.parametrize(
+    ("kind", "symbolic", "runtime"),
+    [
+        ("value", "return g.op('Cast', g.op('Sign', g.op('Cast', x, to_i=1)), to_i=16)", "ort-disabled"),
+        ("value", "return g.op('Neg', x)", "reference"),
+        ("dtype", "return g.op('Cast', x, to_i=1)", "ort-all"),
+        ("shape", "return g.op('Unsqueeze', x, g.op('Constant', value_t=torch.tensor([0])))", "ort-disabled"),
+        ("infinity", "return g.op('Cast', g.op('Sign', g.op('Cast', x, to_i=1)), to_i=16)", "ort-disabled"),
+        ("load-error", "return g.op('Abs', x)", "ort-disabled"),
+        (
+            "run-error",
+            "return g.op('Reshape', x, g.op('Constant', value_t=torch.tensor([7])))",
+            "ort-disabled",
+        ),
+    ],
+)
+def test_kind_is_judged_in_bfloat16(kind: str, symbolic: str, runtime: str, module: Any, here: Any) -> None:
+    x = np.array([2, -3] if kind != "infinity" else [2, np.inf], "bfloat16")
+    case = module(LIAR.format(eager="x.clone()", symbolic=symbolic))
+    stored = regression(case, "torchscript", kind, (x,), runtime=runtime)
+    assert here(standalone_script(stored, case))["main"]() is True
+    honest = module(LIAR.format(eager="x.clone()", symbolic=HONEST))
+    assert here(standalone_script(stored, honest))["main"]() is False
+
+
+COMPLEX = """
+    import torch
+
+    class Net(torch.nn.Module):
+        def forward(self, x):
+            return {exported} if torch.compiler.is_exporting() else {eager}
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "exported", "where"),
+    [
+        ("value", "x.conj()", "output[0].imag"),
+        ("value", "x + 1", "output[0].real"),
+        ("dtype", "x.real", "output[0]"),
+        ("shape", "x[:1]", "output[0]"),
+    ],
+)
+def test_kind_is_judged_in_complex(kind: str, exported: str, where: str, module: Any, here: Any) -> None:
+    case = module(COMPLEX.format(exported=exported, eager="x * 1"))
+    stored = regression(case, "dynamo", kind, (np.array([1 + 2j, 3 - 1j], "complex64"),))
+    assert stored.where == where
+    assert here(standalone_script(stored, case))["main"]() is True
+    honest = module(COMPLEX.format(exported="x * 1", eager="x * 1"))
     assert here(standalone_script(stored, honest))["main"]() is False
 
 
@@ -655,6 +710,20 @@ PAYLOAD = np.array([0x7FC00001, 0x3F800000], np.uint32).view(np.float32)
         np.linspace(0, 1, 100, dtype=np.float32),
         PAYLOAD,
         PAYLOAD[0],
+        np.array([0.1, -0.0, np.inf, np.nan], "bfloat16"),
+        np.array(1.5, "bfloat16"),
+        np.arange(6).astype("bfloat16").reshape(2, 3).T,
+        np.array([0x7FA1, 0xFFC0], np.uint16).view("bfloat16"),
+        np.full((2, 200), 3, "bfloat16"),
+        np.array([complex(0.1, -0.0), complex(np.nan, -np.inf)], "complex64"),
+        np.array(1 - 2j, "complex64"),
+        np.arange(6).astype("complex64").reshape(2, 3).T,
+        PAYLOAD.view("complex64"),
+        np.full((2, 200), complex(0, np.nan), "complex64"),
+        np.arange(300).astype("complex64"),
+        np.array([60000], np.uint16),
+        np.array([2**32 - 1], np.uint32),
+        np.array([2**64 - 1], np.uint64),
     ],
     ids=lambda array: f"{array.dtype}{list(array.shape)}",
 )
@@ -665,7 +734,7 @@ def test_tensor_is_exact(array: Any) -> None:
     (got,) = given_inputs(text)
     assert (got.dtype, got.shape) == (wanted.dtype, wanted.shape)
     assert got.numel() == 0 or got.stride() == wanted.stride()
-    assert got.contiguous().numpy().tobytes() == wanted.contiguous().numpy().tobytes()
+    assert to_array(got).tobytes() == to_array(wanted).tobytes()
     assert max(map(len, text.splitlines())) <= 110
 
 

@@ -64,7 +64,7 @@ def test_written_form_is_canonical():
     ("text", "part"),
     [
         ("float31[3]", "did you mean 'float32'"),
-        ("complex65", "did you mean 'complex64'"),
+        ("complex128", "did you mean 'complex64'"),
         ("float32[4..2]", "4 is more than 2"),
         ("float32[-1]", "'-1' is not a dimension"),
         ("float32[N >=2]", "'N >=2'"),

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from diffexport.errors import RegressionFileError
 from diffexport.tensors import decode, encode, encode_number, reads, shorten_hex
 
-DTYPES = ("float16", "float32", "float64", "bool", "int8", "uint8", "int16", "int32", "int64")
+FLOATS = ("float16", "bfloat16", "float32", "float64", "complex64")
+DTYPES = (*FLOATS, "bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
 
 
 def of_bits(bits, dtype):
@@ -21,8 +22,9 @@ def arrays(draw):
     dtype = np.dtype(draw(st.sampled_from(DTYPES)))
     shape = tuple(draw(st.lists(st.integers(0, 3), max_size=3)))
     bits = 1 if dtype == np.bool_ else dtype.itemsize * 8
-    # Among them the least subnormal, -0, and for half precision a signalling NaN.
-    element = st.integers(0, 2**bits - 1) | st.sampled_from([1, 2 ** (bits - 1), 0x7D00 % 2**bits])
+    # Among them the least subnormal, -0, and for half precision, bfloat16 and a real part a signalling NaN.
+    odd = [1, 2 ** (bits - 1), 0x7D00, 0x7FA0, 0x7FA00000]
+    element = st.integers(0, 2**bits - 1) | st.sampled_from([number % 2**bits for number in odd])
     count = int(np.prod(shape))
     elements = draw(st.lists(element, min_size=count, max_size=count))
     array = np.array(elements, f"u{dtype.itemsize}").view(dtype).reshape(shape)
@@ -67,6 +69,13 @@ def test_values_may_come_from_a_side_file(array):
         (np.array([0.1, 5e-324], "float64"), ["0x1.999999999999ap-4", "0x0.0000000000001p-1022"]),
         (np.array([2.0**-149], "float32"), ["0x1p-149"]),
         (np.array([65504, 2.0**-24], "float16"), ["0x1.ffcp+15", "0x1p-24"]),
+        (np.array([0.1, np.inf, -0.0, 2.0**-133], "bfloat16"), ["0x1.9ap-4", "inf", "-0x0p+0", "0x1p-133"]),
+        (of_bits(0x7FC0, "bfloat16"), ["nan"]),
+        (of_bits(0xFFA1, "bfloat16"), ["nan:ffa1"]),
+        (np.array([complex(1.5, -0.0)], "complex64"), [["0x1.8p+0", "-0x0p+0"]]),
+        (of_bits(0x7FA00000_7F800000, "complex64"), [["inf", "nan:7fa00000"]]),
+        (np.array(1j), [["0x0p+0", "0x1p+0"]]),
+        (np.array([2**64 - 1], "uint64"), [18446744073709551615]),
         (of_bits(0x7FC00001, "float32"), ["nan:7fc00001"]),
         (of_bits(0xFFC00000, "float32"), ["nan:ffc00000"]),
         (of_bits(0x7FA00000, "float32"), ["nan:7fa00000"]),
@@ -124,6 +133,17 @@ GOOD = {"dtype": "float32", "shape": [2], "strides": [1], "values": ["0x1p+0", "
         ({"shape": [3]}, "needs 3 values, there are 2"),
         ({"shape": [2, 1]}, "do not go together"),
         ({"shape": [0, 10**30], "strides": [1, 1], "values": []}, "shape"),
+        (
+            {"dtype": "bfloat16", "values": ["0x1.01p+0", "nan"]},
+            "value 0 is '0x1.01p+0': not a bfloat16 value",
+        ),
+        ({"dtype": "complex64"}, "value 0 is '0x1p+0': expected a list of a real and an imaginary part"),
+        ({"dtype": "complex64", "values": [["nan", "nan"], ["nan"]]}, "value 1 is ['nan']: expected a list"),
+        (
+            {"dtype": "complex64", "values": [["nan", "nan"], ["nan", 1]]},
+            "value 1 is ['nan', 1]: expected a hex",
+        ),
+        ({"dtype": "complex64", "values": [["nan:1", "nan"], []]}, "not the bits of a NaN"),
         ({"strides": [-1]}, "negative"),
         ({"strides": [10**12]}, "span"),
         ({"strides": [0]}, "share storage"),
@@ -191,6 +211,15 @@ def test_shorten_hex(long, short):
     [
         (np.array([np.nan, 1, -0.0, 0.1, -np.inf], "float32"), "[nan, 1, -0, 0.1, -inf]"),
         (np.array([[1.5], [2]], "float16"), "[[1.5], [2]]"),
+        (
+            np.array([np.nan, 1, -0.0, 0.1, -np.inf, 1e10], "bfloat16"),
+            "[nan, 1, -0, 0.100098, -inf, 9.99922e+09]",
+        ),
+        (
+            np.array([1 + 2j, complex(-0.0, -0.0), complex(0.1, np.nan)], "complex64"),
+            "[1+2j, -0-0j, 0.1+nanj]",
+        ),
+        (np.array(complex(np.inf, -0.5)), "inf-0.5j"),
         (np.array([True, False]), "[true, false]"),
         (np.array(3), "3"),
         (np.array([1e10, 1e-45], "float32"), "[1e+10, 1e-45]"),

@@ -1,3 +1,4 @@
+import ml_dtypes  # noqa: F401 - makes numpy know bfloat16
 import numpy as np
 import pytest
 
@@ -5,6 +6,7 @@ from diffexport.errors import UsageError
 from diffexport.traits import check, holds
 
 F32 = np.float32
+C64 = "complex64"
 SIGNALLING = np.array([0x7FA00000], np.uint32).view(F32)
 
 
@@ -15,28 +17,77 @@ def floats(*values, dtype="float32"):
 @pytest.mark.parametrize(
     ("trait", "having", "lacking"),
     [
-        ("nan", [floats(0, np.nan)], [floats(0, np.inf), np.array([1]), floats()]),
-        ("inf", [floats(np.inf), floats(1, -np.inf, dtype="float16")], [floats(np.nan, 1), np.array([1])]),
+        (
+            "nan",
+            [floats(0, np.nan), floats(0, np.nan, dtype="bfloat16"), floats(complex(0, np.nan), dtype=C64)],
+            [
+                floats(0, np.inf),
+                np.array([1]),
+                floats(),
+                floats(np.inf, dtype="bfloat16"),
+                floats(1j, dtype=C64),
+            ],
+        ),
+        (
+            "inf",
+            [
+                floats(np.inf),
+                floats(1, -np.inf, dtype="float16"),
+                floats(-np.inf, dtype="bfloat16"),
+                floats(complex(np.nan, np.inf), dtype=C64),
+            ],
+            [floats(np.nan, 1), np.array([1]), floats(np.nan, dtype="bfloat16"), floats(np.nan, dtype=C64)],
+        ),
         (
             "subnormal",
-            [floats(1e-40), floats(-1e-40), floats(1e-5, dtype="float16"), floats(1e-310, dtype="float64")],
+            [
+                floats(1e-40),
+                floats(-1e-40),
+                floats(1e-5, dtype="float16"),
+                floats(1e-310, dtype="float64"),
+                floats(2.0**-127, dtype="bfloat16"),
+                floats(complex(1, 1e-40), dtype=C64),
+            ],
             # The smallest normal numbers, zero, and a number subnormal in another dtype only.
             [
                 floats(2.0**-126, 0, np.nan, np.inf),
                 floats(2.0**-14, dtype="float16"),
                 floats(1e-5),
+                floats(2.0**-126, 1e-5, dtype="bfloat16"),
+                floats(1e-30j, dtype=C64),
                 np.array([0]),
             ],
         ),
-        ("negative-zero", [floats(1, -0.0)], [floats(0.0, -1.0, np.nan), np.array([0]), np.array([False])]),
+        (
+            "negative-zero",
+            [floats(1, -0.0), floats(-0.0, dtype="bfloat16"), floats(complex(1, -0.0), dtype=C64)],
+            [
+                floats(0.0, -1.0, np.nan),
+                np.array([0]),
+                np.array([False]),
+                floats(0.0, -1, dtype="bfloat16"),
+                floats(0, -1, dtype=C64),
+            ],
+        ),
         ("empty", [floats(), np.zeros((2, 0))], [np.zeros(()), np.zeros((1, 1))]),
         ("empty-not-first", [np.zeros((2, 0)), np.zeros((0, 0))], [np.zeros((0, 2)), floats(), np.zeros(())]),
         ("scalar", [np.zeros(())], [np.zeros(1), floats()]),
         ("size-one", [np.zeros(1), np.zeros((0, 1))], [np.zeros(()), np.zeros((2, 0))]),
         (
             "abs:80..110",
-            [floats(80), floats(-110), np.array([0, -88])],
-            [floats(79.9, 110.1, np.inf, np.nan), floats()],
+            [
+                floats(80),
+                floats(-110),
+                np.array([0, -88]),
+                floats(-90, dtype="bfloat16"),
+                floats(60 - 80j, dtype=C64),
+            ],
+            [
+                floats(79.9, 110.1, np.inf, np.nan),
+                floats(),
+                floats(79, dtype="bfloat16"),
+                floats(79j, dtype=C64),
+            ],
         ),
         ("abs:0..0", [floats(-0.0), np.array([False])], [floats(1e-40)]),
         ("abs:1e300..inf", [floats(1e301, dtype="float64")], [floats(np.inf)]),
@@ -59,8 +110,9 @@ def test_export_prefix_speaks_of_the_export_inputs():
 
 
 @pytest.mark.parametrize("trait", ["nan", "abs:1..2"])
-def test_a_signalling_nan_is_looked_at_without_a_warning(trait):
-    assert holds(trait, [SIGNALLING], []) is (trait == "nan")
+@pytest.mark.parametrize("array", [SIGNALLING, np.array([0x7FA0], np.uint16).view("bfloat16")])
+def test_a_signalling_nan_is_looked_at_without_a_warning(trait, array):
+    assert holds(trait, [array], []) is (trait == "nan")
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from hypothesis import strategies as st
 
 from diffexport import known as known_divergences
 from diffexport import traits
+from diffexport.bridge import to_array
 from diffexport.case import Case
 from diffexport.check import Road, as_args
 from diffexport.engine.events import (
@@ -535,15 +536,13 @@ def _count(row: Row, verdict: Verdict, first_of_example: bool) -> None:
 
 def arrays_of(args: tuple[Any, ...]) -> list[Any]:
     """Return the tensors among arguments as numpy arrays."""
-    return [tensor.detach().numpy() for tensor in tensors_of(as_args(args))]
+    return [to_array(tensor) for tensor in tensors_of(as_args(args))]
 
 
 def _plain(args: tuple[Any, ...]) -> tuple[Any, ...]:
     import torch
 
-    return tuple(
-        value.detach().numpy().copy() if isinstance(value, torch.Tensor) else value for value in args
-    )
+    return tuple(to_array(value).copy() if isinstance(value, torch.Tensor) else value for value in args)
 
 
 def _as_tuple(args: Any) -> tuple[Any, ...]:

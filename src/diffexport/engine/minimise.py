@@ -19,6 +19,7 @@ import torch
 from diffexport.bridge import to_array
 from diffexport.case import Case
 from diffexport.check import Road
+from diffexport.dtypes import is_complex, is_floating
 from diffexport.errors import InvalidModeError
 from diffexport.mode import DEFAULT_OPSET, DYNAMO, EXPORTERS, OPTIONS, OPTIONS_BY_NAME, Mode
 from diffexport.oracle import same_bits
@@ -330,7 +331,13 @@ def _same_failure(one: Seen, other: Seen) -> bool:
 
 
 def simplicity(value: Any) -> tuple[float, ...]:
-    """Sort key of a number, simplest first: 0, 1, 2, …, -1, …, halves, short decimals, then the odd ones."""
+    """Sort key of a number, simplest first: 0, 1, 2, …, -1, …, halves, short decimals, then the odd ones.
+
+    A complex number is as odd as the odder of its parts.
+    """
+    if np.iscomplexobj(value):
+        keys = [(*simplicity(part), 0.0, 0.0, 0.0)[:4] for part in (value.real, value.imag)]
+        return (*max(keys), *min(keys), *keys[1])
     number = float(value)
     if math.isnan(number):
         return (7,)
@@ -350,9 +357,20 @@ def simpler_values(value: Any) -> list[Any]:
     dtype = np.asarray(value).dtype
     if dtype == np.bool_:
         return [np.False_] if value else []
+    if is_complex(dtype):
+        simpler = {
+            simplicity(candidate): candidate
+            for candidate in (
+                dtype.type(0),
+                *(dtype.type(complex(part, value.imag)) for part in simpler_values(value.real)),
+                *(dtype.type(complex(value.real, part)) for part in simpler_values(value.imag)),
+            )
+            if simplicity(candidate) < simplicity(value)
+        }
+        return [simpler[key] for key in sorted(simpler)]
     candidates: list[float] = [0, 1, 2, 3, -1, -2, 0.5]
     number = float(value)
-    if np.issubdtype(dtype, np.floating):
+    if is_floating(dtype):
         candidates += [float("inf"), float("-inf")]
         if math.isfinite(number) and number:
             candidates += [round(number), math.trunc(number)]

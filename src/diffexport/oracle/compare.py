@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from diffexport.dtypes import is_complex
 from diffexport.verdict import Divergence, Kind, Severity, Stage
 
 Array = np.ndarray[Any, Any]
@@ -69,7 +70,7 @@ def _compare_one(where: str, eager: Array, got: Array) -> list[Divergence]:
         signature = "rank" if eager.ndim != got.ndim else "size"
         message = f"{where}: eager has shape {list(eager.shape)}, the exported model {list(got.shape)}"
         return [Divergence(Stage.COMPARE, Kind.SHAPE, where, signature, message)]
-    if np.issubdtype(eager.dtype, np.complexfloating):
+    if is_complex(eager.dtype):
         parts = _compare_floats(f"{where}.real", eager.real, got.real)
         return parts + _compare_floats(f"{where}.imag", eager.imag, got.imag)
     if eager.dtype.name in TOLERANCES:
@@ -86,16 +87,17 @@ def _compare_floats(where: str, eager: Array, got: Array) -> list[Divergence]:
     The first of these that fails speaks for the output, the others are named in its message: once a NaN
     stands elsewhere, the elements around it are usually displaced too, and that is not a second failure.
     """
-    found = [
-        judge
-        for judge in (
-            _nan_placement(where, eager, got),
-            _infinities(where, eager, got),
-            _finite(where, eager, got),
-            _zeros(where, eager, got),
-        )
-        if judge is not None
-    ]
+    with np.errstate(invalid="ignore"):  # of a signalling NaN in bfloat16
+        found = [
+            judge
+            for judge in (
+                _nan_placement(where, eager, got),
+                _infinities(where, eager, got),
+                _finite(where, eager, got),
+                _zeros(where, eager, got),
+            )
+            if judge is not None
+        ]
     if len(found) > 1:
         also = ", ".join(other.kind for other in found[1:])
         found[0] = replace(found[0], message=f"{found[0].message}; also differs in {also}")

@@ -180,7 +180,7 @@ def _encode(value: Any, file: str = "") -> tuple[dict[str, Any], bytes | None]:
         if value.size < tensors.INLINE_LIMIT or not file:
             return tensors.encode(value), None
         buffer = io.BytesIO()
-        np.save(buffer, np.ascontiguousarray(value), allow_pickle=False)
+        np.save(buffer, tensors.to_side_file(value), allow_pickle=False)
         return {**tensors.encode(value, with_values=False), "file": file}, buffer.getvalue()
     if value is None:
         return {"type": "none"}, None
@@ -282,7 +282,7 @@ def _decode(argument: _Argument, path: Path) -> Any:
     if Path(argument.file).name != argument.file:
         raise RegressionFileError(f"side file {argument.file!r} must lie beside the regression file")
     try:
-        values = np.load(side, allow_pickle=False)
+        values = tensors.from_side_file(np.load(side, allow_pickle=False), argument.dtype)
     except (OSError, ValueError, EOFError) as error:
         raise RegressionFileError(f"side file {side} cannot be read: {error}") from None
     if values.dtype.name != argument.dtype or list(values.shape) != argument.shape:

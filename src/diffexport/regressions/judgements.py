@@ -67,14 +67,46 @@ def _try(before: str, step: str, raised: str = "return True", passed: str = "ret
     return "\n".join((before, indented("try:", step), failed, passed)).lstrip()
 
 
-#: A function that templates with ``arrays(`` call.
+#: A function that templates with ``arrays(`` call. BFLOAT16 and COMPLEX go to its ``$special`` where they are met.
 ARRAYS = '''\
 def arrays(value):
     """Return the tensors in nested tuples, lists and dicts as one list of arrays."""
     if isinstance(value, torch.Tensor):
-        return [value.detach().numpy()]
+$special        return [value.detach().numpy()]
     items = value.values() if isinstance(value, dict) else value if isinstance(value, (tuple, list)) else ()
     return [array for item in items for array in arrays(item)]'''
+BFLOAT16 = """\
+        if value.dtype is torch.bfloat16:
+            return [value.detach().view(torch.int16).numpy().view(ml_dtypes.bfloat16)]
+"""
+COMPLEX = """\
+        if value.is_complex():  # it is exported as real, with its parts in one more dimension
+            value = torch.view_as_real(value.resolve_conj())
+"""
+#: A function that runs ONNX Runtime where an array of bfloat16 goes in or comes out.
+RUN_BFLOAT16 = '''\
+def run_in_values(session, feeds):
+    """Run in ONNX Runtime's own values: it takes no arrays of bfloat16 and returns none."""
+    values = {}
+    for name, array in feeds.items():
+        kept = np.ascontiguousarray(array).reshape(array.shape)
+        if kept.dtype == ml_dtypes.bfloat16:
+            bits, kind = kept.view(np.uint16), onnx.TensorProto.BFLOAT16
+            values[name] = onnxruntime.OrtValue.ortvalue_from_numpy_with_onnx_type(bits, kind)
+        else:
+            values[name] = onnxruntime.OrtValue.ortvalue_from_numpy(kept)
+    got = []
+    for value in session.run_with_ort_values(None, values):
+        if value.data_type() == "tensor(bfloat16)":
+            data = ctypes.string_at(value.data_ptr(), 2 * int(np.prod(value.shape())))
+            got.append(np.frombuffer(data, np.uint16).view(ml_dtypes.bfloat16).reshape(value.shape()))
+        else:
+            got.append(value.numpy())
+    return got'''
+#: A function for the judgement of values of bfloat16.
+TENSOR_BFLOAT16 = """\
+def as_bfloat16(array):
+    return torch.tensor(array.view(np.int16)).view(torch.bfloat16)"""
 #: The end of every script; what is said of the divergence goes into it.
 END = """\
 if __name__ == "__main__":
@@ -90,7 +122,7 @@ session = load(exported)
 used = $used  # an input that the model ignores may be gone
 feeds = {name: array for name, array in zip($names, arrays(inputs)) if name in used}
 """
-_GOT = _RUN + "got = [np.asarray(value) for value in session.run(None, feeds)]\n"
+_GOT = _RUN + "got = [np.asarray(value) for value in $run]\n"
 _BOTH = _GOT + 'print("eager:   ", eager)\nprint("exported:", got)\n'
 _PAIR = _GOT + "one, other = eager$output$part, got$output$part\n"
 _SIDES = _PAIR + 'print("eager:   ", one)\nprint("exported:", other)\n'
@@ -139,7 +171,7 @@ _JUDGEMENTS = {
     Kind.EXPORT_ERROR: _try("", "export(model, $example)"),
     Kind.UNEXPECTED_SUCCESS: _try("", "export(model, $example)", "return False", "return True"),
     Kind.LOAD_ERROR: _try("exported = export(model, $example)", "load(exported)"),
-    Kind.RUN_ERROR: _try(_RUN + 'print("eager:", eager)', "session.run(None, feeds)"),
+    Kind.RUN_ERROR: _try(_RUN + 'print("eager:", eager)', "$run"),
     Kind.CRASH: _BOTH + "return False",
     Kind.TIMEOUT: _BOTH + "return False",
     Kind.NONDETERMINISTIC_EXPORT: _try(
@@ -160,7 +192,7 @@ _JUDGEMENTS = {
     Kind.GRAPH_CONTRACT: _READ + _KINDS,
     Kind.STRUCTURE: _BOTH + "if len(eager) != len(got):\n    return True\n"
     "return not all(a.shape == b.shape and np.allclose(a, b, equal_nan=True) for a, b in zip(eager, got))",
-    Kind.DTYPE: _PAIR + "print(one.dtype, other.dtype)\nreturn one.dtype != other.dtype",
+    Kind.DTYPE: _PAIR + "print(one.dtype, other.dtype)\nreturn one.dtype != other.dtype$parts",
     Kind.SHAPE: _PAIR + "print(one.shape, other.shape)\nreturn one.shape != other.shape",
     Kind.NAN_PLACEMENT: _SIDES + "return not np.array_equal(np.isnan(one), np.isnan(other))",
     Kind.INFINITY: _SIDES + "infinities = [np.where(np.isinf(side), side, 0) for side in (one, other)]\n"
@@ -169,7 +201,7 @@ _JUDGEMENTS = {
     "return bool((zeros & (np.signbit(one) != np.signbit(other))).any())",
     Kind.VALUE: _try(
         _SIDES.rstrip(),
-        "torch.testing.assert_close(torch.tensor(other), torch.tensor(one), equal_nan=True)",
+        "torch.testing.assert_close($tensor(other), $tensor(one), equal_nan=True)",
     ),
     Kind.DECLARED_TYPE: _GOT + _DECLARED,
 }

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from diffexport import tensors
+from diffexport.dtypes import is_floating, parts
 
 
 def indented(head: str, *lines: str) -> str:
@@ -63,6 +64,8 @@ def literal(value: Any) -> str:
 def _number(value: Any) -> str:
     """Return an exact literal: decimal where that is short, else hexadecimal."""
     encoded = tensors.encode_number(value)
+    if isinstance(encoded, list):
+        return f"complex({_number(value.real)}, {_number(value.imag)})"
     if not isinstance(encoded, str):
         return repr(encoded)
     number = float(value)
@@ -73,7 +76,10 @@ def _number(value: Any) -> str:
 
 def _usual(array: Any) -> bool:
     """Return whether every value has a literal: a NaN that carries a payload has none."""
-    return not any(str(tensors.encode_number(nan)).startswith("nan:") for nan in array[array != array])
+    numbers = parts(array)
+    with np.errstate(invalid="ignore"):  # of a signalling NaN in bfloat16
+        nans = numbers[np.isnan(numbers)] if is_floating(numbers.dtype) else ()
+    return not any(str(tensors.encode_number(nan)).startswith("nan:") for nan in nans)
 
 
 def _tensor(array: Any) -> str:

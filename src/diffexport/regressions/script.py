@@ -14,15 +14,18 @@ from collections.abc import Iterable, Iterator
 from string import Template
 from typing import Any
 
+import numpy as np
 import torch
 
 from diffexport.case import Case
 from diffexport.check import as_args, dynamic_axes
+from diffexport.dtypes import BFLOAT16, is_complex
 from diffexport.errors import UnknownNameError
 from diffexport.exporters.arguments import DynamicAxes, every_axis, input_names, names_of_leaves, tensors_of
 from diffexport.mode import OPTIONS_BY_NAME, Mode
+from diffexport.regressions import judgements
 from diffexport.regressions.format import Regression
-from diffexport.regressions.judgements import ARRAYS, END, judgement, wanted, watched
+from diffexport.regressions.judgements import END, judgement, wanted, watched
 from diffexport.regressions.literals import call, enclosed, indented, literal, names, quoted, sequence
 from diffexport.regressions.source import IMPORTS, model_source, root_of
 from diffexport.runtimes import RUNTIMES
@@ -45,8 +48,10 @@ def standalone_script(regression: Regression, case: Case) -> str:
     model = model_source(regression, case)
     main = _main(regression, case, model.made)
     parts = [*model.definitions, _export(regression, case, model.module)]
-    parts += [ARRAYS] if "arrays(" in main else []
+    parts += [_arrays(regression)] if "arrays(" in main else []
     parts += [_load(regression.runtime)] if "load(" in main else []
+    parts += [judgements.RUN_BFLOAT16] if "run_in_values(" in main else []
+    parts += [judgements.TENSOR_BFLOAT16] if "as_bfloat16(" in main else []
     code = "\n\n\n".join((*parts, main, END % regression.kind.meaning))
     own = {line for name, line in IMPORTS.items() if re.search(rf"(?<![\w.]){re.escape(name)}\.", code)}
     return f"{_header(regression, model.imports)}\n{_sorted(own.union(model.imports))}\n\n\n{code}\n"
@@ -189,6 +194,20 @@ def _dynamic(value: Any, remaining: Iterator[dict[int, str | None]]) -> str:
     return "None"
 
 
+def _met(regression: Regression) -> set[torch.dtype]:
+    """Return the dtypes of what goes into the model and comes out of it."""
+    met = (regression.inputs, regression.export_inputs, regression.eager, regression.got)
+    return {tensor.dtype for values in met for tensor in tensors_of(as_args(values))}
+
+
+def _arrays(regression: Regression) -> str:
+    """Return the function that makes arrays of tensors, with what it needs for dtypes that numpy lacks."""
+    met = _met(regression)
+    special = judgements.BFLOAT16 if torch.bfloat16 in met else ""
+    special += judgements.COMPLEX if any(dtype.is_complex for dtype in met) else ""
+    return Template(judgements.ARRAYS).substitute(special=special)
+
+
 def _load(runtime: str) -> str:
     if runtime not in RUNTIMES:
         raise UnknownNameError("runtime", runtime, RUNTIMES)
@@ -212,6 +231,10 @@ def _main(regression: Regression, case: Case, made: str) -> str:
     where = re.fullmatch(r"output(\[\d+\])(\.real|\.imag)?", regression.where)
     training = regression.mode.training if regression.mode.is_torchscript else ""
     template = judgement(regression)
+    # Of the output that the divergence is at; a file that was written by hand may lack it.
+    outputs = regression.eager[int(where[1][1:-1]) :] if where else ()
+    dtype = outputs[0].dtype if outputs and isinstance(outputs[0], np.ndarray) else np.dtype(np.float32)
+    in_values = torch.bfloat16 in _met(regression) and regression.runtime != "reference"
     example = literal(regression.export_inputs)
     inputs = literal(regression.inputs) if "feeds" in template else example
     reference = regression.runtime == "reference"
@@ -221,7 +244,10 @@ def _main(regression: Regression, case: Case, made: str) -> str:
         names=names(input_names(as_args(regression.inputs))),
         used="session.input_names" if reference else "[value.name for value in session.get_inputs()]",
         output=where[1] if where else "[0]",
-        part=where[2] or "" if where else "",
+        part={".real": "[..., 0]", ".imag": "[..., 1]"}.get(where[2] or "", "") if where else "",
+        parts=" or one.ndim != other.ndim" if is_complex(dtype) else "",
+        run="run_in_values(session, feeds)" if in_values else "session.run(None, feeds)",
+        tensor="as_bfloat16" if dtype == BFLOAT16 else "torch.tensor",
         opset=regression.mode.opset,
         wanted=wanted(regression, case),
         watched=watched(regression.signature),

@@ -33,9 +33,9 @@ from diffexport.regressions.literals import indented
 _Place = ModuleType | Path | str
 
 _MODULES = (
-    *("base64", "contextlib", "copy", "importlib", "importlib.util", "io", "onnx", "onnx.reference"),
-    *("onnxruntime", "os", "random", "sys", "tempfile", "torch", "torch.fx.experimental._config"),
-    *("warnings", "zlib"),
+    *("base64", "contextlib", "copy", "ctypes", "importlib", "importlib.util", "io", "ml_dtypes"),
+    *("onnx", "onnx.reference", "onnxruntime", "os", "random", "sys", "tempfile", "torch"),
+    *("torch.fx.experimental._config", "warnings", "zlib"),
 )
 #: What a script may import for itself, by the name it then uses.
 IMPORTS = {name: f"import {name}" for name in _MODULES} | {
@@ -43,7 +43,7 @@ IMPORTS = {name: f"import {name}" for name in _MODULES} | {
     "GLOBALS": "from torch.onnx._internal.torchscript_exporter._globals import GLOBALS",
 }
 #: What else a script binds at its top level.
-_FUNCTIONS = {"Applied", "arrays", "export", "load", "main", "spec", "target"}
+_FUNCTIONS = {"Applied", "arrays", "as_bfloat16", "export", "load", "main", "run_in_values", "spec", "target"}
 
 
 class _NoSourceError(Exception):
