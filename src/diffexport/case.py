@@ -21,8 +21,8 @@ class Case:
         build: makes the ``torch.nn.Module``; called once for each process that tests it.
         inputs: one [TensorSpec][diffexport.spec.TensorSpec] (or its text, ``float32[..., >=3]``) for each
             positional tensor argument. Leave it empty when ``strategy`` is given.
-        strategy: a Hypothesis strategy for the tuple of positional arguments, instead of ``inputs``; it is
-            evaluated one sample at a time.
+        strategy: a Hypothesis strategy for the tuple of positional arguments or a
+            [Call][diffexport.call.Call] with keywords, instead of ``inputs``; it is evaluated one sample at a time.
         traits: traits of the model that expectations are stated over; None: found by tracing it.
         rules: expectations of its own, tried before the general ones.
         contract: mode pattern to node kinds the graph must contain in the modes where it is to agree.

@@ -20,7 +20,7 @@ import torch
 
 from diffexport import catalogue, exporters, graph, target, versions
 from diffexport.case import Case, make_case
-from diffexport.check import Road, as_args, dynamic_axes
+from diffexport.check import Road, as_call, dynamic_axes
 from diffexport.errors import UnknownNameError
 from diffexport.exporters.purity import Snapshot
 from diffexport.mode import Mode
@@ -488,8 +488,8 @@ def test_export_is_the_one_of_the_mode(mode: str, module: Any, here: Any) -> Non
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.manual_seed(0)
-        got = here(text)["export"](case.build(), as_args(args))
-        wanted = exporters.export(case.build(), as_args(args), Mode.parse(mode))
+        got = here(text)["export"](case.build(), as_call(args).args)
+        wanted = exporters.export(case.build(), as_call(args), Mode.parse(mode))
     assert wanted.model is not None, wanted.failure
     if mode.startswith("torchscript"):
         assert got == wanted.model
@@ -547,7 +547,7 @@ def test_only_free_axes_are_dynamic(exporter: str, written: str, module: Any, he
     script = here(text)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        exported = onnx.load_model_from_string(script["export"](case.build(), as_args(args)))
+        exported = onnx.load_model_from_string(script["export"](case.build(), as_call(args).args))
     sizes = exported.graph.input[0].type.tensor_type.shape.dim
     assert [(bool(size.dim_param), size.dim_value) for size in sizes] == [(True, 0), (False, 3)]
     assert exporter != "torchscript" or sizes[0].dim_param == "N"
@@ -577,12 +577,12 @@ def test_dynamic_export_is_the_one_of_the_tool(
 ) -> None:
     case = target.resolve(module(source).target, inputs=specs)
     script = here(standalone_script(invented(case, mode, Kind.VALUE, args), case))
-    axes = dynamic_axes(case, as_args(args))
+    axes = dynamic_axes(case, as_call(args))
     assert axes is not None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        got = script["export"](case.build(), as_args(args))
-        wanted = exporters.export(case.build(), as_args(args), Mode.parse(mode), dynamic=axes)
+        got = script["export"](case.build(), as_call(args).args)
+        wanted = exporters.export(case.build(), as_call(args), Mode.parse(mode), dynamic=axes)
     assert wanted.model is not None, wanted.failure
     assert described(got) == described(wanted.model)
     assert script["main"]() is False
@@ -661,7 +661,7 @@ PAYLOAD = np.array([0x7FC00001, 0x3F800000], np.uint32).view(np.float32)
 def test_tensor_is_exact(array: Any) -> None:
     case = catalogue.load("clamp")
     text = standalone_script(invented(case, "torchscript", Kind.CRASH, (np.asarray(array),)), case)
-    (wanted,) = as_args((np.asarray(array),))
+    (wanted,) = as_call((np.asarray(array),)).args
     (got,) = given_inputs(text)
     assert (got.dtype, got.shape) == (wanted.dtype, wanted.shape)
     assert got.numel() == 0 or got.stride() == wanted.stride()

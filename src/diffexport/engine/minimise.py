@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from diffexport.call import paths
 from diffexport.case import Case
-from diffexport.check import Road
+from diffexport.check import Road, array_of
 from diffexport.errors import InvalidModeError
 from diffexport.mode import DEFAULT_OPSET, DYNAMO, EXPORTERS, OPTIONS, OPTIONS_BY_NAME, Mode
 from diffexport.oracle import same_bits
@@ -33,12 +34,12 @@ BUDGET = 600
 
 @dataclass(frozen=True, eq=False)
 class Point:
-    """A place where the failure shows."""
+    """A place where the failure shows; inputs as in [Trial][diffexport.strategies.Trial]."""
 
     mode: Mode
     runtime: str
-    inputs: tuple[Any, ...]
-    export_inputs: tuple[Any, ...]
+    inputs: Any
+    export_inputs: Any
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,7 +155,7 @@ class Minimiser:
             return best
         return self._try(best, replace(best.point, export_inputs=plain)) or best
 
-    def _like(self, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    def _like(self, inputs: Any) -> Any:
         if not self._case.inputs:
             return inputs
         return ordinary([x.shape for x in inputs], [x.dtype.name for x in inputs])
@@ -244,13 +245,20 @@ def _put(inputs: tuple[Array, ...], number: int, array: Array) -> tuple[Array, .
     return (*inputs[:number], array, *inputs[number + 1 :])
 
 
-def _equal(one: Sequence[Any], other: Sequence[Any]) -> bool:
-    if len(one) != len(other):
-        return False
-    return all(
-        np.asarray(a).tobytes() == np.asarray(b).tobytes() and np.shape(a) == np.shape(b)
-        for a, b in zip(one, other, strict=True)
+def _equal(one: Any, other: Any) -> bool:
+    if one is other:
+        return True
+    mine, theirs = list(paths(one)), list(paths(other))
+    return len(mine) == len(theirs) and all(
+        path == at and _same_leaf(array_of(a), array_of(b))
+        for (path, a), (at, b) in zip(mine, theirs, strict=True)
     )
+
+
+def _same_leaf(one: Any, other: Any) -> bool:
+    if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
+        return one.tobytes() == other.tobytes() and one.shape == other.shape
+    return type(one) is type(other) and bool(one == other)
 
 
 def _same(one: Divergence, other: Divergence) -> bool:

@@ -24,10 +24,10 @@ _SIZES = 12
 
 @dataclass(frozen=True)
 class Trial:
-    """Export inputs and a block of run inputs, as tuples of numpy arrays or of whatever a strategy gives."""
+    """Export inputs and a block of run inputs: tuples of numpy arrays, or whatever calls a strategy gives."""
 
-    export_inputs: tuple[Any, ...]
-    samples: tuple[tuple[Any, ...], ...]
+    export_inputs: Any
+    samples: tuple[Any, ...]
 
 
 @st.composite
