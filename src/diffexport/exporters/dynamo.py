@@ -12,6 +12,7 @@ Private names used here, checked on torch 2.13.0:
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import inspect
 import os
 import tempfile
@@ -74,7 +75,7 @@ def _dynamic_shapes(module: Any, call: Call, dynamic: DynamicAxes) -> Any:
         own = axes.get(id(leaf))
         return None if own is None else dict.fromkeys(own, torch.export.Dim.DYNAMIC)
 
-    shapes = mapped(call, shape)
+    shapes = mapped(Call(_listed(call.args), _listed(call.kwargs)), shape)
     if shapes.kwargs:
         return dict(inspect.signature(module.forward).bind(*shapes.args, **shapes.kwargs).arguments)
     # What goes into *args is one parameter, whose shapes are a tuple of their own.
@@ -82,6 +83,18 @@ def _dynamic_shapes(module: Any, call: Call, dynamic: DynamicAxes) -> Any:
     fixed = next((n for n, p in enumerate(parameters) if p.kind is p.VAR_POSITIONAL), None)
     given = shapes.args
     return given if fixed is None or len(given) < fixed else (*given[:fixed], given[fixed:])
+
+
+def _listed(value: Any) -> Any:
+    """Return the arguments with dataclasses as lists, which is how ``torch.export`` wants their shapes."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return [_listed(getattr(value, own.name)) for own in dataclasses.fields(value)]
+    if isinstance(value, dict):
+        return {key: _listed(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        items = [_listed(item) for item in value]
+        return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
+    return value
 
 
 @contextlib.contextmanager
