@@ -79,6 +79,7 @@ def test_a_wrong_symbolic_is_found_stored_replayed_and_shown(check, cli, project
     script = cli("show", file, code=0).out
     assert 'constants = {"constant3": ' in script or 'constants = {"constant4": ' in script
     assert "kwargs=kwargs" in script
+    assert max(map(len, script.splitlines())) <= 110
     alone = project / "alone.py"
     alone.write_text(script)
     shown = subprocess.run(

@@ -89,7 +89,8 @@ $eager
 exported = export(model, $example)
 session = load(exported)
 used = $used  # an input that the model ignores may be gone
-feeds = {name: array for name, array in zip($names, arrays($given, torch.Tensor)) if name in used}
+named = zip($names, arrays($given, torch.Tensor))
+feeds = {name: array for name, array in named if name in used}
 ${constants}"""
 #: Feeds the Python numbers that the TorchScript exporter has made inputs.
 CONSTANTS = """\
