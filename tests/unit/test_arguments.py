@@ -27,6 +27,9 @@ class Box:
     second: torch.Tensor
 
 
+torch.export.register_dataclass(Box, serialized_type_name="test_arguments.Box")
+
+
 class Scaled(Function):
     """a + b * factor, as a function of its own in every exporter."""
 
@@ -161,10 +164,47 @@ class Boxed(torch.nn.Module):
 
 
 def test_a_dataclass_among_the_outputs():
-    torch.export.register_dataclass(Box, serialized_type_name="test_arguments.Box")
     verdict = check(Boxed, (t(1),), "dynamo")
     assert verdict.outcome is Outcome.AGREES, verdict.divergences
     assert [output.tolist() for output in verdict.eager] == [[2.0, 2.5], [3.0, 3.5]]
+
+
+class Fields(torch.nn.Module):
+    def forward(self, box, pair=None):
+        return box.first + 10 * box.second + (0 if pair is None else 100 * pair.first + 1000 * pair.second)
+
+
+@pytest.mark.parametrize("mode", ["dynamo", "dynamo,dynamic=true", "dynamo-strict,dynamic=true"])
+def test_fields_of_arguments_reach_their_inputs(mode):
+    call = Call((Box(t(1), t(2)),), {"pair": Pair(t(3), t(4))})
+    verdict = check(Fields, call, mode)
+    assert verdict.outcome is Outcome.AGREES, verdict.divergences
+
+
+class AnyKeywords(torch.nn.Module):
+    def forward(self, a, **others):
+        return a + others["z"] + 10 * others["y"]
+
+
+def test_torchscript_drops_keywords_in_silence_and_dynamo_does_not():
+    """What it does is wrong, and is seen: the parameter ``**others`` gets nothing, or the export fails."""
+    call = Call((t(1),), {"z": t(2), "y": t(3)})
+    assert check(AnyKeywords, call, "dynamo").outcome is Outcome.AGREES
+    (found,) = check(AnyKeywords, call, "torchscript").divergences
+    assert found.kind is Kind.EXPORT_ERROR
+    assert found.signature == "KeyError: 'z'"
+
+
+class OnlyKeyword(torch.nn.Module):
+    def forward(self, a, *, k):
+        return a + k
+
+
+def test_torchscript_cannot_export_what_is_for_keywords_only():
+    call = Call((t(1),), {"k": t(2)})
+    assert check(OnlyKeyword, call, "dynamo").outcome is Outcome.AGREES
+    (found,) = check(OnlyKeyword, call, "torchscript").divergences
+    assert (found.stage, found.kind) == (Stage.CAPTURE, Kind.EXPORT_ERROR)
 
 
 class Sees(torch.nn.Module):

@@ -19,6 +19,7 @@ import pytest
 import torch
 
 from diffexport import catalogue, exporters, graph, target, versions
+from diffexport.call import Call
 from diffexport.case import Case, make_case
 from diffexport.check import Road, as_call, dynamic_axes
 from diffexport.errors import UnknownNameError
@@ -694,6 +695,60 @@ def test_other_arguments_are_literals() -> None:
     assert f"input_names={leaves}".replace("'", '"') in text
     dynamo = standalone_script(invented(case, "dynamo", Kind.CRASH, args), case)
     assert 'input_names=["x0"]' in dynamo
+
+
+KEYWORDS = """
+    import torch
+
+    class Net(torch.nn.Module):
+        def forward(self, a, b, options=None, scale=2.0):
+            return a + 10 * b + 100 * options["q"][0] * scale
+"""
+
+
+@pytest.mark.parametrize(
+    "mode", ["torchscript,dynamic=true", "dynamo", "dynamo,dynamic=true", "dynamo-strict,dynamic=true"]
+)
+def test_keywords_are_exported_as_by_the_tool(mode: str, module: Any, here: Any) -> None:
+    case = replace(module(KEYWORDS), inputs=(), strategy=object())
+    same = floats(1, 2, 3)
+    call = Call((same,), {"options": {"q": [floats(4, 5, 6)], "n": None}, "b": same})
+    text = standalone_script(invented(case, mode, Kind.CRASH, call), case)  # type: ignore[arg-type]
+    given = as_call(call)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        got = here(text)["export"](case.build(), given.args, given.kwargs)
+        wanted = exporters.export(case.build(), given, Mode.parse(mode))
+    assert wanted.model is not None, wanted.failure
+    assert described(got) == described(wanted.model)
+    assert here(text)["main"]() is False
+    assert "same0 = " in text
+
+
+def test_a_last_dict_stays_positional(module: Any, here: Any) -> None:
+    source = """
+        import torch
+
+        class Net(torch.nn.Module):
+            def forward(self, a, options):
+                return a + options["q"]
+    """
+    case = module(source)
+    text = standalone_script(invented(case, "torchscript", Kind.CRASH, (PAIR[0], {"q": PAIR[0]})), case)
+    assert "(*args, {})" in text
+    assert here(text)["main"]() is False
+
+
+def test_gradient_offset_and_dicts_are_literals() -> None:
+    placed = torch.arange(12.0)[3:].reshape(3, 3).t().requires_grad_()
+    case = catalogue.load("clamp")
+    args = (placed, torch.tensor(5.0).expand(2)[1:], {"k": (1, None), 2: floats(1)})
+    text = standalone_script(invented(case, "torchscript", Kind.CRASH, args), case)
+    got = given_inputs(text)
+    assert (got[0].storage_offset(), got[0].stride(), got[0].requires_grad) == (3, (1, 3), True)
+    assert got[0].tolist() == placed.tolist()
+    assert got[1].tolist() == [5.0]
+    assert (got[2]["k"], got[2][2].tolist()) == ((1, None), [1.0])
 
 
 def test_equal_export_inputs_are_written_once() -> None:

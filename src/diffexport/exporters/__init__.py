@@ -147,4 +147,4 @@ def model_traits(module: Any, inputs: Inputs) -> frozenset[str]:
     A model that cannot be traced has no traits; the export will say why.
     """
     with captured():
-        return torchscript.model_traits(module, Call.of(inputs))
+        return torchscript.model_traits(module, inputs)

@@ -17,7 +17,7 @@ from typing import Any, cast
 
 import torch
 
-from diffexport.call import Call, mapped
+from diffexport.call import Call, Inputs, mapped
 from diffexport.errors import ExporterInternalsError
 from diffexport.exporters.arguments import DynamicAxes, export_arguments, input_names, named_leaves, walk
 from diffexport.mode import Mode
@@ -121,8 +121,9 @@ def _flat(module: Any, call: Call) -> torch.nn.Module:
     return Flat()
 
 
-def model_traits(module: Any, call: Call) -> frozenset[str]:
+def model_traits(module: Any, inputs: Inputs) -> frozenset[str]:
     """Return the traits found in a trace of ``module``; empty if it cannot be traced."""
+    call = Call.of(inputs)
     try:
         # What is traced is as good as what was given: no second run is needed to check the trace.
         trace = cast(Any, torch.jit.trace)
