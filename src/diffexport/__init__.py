@@ -9,6 +9,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from diffexport.call import Call as Call
     from diffexport.case import Case as Case
     from diffexport.case import make_case as make_case
     from diffexport.check import Road as Road
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from diffexport.verdict import Verdict as Verdict
 
 _WHERE = {
+    "Call": "call",
     "Case": "case",
     "make_case": "case",
     "Road": "check",
@@ -46,6 +48,7 @@ _WHERE = {
 }
 
 __all__ = [
+    "Call",
     "Case",
     "DiffexportError",
     "Diverged",

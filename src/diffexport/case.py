@@ -22,8 +22,8 @@ class Case:
         inputs: one entry for each positional argument: a [TensorSpec][diffexport.spec.TensorSpec] (or its text,
             ``float32[..., >=3]``) for a tensor, a Hypothesis strategy for anything else. Leave it empty when
             ``strategy`` is given.
-        strategy: a Hypothesis strategy for the tuple of positional arguments, instead of ``inputs``; it is
-            evaluated one sample at a time.
+        strategy: a Hypothesis strategy for the tuple of positional arguments or a
+            [Call][diffexport.call.Call] with keywords, instead of ``inputs``; it is evaluated one sample at a time.
         traits: traits of the model that expectations are stated over; None: found by tracing it.
         rules: expectations of its own, tried before the general ones.
         contract: mode pattern to node kinds the graph must contain in the modes where it is to agree.

@@ -20,11 +20,12 @@ import torch
 
 from diffexport import dtypes, exporters, graph, oracle, runtimes
 from diffexport.bridge import to_array, to_tensor
+from diffexport.call import Call, Inputs, leaves, mapped
 from diffexport.case import Case
 from diffexport.chatter import captured
-from diffexport.errors import TargetError, UsageError
+from diffexport.errors import TargetError
 from diffexport.expectation import Expectation, Expected
-from diffexport.exporters.arguments import DynamicAxes, clone, named_leaves, tensors_of, walk
+from diffexport.exporters.arguments import DynamicAxes, clone, feeds_of, tensors_of
 from diffexport.mode import Mode
 from diffexport.spec import DTYPES, Dim, TensorSpec
 from diffexport.strategies.examples import ordinary
@@ -64,15 +65,24 @@ class Bounded(Generic[V]):
 
 @dataclass(frozen=True)
 class Eager:
-    """What the eager model does with one tuple of inputs: its outputs as arrays, or its error."""
+    """What the eager model does with one call: its outputs as arrays, or its error.
+
+    A Python number among the outputs is an output like any other. ``foreign`` says which of them are neither
+    tensors nor numbers nor None, and so can be no output of an ONNX model; they are not among ``outputs``.
+    """
 
     outputs: tuple[Array, ...]
     error: str = ""
+    numbers: tuple[str, ...] = ()
+    foreign: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Exported:
-    """One export with everything that can be said about it before running it."""
+    """One export with everything that can be said about it before running it.
+
+    ``rejected`` is eager's error on the example inputs where the export failed on them, too.
+    """
 
     expectation: Expectation
     digest: bytes
@@ -80,6 +90,7 @@ class Exported:
     graph: graph.Graph | None
     divergences: tuple[Divergence, ...]
     refused: str = ""
+    rejected: str = ""
 
 
 @dataclass
@@ -123,9 +134,9 @@ class Road:
         case: Case,
         mode: Mode,
         runtime: str,
-        inputs: Sequence[Any],
+        inputs: Inputs,
         *,
-        export_inputs: Sequence[Any] | None = None,
+        export_inputs: Inputs | None = None,
         strict: bool = False,
     ) -> Verdict:
         """Export ``case`` in ``mode``, run it on ``runtime`` and compare with eager.
@@ -134,9 +145,9 @@ class Road:
             case: the model under test.
             mode: how to export it.
             runtime: one of [diffexport.runtimes.RUNTIMES][].
-            inputs: positional arguments to run on; tensors or numpy arrays, or other values.
-            export_inputs: positional arguments to export with; by default ordinary values of the same shapes
-                and dtypes.
+            inputs: what to run on: a tuple of positional arguments or a [Call][diffexport.call.Call], holding
+                tensors or numpy arrays, nested or not, and other values.
+            export_inputs: what to export with; by default ordinary values of the same shapes and dtypes.
             strict: let the sign of zero fail.
 
         Raises:
@@ -152,9 +163,9 @@ class Road:
         case: Case,
         mode: Mode,
         names: Sequence[str],
-        inputs: Sequence[Any],
+        inputs: Inputs,
         *,
-        export_inputs: Sequence[Any] | None = None,
+        export_inputs: Inputs | None = None,
         strict: bool = False,
         repeat: bool = True,
     ) -> list[Verdict]:
@@ -162,53 +173,57 @@ class Road:
         with warnings.catch_warnings():
             # What the model and the runtimes warn about while running is not the user's to act on.
             warnings.simplefilter("ignore")
-            return self._check(case, mode, names, as_args(inputs), export_inputs, strict, repeat)
+            return self._check(case, mode, names, as_call(inputs), export_inputs, strict, repeat)
 
     def _check(
         self,
         case: Case,
         mode: Mode,
         names: Sequence[str],
-        args: tuple[Any, ...],
-        export_inputs: Sequence[Any] | None,
+        call: Call,
+        export_inputs: Inputs | None,
         strict: bool,
         repeat: bool,
     ) -> list[Verdict]:
-        example = as_args(export_inputs) if export_inputs is not None else ordinary_like(args)
-        eager = self.eager(case, mode, args)
-        if eager.error:
+        def rejected(reason: str) -> list[Verdict]:
             return [
-                Verdict(case.name, str(mode), name, Outcome.REJECTED, reason=eager.error, target=case.target)
+                Verdict(case.name, str(mode), name, Outcome.REJECTED, reason=reason, target=case.target)
                 for name in names
             ]
+
+        example = as_call(export_inputs) if export_inputs is not None else ordinary_like(call)
+        eager = self.eager(case, mode, call)
+        if eager.error:
+            return rejected(eager.error)
         exported = self.export(case, mode, example, repeat=repeat)
-        feeds = {
-            name: to_array(leaf) if isinstance(leaf, torch.Tensor) else np.asarray(leaf)
-            for name, leaf in named_leaves(args).items()
-        }
+        if exported.rejected:
+            return rejected(f"on the inputs to export with: {exported.rejected}")
+        module = self.prepare(case).module
+        feeds = {name: np.asarray(array_of(leaf)) for name, leaf in feeds_of(module, example, call).items()}
         return [self._judge(case, mode, name, exported, eager, feeds, strict) for name in names]
 
-    def eager(self, case: Case, mode: Mode, args: tuple[Any, ...]) -> Eager:
+    def eager(self, case: Case, mode: Mode, inputs: Inputs) -> Eager:
         """Run the eager model, in training mode if the mode exports it so, on copies of the inputs."""
         prepared = self.prepare(case)
         training = prepared.training
         if mode.is_torchscript:
             training = {"TRAINING": True, "EVAL": False}.get(mode.training, training)
         try:
-            result = prepared.for_run(training)(*_clone(args))
-            return Eager(tuple(to_array(tensor) for tensor in walk(result)))
+            call = clone(as_call(inputs))
+            return _outputs(prepared.for_run(training)(*call.args, **call.kwargs))
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a model may raise anything; it rejects these
             return Eager((), f"{type(error).__name__}: {_first_line(error)}")
 
-    def export(self, case: Case, mode: Mode, args: tuple[Any, ...], *, repeat: bool = True) -> Exported:
+    def export(self, case: Case, mode: Mode, inputs: Inputs, *, repeat: bool = True) -> Exported:
         """Export (memoised) and check the graph on its own.
 
         The first export in each mode is made twice, to see that it repeats identically; not so without ``repeat``.
         """
-        key = (_key(case), mode, _digest(args))
+        call = as_call(inputs)
+        key = (_key(case), mode, _digest(call))
         if not repeat and key not in self._exports:
-            return self._exports.get((*key, "once"), lambda: self._export(case, mode, args, False))
-        return self._exports.get(key, lambda: self._export(case, mode, args, True))
+            return self._exports.get((*key, "once"), lambda: self._export(case, mode, call, False))
+        return self._exports.get(key, lambda: self._export(case, mode, call, True))
 
     def prepare(self, case: Case) -> _Prepared:
         """Build the case's module once.
@@ -234,28 +249,31 @@ class Road:
             self._prepared[_key(case)] = _Prepared(case, module, module.training, has_buffers, {})
         return self._prepared[_key(case)]
 
-    def traits(self, case: Case, args: tuple[Any, ...]) -> frozenset[str]:
-        """Return the model's traits, declared or found by tracing it on ``args``."""
+    def traits(self, case: Case, inputs: Inputs) -> frozenset[str]:
+        """Return the model's traits, declared or found by tracing it on ``inputs``."""
         if case.traits is not None:
             return case.traits
         prepared = self.prepare(case)
         if prepared.traits is None:
-            prepared.traits = exporters.model_traits(copy.deepcopy(prepared.module), _clone(args))
+            prepared.traits = exporters.model_traits(copy.deepcopy(prepared.module), clone(as_call(inputs)))
         return prepared.traits
 
-    def _export(self, case: Case, mode: Mode, args: tuple[Any, ...], repeat: bool) -> Exported:
+    def _export(self, case: Case, mode: Mode, call: Call, repeat: bool) -> Exported:
         prepared = self.prepare(case)
-        expectation = case.expect(mode, self.traits(case, args))
+        expectation = case.expect(mode, self.traits(case, call))
         first = repeat and not self._seen(case, mode)
-        module, dynamic = copy.deepcopy(prepared.module), dynamic_axes(case, args)
-        export = exporters.export(module, _clone(args), mode, dynamic=dynamic, repeat=first)
+        module, dynamic = copy.deepcopy(prepared.module), dynamic_axes(case, call)
+        export = exporters.export(module, clone(call), mode, dynamic=dynamic, repeat=first)
         found: list[Divergence] = []
         refused = ""
         if export.failure is not None:
             if expectation.refuses_with(export.failure.message):
                 refused = export.failure.message
             else:
-                found.append(_export_error(export.failure, expectation))
+                eager = self.eager(case, mode, call)
+                if eager.error:
+                    return Exported(expectation, b"", export, None, (), rejected=eager.error)
+                found.append(_export_error(export.failure, expectation, eager))
         elif expectation.expected is Expected.REFUSES:
             found.append(
                 Divergence(
@@ -387,7 +405,7 @@ class Road:
             signature = exporters.error_signature(error)
             return verdict([Divergence(Stage.RUN, Kind.RUN_ERROR, "model", signature, f"{runtime}: {error}")])
         got = _as_complex(raw, eager.outputs)
-        found = oracle.compare(eager.outputs, got)
+        found = _foreign(eager) or oracle.compare(eager.outputs, got)
         found += graph.check_declared(exported.graph, typed, raw)
         return verdict(found, got)
 
@@ -408,7 +426,7 @@ def _typed(feeds: dict[str, Array], inspected: graph.Graph) -> dict[str, Array]:
         array = feeds[declared.name]
         if declared.name.startswith("constant") and declared.dtype is not None:
             array = array.astype(declared.dtype)
-        elif dtypes.is_complex(array.dtype) and declared.dtype == dtypes.part(array.dtype):
+        elif declared.dtype == dtypes.part(array.dtype):
             array = dtypes.parts(array)
         typed[declared.name] = array
     return typed
@@ -424,46 +442,90 @@ def _as_complex(raw: Sequence[Array], eager: Sequence[Array]) -> tuple[Array, ..
     )
 
 
-def _export_error(failure: exporters.ExportFailure, expectation: Expectation) -> Divergence:
+def _export_error(failure: exporters.ExportFailure, expectation: Expectation, eager: Eager) -> Divergence:
     message = f"{failure.error}: {failure.message}"
+    if eager.numbers or eager.foreign:
+        message += f"\n(in eager, {', '.join((*eager.numbers, *eager.foreign))}: no tensor)"
     if expectation.expected is Expected.REFUSES:
         message = f"the export refuses otherwise than expected ({expectation.rule}): {message}"
     return Divergence(failure.stage, Kind.EXPORT_ERROR, "model", failure.signature, message)
 
 
-def as_args(inputs: Any) -> tuple[Any, ...]:
-    """Return positional arguments with every numpy array turned into a tensor of the same strides.
+def _outputs(result: Any) -> Eager:
+    """Return the outputs of the eager model, flattened as exporters flatten them; they leave out None."""
+    outputs: list[Array] = []
+    numbers: list[str] = []
+    foreign: list[str] = []
+    for leaf in leaves(result):
+        kind = f"output[{len(outputs) + len(foreign)}] is of type {type(leaf).__name__}"
+        if isinstance(leaf, torch.Tensor):
+            outputs.append(to_array(leaf))
+        elif isinstance(leaf, bool | int | float):
+            outputs.append(np.asarray(leaf))
+            numbers.append(kind)
+        elif leaf is not None:
+            foreign.append(kind)
+    return Eager(tuple(outputs), numbers=tuple(numbers), foreign=tuple(foreign))
+
+
+def _foreign(eager: Eager) -> list[Divergence]:
+    """Return what is wrong with an exported model where eager returns what no ONNX model can."""
+    return [
+        Divergence(
+            Stage.COMPARE,
+            Kind.STRUCTURE,
+            what.partition(" ")[0],
+            what.partition(" ")[2],
+            f"in eager, {what}, which no ONNX model returns; the export drops it in silence",
+        )
+        for what in eager.foreign
+    ]
+
+
+def as_call(inputs: Inputs) -> Call:
+    """Return the call with every numpy array turned into a tensor of the same strides.
 
     Raises:
         UsageError: ``inputs`` is a single tensor or array instead of a sequence of arguments.
     """
-    if isinstance(inputs, torch.Tensor | np.ndarray):
-        raise UsageError("inputs must be a tuple of positional arguments; write (x,) for a single tensor")
-    return tuple(_map(value, _tensor) for value in inputs)
+    call: Call = mapped(Call.of(inputs), _tensor)
+    return call
 
 
-def ordinary_like(args: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Return ordinary example values with the shapes and dtypes of ``args``; other values are kept."""
-    tensors = tensors_of(args)
+def as_plain(inputs: Inputs) -> tuple[Any, ...] | Call:
+    """Return copies as they are kept in findings: arrays, and tensors where an array could not say it all.
+
+    That is a tensor that requires a gradient, or that starts inside its storage.
+    """
+
+    def kept(leaf: Any) -> Any:
+        if isinstance(leaf, torch.Tensor) and not leaf.requires_grad and not leaf.storage_offset():
+            return to_array(clone(leaf))
+        return clone(leaf)
+
+    call: Call = mapped(Call.of(inputs), kept)
+    return call.plain()
+
+
+def array_of(value: Any) -> Any:
+    """Return the array with the values and strides of a tensor; anything else as it is."""
+    return to_array(value) if isinstance(value, torch.Tensor) else value
+
+
+def ordinary_like(call: Call) -> Call:
+    """Return ordinary example values with the shapes and dtypes of ``call``; other values are kept."""
+    tensors = tensors_of(call)
     if any(str(t.dtype).removeprefix("torch.") not in DTYPES for t in tensors):
-        return args
+        return call
     arrays = ordinary(
         [tuple(t.shape) for t in tensors], [str(t.dtype).removeprefix("torch.") for t in tensors]
     )
-    values = iter(arrays)
-    return tuple(_map(value, lambda leaf: _fill(leaf, values)) for value in args)
-
-
-def _fill(leaf: Any, values: Any) -> Any:
-    return to_tensor(next(values).copy()) if isinstance(leaf, torch.Tensor) else leaf
-
-
-def _map(value: Any, leaf: Callable[[Any], Any]) -> Any:
-    if isinstance(value, tuple | list):
-        return type(value)(_map(item, leaf) for item in value)
-    if isinstance(value, dict):
-        return {key: _map(item, leaf) for key, item in value.items()}
-    return leaf(value)
+    made = {
+        id(tensor): to_tensor(array.copy()).requires_grad_(tensor.requires_grad)
+        for tensor, array in zip(tensors, arrays, strict=True)
+    }
+    filled: Call = mapped(call, lambda leaf: made.get(id(leaf), leaf))
+    return filled
 
 
 def _tensor(value: Any) -> Any:
@@ -478,16 +540,13 @@ def _tensor(value: Any) -> Any:
     return to_tensor(value.copy())
 
 
-def _clone(args: tuple[Any, ...]) -> tuple[Any, ...]:
-    return tuple(clone(value) for value in args)
-
-
-def dynamic_axes(case: Case, args: tuple[Any, ...]) -> DynamicAxes | None:
+def dynamic_axes(case: Case, inputs: Inputs) -> DynamicAxes | None:
     """Return the axes that the case's specs leave free, by name where they have one; None without specs."""
-    if not case.specs or len(args) != len(case.inputs):
+    call = as_call(inputs)
+    if not case.specs or len(call.args) != len(case.inputs) or call.kwargs:
         return None
     axes: list[dict[int, str | None]] = []
-    for entry, value in zip(case.inputs, args, strict=True):
+    for entry, value in zip(case.inputs, call.args, strict=True):
         for tensor in tensors_of((value,)):
             dims = entry.dims_for(tensor.dim()) if isinstance(entry, TensorSpec) else (Dim(),) * tensor.dim()
             axes.append(
@@ -496,12 +555,15 @@ def dynamic_axes(case: Case, args: tuple[Any, ...]) -> DynamicAxes | None:
     return tuple(axes)
 
 
-def _digest(args: tuple[Any, ...]) -> bytes:
+def _digest(call: Call) -> bytes:
     state = hashlib.sha256()
-    for tensor in tensors_of(args):
-        state.update(repr((str(tensor.dtype), tuple(tensor.shape), tensor.stride())).encode())
+    numbers: dict[int, int] = {}
+    for tensor in tensors_of(call):
+        laid_out = (tensor.stride(), tensor.storage_offset(), tensor.requires_grad)
+        same_as = numbers.setdefault(id(tensor), len(numbers))
+        state.update(repr((str(tensor.dtype), tuple(tensor.shape), laid_out, same_as)).encode())
         state.update(to_array(tensor).tobytes())
-    state.update(repr(_map(args, lambda leaf: "T" if isinstance(leaf, torch.Tensor) else leaf)).encode())
+    state.update(repr(mapped(call, lambda leaf: "T" if isinstance(leaf, torch.Tensor) else leaf)).encode())
     return state.digest()
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from diffexport import known as known_divergences
 from diffexport import matrix, traits
+from diffexport.call import Call, Inputs
 from diffexport.case import Case, make_case
 from diffexport.check import Road
 from diffexport.engine.events import CaseFailed, Event, Finding, Found, ModeFinished, Unhealthy
@@ -45,10 +46,10 @@ def shipped_known(target: str) -> tuple[Known, ...]:
 def assert_agrees(
     case: Case,
     mode: Mode | str,
-    inputs: Sequence[Any],
+    inputs: Inputs,
     *,
     runtimes: Iterable[str] | None = None,
-    export_inputs: Sequence[Any] | None = None,
+    export_inputs: Inputs | None = None,
     known: Iterable[Known] | None = None,
     strict: bool = False,
 ) -> list[Verdict]:
@@ -57,7 +58,8 @@ def assert_agrees(
     Args:
         case: the model under test.
         mode: how to export it, or its text.
-        inputs: positional arguments, tensors or numpy arrays.
+        inputs: a tuple of positional arguments or a [Call][diffexport.call.Call]; tensors or numpy arrays, nested
+            or not, and other values.
         runtimes: names; by default every one that is installed.
         export_inputs: what to export with; by default ordinary values of the shapes of ``inputs``.
         known: divergences that are accepted; by default the catalogue's.
@@ -70,9 +72,10 @@ def assert_agrees(
     mode = Mode.parse(mode) if isinstance(mode, str) else mode
     names = select(runtimes) if runtimes is not None else available()
     entries = shipped_known(case.target) if known is None else tuple(known)
-    example = tuple(inputs if export_inputs is None else export_inputs)
+    inputs = Call.of(inputs).plain()
+    example = inputs if export_inputs is None else Call.of(export_inputs).plain()
     explorer = Explorer(case, names, Settings(), entries, emit=lambda _: None, road=shared_road())
-    if explorer.known_to_kill(mode, tuple(inputs), example) is not None:
+    if explorer.known_to_kill(mode, inputs, example) is not None:
         return []
     verdicts = shared_road().check_runtimes(
         case, mode, names, inputs, export_inputs=export_inputs, strict=strict
@@ -84,10 +87,10 @@ def assert_agrees(
             mode,
             verdict.runtime,
             divergence,
-            lambda trait: traits.holds(trait, arrays_of(tuple(inputs)), arrays_of(example)),
+            lambda trait: traits.holds(trait, arrays_of(inputs), arrays_of(example)),
         )
         if entry is None:
-            point = Point(mode, identity.runtime or verdict.runtime, tuple(inputs), example)
+            point = Point(mode, identity.runtime or verdict.runtime, inputs, example)
             raise diverged(case, identity, point, verdict, divergence, shrunk=True)
     return verdicts
 
@@ -151,7 +154,8 @@ def check(
         model: a [Case][diffexport.case.Case], a ``torch.nn.Module`` (instance, class or factory) or an
             ``autograd.Function``.
         inputs: one entry for each positional argument, a tensor spec or a Hypothesis strategy; or
-        strategy: a Hypothesis strategy for the tuple of positional arguments.
+        strategy: a Hypothesis strategy for the tuple of positional arguments, or for a
+            [Call][diffexport.call.Call] with keywords.
         modes: matrices, modes or mode patterns.
         runtimes: names, ``ort`` or ``all``.
         examples: Hypothesis examples for each mode.

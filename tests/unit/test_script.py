@@ -17,14 +17,17 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from hypothesis import strategies as st
 
 from diffexport import catalogue, exporters, graph, target, versions
 from diffexport.bridge import to_array
+from diffexport.call import Call
 from diffexport.case import Case, make_case
-from diffexport.check import Road, as_args, dynamic_axes
+from diffexport.check import Road, as_call, dynamic_axes
 from diffexport.errors import UnknownNameError
 from diffexport.exporters.purity import Snapshot
 from diffexport.mode import Mode
+from diffexport.regressions.arguments import is_tensor
 from diffexport.regressions.format import Regression
 from diffexport.regressions.script import standalone_script
 from diffexport.verdict import Kind, Stage
@@ -543,8 +546,8 @@ def test_export_is_the_one_of_the_mode(mode: str, module: Any, here: Any) -> Non
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.manual_seed(0)
-        got = here(text)["export"](case.build(), as_args(args))
-        wanted = exporters.export(case.build(), as_args(args), Mode.parse(mode))
+        got = here(text)["export"](case.build(), as_call(args).args)
+        wanted = exporters.export(case.build(), as_call(args), Mode.parse(mode))
     assert wanted.model is not None, wanted.failure
     if mode.startswith("torchscript"):
         assert got == wanted.model
@@ -602,7 +605,7 @@ def test_only_free_axes_are_dynamic(exporter: str, written: str, module: Any, he
     script = here(text)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        exported = onnx.load_model_from_string(script["export"](case.build(), as_args(args)))
+        exported = onnx.load_model_from_string(script["export"](case.build(), as_call(args).args))
     sizes = exported.graph.input[0].type.tensor_type.shape.dim
     assert [(bool(size.dim_param), size.dim_value) for size in sizes] == [(True, 0), (False, 3)]
     assert exporter != "torchscript" or sizes[0].dim_param == "N"
@@ -631,13 +634,15 @@ def test_dynamic_export_is_the_one_of_the_tool(
     mode: str, source: str, specs: list[str], args: Any, module: Any, here: Any
 ) -> None:
     case = target.resolve(module(source).target, inputs=specs)
+    entries = iter(case.inputs)
+    case = replace(case, inputs=tuple(next(entries) if is_tensor(arg) else st.just(arg) for arg in args))
     script = here(standalone_script(invented(case, mode, Kind.VALUE, args), case))
-    axes = dynamic_axes(case, as_args(args))
+    axes = dynamic_axes(case, as_call(args))
     assert axes is not None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        got = script["export"](case.build(), as_args(args))
-        wanted = exporters.export(case.build(), as_args(args), Mode.parse(mode), dynamic=axes)
+        got = script["export"](case.build(), as_call(args).args)
+        wanted = exporters.export(case.build(), as_call(args), Mode.parse(mode), dynamic=axes)
     assert wanted.model is not None, wanted.failure
     assert described(got) == described(wanted.model)
     assert script["main"]() is False
@@ -730,7 +735,7 @@ PAYLOAD = np.array([0x7FC00001, 0x3F800000], np.uint32).view(np.float32)
 def test_tensor_is_exact(array: Any) -> None:
     case = catalogue.load("clamp")
     text = standalone_script(invented(case, "torchscript", Kind.CRASH, (np.asarray(array),)), case)
-    (wanted,) = as_args((np.asarray(array),))
+    (wanted,) = as_call((np.asarray(array),)).args
     (got,) = given_inputs(text)
     assert (got.dtype, got.shape) == (wanted.dtype, wanted.shape)
     assert got.numel() == 0 or got.stride() == wanted.stride()
@@ -763,6 +768,111 @@ def test_other_arguments_are_literals() -> None:
     assert f"input_names={leaves}".replace("'", '"') in text
     dynamo = standalone_script(invented(case, "dynamo", Kind.CRASH, args), case)
     assert 'input_names=["x0"]' in dynamo
+
+
+KEYWORDS = """
+    import torch
+
+    class Net(torch.nn.Module):
+        def forward(self, a, b, options=None, scale=2.0):
+            return a + 10 * b + 100 * options["q"][0] * scale
+"""
+
+
+@pytest.mark.parametrize(
+    "mode", ["torchscript,dynamic=true", "dynamo", "dynamo,dynamic=true", "dynamo-strict,dynamic=true"]
+)
+def test_keywords_are_exported_as_by_the_tool(mode: str, module: Any, here: Any) -> None:
+    case = replace(module(KEYWORDS), inputs=(), strategy=object())
+    same = floats(1, 2, 3)
+    call = Call((same,), {"options": {"q": [floats(4, 5, 6)], "n": None}, "b": same})
+    text = standalone_script(invented(case, mode, Kind.CRASH, call), case)  # type: ignore[arg-type]
+    given = as_call(call)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        got = here(text)["export"](case.build(), given.args, given.kwargs)
+        wanted = exporters.export(case.build(), given, Mode.parse(mode))
+    assert wanted.model is not None, wanted.failure
+    assert described(got) == described(wanted.model)
+    assert here(text)["main"]() is False
+    assert "same0 = " in text
+
+
+MIXED = """
+    import torch
+
+    class Op(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x.clone()
+
+        @staticmethod
+        def symbolic(g, x):
+            {symbolic}
+
+    class Net(torch.nn.Module):
+        def forward(self, a, options=None, scale=2.0):
+            return Op.apply(options["x"]), a * scale
+"""
+
+
+def test_keywords_of_bfloat16_are_judged(module: Any, here: Any) -> None:
+    lie = "return g.op('Cast', g.op('Sign', g.op('Cast', x, to_i=1)), to_i=16)"
+    case = replace(module(MIXED.format(symbolic=lie)), inputs=(), strategy=object())
+    x = torch.tensor([9, 2, -3], dtype=torch.bfloat16)[1:].requires_grad_()
+    call = Call((floats(1, 2),), {"scale": 0.5, "options": {"x": x}})
+    stored = regression(case, "torchscript", "value", call)  # type: ignore[arg-type]
+    text = standalone_script(stored, case)
+    assert "run_in_values(session, feeds)" in text
+    assert "constants = {" in text
+    assert here(text)["main"]() is True
+    honest = replace(module(MIXED.format(symbolic=HONEST)), inputs=(), strategy=object())
+    assert here(standalone_script(stored, honest))["main"]() is False
+
+
+def test_keywords_of_complex_are_judged(module: Any, here: Any) -> None:
+    source = """
+        import torch
+
+        class Net(torch.nn.Module):
+            def forward(self, a, options=None, scale=2.0):
+                return {"one": options["x"][0] + 0, "other": EXPORTED if torch.compiler.is_exporting() else a * scale}
+    """
+    case = replace(module(source.replace("EXPORTED", "a.conj() * scale")), inputs=(), strategy=object())
+    a = torch.tensor([5, 1 + 2j, 3 - 1j], dtype=torch.complex64)[1:]
+    call = Call((a,), {"scale": 0.5, "options": {"x": [a]}})
+    stored = regression(case, "dynamo", "value", call)  # type: ignore[arg-type]
+    assert stored.where == "output[1].imag"
+    assert "same0 = " in standalone_script(stored, case)
+    assert here(standalone_script(stored, case))["main"]() is True
+    honest = replace(module(source.replace("EXPORTED", "a * scale")), inputs=(), strategy=object())
+    assert here(standalone_script(stored, honest))["main"]() is False
+
+
+def test_a_last_dict_stays_positional(module: Any, here: Any) -> None:
+    source = """
+        import torch
+
+        class Net(torch.nn.Module):
+            def forward(self, a, options):
+                return a + options["q"]
+    """
+    case = module(source)
+    text = standalone_script(invented(case, "torchscript", Kind.CRASH, (PAIR[0], {"q": PAIR[0]})), case)
+    assert "(*args, {})" in text
+    assert here(text)["main"]() is False
+
+
+def test_gradient_offset_and_dicts_are_literals() -> None:
+    placed = torch.arange(12.0)[3:].reshape(3, 3).t().requires_grad_()
+    case = catalogue.load("clamp")
+    args = (placed, torch.tensor(5.0).expand(2)[1:], {"k": (1, None), 2: floats(1)})
+    text = standalone_script(invented(case, "torchscript", Kind.CRASH, args), case)
+    got = given_inputs(text)
+    assert (got[0].storage_offset(), got[0].stride(), got[0].requires_grad) == (3, (1, 3), True)
+    assert got[0].tolist() == placed.tolist()
+    assert got[1].tolist() == [5.0]
+    assert (got[2]["k"], got[2][2].tolist()) == ((1, None), [1.0])
 
 
 def test_equal_export_inputs_are_written_once() -> None:

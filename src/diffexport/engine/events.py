@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from diffexport.call import Call
 from diffexport.verdict import Divergence, Identity
 
 
@@ -18,7 +19,8 @@ class Finding:
         mode: the simplest mode, in text form.
         runtime: the simplest runtime.
         divergence: what was seen.
-        inputs, export_inputs: positional arguments, tensors as numpy arrays.
+        inputs, export_inputs: positional arguments, or a [Call][diffexport.call.Call] where there are keywords.
+            Tensors are numpy arrays, except those that require a gradient or start inside their storage.
         eager, got: outputs of both sides; empty when the road ended before.
         exporters: the exporters whose default mode shows the same on these inputs.
         seed: seed of the run that found it.
@@ -33,8 +35,8 @@ class Finding:
     mode: str
     runtime: str
     divergence: Divergence
-    inputs: tuple[Any, ...]
-    export_inputs: tuple[Any, ...]
+    inputs: tuple[Any, ...] | Call
+    export_inputs: tuple[Any, ...] | Call
     eager: tuple[Any, ...] = ()
     got: tuple[Any, ...] = ()
     exporters: tuple[str, ...] = ()
@@ -145,8 +147,8 @@ class CheckStarting:
 
     case: str
     mode: str
-    inputs: tuple[Any, ...]
-    export_inputs: tuple[Any, ...]
+    inputs: tuple[Any, ...] | Call
+    export_inputs: tuple[Any, ...] | Call
 
 
 @dataclass(frozen=True)

@@ -23,9 +23,9 @@ from hypothesis import strategies as st
 
 from diffexport import known as known_divergences
 from diffexport import traits
-from diffexport.bridge import to_array
+from diffexport.call import Call, Inputs
 from diffexport.case import Case
-from diffexport.check import Road, as_args
+from diffexport.check import Road, array_of, as_call, as_plain
 from diffexport.engine.events import (
     CaseFailed,
     CheckStarting,
@@ -122,8 +122,8 @@ def diverged(
         mode=str(point.mode),
         runtime=point.runtime,
         divergence=divergence,
-        inputs=_plain(point.inputs),
-        export_inputs=_plain(point.export_inputs),
+        inputs=as_plain(point.inputs),
+        export_inputs=as_plain(point.export_inputs),
         eager=verdict.eager,
         got=verdict.got,
         exporters=(point.mode.exporter,),
@@ -239,7 +239,7 @@ class Explorer:
             return False
         shapes = self._plain_shapes()
         ordinary = examples(shapes, specs)
-        args = as_args(ordinary)
+        args = as_call(ordinary)
         if self.road.eager(self.case, mode, args).error:
             return False
         exported = self.road.export(self.case, mode, args, repeat=False)
@@ -352,7 +352,7 @@ class Explorer:
 
     def _strategy(self, mode: Mode) -> st.SearchStrategy[Trial]:
         if not self.case.inputs:
-            return self.case.strategy.map(lambda args: Trial((), (_as_tuple(args),)))  # type: ignore[no-any-return]
+            return self.case.strategy.map(lambda args: Trial((), (_as_inputs(args),)))  # type: ignore[no-any-return]
         shapes = self._export_shapes(mode)
         return trials(
             self.case.inputs,
@@ -394,7 +394,7 @@ class Explorer:
         if len(specs) < len(self.case.inputs):
             return ()
         plain = self._plain_shapes()
-        args = as_args(examples(plain if plain in shapes else shapes[0], specs))
+        args = as_call(examples(plain if plain in shapes else shapes[0], specs))
         if self.road.eager(self.case, mode, args).error:
             return ()
         exported = self.road.export(self.case, mode, args)
@@ -403,8 +403,8 @@ class Explorer:
     def _check(
         self,
         mode: Mode,
-        export_inputs: tuple[Any, ...],
-        inputs: tuple[Any, ...],
+        export_inputs: Inputs,
+        inputs: Inputs,
         rows: dict[str, Row] | None,
         first_of_example: bool,
         *,
@@ -412,7 +412,7 @@ class Explorer:
     ) -> Diverged | None:
         example = export_inputs or inputs
         if self.settings.careful:
-            self._emit(CheckStarting(self.case.name, str(mode), inputs, example))
+            self._emit(CheckStarting(self.case.name, str(mode), as_plain(inputs), as_plain(example)))
         killer = self.known_to_kill(mode, inputs, example)
         if killer is not None:
             # Known to take the process along: the one thing that is not tried again and again.
@@ -450,9 +450,9 @@ class Explorer:
                 new = diverged(self.case, identity, point, verdict, divergence, seed=self.settings.seed)
         return new
 
-    def _note_health(self, verdict: Verdict, inputs: tuple[Any, ...]) -> None:
+    def _note_health(self, verdict: Verdict, inputs: Inputs) -> None:
         shapes: tuple[Shape, ...] = ()
-        if self.case.specs:
+        if self.case.specs and not isinstance(inputs, Call):
             pairs = zip(self.case.inputs, inputs, strict=True)
             shapes = tuple(tuple(value.shape) for entry, value in pairs if isinstance(entry, TensorSpec))
         if verdict.outcome is Outcome.REJECTED:
@@ -460,9 +460,7 @@ class Explorer:
         else:
             self._health.accept(shapes)
 
-    def known_to_kill(
-        self, mode: Mode, inputs: tuple[Any, ...], export_inputs: tuple[Any, ...]
-    ) -> Known | None:
+    def known_to_kill(self, mode: Mode, inputs: Inputs, export_inputs: Inputs) -> Known | None:
         """Return the known crash that these inputs would meet on one of the runtimes."""
         if self.case.expect(mode, self.case.traits or frozenset()).expected is not Expected.AGREES:
             return None
@@ -480,8 +478,8 @@ class Explorer:
         mode: Mode,
         runtime: str,
         divergence: Divergence,
-        inputs: tuple[Any, ...],
-        export_inputs: tuple[Any, ...],
+        inputs: Inputs,
+        export_inputs: Inputs,
     ) -> Known | None:
         return known_divergences.find(
             self.known,
@@ -534,19 +532,15 @@ def _count(row: Row, verdict: Verdict, first_of_example: bool) -> None:
         row.worsen(str(verdict.outcome))
 
 
-def arrays_of(args: tuple[Any, ...]) -> list[Any]:
+def arrays_of(inputs: Inputs) -> list[Any]:
     """Return the tensors among arguments as numpy arrays."""
-    return [to_array(tensor) for tensor in tensors_of(as_args(args))]
+    return [array_of(tensor) for tensor in tensors_of(as_call(inputs))]
 
 
-def _plain(args: tuple[Any, ...]) -> tuple[Any, ...]:
-    import torch
-
-    return tuple(to_array(value).copy() if isinstance(value, torch.Tensor) else value for value in args)
-
-
-def _as_tuple(args: Any) -> tuple[Any, ...]:
-    return tuple(args) if isinstance(args, tuple | list) else (args,)
+def _as_inputs(drawn: Any) -> tuple[Any, ...] | Call:
+    if isinstance(drawn, Call):
+        return drawn.plain()
+    return tuple(drawn) if isinstance(drawn, tuple | list) else (drawn,)
 
 
 def _failures_in(group: BaseException) -> Iterator[Diverged]:

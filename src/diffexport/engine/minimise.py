@@ -17,8 +17,9 @@ import numpy as np
 import torch
 
 from diffexport.bridge import to_array
+from diffexport.call import leaves, mapped, paths
 from diffexport.case import Case
-from diffexport.check import Road
+from diffexport.check import Road, array_of
 from diffexport.dtypes import is_complex, is_floating
 from diffexport.errors import InvalidModeError
 from diffexport.mode import DEFAULT_OPSET, DYNAMO, EXPORTERS, OPTIONS, OPTIONS_BY_NAME, Mode
@@ -36,12 +37,12 @@ BUDGET = 600
 
 @dataclass(frozen=True, eq=False)
 class Point:
-    """A place where the failure shows."""
+    """A place where the failure shows; inputs as in [Trial][diffexport.strategies.Trial]."""
 
     mode: Mode
     runtime: str
-    inputs: tuple[Any, ...]
-    export_inputs: tuple[Any, ...]
+    inputs: Any
+    export_inputs: Any
 
 
 @dataclass(frozen=True, eq=False)
@@ -154,12 +155,10 @@ class Minimiser:
 
     def _plain_layout(self, best: Seen) -> Seen:
         """Replace tensors of odd layout by contiguous arrays, where the failure does not need the layout."""
-        plain = as_arrays(best.point.inputs)
-        if any(one is not other for one, other in zip(plain, best.point.inputs, strict=True)):
-            best = self._try(best, replace(best.point, inputs=plain)) or best
-        example = as_arrays(best.point.export_inputs)
-        if any(one is not other for one, other in zip(example, best.point.export_inputs, strict=True)):
-            best = self._try(best, replace(best.point, export_inputs=example)) or best
+        for name in ("inputs", "export_inputs"):
+            plain = as_arrays(getattr(best.point, name))
+            if plain is not None:
+                best = self._try(best, replace(best.point, **{name: plain})) or best
         return best
 
     def _plain_export_inputs(self, best: Seen) -> Seen:
@@ -168,7 +167,7 @@ class Minimiser:
             return best
         return self._try(best, replace(best.point, export_inputs=plain)) or best
 
-    def _like(self, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    def _like(self, inputs: Any) -> Any:
         """Return ordinary example inputs of the same shapes; what no spec speaks of is kept."""
         if not self._case.specs:
             return inputs
@@ -286,22 +285,33 @@ def _within(spec: TensorSpec, value: Any) -> bool:
     return low <= float(value) <= high
 
 
-def as_arrays(args: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Return tensors among the arguments as contiguous arrays; everything else is left as it is."""
-    return tuple(np.array(to_array(v), order="C") if isinstance(v, torch.Tensor) else v for v in args)
+def as_arrays(inputs: Any) -> Any:
+    """Return the same with every tensor as a contiguous array; None if there is no tensor."""
+    if not any(isinstance(leaf, torch.Tensor) for leaf in leaves(inputs)):
+        return None
+    return mapped(
+        inputs, lambda leaf: np.array(to_array(leaf), order="C") if isinstance(leaf, torch.Tensor) else leaf
+    )
 
 
 def _put(inputs: tuple[Any, ...], number: int, array: Array) -> tuple[Any, ...]:
     return (*inputs[:number], array, *inputs[number + 1 :])
 
 
-def _equal(one: Sequence[Any], other: Sequence[Any]) -> bool:
-    if len(one) != len(other):
-        return False
-    return all(
-        np.asarray(a).tobytes() == np.asarray(b).tobytes() and np.shape(a) == np.shape(b)
-        for a, b in zip(one, other, strict=True)
+def _equal(one: Any, other: Any) -> bool:
+    if one is other:
+        return True
+    mine, theirs = list(paths(one)), list(paths(other))
+    return len(mine) == len(theirs) and all(
+        path == at and _same_leaf(array_of(a), array_of(b))
+        for (path, a), (at, b) in zip(mine, theirs, strict=True)
     )
+
+
+def _same_leaf(one: Any, other: Any) -> bool:
+    if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
+        return one.tobytes() == other.tobytes() and one.shape == other.shape
+    return type(one) is type(other) and bool(one == other)
 
 
 def _same(one: Divergence, other: Divergence) -> bool:

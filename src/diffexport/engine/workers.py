@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import pickle
 import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -103,13 +104,19 @@ def _receive(
     worker: _Worker, waiting: deque[Unit], workers: list[_Worker], emit: Callable[[Event], bool]
 ) -> bool:
     try:
-        message = worker.pipe.recv()
+        sent = worker.pipe.recv_bytes()
     except (EOFError, ConnectionResetError):
         stop = _died(worker, waiting, emit)
         _stop(worker)
         workers[workers.index(worker)] = fresh = _start()
         _give(fresh, waiting)
         return stop
+    try:
+        message = pickle.loads(sent)  # noqa: S301 - from a child process of our own
+    except (AttributeError, ImportError) as error:
+        assert worker.unit is not None
+        text = f"what was found cannot be sent between processes ({error}); run it with --jobs 0"
+        return emit(CaseFailed(worker.unit.name, text))
     if isinstance(message, tuple) and message and message[0] in (_DONE, _FAILED):
         unit = worker.unit
         _give(worker, waiting)
@@ -185,6 +192,10 @@ def _main(pipe: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     from diffexport.engine.units import warm_up
 
+    def send(message: Any) -> None:
+        # Not pipe.send: torch has that share the memory of tensors, which is gone when this process dies.
+        pipe.send_bytes(pickle.dumps(message))
+
     warm_up()
     while True:
         try:
@@ -192,12 +203,12 @@ def _main(pipe: Connection) -> None:
         except EOFError:
             return
         try:
-            do(unit, pipe.send)
+            do(unit, send)
         except BrokenPipeError:
             return
         except Exception as error:  # noqa: BLE001 - reported by the parent, with the case it happened in
             import traceback
 
-            pipe.send((_FAILED, f"{type(error).__name__}: {error}\n{traceback.format_exc()}"))
+            send((_FAILED, f"{type(error).__name__}: {error}\n{traceback.format_exc()}"))
         else:
-            pipe.send((_DONE,))
+            send((_DONE,))

@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
+from diffexport.call import Call, Inputs
 from diffexport.chatter import captured
 from diffexport.errors import DiffexportError
 from diffexport.exporters import dynamo, torchscript
@@ -61,17 +62,17 @@ class Export:
 
 def export(
     module: Any,
-    args: tuple[Any, ...],
+    inputs: Inputs,
     mode: Mode,
     *,
     dynamic: DynamicAxes | None = None,
     repeat: bool = False,
 ) -> Export:
-    """Export ``module`` on the example arguments ``args``.
+    """Export ``module`` on example inputs.
 
     Args:
         module: the ``torch.nn.Module``; hand over a copy, exporters leave hooks behind.
-        args: positional arguments; tensors become graph inputs ``x0``, ``x1``, …
+        inputs: what it is called with; tensors become graph inputs ``x0``, ``x1``, …
         mode: how.
         dynamic: for each tensor its dynamic axes, where the mode has dynamic=true; by default all of them.
         repeat: export the same module a second time and compare the bytes.
@@ -80,25 +81,26 @@ def export(
         KeyboardInterrupt: and nothing else; every error of the exporter becomes an [ExportFailure][].
     """
     run = torchscript.export if mode.is_torchscript else dynamo.export
-    axes = (every_axis(args) if dynamic is None else dynamic) if mode.dynamic else None
+    call = Call.of(inputs)
+    axes = (every_axis(call) if dynamic is None else dynamic) if mode.dynamic else None
     with captured() as chatter:
-        before = Snapshot.take(module, args)
-        model, failure = _attempt(run, module, args, mode, axes)
-        impurities = before.changes(module, args)
+        before = Snapshot.take(module, call)
+        model, failure = _attempt(run, module, call, mode, axes)
+        impurities = before.changes(module, call)
         before.restore_globals()
         difference = ""
         if repeat and model is not None:
-            again, second_failure = _attempt(run, module, args, mode, axes)
+            again, second_failure = _attempt(run, module, call, mode, axes)
             before.restore_globals()
             difference = _difference(model, again, second_failure)
     return Export(model, failure, tuple(impurities), difference, chatter.text)
 
 
 def _attempt(
-    run: Any, module: Any, args: tuple[Any, ...], mode: Mode, axes: DynamicAxes | None
+    run: Any, module: Any, call: Call, mode: Mode, axes: DynamicAxes | None
 ) -> tuple[bytes | None, ExportFailure | None]:
     try:
-        return run(module, args, mode, axes), None
+        return run(module, call, mode, axes), None
     except DiffexportError:
         raise
     except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever an exporter raises is a result
@@ -139,10 +141,10 @@ def error_signature(error: BaseException) -> str:
     return f"{type(error).__name__}: {line[:100].strip()}"
 
 
-def model_traits(module: Any, args: tuple[Any, ...]) -> frozenset[str]:
+def model_traits(module: Any, inputs: Inputs) -> frozenset[str]:
     """Return the traits of a model that expectations are stated over, found by tracing it once.
 
     A model that cannot be traced has no traits; the export will say why.
     """
     with captured():
-        return torchscript.model_traits(module, args)
+        return torchscript.model_traits(module, inputs)

@@ -1,86 +1,137 @@
-"""Positional arguments of a model: which of them become graph inputs, and what those are called."""
+"""The arguments of a model: which of them become graph inputs, and what those are called.
+
+Measured on torch 2.13 (tests/unit/test_arguments.py): the exporters built on ``torch.export`` flatten a call as it
+is written, keyword arguments in the order given, and bake in what is no tensor. The TorchScript exporter first
+puts all of it into the order of the signature and fills in defaults, see [slots][].
+"""
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator
 from typing import Any
 
 import torch
 
+from diffexport.call import Call, Inputs, Path, leaves, mapped, paths
+
 
 def walk(value: Any) -> Iterator[torch.Tensor]:
-    """Yield the tensors in nested tuples, lists and dicts, in the order exporters flatten them."""
-    if isinstance(value, torch.Tensor):
-        yield value
-    elif isinstance(value, tuple | list):
-        for item in value:
-            yield from walk(item)
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from walk(item)
+    """Yield the tensors in nested containers, in the order exporters flatten them."""
+    return (leaf for leaf in leaves(value) if isinstance(leaf, torch.Tensor))
 
 
-def tensors_of(args: tuple[Any, ...]) -> list[torch.Tensor]:
+def tensors_of(inputs: Inputs) -> list[torch.Tensor]:
     """Return the tensors among the arguments, flattened."""
-    return list(walk(args))
+    return list(walk(inputs))
 
 
-def input_names(args: tuple[Any, ...]) -> list[str]:
+def input_names(inputs: Inputs) -> list[str]:
     """Return the names given to the graph inputs of tensors: ``x0``, ``x1``, …"""
-    return [f"x{number}" for number in range(len(tensors_of(args)))]
+    return [f"x{number}" for number in range(len(tensors_of(inputs)))]
 
 
-def named_leaves(args: tuple[Any, ...]) -> dict[str, Any]:
-    """Return every leaf that the TorchScript exporter counts as an input, by the name it is given.
+def slots(module: Any, call: Call) -> Iterator[tuple[Path, Any]]:
+    """Yield the arguments as the TorchScript exporter hands them to the model, all of them positional.
+
+    What the call leaves out gets its default, and so do parameters that are for keywords only (which the model
+    then refuses). What goes into ``**kwargs`` is dropped (torch 2.13).
+    """
+    yield from ((("args", number), value) for number, value in enumerate(call.args))
+    try:
+        parameters = inspect.signature(module.forward).parameters
+    except (AttributeError, TypeError, ValueError):
+        return
+    for name, parameter in list(parameters.items())[len(call.args) :]:
+        if name in call.kwargs:
+            yield ("kwargs", name), call.kwargs[name]
+        elif parameter.default is not inspect.Parameter.empty:
+            yield ("default", name), parameter.default
+
+
+def named_leaves(module: Any, inputs: Inputs) -> dict[str, tuple[Path, Any]]:
+    """Return every leaf that the TorchScript exporter counts as an input, by the name it is given, in its order.
 
     Besides tensors it counts bools, ints and floats, though neither None nor strings (torch 2.13). One that
     steers Python's control flow is baked in; one that is computed with becomes a graph input.
     """
-    named: dict[str, Any] = {}
-
-    def visit(value: Any) -> None:
-        if isinstance(value, torch.Tensor):
-            named[f"x{sum(name.startswith('x') for name in named)}"] = value
-        elif isinstance(value, bool | int | float):
-            named[f"constant{len(named)}"] = value
-        elif isinstance(value, tuple | list):
-            for item in value:
-                visit(item)
-        elif isinstance(value, dict):
-            for item in value.values():
-                visit(item)
-
-    visit(args)
+    call = Call.of(inputs)
+    numbers = {path: number for number, path in enumerate(_tensor_paths(call))}
+    named: dict[str, tuple[Path, Any]] = {}
+    for start, value in slots(module, call):
+        for path, leaf in paths(value, start):
+            if path in numbers:
+                named[f"x{numbers[path]}"] = path, leaf
+            elif isinstance(leaf, torch.Tensor):
+                named[f"default{len(named)}"] = path, leaf
+            elif isinstance(leaf, bool | int | float):
+                named[f"constant{len(named)}"] = path, leaf
     return named
 
 
-def names_of_leaves(args: tuple[Any, ...]) -> list[str]:
-    """Return the names of [named_leaves][], in order."""
-    return list(named_leaves(args))
+def _tensor_paths(call: Call) -> list[Path]:
+    return [path for path, leaf in paths(_parts(call)) if isinstance(leaf, torch.Tensor)]
+
+
+def _parts(call: Call) -> dict[str, Any]:
+    return {"args": call.args, "kwargs": call.kwargs}
+
+
+def feeds_of(module: Any, example: Call, inputs: Call) -> dict[str, Any]:
+    """Return what a model that was exported on ``example`` may be fed with for ``inputs``, by name.
+
+    An argument is recognised by where it stands, so keywords may come in another order than in the example.
+    """
+    names = {path: f"x{number}" for number, path in enumerate(_tensor_paths(example))}
+    values = dict(paths(_parts(inputs)))
+    for name, (path, leaf) in named_leaves(module, example).items():
+        names[path] = name
+        if path[0] == "default":
+            values[path] = leaf
+    return {name: values[path] for path, name in names.items() if path in values}
+
+
+def names_in(example: Call, inputs: Call) -> list[str]:
+    """Return, for each tensor of ``inputs``, the name its place has in ``example``; empty where it has none."""
+    names = {path: f"x{number}" for number, path in enumerate(_tensor_paths(example))}
+    return [names.get(path, "") for path in _tensor_paths(inputs)]
+
+
+def export_arguments(call: Call) -> tuple[tuple[Any, ...], dict[str, Any] | None]:
+    """Return ``args`` and ``kwargs`` for ``torch.onnx.export``.
+
+    It takes a dict at the end of ``args`` for keyword arguments, unless another one stands behind it.
+    """
+    if not call.kwargs and call.args and isinstance(call.args[-1], dict):
+        return (*call.args, {}), None
+    return call.args, call.kwargs or None
 
 
 #: For each tensor, its dynamic axes with the name of the dimension, None where it has none.
 DynamicAxes = tuple[dict[int, str | None], ...]
 
 
-def every_axis(args: tuple[Any, ...]) -> DynamicAxes:
+def every_axis(inputs: Inputs) -> DynamicAxes:
     """Return every axis of every tensor as dynamic."""
-    return tuple(dict.fromkeys(range(tensor.dim())) for tensor in tensors_of(args))
+    return tuple(dict.fromkeys(range(tensor.dim())) for tensor in tensors_of(inputs))
 
 
 def clone(value: Any) -> Any:
-    """Copy the tensors in nested containers, strides, storage offset and requires_grad included."""
-    if isinstance(value, torch.Tensor):
-        source = value.detach()
-        if source.is_contiguous():
-            copied = source.clone()
-        else:
-            storage: Any = source.untyped_storage()
-            whole = torch.empty(0, dtype=source.dtype).set_(storage.clone())
-            copied = whole.as_strided(source.size(), source.stride(), source.storage_offset())
-        return copied.requires_grad_(value.requires_grad)
-    if isinstance(value, tuple | list):
-        return type(value)(clone(item) for item in value)
-    if isinstance(value, dict):
-        return {key: clone(item) for key, item in value.items()}
-    return value
+    """Copy the tensors in nested containers: strides, storage offset and requires_grad included.
+
+    The same tensor in two places stays one tensor.
+    """
+    return mapped(value, _copied)
+
+
+def _copied(leaf: Any) -> Any:
+    if not isinstance(leaf, torch.Tensor):
+        return leaf
+    source = leaf.detach()
+    if source.is_contiguous() and not source.storage_offset():
+        copied = source.clone()
+    else:
+        storage: Any = source.untyped_storage()
+        whole = torch.empty(0, dtype=source.dtype).set_(storage.clone())
+        copied = whole.as_strided(source.size(), source.stride(), source.storage_offset())
+    return copied.requires_grad_(leaf.requires_grad)

@@ -12,6 +12,7 @@ Private names used here, checked on torch 2.13.0:
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import inspect
 import os
 import tempfile
@@ -20,8 +21,9 @@ from typing import Any
 
 import torch
 
+from diffexport.call import Call, mapped
 from diffexport.errors import ExporterInternalsError
-from diffexport.exporters.arguments import DynamicAxes, input_names
+from diffexport.exporters.arguments import DynamicAxes, export_arguments, input_names, walk
 from diffexport.exporters.reuse import reused_tables
 from diffexport.mode import Mode
 from diffexport.verdict import Stage
@@ -29,13 +31,14 @@ from diffexport.verdict import Stage
 _STRATEGIES = {"dynamo": "TorchExportNonStrictStrategy", "dynamo-strict": "TorchExportStrictStrategy"}
 
 
-def export(module: Any, args: tuple[Any, ...], mode: Mode, dynamic: DynamicAxes | None) -> bytes:
+def export(module: Any, call: Call, mode: Mode, dynamic: DynamicAxes | None) -> bytes:
     """Return the serialised model, saved the way a user saves it; ``dynamic`` says which axes are.
 
     Raises:
         Exception: whatever the exporter raises.
     """
-    dynamic_shapes = None if dynamic is None else _dynamic_shapes(module, args, dynamic)
+    dynamic_shapes = None if dynamic is None else _dynamic_shapes(module, call, dynamic)
+    args, kwargs = export_arguments(call)
     # keep_initializers_as_inputs takes effect only when the exporter itself writes the file.
     descriptor, path = tempfile.mkstemp(suffix=".onnx")
     os.close(descriptor)
@@ -45,9 +48,10 @@ def export(module: Any, args: tuple[Any, ...], mode: Mode, dynamic: DynamicAxes 
                 module,
                 args,
                 path,
+                kwargs=kwargs,
                 dynamo=True,
                 verbose=False,
-                input_names=input_names(args),
+                input_names=input_names(call),
                 opset_version=mode.opset,
                 dynamic_shapes=dynamic_shapes,
                 keep_initializers_as_inputs=mode.keep_initializers_as_inputs,
@@ -60,24 +64,37 @@ def export(module: Any, args: tuple[Any, ...], mode: Mode, dynamic: DynamicAxes 
         os.unlink(path)
 
 
-def _dynamic_shapes(module: Any, args: tuple[Any, ...], dynamic: DynamicAxes) -> tuple[Any, ...]:
-    """Return the tree of dynamic shapes in the structure of the arguments, as ``torch.export`` wants it."""
-    axes = iter(dynamic)
+def _dynamic_shapes(module: Any, call: Call, dynamic: DynamicAxes) -> Any:
+    """Return the tree of dynamic shapes in the structure of the arguments, as ``torch.export`` wants it.
 
-    def tree(value: Any) -> Any:
-        if isinstance(value, torch.Tensor):
-            return dict.fromkeys(next(axes), torch.export.Dim.DYNAMIC)
-        if isinstance(value, tuple | list):
-            return type(value)(tree(item) for item in value)
-        if isinstance(value, dict):
-            return {key: tree(item) for key, item in value.items()}
-        return None
+    With keywords that is a dict of all parameters in the order of the signature.
+    """
+    axes = {id(tensor): own for tensor, own in zip(walk(call), dynamic, strict=True)}
 
-    shapes = tuple(tree(argument) for argument in args)
+    def shape(leaf: Any) -> Any:
+        own = axes.get(id(leaf))
+        return None if own is None else dict.fromkeys(own, torch.export.Dim.DYNAMIC)
+
+    shapes = mapped(Call(_listed(call.args), _listed(call.kwargs)), shape)
+    if shapes.kwargs:
+        return dict(inspect.signature(module.forward).bind(*shapes.args, **shapes.kwargs).arguments)
     # What goes into *args is one parameter, whose shapes are a tuple of their own.
     parameters = inspect.signature(module.forward).parameters.values()
     fixed = next((n for n, p in enumerate(parameters) if p.kind is p.VAR_POSITIONAL), None)
-    return shapes if fixed is None or len(shapes) < fixed else (*shapes[:fixed], shapes[fixed:])
+    given = shapes.args
+    return given if fixed is None or len(given) < fixed else (*given[:fixed], given[fixed:])
+
+
+def _listed(value: Any) -> Any:
+    """Return the arguments with dataclasses as lists, which is how ``torch.export`` wants their shapes."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return [_listed(getattr(value, own.name)) for own in dataclasses.fields(value)]
+    if isinstance(value, dict):
+        return {key: _listed(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        items = [_listed(item) for item in value]
+        return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
+    return value
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 
+from diffexport.call import Inputs
 from diffexport.exporters.arguments import tensors_of
 
 _GLOBAL_FIELDS = (
@@ -44,21 +45,21 @@ class Snapshot:
     globals: dict[str, object]
 
     @classmethod
-    def take(cls, module: torch.nn.Module, args: tuple[Any, ...]) -> Snapshot:
+    def take(cls, module: torch.nn.Module, inputs: Inputs) -> Snapshot:
         """Look at everything that an export has no business changing."""
         return cls(
             state={name: value.detach().clone() for name, value in _state(module).items()},
             training={name: child.training for name, child in module.named_modules()},
             hooks={name: _hooks(child) for name, child in module.named_modules()},
             attributes={name: frozenset(vars(child)) for name, child in module.named_modules()},
-            arguments=tuple(tensor.detach().clone() for tensor in tensors_of(args)),
+            arguments=tuple(tensor.detach().clone() for tensor in tensors_of(inputs)),
             rng=torch.get_rng_state(),
             python_rng=hash(random.getstate()),
             ambient=_ambient(),
             globals=_exporter_globals(),
         )
 
-    def changes(self, module: torch.nn.Module, args: tuple[Any, ...]) -> list[tuple[str, str]]:
+    def changes(self, module: torch.nn.Module, inputs: Inputs) -> list[tuple[str, str]]:
         """Return what has changed since, as pairs of a stable name and a detail for a person."""
         found: list[tuple[str, str]] = []
         state = _state(module)
@@ -77,7 +78,7 @@ class Snapshot:
             if name in self.attributes:
                 new = frozenset(vars(child)) ^ self.attributes[name]
                 found += [(f"attribute {attribute}", f"on {label}") for attribute in sorted(new)]
-        for number, (given, left) in enumerate(zip(self.arguments, tensors_of(args), strict=False)):
+        for number, (given, left) in enumerate(zip(self.arguments, tensors_of(inputs), strict=False)):
             if not _same(given, left):
                 found.append((f"input x{number}", "its values changed"))
         if not torch.equal(self.rng, torch.get_rng_state()):

@@ -17,24 +17,28 @@ from typing import Any, cast
 
 import torch
 
+from diffexport.call import Call, Inputs, mapped
 from diffexport.errors import ExporterInternalsError
-from diffexport.exporters.arguments import DynamicAxes, input_names, names_of_leaves
+from diffexport.exporters.arguments import DynamicAxes, export_arguments, input_names, named_leaves, walk
 from diffexport.mode import Mode
 from diffexport.verdict import Stage
 
 
-def export(module: Any, args: tuple[Any, ...], mode: Mode, dynamic: DynamicAxes | None) -> bytes:
+def export(module: Any, call: Call, mode: Mode, dynamic: DynamicAxes | None) -> bytes:
     """Return the serialised model; ``dynamic`` says which axes are, None that none is.
 
     Raises:
         Exception: whatever the exporter raises.
     """
     dynamic_axes = None
+    names = list(named_leaves(module, call))
     if dynamic is not None:
         dynamic_axes = {
             name: {axis: called or f"{name}_d{axis}" for axis, called in axes.items()}
-            for name, axes in zip(input_names(args), dynamic, strict=True)
+            for name, axes in zip(input_names(call), dynamic, strict=True)
+            if name in names
         }
+    args, kwargs = export_arguments(call)
     buffer = io.BytesIO()
     with scoped_tracing(module) if mode.scoped else contextlib.nullcontext():
         torch.onnx.export(
@@ -42,9 +46,10 @@ def export(module: Any, args: tuple[Any, ...], mode: Mode, dynamic: DynamicAxes 
             args,
             # The annotation names paths only; BytesIO is accepted by this exporter and keeps the disk out.
             cast(Any, buffer),
+            kwargs=kwargs,
             dynamo=False,
             verbose=False,
-            input_names=names_of_leaves(args),
+            input_names=names,
             opset_version=mode.opset,
             dynamic_axes=dynamic_axes,
             keep_initializers_as_inputs=mode.keep_initializers_as_inputs,
@@ -100,12 +105,29 @@ def first_node_kind(module: torch.nn.Module, args: tuple[Any, ...], operator_exp
     return str(next(iter(graph.nodes())).kind())
 
 
-def model_traits(module: Any, args: tuple[Any, ...]) -> frozenset[str]:
+def _flat(module: Any, call: Call) -> torch.nn.Module:
+    """Return the module as one from tensors to tensors, which is what can be traced."""
+
+    class Flat(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.module = module
+
+        def forward(self, *tensors: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            traced = {id(given): tensor for given, tensor in zip(walk(call), tensors, strict=True)}
+            own = mapped(call, lambda leaf: traced.get(id(leaf), leaf))
+            return tuple(walk(self.module(*own.args, **own.kwargs)))
+
+    return Flat()
+
+
+def model_traits(module: Any, inputs: Inputs) -> frozenset[str]:
     """Return the traits found in a trace of ``module``; empty if it cannot be traced."""
+    call = Call.of(inputs)
     try:
         # What is traced is as good as what was given: no second run is needed to check the trace.
         trace = cast(Any, torch.jit.trace)
-        graph = trace(module, args, check_trace=False, strict=False).inlined_graph
+        graph = trace(_flat(module, call), tuple(walk(call)), check_trace=False, strict=False).inlined_graph
     except Exception:  # noqa: BLE001 - the export itself will report it
         return frozenset()
     traits: set[str] = set()

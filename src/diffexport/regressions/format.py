@@ -7,7 +7,6 @@ a version; a file of a newer one is refused with a message, never half understoo
 
 from __future__ import annotations
 
-import io
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,9 +16,11 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import pydantic
 
-from diffexport import tensors
+from diffexport.call import Call, leaves
+from diffexport.check import array_of
 from diffexport.errors import DiffexportError, RegressionFileError
 from diffexport.mode import Mode
+from diffexport.regressions.arguments import Argument, Decoder, Seen, encode
 from diffexport.verdict import Identity, Kind, Stage
 
 SUFFIX = ".diffexport.json"
@@ -42,8 +43,8 @@ class Regression:
     where: str
     signature: str
     message: str
-    inputs: tuple[Any, ...]
-    export_inputs: tuple[Any, ...]
+    inputs: tuple[Any, ...] | Call
+    export_inputs: tuple[Any, ...] | Call
     eager: tuple[Any, ...] = ()
     got: tuple[Any, ...] = ()
     exporters: tuple[str, ...] = ()
@@ -69,29 +70,12 @@ class Regression:
     @property
     def size(self) -> tuple[Any, ...]:
         """Sort key: of two regressions of one failure, the smaller is the better."""
-        elements = sum(np.size(value) for value in self.inputs)
-        ranks = sum(np.ndim(value) for value in self.inputs)
-        length = len(json.dumps([_encode(value)[0] for value in self.inputs]))
+        flat = [array_of(leaf) for leaf in leaves(self.inputs)]
+        elements = sum(np.size(value) for value in flat)
+        ranks = sum(np.ndim(value) for value in flat)
+        call, seen = Call.of(self.inputs), Seen()
+        length = len(json.dumps([encode(value, seen)[0] for value in (*call.args, *call.kwargs.values())]))
         return (self.mode.complexity, elements, ranks, length)
-
-
-class _Tensor(pydantic.BaseModel, extra="forbid"):
-    dtype: str
-    shape: list[int]
-    strides: list[int]
-    reads: str = ""
-    values: list[Any] | None = None
-    file: str | None = None
-
-
-class _Value(pydantic.BaseModel, extra="forbid"):
-    """An argument that is not a tensor: ``type`` is one of none, bool, int, float, str, tuple, list."""
-
-    type: Literal["none", "bool", "int", "float", "str", "tuple", "list"]
-    value: Any = None
-
-
-_Argument = _Tensor | _Value
 
 
 class _Document(pydantic.BaseModel, extra="forbid"):
@@ -107,10 +91,12 @@ class _Document(pydantic.BaseModel, extra="forbid"):
     where: str
     signature: str
     message: str
-    inputs: list[_Argument]
-    export_inputs: list[_Argument]
-    eager: list[_Argument] = []
-    got: list[_Argument] = []
+    inputs: list[Argument]
+    export_inputs: list[Argument]
+    kwargs: dict[str, Argument] = {}
+    export_kwargs: dict[str, Argument] = {}
+    eager: list[Argument] = []
+    got: list[Argument] = []
     exporters: list[str] = []
     seed: int = 0
     versions: dict[str, str] = {}
@@ -120,14 +106,20 @@ def dumps(regression: Regression, stem: str) -> tuple[str, dict[str, bytes]]:
     """Return the JSON text, and the side files by name (``stem`` begins their names)."""
     side: dict[str, bytes] = {}
 
-    def encode(role: str, values: tuple[Any, ...]) -> list[Any]:
-        encoded = []
-        for number, value in enumerate(values):
-            document, data = _encode(value, f"{stem}.{role}{number}.npy")
-            encoded.append(document)
-            if data is not None:
-                side[document["file"]] = data
-        return encoded
+    def encoded(role: str, number: int, value: Any, seen: Seen) -> dict[str, Any]:
+        document, data = encode(value, seen, f"{stem}.{role}{number}.npy")
+        if data is not None:
+            side[document["file"]] = data
+        return document
+
+    def call(role: str, inputs: tuple[Any, ...] | Call) -> tuple[list[Any], dict[str, Any]]:
+        given, seen = Call.of(inputs), Seen()
+        args = [encoded(role, number, value, seen) for number, value in enumerate(given.args)]
+        named = enumerate(given.kwargs.items(), start=len(args))
+        return args, {name: encoded(role, number, value, seen) for number, (name, value) in named}
+
+    inputs, kwargs = call("input", regression.inputs)
+    export_inputs, export_kwargs = call("export", regression.export_inputs)
 
     document = {
         "diffexport": "regression",
@@ -142,10 +134,12 @@ def dumps(regression: Regression, stem: str) -> tuple[str, dict[str, bytes]]:
         "where": regression.where,
         "signature": regression.signature,
         "message": regression.message,
-        "inputs": encode("input", regression.inputs),
-        "export_inputs": encode("export", regression.export_inputs),
-        "eager": encode("eager", regression.eager),
-        "got": encode("got", regression.got),
+        "inputs": inputs,
+        **({"kwargs": kwargs} if kwargs else {}),
+        "export_inputs": export_inputs,
+        **({"export_kwargs": export_kwargs} if export_kwargs else {}),
+        "eager": call("eager", regression.eager)[0],
+        "got": call("got", regression.got)[0],
         "exporters": list(regression.exporters),
         "seed": regression.seed,
         "versions": dict(regression.versions),
@@ -173,27 +167,6 @@ def _pretty(document: Any) -> str:
         joined.append(line)
         index += 1
     return "\n".join(joined)
-
-
-def _encode(value: Any, file: str = "") -> tuple[dict[str, Any], bytes | None]:
-    if isinstance(value, np.ndarray):
-        if value.size < tensors.INLINE_LIMIT or not file:
-            return tensors.encode(value), None
-        buffer = io.BytesIO()
-        np.save(buffer, tensors.to_side_file(value), allow_pickle=False)
-        return {**tensors.encode(value, with_values=False), "file": file}, buffer.getvalue()
-    if value is None:
-        return {"type": "none"}, None
-    for kind in (bool, int, str):
-        if isinstance(value, kind):
-            return {"type": kind.__name__, "value": value}, None
-    if isinstance(value, float):
-        return {"type": "float", "value": tensors.encode_number(value)}, None
-    if isinstance(value, tuple | list):
-        return {"type": type(value).__name__, "value": [_encode(item)[0] for item in value]}, None
-    raise RegressionFileError(
-        f"an argument of type {type(value).__name__} cannot be stored in a regression file"
-    )
 
 
 def load(path: Path) -> Regression:
@@ -248,10 +221,12 @@ def loads(text: str, path: Path) -> Regression:
             where=document.where,
             signature=document.signature,
             message=document.message,
-            inputs=_decode_all("inputs", document.inputs, path),
-            export_inputs=_decode_all("export_inputs", document.export_inputs, path),
-            eager=_decode_all("eager", document.eager, path),
-            got=_decode_all("got", document.got, path),
+            inputs=_decode(path, inputs=document.inputs, kwargs=document.kwargs).plain(),
+            export_inputs=_decode(
+                path, export_inputs=document.export_inputs, export_kwargs=document.export_kwargs
+            ).plain(),
+            eager=_decode(path, eager=document.eager).args,
+            got=_decode(path, got=document.got).args,
             exporters=tuple(document.exporters),
             seed=document.seed,
             versions=document.versions,
@@ -263,52 +238,20 @@ def loads(text: str, path: Path) -> Regression:
         raise RegressionFileError(text if text.startswith(str(path)) else f"{path}: {text}") from None
 
 
-def _decode_all(role: str, arguments: list[_Argument], path: Path) -> tuple[Any, ...]:
-    decoded = []
-    for number, argument in enumerate(arguments):
-        try:
-            decoded.append(_decode(argument, path))
-        except RegressionFileError as error:
-            raise RegressionFileError(f"{path}: {role}[{number}]: {error}") from None
-    return tuple(decoded)
-
-
-def _decode(argument: _Argument, path: Path) -> Any:
-    if isinstance(argument, _Value):
-        return _decode_value(argument, path)
-    if argument.file is None:
-        return tensors.decode(argument.model_dump(exclude={"file", "reads"}))
-    side = path.parent / argument.file
-    if Path(argument.file).name != argument.file:
-        raise RegressionFileError(f"side file {argument.file!r} must lie beside the regression file")
-    try:
-        values = tensors.from_side_file(np.load(side, allow_pickle=False), argument.dtype)
-    except (OSError, ValueError, EOFError) as error:
-        raise RegressionFileError(f"side file {side} cannot be read: {error}") from None
-    if values.dtype.name != argument.dtype or list(values.shape) != argument.shape:
-        raise RegressionFileError(f"side file {side} holds {values.dtype}{list(values.shape)}")
-    return tensors.decode(argument.model_dump(exclude={"file", "reads"}), values=values)
-
-
-def _decode_value(argument: _Value, path: Path) -> Any:
-    value = argument.value
-    if argument.type == "none":
-        return None
-    if argument.type in ("tuple", "list"):
-        if not isinstance(value, list):
-            raise RegressionFileError(f"a {argument.type} needs a list of values")
-        adapter: pydantic.TypeAdapter[_Argument] = pydantic.TypeAdapter(_Argument)
-        try:
-            items = [_decode(adapter.validate_python(item), path) for item in value]
-        except pydantic.ValidationError as error:
-            raise RegressionFileError(f"inside a {argument.type}: {error.errors()[0]['msg']}") from None
-        return tuple(items) if argument.type == "tuple" else items
-    if argument.type == "float":
-        try:
-            return tensors.parse_number(value)
-        except (ValueError, TypeError):
-            raise RegressionFileError(f"{value!r} is not a hexadecimal float as text") from None
-    wanted = {"bool": bool, "int": int, "str": str}[argument.type]
-    if type(value) is not wanted:
-        raise RegressionFileError(f"{value!r} is not a value of type {argument.type}")
-    return value
+def _decode(path: Path, **roles: list[Argument] | dict[str, Argument]) -> Call:
+    """Return the call whose positional arguments and keywords stand in two fields, which errors name."""
+    decoder = Decoder(path)
+    args: list[Any] = []
+    kwargs: dict[str, Any] = {}
+    for role, arguments in roles.items():
+        named = arguments.items() if isinstance(arguments, dict) else enumerate(arguments)
+        for key, argument in named:
+            try:
+                value = decoder.decode(argument)
+            except RegressionFileError as error:
+                raise RegressionFileError(f"{path}: {role}[{key}]: {error}") from None
+            if isinstance(key, str):
+                kwargs[key] = value
+            else:
+                args.append(value)
+    return Call(tuple(args), kwargs)

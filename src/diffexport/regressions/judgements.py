@@ -36,7 +36,7 @@ _WATCHED = {
     "attribute ": "[NAME in vars(part) for part in model.modules()]",
     "parameter or buffer ": "[str(value.tolist()) for name, value in "
     "(*model.named_parameters(), *model.named_buffers()) if name == NAME]",
-    "input x": "str(arrays(inputs)[int(NAME)].tolist())",
+    "input x": "str(arrays($given, torch.Tensor)[int(NAME)].tolist())",
     "torch's random state": "hash(torch.get_rng_state().numpy().tobytes())",
     "Python's random state": "hash(random.getstate())",
     "grad mode": "torch.is_grad_enabled()",
@@ -57,7 +57,7 @@ def judgement(regression: Regression) -> str:
     if kind is Kind.STRUCTURE and stage is Stage.RUN:
         return (
             _RUN
-            + 'print("inputs:", $names, "of the exported model:", used)\nreturn not set(used) <= set($names)'
+            + 'print("inputs:", $known, "of the exported model:", used)\nreturn not set(used) <= set($known)'
         )
     return _JUDGEMENTS[kind]
 
@@ -69,12 +69,15 @@ def _try(before: str, step: str, raised: str = "return True", passed: str = "ret
 
 #: A function that templates with ``arrays(`` call. BFLOAT16 and COMPLEX go to its ``$special`` where they are met.
 ARRAYS = '''\
-def arrays(value):
-    """Return the tensors in nested tuples, lists and dicts as one list of arrays."""
+def arrays(value, kinds=(torch.Tensor, bool, int, float)):
+    """Return the tensors and numbers in nested containers as one list of arrays."""
     if isinstance(value, torch.Tensor):
 $special        return [value.detach().numpy()]
+    if isinstance(value, kinds):
+        return [np.asarray(value)]
+    value = vars(value) if hasattr(value, "__dataclass_fields__") else value
     items = value.values() if isinstance(value, dict) else value if isinstance(value, (tuple, list)) else ()
-    return [array for item in items for array in arrays(item)]'''
+    return [array for item in items for array in arrays(item, kinds)]'''
 BFLOAT16 = """\
         if value.dtype is torch.bfloat16:
             return [value.detach().view(torch.int16).numpy().view(ml_dtypes.bfloat16)]
@@ -116,11 +119,20 @@ if __name__ == "__main__":
     print("agrees")"""
 _READ = "proto = onnx.load_model_from_string(export(model, $example))"
 _RUN = """\
-eager = arrays(copy.deepcopy(model)$mode(*copy.deepcopy(inputs)))
+$eager
 exported = export(model, $example)
 session = load(exported)
 used = $used  # an input that the model ignores may be gone
-feeds = {name: array for name, array in zip($names, arrays(inputs)) if name in used}
+named = zip($names, arrays($given, torch.Tensor))
+feeds = {name: array for name, array in named if name in used}
+${constants}"""
+#: Feeds the Python numbers that the TorchScript exporter has made inputs.
+CONSTANTS = """\
+constants = $constants  # Python numbers: those that are computed with become inputs
+for value in onnx.load_model_from_string(exported).graph.input:
+    if value.name in constants:
+        dtype = onnx.helper.tensor_dtype_to_np_dtype(value.type.tensor_type.elem_type)
+        feeds[value.name] = np.asarray(constants[value.name], dtype)
 """
 _GOT = _RUN + "got = [np.asarray(value) for value in $run]\n"
 _BOTH = _GOT + 'print("eager:   ", eager)\nprint("exported:", got)\n'

@@ -7,13 +7,15 @@ import json
 import math
 import textwrap
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
 from diffexport import tensors
+from diffexport.check import array_of
 from diffexport.dtypes import is_floating, parts
+from diffexport.regressions.arguments import is_tensor, offset_of
 
 
 def indented(head: str, *lines: str) -> str:
@@ -44,6 +46,12 @@ def sequence(value: tuple[Any, ...] | list[Any], items: list[str]) -> str:
     return enclosed("(", items, ")") if isinstance(value, tuple) else enclosed("[", items, "]")
 
 
+def mapping(items: Mapping[Any, str]) -> str:
+    """Return the literal of a dict of the given expressions."""
+    keys = (quoted(key) if isinstance(key, str) else repr(key) for key in items)
+    return enclosed("{", [f"{key}: {item}" for key, item in zip(keys, items.values(), strict=True)], "}")
+
+
 def enclosed(start: str, items: list[str], end: str) -> str:
     """Return expressions between brackets, on one line where they fit."""
     line = ", ".join(items) + ("," if len(items) == 1 and start == "(" else "")
@@ -52,12 +60,20 @@ def enclosed(start: str, items: list[str], end: str) -> str:
     return indented(start, *(f"{item}," for item in items)) + f"\n{end}"
 
 
-def literal(value: Any) -> str:
-    """Return the expression for an argument; an array becomes a tensor."""
-    if isinstance(value, np.ndarray):
-        return _tensor(value)
+def literal(value: Any, named: Mapping[int, str] | None = None) -> str:
+    """Return the expression for an argument; an array becomes a tensor.
+
+    ``named`` has names for some of the tensors, by their id.
+    """
+    if named and id(value) in named:
+        return named[id(value)]
+    if is_tensor(value):
+        grad = ".requires_grad_()" if getattr(value, "requires_grad", False) else ""
+        return _tensor(array_of(value), offset_of(value)) + grad
     if isinstance(value, tuple | list):
-        return sequence(value, [literal(item) for item in value])
+        return sequence(value, [literal(item, named) for item in value])
+    if isinstance(value, dict):
+        return mapping({key: literal(item, named) for key, item in value.items()})
     return _number(value) if isinstance(value, float) else repr(value)
 
 
@@ -82,18 +98,19 @@ def _usual(array: Any) -> bool:
     return not any(str(tensors.encode_number(nan)).startswith("nan:") for nan in nans)
 
 
-def _tensor(array: Any) -> str:
-    """Return an expression for a tensor of the same dtype, shape, strides and bits."""
+def _tensor(array: Any, offset: int) -> str:
+    """Return an expression for a tensor of the same dtype, shape, strides, storage offset and bits."""
     shape, dtype = array.shape, f"dtype=torch.{array.dtype.name}"
     if not array.size:
         return f"torch.empty({shape}, {dtype})"
     storage, view = array.reshape(-1), "" if array.ndim == 1 else f".reshape({shape})"
-    if not array.flags.c_contiguous:
+    if offset or not array.flags.c_contiguous:
         steps = tuple(stride // array.itemsize for stride in array.strides)
         extent = 1 + sum((size - 1) * step for size, step in zip(shape, steps, strict=True))
-        storage, view = np.zeros(extent, array.dtype), f".as_strided({shape}, {steps})"
-        np.lib.stride_tricks.as_strided(storage, shape, array.strides)[...] = array
-    if not array.ndim and _usual(array):
+        start = f", {offset}" if offset else ""
+        storage, view = np.zeros(offset + extent, array.dtype), f".as_strided({shape}, {steps}{start})"
+        np.lib.stride_tricks.as_strided(storage[offset:], shape, array.strides)[...] = array
+    if not array.ndim and not offset and _usual(array):
         return f"torch.tensor({_number(array[()])}, {dtype})"
     if _usual(storage) and storage.size > 8 and storage.tobytes() == storage[:1].tobytes() * storage.size:
         return f"torch.full(({storage.size},), {_number(storage[0])}, {dtype}){view}"

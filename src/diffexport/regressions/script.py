@@ -10,23 +10,44 @@ import inspect
 import re
 import sys
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from dataclasses import dataclass
 from string import Template
 from typing import Any
 
 import numpy as np
 import torch
 
+from diffexport.call import Call, Inputs, leaves, mapped
 from diffexport.case import Case
-from diffexport.check import as_args, dynamic_axes
+from diffexport.check import as_call, dynamic_axes
 from diffexport.dtypes import BFLOAT16, is_complex
 from diffexport.errors import UnknownNameError
-from diffexport.exporters.arguments import DynamicAxes, every_axis, input_names, names_of_leaves, tensors_of
+from diffexport.exporters.arguments import (
+    DynamicAxes,
+    every_axis,
+    export_arguments,
+    feeds_of,
+    input_names,
+    named_leaves,
+    names_in,
+    tensors_of,
+)
 from diffexport.mode import OPTIONS_BY_NAME, Mode
 from diffexport.regressions import judgements
+from diffexport.regressions.arguments import is_tensor
 from diffexport.regressions.format import Regression
-from diffexport.regressions.judgements import END, judgement, wanted, watched
-from diffexport.regressions.literals import call, enclosed, indented, literal, names, quoted, sequence
+from diffexport.regressions.judgements import CONSTANTS, END, judgement, wanted, watched
+from diffexport.regressions.literals import (
+    call,
+    enclosed,
+    indented,
+    literal,
+    mapping,
+    names,
+    quoted,
+    sequence,
+)
 from diffexport.regressions.source import IMPORTS, model_source, root_of
 from diffexport.runtimes import RUNTIMES
 from diffexport.verdict import Kind, Stage
@@ -46,7 +67,7 @@ def standalone_script(regression: Regression, case: Case) -> str:
         UnknownNameError: the divergence needs a runtime, and there is none of the stored name.
     """
     model = model_source(regression, case)
-    main = _main(regression, case, model.made)
+    main = _main(regression, case, model.made, model.module)
     parts = [*model.definitions, _export(regression, case, model.module)]
     parts += [_arrays(regression)] if "arrays(" in main else []
     parts += [_load(regression.runtime)] if "load(" in main else []
@@ -97,25 +118,39 @@ torch.jit._trace._trace_module_map = {part: torch.typename(type(part)) for part 
 
 def _export(regression: Regression, case: Case, module: Any) -> str:
     """Return the function that exports with exactly the options of the mode."""
-    mode, args = regression.mode, as_args(regression.export_inputs)
+    mode, given = regression.mode, as_call(regression.export_inputs)
     axes = None
     if mode.dynamic:
-        declared = dynamic_axes(case, args)
-        axes = every_axis(args) if declared is None else declared
+        declared = dynamic_axes(case, given)
+        axes = every_axis(given) if declared is None else declared
     if not mode.is_torchscript:
-        return _export_dynamo(mode, regression.stage, args, axes, module)
-    options = [f"input_names={names(names_of_leaves(args))}", *_options(mode)]
+        return _export_dynamo(mode, regression.stage, given, axes, module)
+    named = named_leaves(module, given)
+    options = [f"input_names={names(named)}", *_options(mode)]
     if axes is not None:
-        entries = zip(input_names(args), axes, strict=True)
+        entries = [entry for entry in zip(input_names(given), axes, strict=True) if entry[0] in named]
         options.append(f"dynamic_axes={enclosed('{', [_named_axes(*entry) for entry in entries], '}')}")
     return indented(
-        "def export(model, args):",
+        _head(given),
         "buffer = io.BytesIO()",
         *([_SCOPE] if mode.scoped else []),
-        call("torch.onnx.export", "model", "args", "buffer", "dynamo=False", *options),
+        call("torch.onnx.export", "model", _args(given), "buffer", *_kwargs(given), "dynamo=False", *options),
         *(["torch.jit._trace._trace_module_map = None"] if mode.scoped else []),
         "return buffer.getvalue()",
     )
+
+
+def _head(given: Call) -> str:
+    return f"def export(model, args{', kwargs' if given.kwargs else ''}):"
+
+
+def _args(given: Call) -> str:
+    """Return the positional arguments for ``torch.onnx.export``, which would take a last dict for keywords."""
+    return "args" if len(export_arguments(given)[0]) == len(given.args) else "(*args, {})"
+
+
+def _kwargs(given: Call) -> list[str]:
+    return ["kwargs=kwargs"] if given.kwargs else []
 
 
 def _options(mode: Mode) -> list[str]:
@@ -131,42 +166,46 @@ def _named_axes(name: str, axes: dict[int, str | None]) -> str:
     return f"{quoted(name)}: {enclosed('{', items, '}')}"
 
 
-def _export_dynamo(
-    mode: Mode, stage: Stage, args: tuple[Any, ...], axes: DynamicAxes | None, module: Any
-) -> str:
+def _export_dynamo(mode: Mode, stage: Stage, given: Call, axes: DynamicAxes | None, module: Any) -> str:
     """Return the same for the exporters built on ``torch.export``.
 
     By itself ``torch.onnx.export`` captures non-strictly and, if that fails, strictly. A mode means one of
     the two, so where it matters the capture is a step of its own.
     """
-    shapes = [] if axes is None else [f"dynamic_shapes={_dynamic_shapes(args, axes, module)}"]
+    shapes = [] if axes is None else [f"dynamic_shapes={_dynamic_shapes(given, axes, module)}"]
     strict = mode.exporter == "dynamo-strict"
     lines, model = [], "model"
     if strict or stage is Stage.CAPTURE:
         deferred = ["prefer_deferred_runtime_asserts_over_guards=True"] if shapes else []
-        capture = call("torch.export.export", "model", "args", f"strict={strict}", *shapes, *deferred)
+        keywords = _kwargs(given)
+        capture = call(
+            "torch.export.export", "model", "args", *keywords, f"strict={strict}", *shapes, *deferred
+        )
         lines, model = [f"captured = {capture}"], "captured"
-        pairs = zip(axes, tensors_of(args), strict=True) if axes is not None else ()
+        pairs = zip(axes, tensors_of(given), strict=True) if axes is not None else ()
         if any(size < 2 for own, tensor in pairs for axis, size in enumerate(tensor.shape) if axis in own):
             comment = "# As torch.onnx.export does it: a dynamic axis may have the size 0 or 1."
             patch = "with torch.fx.experimental._config.patch(backed_size_oblivious=True):"
             lines = [comment, indented(patch, *lines)]
         shapes = []
-    named = [f"input_names={names(input_names(args))}", *_options(mode)]
+    named = [f"input_names={names(input_names(given))}", *_options(mode)]
     options = ["dynamo=True", "verbose=False", *named, *shapes, "external_data=False"]
     saved = indented(
         "with tempfile.TemporaryDirectory() as folder:",
         'path = os.path.join(folder, "model.onnx")',
-        call("torch.onnx.export", model, "args", "path", *options),
+        call("torch.onnx.export", model, _args(given), "path", *_kwargs(given), *options),
         indented('with open(path, "rb") as file:', "return file.read()"),
     )
-    return indented("def export(model, args):", *lines, saved)
+    return indented(_head(given), *lines, saved)
 
 
-def _dynamic_shapes(args: tuple[Any, ...], dynamic: DynamicAxes, module: Any) -> str:
+def _dynamic_shapes(given: Call, dynamic: DynamicAxes, module: Any) -> str:
     """Return the dynamic axes in the structure of the arguments, as ``torch.export`` wants them."""
-    remaining = iter(dynamic)
-    shapes = [_dynamic(argument, remaining) for argument in args]
+    axes = {id(tensor): own for tensor, own in zip(tensors_of(given), dynamic, strict=True)}
+    call = mapped(given, lambda leaf: _Axes(list(axes[id(leaf)])) if id(leaf) in axes else None)
+    if call.kwargs:
+        return _shape(dict(inspect.signature(module.forward).bind(*call.args, **call.kwargs).arguments))
+    shapes = [_shape(argument) for argument in call.args]
     # What goes into *args is one parameter, whose shapes are a tuple of their own.
     fixed = _fixed(module)
     if fixed is not None and len(shapes) >= fixed:
@@ -183,21 +222,29 @@ def _fixed(module: Any) -> int | None:
     return next((n for n, p in enumerate(parameters) if p.kind is p.VAR_POSITIONAL), None)
 
 
-def _dynamic(value: Any, remaining: Iterator[dict[int, str | None]]) -> str:
-    if isinstance(value, torch.Tensor):
-        axes = list(next(remaining))
-        if len(axes) > 1:
-            return f"dict.fromkeys({axes}, torch.export.Dim.DYNAMIC)"
-        return f"{{{''.join(f'{axis}: torch.export.Dim.DYNAMIC' for axis in axes)}}}"
+@dataclass(frozen=True)
+class _Axes:
+    """The dynamic axes of one tensor, in place of it."""
+
+    of: list[int]
+
+
+def _shape(value: Any) -> str:
+    if isinstance(value, _Axes):
+        if len(value.of) > 1:
+            return f"dict.fromkeys({value.of}, torch.export.Dim.DYNAMIC)"
+        return f"{{{''.join(f'{axis}: torch.export.Dim.DYNAMIC' for axis in value.of)}}}"
     if isinstance(value, tuple | list):
-        return sequence(value, [_dynamic(item, remaining) for item in value])
+        return sequence(value, [_shape(item) for item in value])
+    if isinstance(value, dict):
+        return mapping({key: _shape(item) for key, item in value.items()})
     return "None"
 
 
 def _met(regression: Regression) -> set[torch.dtype]:
     """Return the dtypes of what goes into the model and comes out of it."""
     met = (regression.inputs, regression.export_inputs, regression.eager, regression.got)
-    return {tensor.dtype for values in met for tensor in tensors_of(as_args(values))}
+    return {tensor.dtype for values in met for tensor in tensors_of(as_call(values))}
 
 
 def _arrays(regression: Regression) -> str:
@@ -226,22 +273,36 @@ def _load(runtime: str) -> str:
     )
 
 
-def _main(regression: Regression, case: Case, made: str) -> str:
+def _main(regression: Regression, case: Case, made: str, module: Any) -> str:
     """Return the function that says whether the divergence shows."""
     where = re.fullmatch(r"output(\[\d+\])(\.real|\.imag)?", regression.where)
     training = regression.mode.training if regression.mode.is_torchscript else ""
+    mode = {"EVAL": ".eval()", "TRAINING": ".train()"}.get(training, "")
     template = judgement(regression)
     # Of the output that the divergence is at; a file that was written by hand may lack it.
     outputs = regression.eager[int(where[1][1:-1]) :] if where else ()
     dtype = outputs[0].dtype if outputs and isinstance(outputs[0], np.ndarray) else np.dtype(np.float32)
     in_values = torch.bfloat16 in _met(regression) and regression.runtime != "reference"
-    example = literal(regression.export_inputs)
-    inputs = literal(regression.inputs) if "feeds" in template else example
+    example = _literals(regression.export_inputs)
+    inputs = _literals(regression.inputs) if "feeds" in template else example
+    exported, run = as_call(regression.export_inputs), as_call(regression.inputs)
+    fed = feeds_of(module, exported, run) if regression.mode.is_torchscript else {}
+    constants = {name: literal(leaf) for name, leaf in fed.items() if not isinstance(leaf, torch.Tensor)}
+    named = names_in(exported, run)
+    eager = f"eager = arrays(copy.deepcopy(model){mode}(*copy.deepcopy(inputs)))"
+    if run.kwargs:
+        eager = f"eager = arrays(copy.deepcopy(model){mode}(*args, **kwargs))"
+        eager = f"args, kwargs = copy.deepcopy((inputs, keywords))\n{eager}"
+    prefix = "" if example == inputs else "example_"
     reference = regression.runtime == "reference"
+    given = "(inputs, keywords)" if run.kwargs else "inputs"
     judged = Template(template).substitute(
-        mode={"EVAL": ".eval()", "TRAINING": ".train()"}.get(training, ""),
-        example="inputs" if example == inputs else "example",
-        names=names(input_names(as_args(regression.inputs))),
+        eager=eager,
+        example=("example" if prefix else "inputs") + (f", {prefix}keywords" if exported.kwargs else ""),
+        given=given,
+        names=names(named),
+        known=names((*named, *constants)),
+        constants=Template(CONSTANTS).substitute(constants=mapping(constants)) if constants else "",
         used="session.input_names" if reference else "[value.name for value in session.get_inputs()]",
         output=where[1] if where else "[0]",
         part={".real": "[..., 0]", ".imag": "[..., 1]"}.get(where[2] or "", "") if where else "",
@@ -250,13 +311,33 @@ def _main(regression: Regression, case: Case, made: str) -> str:
         tensor="as_bfloat16" if dtype == BFLOAT16 else "torch.tensor",
         opset=regression.mode.opset,
         wanted=wanted(regression, case),
-        watched=watched(regression.signature),
+        watched=watched(regression.signature).replace("$given", given),
     )
     return indented(
         "def main():",
         'warnings.simplefilter("ignore")',
         f"model = {made}",
-        f"inputs = {inputs}",
-        *(["# What it is exported with:", f"example = {example}"] if example != inputs else []),
+        *_assigned(inputs, "inputs", "keywords"),
+        *(
+            ["# What it is exported with:", *_assigned(example, "example", "example_keywords")]
+            if prefix
+            else []
+        ),
         judged,
     )
+
+
+def _literals(inputs: Inputs) -> tuple[dict[str, str], str, str]:
+    """Return the expressions for arguments and keywords, and for the tensors in them that occur twice, by name."""
+    given = Call.of(inputs)
+    found = [leaf for leaf in leaves(given) if is_tensor(leaf)]
+    twice = {id(leaf): leaf for n, leaf in enumerate(found) if any(leaf is other for other in found[:n])}
+    named = {key: f"same{number}" for number, key in enumerate(twice)}
+    shared = {named[key]: literal(leaf) for key, leaf in twice.items()}
+    return shared, literal(given.args, named), literal(given.kwargs, named) if given.kwargs else ""
+
+
+def _assigned(literals: tuple[dict[str, str], str, str], args: str, kwargs: str) -> list[str]:
+    shared, positional, keywords = literals
+    lines = [f"{name} = {expression}" for name, expression in shared.items()]
+    return [*lines, f"{args} = {positional}", *([f"{kwargs} = {keywords}"] if keywords else [])]

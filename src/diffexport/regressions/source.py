@@ -24,9 +24,8 @@ from typing import Any
 import torch
 
 from diffexport import target
+from diffexport.call import Call
 from diffexport.case import Case
-from diffexport.check import as_args
-from diffexport.exporters.arguments import input_names
 from diffexport.regressions.format import Regression
 from diffexport.regressions.literals import indented
 
@@ -85,7 +84,7 @@ def model_source(regression: Regression, case: Case) -> Model:
     if isinstance(value, torch.nn.Module):
         made = name
     elif function:
-        given = ", ".join(input_names(as_args(regression.export_inputs)))
+        given = ", ".join(f"x{number}" for number in range(len(Call.of(regression.export_inputs).args)))
         forward = indented(f"def forward(self, {given}):", f"return {name}.apply({given})")
         definitions.append(indented("class Applied(torch.nn.Module):", forward))
         made = "Applied()"

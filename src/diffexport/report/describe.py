@@ -8,7 +8,10 @@ from typing import Any
 import numpy as np
 
 from diffexport import tensors
+from diffexport.call import Call, Inputs, leaves
+from diffexport.check import array_of
 from diffexport.engine.events import Finding
+from diffexport.regressions.arguments import Seen, is_tensor, offset_of
 from diffexport.report.summary import Summary, reproduce_line
 from diffexport.verdict import Stage
 
@@ -29,7 +32,7 @@ def describe(finding: Finding, summary: Summary, *, chatter: bool = False) -> It
     if len(finding.exporters) > 1:
         yield f"  the same in     {', '.join(name for name in finding.exporters if name != identity.exporter)}"
     yield f"  minimal input   {values(finding.inputs)}"
-    if [np.shape(x) for x in finding.inputs] != [np.shape(x) for x in finding.export_inputs]:
+    if _shapes(finding.inputs) != _shapes(finding.export_inputs):
         yield f"  exported with   {values(finding.export_inputs)}"
     if divergence.stage is Stage.COMPARE:
         yield f"  eager           {values(finding.eager)}"
@@ -45,18 +48,36 @@ def describe(finding: Finding, summary: Summary, *, chatter: bool = False) -> It
         yield from (f"    | {line}" for line in finding.chatter.splitlines())
 
 
-def values(items: tuple[Any, ...]) -> str:
-    """Return tensors as ``[nan, 1] float32[2]``, other arguments as Python shows them."""
-    return ", ".join(_value(item) for item in items) or "none"
+def values(items: Inputs) -> str:
+    """Return tensors as ``[nan, 1] float32[2]``, other arguments as Python shows them, keywords with their names."""
+    call, seen = Call.of(items), Seen()
+    shown = [_value(item, seen) for item in call.args]
+    shown += [f"{name}={_value(item, seen)}" for name, item in call.kwargs.items()]
+    return ", ".join(shown) or "none"
 
 
-def _value(item: Any) -> str:
-    if not isinstance(item, np.ndarray):
+def _value(item: Any, seen: Seen) -> str:
+    if isinstance(item, tuple | list):
+        inside = ", ".join(_value(part, seen) for part in item)
+        return f"[{inside}]" if isinstance(item, list) else f"({inside})"
+    if isinstance(item, dict):
+        return "{" + ", ".join(f"{key!r}: {_value(part, seen)}" for key, part in item.items()) + "}"
+    if not is_tensor(item):
         return repr(item)
-    text = tensors.reads(item)
+    number, array = seen.number_of(item), array_of(item)
+    text = tensors.reads(array)
     if len(text) > WIDTH:
         text = text[:WIDTH] + "…"
-    return f"{text} {item.dtype}[{', '.join(map(str, item.shape))}]"
+    text = f"{text} {array.dtype}[{', '.join(map(str, array.shape))}]"
+    if getattr(item, "requires_grad", False):
+        text += " requires_grad"
+    if offset_of(item):
+        text += f" at offset {offset_of(item)}"
+    return text if number is None else f"{text} (the same as x{number})"
+
+
+def _shapes(inputs: Inputs) -> list[tuple[int, ...]]:
+    return [np.shape(array_of(leaf)) for leaf in leaves(inputs) if is_tensor(leaf)]
 
 
 def _trim(message: str) -> list[str]:

@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from diffexport import atomic, tensors
+from diffexport import atomic
+from diffexport.call import Call, Inputs
 from diffexport.engine.events import Finding
+from diffexport.regressions.arguments import Seen, encode_tensor, is_tensor
 from diffexport.report.summary import Summary, reproduce_line
 from diffexport.versions import installed
 
@@ -64,6 +64,7 @@ def document(summary: Summary) -> dict[str, Any]:
 def _divergence(finding: Finding, summary: Summary) -> dict[str, Any]:
     divergence, identity = finding.divergence, finding.identity
     path = summary.saved.get(identity.digest)
+    given, example = _arguments(finding.inputs), _arguments(finding.export_inputs)
     return {
         "id": identity.digest,
         "case": identity.case,
@@ -80,10 +81,12 @@ def _divergence(finding: Finding, summary: Summary) -> dict[str, Any]:
         "exporters": list(finding.exporters),
         "shrunk": finding.shrunk,
         "flaky": finding.flaky,
-        "inputs": [_value(value) for value in finding.inputs],
-        "export_inputs": [_value(value) for value in finding.export_inputs],
-        "eager": [_value(value) for value in finding.eager],
-        "got": [_value(value) for value in finding.got],
+        "inputs": given["args"],
+        "export_inputs": example["args"],
+        "kwargs": given["kwargs"],
+        "export_kwargs": example["kwargs"],
+        "eager": [_value(value, Seen()) for value in finding.eager],
+        "got": [_value(value, Seen()) for value in finding.got],
         "regression": str(path) if path is not None else None,
         "save_error": summary.save_errors.get(identity.digest),
         "reproduce": reproduce_line(finding, summary),
@@ -91,12 +94,23 @@ def _divergence(finding: Finding, summary: Summary) -> dict[str, Any]:
     }
 
 
-def _value(value: Any) -> Any:
-    return (
-        tensors.encode(value)
-        if isinstance(value, np.ndarray)
-        else {"type": type(value).__name__, "value": repr(value)}
-    )
+def _arguments(inputs: Inputs) -> dict[str, Any]:
+    call, seen = Call.of(inputs), Seen()
+    return {
+        "args": [_value(value, seen) for value in call.args],
+        "kwargs": {name: _value(value, seen) for name, value in call.kwargs.items()},
+    }
+
+
+def _value(value: Any, seen: Seen) -> Any:
+    if is_tensor(value):
+        return encode_tensor(value, seen)
+    document: dict[str, Any] = {"type": type(value).__name__, "value": repr(value)}
+    if isinstance(value, tuple | list):
+        document["items"] = [_value(item, seen) for item in value]
+    elif isinstance(value, dict):
+        document["items"] = {str(key): _value(item, seen) for key, item in value.items()}
+    return document
 
 
 def write(summary: Summary, path: Path) -> None:

@@ -52,8 +52,8 @@ class Trial:
     or ``requires_grad``, and whatever a strategy gives.
     """
 
-    export_inputs: tuple[Any, ...]
-    samples: tuple[tuple[Any, ...], ...]
+    export_inputs: Any
+    samples: tuple[Any, ...]
 
 
 def trials(

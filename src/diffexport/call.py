@@ -1,0 +1,114 @@
+"""What a model is called with, and the one way to walk through nested containers of arguments and outputs.
+
+Containers are tuples (named ones too), lists, dicts and dataclasses; everything else is a leaf. The order is the
+one in which exporters flatten: as written, dicts in the order of their keys' insertion (torch 2.13, all of them).
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from diffexport.errors import UsageError
+
+#: Where a leaf stands: ``("args", 0, "mask")``.
+Path = tuple[Any, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """The arguments of one call of a model.
+
+    A plain tuple of positional arguments is accepted wherever a call is, and means ``Call(args)``. The same
+    tensor or array in two places is one tensor for the model, too.
+
+    Attributes:
+        args: positional arguments.
+        kwargs: keyword arguments, in the order in which they are given.
+    """
+
+    args: tuple[Any, ...] = ()
+    kwargs: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "args", tuple(self.args))
+        object.__setattr__(self, "kwargs", dict(self.kwargs))
+
+    @classmethod
+    def of(cls, inputs: Inputs) -> Call:
+        """Return the call that ``inputs`` stand for: itself, or positional arguments.
+
+        Raises:
+            UsageError: it is a single tensor, array, dict or text instead of a sequence of arguments.
+        """
+        if isinstance(inputs, cls):
+            return inputs
+        if isinstance(inputs, dict):
+            raise UsageError(
+                "inputs must be a tuple of positional arguments; write Call((), {…}) for keywords"
+            )
+        if isinstance(inputs, str) or hasattr(inputs, "ndim"):
+            raise UsageError("inputs must be a tuple of positional arguments; write (x,) for a single tensor")
+        return cls(tuple(cast(Iterable[Any], inputs)))
+
+    def plain(self) -> tuple[Any, ...] | Call:
+        """Return the tuple of positional arguments where there are no others, else the call itself."""
+        return self if self.kwargs else self.args
+
+
+#: What is accepted as the inputs of a model.
+Inputs = Sequence[Any] | Call
+
+
+def paths(value: Any, at: Path = ()) -> Iterator[tuple[Path, Any]]:
+    """Yield every leaf with where it stands, in the order in which exporters flatten."""
+    inside = _items(value)
+    if inside is None:
+        yield at, value
+        return
+    for key, item in inside:
+        yield from paths(item, (*at, key))
+
+
+def leaves(value: Any) -> Iterator[Any]:
+    """Yield every leaf."""
+    return (leaf for _, leaf in paths(value))
+
+
+def mapped(value: Any, change: Callable[[Any], Any]) -> Any:
+    """Return a copy with every leaf changed; a leaf that stands in two places is changed once, for both."""
+    done: dict[int, Any] = {}
+
+    def rebuilt(value: Any) -> Any:
+        inside = _items(value)
+        if inside is None:
+            if id(value) not in done:
+                # The leaf is kept beside its copy: another object cannot get its id meanwhile.
+                done[id(value)] = change(value), value
+            return done[id(value)][0]
+        items = {key: rebuilt(item) for key, item in inside}
+        if isinstance(value, dict):
+            # Copied, for the sake of its type.
+            same = copy.copy(value)
+            same.update(items)
+            return same
+        if isinstance(value, tuple | list):
+            named = hasattr(value, "_fields")
+            return type(value)(*items.values()) if named else type(value)(items.values())
+        return dataclasses.replace(value, **items)
+
+    return rebuilt(value)
+
+
+def _items(value: Any) -> list[tuple[Any, Any]] | None:
+    """Return what is in a container with its keys; None for what is none."""
+    if isinstance(value, dict):
+        return list(value.items())
+    if isinstance(value, tuple | list):
+        return list(enumerate(value))
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return [(own.name, getattr(value, own.name)) for own in dataclasses.fields(value) if own.init]
+    return None
