@@ -230,6 +230,23 @@ def test_gradient_aliasing_and_offset_reach_eager_and_export(mode):
     assert verdict.outcome is Outcome.DIVERGES
 
 
+def test_an_export_is_not_reused_for_inputs_given_otherwise():
+    road, case = Road(), make_case("sees", Sees, strategy=object())
+    values = torch.tensor([3.0, 4.0])
+    gradient, placed = values.clone().requires_grad_(), torch.arange(8.0)[3:5]
+    seen = []
+    for inputs in (
+        (values, values.clone()),
+        (gradient, gradient.clone()),
+        (placed, placed.clone()),
+        (values,) * 2,
+    ):
+        verdict = road.check(case, Mode("dynamo"), "ort-disabled", inputs, export_inputs=inputs)
+        assert verdict.outcome is Outcome.AGREES, verdict.divergences
+        seen.append(verdict.got[0].tolist()[0])
+    assert seen == [3.0, 6.0, 3003.0, 103.0]
+
+
 class Picky(torch.nn.Module):
     def forward(self, a):
         if float(a.sum()) > 5:
