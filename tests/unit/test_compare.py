@@ -1,8 +1,11 @@
+import importlib
+
 import ml_dtypes
 import numpy as np
 import pytest
 
 from diffexport.oracle.compare import compare, same_bits, show, value_class
+from diffexport.strategies.values import table
 from diffexport.verdict import Kind, Stage
 
 NAN, INF = np.nan, np.inf
@@ -247,3 +250,20 @@ def test_value_class_and_show():
 @pytest.mark.parametrize(("value", "text"), [(0.5, "0.5"), (-65504, "-65500"), (6e-8, "6e-08")])
 def test_show_of_half_precision(value, text):
     assert show(np.float16(value)) == text
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_the_short_judgement_is_the_long_one(dtype):
+    compare_module = importlib.import_module("diffexport.oracle.compare")
+    random = np.random.default_rng(0)
+    values, _ = table(dtype)
+    for number in range(600):
+        shape = [(), (0,), (1,), (5,), (2, 3)][number % 5]
+        eager = np.asarray(values[random.integers(0, 65536, shape)])
+        with np.errstate(all="ignore"):
+            near = eager * (1 + random.choice([-1e-3, 1e-3, 1.2e-6, 1e-7, 1e-8], shape))
+            other = np.where(random.random(shape) < 0.1, values[random.integers(0, 65536, shape)], eager)
+            ways = (near, eager + random.choice([0, 1e-5, -9e-6, 1e-7], shape), other, -(-eager), 0 - eager)
+            got = np.asarray(ways[number // 5 % len(ways)]).astype(dtype)
+        long = compare_module._compare_floats("output[0]", eager, got)
+        assert compare([eager], [got]) == long, (eager, got)
