@@ -7,11 +7,12 @@ Exports, graph inspections and sessions are memoised in bounded caches.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import hashlib
 import warnings
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -153,43 +154,38 @@ class Road:
         strict: bool = False,
     ) -> list[Verdict]:
         """Return one verdict for each runtime; see [check][] for the arguments."""
-        with warnings.catch_warnings():
-            # What the model and the runtimes warn about while running is not the user's to act on.
-            warnings.simplefilter("ignore")
-            return self._check(case, mode, names, as_args(inputs), export_inputs, strict)
+        with self.block(case, mode, names, export_inputs=export_inputs, strict=strict) as check:
+            return check(inputs)
 
-    def _check(
+    @contextlib.contextmanager
+    def block(
         self,
         case: Case,
         mode: Mode,
         names: Sequence[str],
-        args: tuple[Any, ...],
-        export_inputs: Sequence[Any] | None,
-        strict: bool,
-    ) -> list[Verdict]:
-        example = as_args(export_inputs) if export_inputs is not None else ordinary_like(args)
-        eager = self.eager(case, mode, args)
-        if eager.error:
-            return [
-                Verdict(case.name, str(mode), name, Outcome.REJECTED, reason=eager.error, target=case.target)
-                for name in names
-            ]
-        exported = self.export(case, mode, example)
-        feeds = {
-            name: _array(leaf) if isinstance(leaf, torch.Tensor) else np.asarray(leaf)
-            for name, leaf in named_leaves(args).items()
-        }
-        return [self._judge(case, mode, name, exported, eager, feeds, strict) for name in names]
+        *,
+        export_inputs: Sequence[Any] | None = None,
+        strict: bool = False,
+    ) -> Iterator[Block]:
+        """Check many inputs against one export: yields what [check_runtimes][] is, for the inputs alone."""
+        with warnings.catch_warnings():
+            # What the model and the runtimes warn about while running is not the user's to act on.
+            warnings.simplefilter("ignore")
+            yield Block(self, case, mode, names, export_inputs, strict)
 
     def eager(self, case: Case, mode: Mode, args: tuple[Any, ...]) -> Eager:
         """Run the eager model, in training mode if the mode exports it so, on copies of the inputs."""
+        return self.run_eager(case, mode, _clone(args))
+
+    def run_eager(self, case: Case, mode: Mode, args: tuple[Any, ...]) -> Eager:
+        """Run the eager model on inputs that it may change."""
         prepared = self.prepare(case)
         training = prepared.training
         if mode.is_torchscript:
             training = {"TRAINING": True, "EVAL": False}.get(mode.training, training)
         try:
-            result = prepared.for_run(training)(*_clone(args))
-            return Eager(tuple(_array(tensor) for tensor in walk(result)))
+            result = prepared.for_run(training)(*args)
+            return Eager(tuple([_array(tensor) for tensor in walk(result)]))
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a model may raise anything; it rejects these
             return Eager((), f"{type(error).__name__}: {_first_line(error)}")
 
@@ -204,7 +200,8 @@ class Road:
         Raises:
             TargetError: ``build`` raises or does not return a module.
         """
-        if _key(case) not in self._prepared:
+        key = _key(case)
+        if key not in self._prepared:
             try:
                 with captured(), torch.random.fork_rng(devices=[]):
                     # Random weights have to be the same ones when a regression is replayed.
@@ -219,8 +216,8 @@ class Road:
                     f"case {case.name!r}: build returns {type(module).__name__}, not a torch.nn.Module"
                 )
             has_buffers = any(True for _ in module.buffers())
-            self._prepared[_key(case)] = _Prepared(case, module, module.training, has_buffers, {})
-        return self._prepared[_key(case)]
+            self._prepared[key] = _Prepared(case, module, module.training, has_buffers, {})
+        return self._prepared[key]
 
     def traits(self, case: Case, args: tuple[Any, ...]) -> frozenset[str]:
         """Return the model's traits, declared or found by tracing it on ``args``."""
@@ -314,68 +311,166 @@ class Road:
 
         return self._sessions.get((exported.digest, runtime), load)
 
-    def _judge(
+
+class Block:
+    """A case in a mode with its export and sessions looked up once, to check one tuple of inputs after another.
+
+    Made by [Road.block][]; the export is made when the first inputs come that eager accepts.
+    """
+
+    def __init__(
         self,
+        road: Road,
         case: Case,
         mode: Mode,
-        runtime: str,
-        exported: Exported,
-        eager: Eager,
-        feeds: dict[str, Array],
+        names: Sequence[str],
+        export_inputs: Sequence[Any] | None,
         strict: bool,
-    ) -> Verdict:
-        def verdict(found: Sequence[Divergence], got: tuple[Array, ...] = (), refused: str = "") -> Verdict:
-            everything = (*exported.divergences, *found)
-            failing = tuple(d for d in everything if strict or d.severity is Severity.FAILURE)
-            notes = tuple(d for d in everything if not strict and d.severity is Severity.NOTE)
-            outcome = Outcome.REFUSED if refused else Outcome.AGREES
-            return Verdict(
-                case.name,
-                str(mode),
-                runtime,
-                Outcome.DIVERGES if failing else outcome,
-                failing,
-                notes,
-                refused,
-                eager.outputs,
-                got,
-                exported.export.chatter,
-                case.target,
-            )
+    ) -> None:
+        self._road, self._case, self._mode, self._names, self._strict = road, case, mode, names, strict
+        self._example = None if export_inputs is None else as_args(export_inputs)
+        self._exported: Exported | None = None
+        self._mode_text = str(mode)
+        self._declared: tuple[Any, list[Divergence]] = (None, [])
 
+    def __call__(self, inputs: Sequence[Any]) -> list[Verdict]:
+        """Return one verdict for each runtime."""
+        args = as_args(inputs)
+        # Arrays were copied into tensors; what eager does to those leaves the arrays as they are.
+        own = all(type(value) is np.ndarray and value.flags.c_contiguous for value in inputs)
+        eager = self._road.run_eager(self._case, self._mode, args if own else _clone(args))
+        if eager.error:
+            return [
+                Verdict(
+                    self._case.name,
+                    self._mode_text,
+                    name,
+                    Outcome.REJECTED,
+                    reason=eager.error,
+                    target=self._case.target,
+                )
+                for name in self._names
+            ]
+        exported = self._export(args)
+        if own:
+            feeds = {f"x{number}": array for number, array in enumerate(inputs)}
+        else:
+            feeds = {
+                name: _array(leaf) if isinstance(leaf, torch.Tensor) else np.asarray(leaf)
+                for name, leaf in named_leaves(args).items()
+            }
+        return self._judge(exported, eager, feeds)
+
+    def _export(self, args: tuple[Any, ...]) -> Exported:
+        if self._exported is not None:
+            return self._exported
+        if self._example is None:
+            return self._road.export(self._case, self._mode, ordinary_like(args))
+        self._exported = self._road.export(self._case, self._mode, self._example)
+        return self._exported
+
+    def _judge(self, exported: Exported, eager: Eager, feeds: dict[str, Array]) -> list[Verdict]:
+        unknown: list[str] = []
+        if exported.graph is not None:
+            unknown = sorted([given.name for given in exported.graph.inputs if given.name not in feeds])
+            typed = {} if unknown else _typed(feeds, exported.graph)
+        verdicts: list[Verdict] = []
+        compared: tuple[tuple[Array, ...], list[Divergence]] | None = None
+        for name in self._names:
+            session, found, refused = self._load(exported, name)
+            if session is None:
+                verdicts.append(self._verdict(name, exported, eager, found, refused=refused))
+                continue
+            if unknown:
+                message = f"the model has inputs that eager has not: {', '.join(unknown)}"
+                found = [Divergence(Stage.RUN, Kind.STRUCTURE, "inputs", "unknown inputs", message)]
+                verdicts.append(self._verdict(name, exported, eager, found))
+                continue
+            try:
+                got = tuple(session.run(typed))
+            except runtimes.RunError as error:
+                signature = exporters.error_signature(error)
+                found = [Divergence(Stage.RUN, Kind.RUN_ERROR, "model", signature, f"{name}: {error}")]
+                verdicts.append(self._verdict(name, exported, eager, found))
+                continue
+            # Runtimes of one family usually give the same outputs.
+            if compared is None or not oracle.same_bits(compared[0], got):
+                found = oracle.compare(eager.outputs, got)
+                assert exported.graph is not None
+                found += self._check_declared(exported.graph, feeds, got)
+                compared = got, found
+            verdicts.append(self._verdict(name, exported, eager, compared[1], got))
+        return verdicts
+
+    def _load(
+        self, exported: Exported, runtime: str
+    ) -> tuple[runtimes.Session | None, list[Divergence], str]:
+        """Return the session; or None, the divergences, and with which text the model is refused as expected."""
         if exported.export.model is None:
-            return verdict((), refused=exported.refused)
-        assert exported.graph is not None
-        session = self.session(exported, runtime)
+            return None, [], exported.refused
+        session = self._road.session(exported, runtime)
         unloadable = exported.expectation.expected is Expected.UNLOADABLE
         if isinstance(session, runtimes.LoadError):
             text = str(session)
             if unloadable:
-                return verdict((), refused=text)
+                return None, [], text
             signature = exporters.error_signature(session)
-            return verdict(
-                [Divergence(Stage.LOAD, Kind.LOAD_ERROR, "model", signature, f"{runtime}: {text}")]
-            )
+            error = Divergence(Stage.LOAD, Kind.LOAD_ERROR, "model", signature, f"{runtime}: {text}")
+            return None, [error], ""
         if unloadable:
             message = (
                 f"{runtime} loads the model, though it is expected to refuse ({exported.expectation.rule})"
             )
-            return verdict(
-                [Divergence(Stage.LOAD, Kind.UNEXPECTED_SUCCESS, "model", "the runtime loads it", message)]
+            success = Divergence(
+                Stage.LOAD, Kind.UNEXPECTED_SUCCESS, "model", "the runtime loads it", message
             )
-        known = {declared.name for declared in exported.graph.inputs}
-        unknown = sorted(known - feeds.keys())
-        if unknown:
-            message = f"the model has inputs that eager has not: {', '.join(unknown)}"
-            return verdict([Divergence(Stage.RUN, Kind.STRUCTURE, "inputs", "unknown inputs", message)])
-        try:
-            got = tuple(session.run(_typed(feeds, exported.graph)))
-        except runtimes.RunError as error:
-            signature = exporters.error_signature(error)
-            return verdict([Divergence(Stage.RUN, Kind.RUN_ERROR, "model", signature, f"{runtime}: {error}")])
-        found = oracle.compare(eager.outputs, got)
-        found += graph.check_declared(exported.graph, feeds, got)
-        return verdict(found, got)
+            return None, [success], ""
+        return session, [], ""
+
+    def _check_declared(
+        self, inspected: graph.Graph, feeds: dict[str, Array], got: tuple[Array, ...]
+    ) -> list[Divergence]:
+        """Look at declared types once for all inputs and outputs of the same types."""
+        key = (
+            inspected,
+            [(name, array.shape) for name, array in feeds.items()],
+            [(array.dtype, array.shape) for array in got],
+        )
+        last, found = self._declared
+        if last is None or last[0] is not inspected or last[1:] != key[1:]:
+            found = graph.check_declared(inspected, feeds, got)
+            self._declared = key, found
+        return found
+
+    def _verdict(
+        self,
+        runtime: str,
+        exported: Exported,
+        eager: Eager,
+        found: Sequence[Divergence],
+        got: tuple[Array, ...] = (),
+        refused: str = "",
+    ) -> Verdict:
+        failing: tuple[Divergence, ...] = ()
+        notes: tuple[Divergence, ...] = ()
+        if found or exported.divergences:
+            everything = (*exported.divergences, *found)
+            failing = tuple(d for d in everything if self._strict or d.severity is Severity.FAILURE)
+            notes = tuple(d for d in everything if not self._strict and d.severity is Severity.NOTE)
+        outcome = Outcome.REFUSED if refused else Outcome.AGREES
+        return Verdict(
+            self._case.name,
+            self._mode_text,
+            runtime,
+            Outcome.DIVERGES if failing else outcome,
+            failing,
+            notes,
+            refused,
+            eager.outputs,
+            got,
+            exported.export.chatter,
+            self._case.target,
+        )
 
 
 def _key(case: Case) -> Hashable:
@@ -467,7 +562,9 @@ def dynamic_axes(case: Case, args: tuple[Any, ...]) -> DynamicAxes | None:
 
 
 def _array(tensor: torch.Tensor) -> Array:
-    array: Array = tensor.detach().resolve_conj().resolve_neg().numpy()
+    if tensor.requires_grad or tensor.is_conj() or tensor.is_neg():
+        tensor = tensor.detach().resolve_conj().resolve_neg()
+    array: Array = tensor.numpy()
     return array
 
 

@@ -33,7 +33,7 @@ class _Session:
     def run(self, feeds: Mapping[str, Any]) -> list[Any]:
         try:
             # numpy collapses 0-d results into scalars in places; the comparison wants arrays.
-            return [np.asarray(value) for value in self._session.run(None, dict(feeds))]
+            return [np.asarray(value) for value in self._session.run(self.outputs, feeds)]
         except Exception as error:
             raise RunError(str(error)) from error
 
