@@ -8,6 +8,7 @@ that is busy with other things does not favour one of them. One thread for torch
 - bare loop: inputs drawn beforehand, then eager, ``session.run`` and ``np.allclose`` on each output; nothing else.
 - diffexport: ``Explorer`` with the catalogue's known divergences, that is, Hypothesis draws trials and every sample
   is judged. With ``ort-basic`` alone, which is the work of the bare loop, and with every level of ONNX Runtime.
+- road alone: ``Road.block`` on blocks of 64 of the same inputs, drawn beforehand: nothing drawn, nothing counted.
 - arrays(): a plain ``@given(arrays(float32, array_shapes()))`` test with one session for each rank.
 - upstream: torch's own ``verification.verify``, which exports each example.
 - dynamo per example: ``torch.onnx.export(dynamo=True)`` and ``torch.onnx.testing.assert_onnx_program``.
@@ -221,6 +222,46 @@ class Bare:
         return clocks
 
 
+class Alone:
+    """The road on blocks of inputs drawn beforehand: what diffexport costs besides drawing and counting."""
+
+    def __init__(self, road, mode, block):
+        self.road, self.mode = road, mode
+        self.cases = [(case, self.blocks(road, case, mode, block)) for case in exported_in(mode)]
+
+    @staticmethod
+    def blocks(road, case, mode, block):
+        drawn = []
+        explorer = Explorer(case, ["ort-basic"], Settings(block=block), emit=lambda _: None, road=road)
+
+        @hypothesis.seed(0)
+        @quiet(WARM_UP)
+        @hypothesis.given(explorer._strategy(mode))
+        def collect(trial):
+            # A block of 64 whatever a trial holds, so that this line says what larger blocks give.
+            drawn.append((trial.export_inputs, (trial.samples * 64)[:64]))
+
+        collect()
+        return drawn
+
+    def turn(self, seconds):
+        clocks = []
+        for case, blocks in self.cases:
+            clock, share = Clock(), seconds / len(self.cases)
+            while clock.seconds < share:
+                for export_inputs, samples in blocks:
+                    with (
+                        clock.running(),
+                        self.road.block(
+                            case, self.mode, ("ort-basic",), export_inputs=export_inputs
+                        ) as check,
+                    ):
+                        for _ in check.each(samples):
+                            clock.checks += 1
+            clocks.append(clock)
+        return clocks
+
+
 class Arrays:
     """Hypothesis's own arrays in a plain test; one TorchScript export with dynamic axes for each rank."""
 
@@ -357,6 +398,7 @@ def measure(options):
             kind = f"{exporter} {'dynamic' if dynamic else 'static'}"
             contestants[f"diffexport {kind}"] = Ours(road, mode, ("ort-basic",), options.block)
             contestants[f"bare loop {kind}"] = Bare(road, mode, options.block)
+            contestants[f"road alone {kind}"] = Alone(road, mode, options.block)
             contestants[f"diffexport {kind}, {len(levels)} levels"] = Ours(road, mode, levels, options.block)
     contestants["arrays()"] = Arrays(road)
     contestants["upstream verify"] = Upstream(road)

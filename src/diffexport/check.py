@@ -182,16 +182,37 @@ class Road:
 
     def run_eager(self, case: Case, mode: Mode, args: tuple[Any, ...]) -> Eager:
         """Run the eager model on inputs that it may change."""
+        eager = _outputs(self._run_module(case, mode, [args])[0])
+        # A module may give out memory that it writes to the next time.
+        return Eager(tuple([array.copy() for array in eager.outputs]), eager.error)
+
+    def run_eager_together(
+        self, case: Case, mode: Mode, many: Sequence[tuple[Any, ...]]
+    ) -> list[Eager] | None:
+        """Run the eager model on each of many inputs; None if it gives out the same memory each time."""
+        results = self._run_module(case, mode, many)
+        whose: dict[int, int] = {}
+        for number, result in enumerate(results):
+            for tensor in walk(result):
+                # Sparse and other tensors without memory of their own do not become arrays either.
+                place = tensor.untyped_storage().data_ptr() if tensor.layout is torch.strided else 0
+                if place and whose.setdefault(place, number) != number:
+                    return None
+        return [_outputs(result) for result in results]
+
+    def _run_module(self, case: Case, mode: Mode, many: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """Return for each of many inputs what the module returns, or the error that it raises."""
         prepared = self.prepare(case)
         training = prepared.training
         if mode.is_torchscript:
             training = {"TRAINING": True, "EVAL": False}.get(mode.training, training)
-        try:
-            result = prepared.for_run(training)(*args)
-            # A module may give out memory that it writes to the next time.
-            return Eager(tuple([_array(tensor).copy() for tensor in walk(result)]))
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - a model may raise anything; it rejects these
-            return Eager((), f"{type(error).__name__}: {_first_line(error)}")
+        results: list[Any] = []
+        for args in many:
+            try:
+                results.append(prepared.for_run(training)(*args))
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - a model may raise anything; it rejects these
+                results.append(error)
+        return results
 
     def export(self, case: Case, mode: Mode, args: tuple[Any, ...]) -> Exported:
         """Export (memoised) and check the graph on its own."""
@@ -336,6 +357,7 @@ class Block:
         self._exported: Exported | None = None
         self._mode_text = str(mode)
         self._declared: tuple[Any, list[Divergence]] = (None, [])
+        self._apart = False
 
     def __call__(self, inputs: Sequence[Any]) -> list[Verdict]:
         """Return one verdict for each runtime."""
@@ -347,40 +369,50 @@ class Block:
         Several are done together: first eager for all of them, then each runtime, then the comparison, each of
         which stays in the processor's caches that way. That takes half the time of one after the other.
         """
-        together = TOGETHER if self._example is not None else 1
-        for start in range(0, len(samples), together):
+        start = 0
+        while start < len(samples):
+            together = 1 if self._apart or self._example is None else TOGETHER
             yield from self._together(samples[start : start + together])
+            start += together
 
     def _together(self, samples: Sequence[Sequence[Any]]) -> list[list[Verdict]]:
-        ran = [self._eager(inputs) for inputs in samples]
-        verdicts = [[] if feeds is not None else self._rejected(eager) for eager, feeds in ran]
-        accepted = [
-            (eager, feeds, own)
-            for (eager, feeds), own in zip(ran, verdicts, strict=True)
-            if feeds is not None
+        given = [as_args(inputs) for inputs in samples]
+        # Arrays were copied into tensors; what eager does to those leaves the arrays as they are.
+        own = [
+            all(type(value) is np.ndarray and value.flags.c_contiguous for value in inputs)
+            for inputs in samples
         ]
+        eagers = self._eager([a if o else _clone(a) for a, o in zip(given, own, strict=True)])
+        if eagers is None:
+            return [self(inputs) for inputs in samples]
+        verdicts: list[list[Verdict]] = []
+        accepted: list[tuple[Eager, dict[str, Array], list[Verdict]]] = []
+        for inputs, args, is_own, eager in zip(samples, given, own, eagers, strict=True):
+            verdicts.append(self._rejected(eager) if eager.error else [])
+            if eager.error:
+                continue
+            if self._exported is None or self._example is None:
+                example = ordinary_like(args) if self._example is None else self._example
+                self._exported = self._road.export(self._case, self._mode, example)
+            if is_own:
+                feeds = {f"x{number}": array for number, array in enumerate(inputs)}
+            else:
+                feeds = {
+                    name: _array(leaf) if isinstance(leaf, torch.Tensor) else np.asarray(leaf)
+                    for name, leaf in named_leaves(args).items()
+                }
+            accepted.append((eager, feeds, verdicts[-1]))
         if accepted:
             self._judge([a[0] for a in accepted], [a[1] for a in accepted], [a[2] for a in accepted])
         return verdicts
 
-    def _eager(self, inputs: Sequence[Any]) -> tuple[Eager, dict[str, Array] | None]:
-        """Return what eager gives for inputs, and the arrays to feed; None if eager raises."""
-        args = as_args(inputs)
-        # Arrays were copied into tensors; what eager does to those leaves the arrays as they are.
-        own = all(type(value) is np.ndarray and value.flags.c_contiguous for value in inputs)
-        eager = self._road.run_eager(self._case, self._mode, args if own else _clone(args))
-        if eager.error:
-            return eager, None
-        if self._example is None:
-            self._exported = self._road.export(self._case, self._mode, ordinary_like(args))
-        elif self._exported is None:
-            self._exported = self._road.export(self._case, self._mode, self._example)
-        if own:
-            return eager, {f"x{number}": array for number, array in enumerate(inputs)}
-        return eager, {
-            name: _array(leaf) if isinstance(leaf, torch.Tensor) else np.asarray(leaf)
-            for name, leaf in named_leaves(args).items()
-        }
+    def _eager(self, many: list[tuple[Any, ...]]) -> list[Eager] | None:
+        if len(many) == 1:
+            return [self._road.run_eager(self._case, self._mode, many[0])]
+        eagers = self._road.run_eager_together(self._case, self._mode, many)
+        if eagers is None:
+            self._apart = True
+        return eagers
 
     def _rejected(self, eager: Eager) -> list[Verdict]:
         case = self._case
@@ -493,6 +525,16 @@ class Block:
             exported.export.chatter,
             self._case.target,
         )
+
+
+def _outputs(result: Any) -> Eager:
+    """Return what the module returned as arrays, or its error."""
+    if not isinstance(result, BaseException):
+        try:
+            return Eager(tuple([_array(tensor) for tensor in walk(result)]))
+        except Exception as error:  # noqa: BLE001 - a dtype that numpy does not have
+            result = error
+    return Eager((), f"{type(result).__name__}: {_first_line(result)}")
 
 
 def _key(case: Case) -> Hashable:
