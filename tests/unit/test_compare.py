@@ -1,8 +1,11 @@
+import importlib
+
 import ml_dtypes
 import numpy as np
 import pytest
 
-from diffexport.oracle.compare import compare, same_bits, show, value_class
+from diffexport.oracle.compare import compare, same_bits, show, suspects, value_class
+from diffexport.strategies.values import table
 from diffexport.verdict import Kind, Stage
 
 NAN, INF = np.nan, np.inf
@@ -262,3 +265,41 @@ def test_value_class_and_show():
 @pytest.mark.parametrize(("value", "text"), [(0.5, "0.5"), (-65504, "-65500"), (6e-8, "6e-08")])
 def test_show_of_half_precision(value, text):
     assert show(np.float16(value)) == text
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_the_short_judgement_is_the_long_one(dtype):
+    compare_module = importlib.import_module("diffexport.oracle.compare")
+    random = np.random.default_rng(0)
+    values, _ = table(dtype)
+    for number in range(600):
+        shape = [(), (0,), (1,), (5,), (2, 3)][number % 5]
+        eager = np.asarray(values[random.integers(0, 65536, shape)])
+        with np.errstate(all="ignore"):
+            near = eager * (1 + random.choice([-1e-3, 1e-3, 1.2e-6, 1e-7, 1e-8], shape))
+            other = np.where(random.random(shape) < 0.1, values[random.integers(0, 65536, shape)], eager)
+            ways = (near, eager + random.choice([0, 1e-5, -9e-6, 1e-7], shape), other, 0 - eager)
+            got = np.asarray(ways[number // 5 % len(ways)]).astype(dtype)
+        long = compare_module._compare_floats("output[0]", eager, got)
+        assert compare([eager], [got]) == long, (eager, got)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "int64", "bool", "complex64"])
+@pytest.mark.parametrize("shape", [(), (0,), (3,), (2, 3)])
+def test_who_is_no_suspect_agrees(dtype, shape):
+    random = np.random.default_rng(1)
+    values = table("float32" if dtype == "complex64" else dtype)[0].astype(dtype)
+    eager = [[np.asarray(values[random.integers(0, 65536, shape)]) for _ in range(2)] for _ in range(40)]
+    got = [[array.copy() for array in outputs] for outputs in eager]
+    got[3][0] = np.full(shape, 3, dtype)
+    got[7][1] = np.where(eager[7][1] == 0, -eager[7][1] if dtype != "bool" else ~eager[7][1], eager[7][1])
+    got[9][1] = np.zeros(shape, dtype)
+    found = suspects(eager, got)
+    disagreeing = {n for n in range(40) if compare(eager[n], got[n])}
+    assert disagreeing <= set(found)
+    assert dtype == "complex64" or disagreeing == set(found)
+
+
+@pytest.mark.parametrize("got", [None, (), (f32(1), f32(1)), (f32(1, 2),), (np.ones(1),), (f32(2),)])
+def test_a_sample_of_other_types_is_suspect(got):
+    assert 1 in suspects([(f32(1),)] * 3, [(f32(1),), got, (f32(1),)])

@@ -5,6 +5,6 @@ each as a kind of its own. Finite floating-point values may differ by the tolera
 ``torch.testing.assert_close`` has for their dtype by default.
 """
 
-from diffexport.oracle.compare import TOLERANCES, compare, same_bits
+from diffexport.oracle.compare import TOLERANCES, compare, same_bits, suspects
 
-__all__ = ["TOLERANCES", "compare", "same_bits"]
+__all__ = ["TOLERANCES", "compare", "same_bits", "suspects"]

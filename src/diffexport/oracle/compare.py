@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Container, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -73,12 +74,79 @@ def _compare_one(where: str, eager: Array, got: Array) -> list[Divergence]:
     if is_complex(eager.dtype):
         parts = _compare_floats(f"{where}.real", eager.real, got.real)
         return parts + _compare_floats(f"{where}.imag", eager.imag, got.imag)
-    if eager.dtype.name in TOLERANCES:
-        return _compare_floats(where, eager, got)
     differs = eager != got
     if not differs.any():
         return []
     return [_at(where, Kind.VALUE, "exact", differs, eager, got)]
+
+
+def suspects(eager: Sequence[Sequence[Array]], got: Sequence[Sequence[Array] | None]) -> Container[int]:
+    """Return the numbers of the samples to [compare][]; all others agree, or have no outputs at all (None).
+
+    ``eager`` and ``got`` hold the outputs of each sample. Where all have the same types they are compared together.
+    """
+    everyone = range(len(eager))
+    given = [outputs for outputs in got if outputs is not None]
+    if len(given) < len(got) or len({len(outputs) for outputs in (*eager, *given)}) != 1:
+        return everyone
+    found: set[int] = set()
+    for one, other in zip(zip(*eager, strict=True), zip(*given, strict=True), strict=True):
+        if len({(array.dtype, array.shape) for array in (*one, *other)}) != 1:
+            return everyone
+        together = np.array(one), np.array(other)
+        if not same_bits(together[:1], together[1:]):
+            found.update((_unlike(*together) // one[0].size).tolist())
+    return found
+
+
+def _unlike(eager: Array, got: Array) -> Array:
+    """Return the flat positions at which arrays of one dtype and shape may not agree."""
+    if _is_float(eager.dtype):
+        differs, close = _closeness(eager, got)
+        return np.flatnonzero(differs)[~close]
+    if np.issubdtype(eager.dtype, np.complexfloating):
+        return np.arange(eager.size)
+    return np.flatnonzero(eager != got)
+
+
+def _close(eager: Array, got: Array) -> bool:
+    """Return whether floats of one dtype and shape agree."""
+    _, close = _closeness(eager, got)
+    return bool(np.count_nonzero(close) == close.size)
+
+
+def _closeness(eager: Array, got: Array) -> tuple[Array, Array]:
+    """Return where floats are not the same to the last bit, and which of these are close or NaN twice.
+
+    All four judgements of [_compare_floats][] at once, for the many outputs that differ by a rounding.
+    """
+    bits, rtol, atol = _measures(eager.dtype)
+    differs = eager.view(bits) != got.view(bits)
+    with np.errstate(all="ignore"):
+        one, other = eager[differs].astype(np.float64), got[differs].astype(np.float64)
+        excess = np.abs(other - one)
+        excess /= np.abs(one) * rtol + atol
+        # Two zeros of different sign are at distance 0; infinities give NaN or, on one side, inf.
+        close = (excess > _ZERO) & (excess <= _ONE)
+    if np.count_nonzero(close) < close.size:
+        close |= np.isnan(one) & np.isnan(other)
+    return differs, close
+
+
+#: One-element arrays: numpy takes longer over a Python number than over the comparison.
+_ZERO, _ONE = np.zeros(1), np.ones(1)
+
+
+@functools.cache
+def _measures(dtype: np.dtype[Any]) -> tuple[np.dtype[Any], Array, Array]:
+    """Return the integers of the same size, and the relative and absolute tolerance."""
+    rtol, atol = TOLERANCES[dtype.name]
+    return np.dtype(f"i{dtype.itemsize}"), np.array([rtol]), np.array([atol])
+
+
+@functools.cache
+def _is_float(dtype: np.dtype[Any]) -> bool:
+    return dtype.name in TOLERANCES and not np.issubdtype(dtype, np.complexfloating)
 
 
 def _compare_floats(where: str, eager: Array, got: Array) -> list[Divergence]:

@@ -42,7 +42,7 @@ class _Session:
                 values = {name: _ort_value(array) for name, array in feeds.items()}
                 return [_array(value) for value in self._session.run_with_ort_values(None, values)]
             # numpy collapses 0-d results into scalars in places; the comparison wants arrays.
-            return [np.asarray(value) for value in self._session.run(None, dict(feeds))]
+            return [np.asarray(value) for value in self._session.run(self.outputs, feeds)]
         except Exception as error:
             raise RunError(str(error)) from error
 
