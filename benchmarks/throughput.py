@@ -34,14 +34,14 @@ from exports import as_shipped, median_ms
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from diffexport import Mode, catalogue
-from diffexport.check import Road, as_args, ordinary_like
 from diffexport.config import PROFILES
 from diffexport.engine.events import CaseFailed, Found, ModeFinished
 from diffexport.engine.explore import Explorer, Settings
 from diffexport.engine.run import shipped_for
 from diffexport.engine.units import warm_up
 from diffexport.expectation import Expected
-from diffexport.exporters.arguments import named_leaves
+from diffexport.inputs import array_of, as_call, ordinary_like
+from diffexport.road import Road
 from diffexport.runtimes import select
 from diffexport.strategies import trials
 
@@ -186,9 +186,9 @@ class Bare:
 
         @hypothesis.seed(0)
         @quiet(WARM_UP)
-        @hypothesis.given(explorer._strategy(mode))
+        @hypothesis.given(explorer.trials(mode))
         def collect(trial):
-            example = as_args(trial.export_inputs)
+            example = as_call(trial.export_inputs)
             exported = road.export(case, mode, example)
             assert exported.export.model is not None, (case.name, mode, exported.refused)
             if exported.digest not in sessions:
@@ -198,8 +198,8 @@ class Bare:
                     exported.export.model, options, providers=["CPUExecutionProvider"]
                 )
             for sample in trial.samples:
-                args = as_args(sample)
-                feeds = {name: tensor.numpy() for name, tensor in named_leaves(args).items()}
+                args = as_call(sample).args
+                feeds = {f"x{number}": array_of(tensor) for number, tensor in enumerate(args)}
                 drawn.append((args, feeds, sessions[exported.digest].run))
 
         collect()
@@ -216,7 +216,7 @@ class Bare:
                         if isinstance(outputs, torch.Tensor):
                             outputs = (outputs,)
                         for eager, got in zip(outputs, run(None, feeds), strict=True):
-                            np.allclose(eager.numpy(), got, rtol=1.3e-6, atol=1e-5, equal_nan=True)
+                            np.allclose(eager.detach().numpy(), got, rtol=1.3e-6, atol=1e-5, equal_nan=True)
                 clock.checks += len(drawn)
             clocks.append(clock)
         return clocks
@@ -236,7 +236,7 @@ class Alone:
 
         @hypothesis.seed(0)
         @quiet(WARM_UP)
-        @hypothesis.given(explorer._strategy(mode))
+        @hypothesis.given(explorer.trials(mode))
         def collect(trial):
             # A block of 64 whatever a trial holds, so that this line says what larger blocks give.
             drawn.append((trial.export_inputs, (trial.samples * 64)[:64]))
@@ -274,7 +274,7 @@ class Arrays:
 
     def session(self, case, array):
         if (case.name, array.ndim) not in self.sessions:
-            exported = self.road.export(case, self.mode, ordinary_like(as_args((array,))))
+            exported = self.road.export(case, self.mode, ordinary_like(as_call((array,))))
             self.sessions[case.name, array.ndim] = onnxruntime.InferenceSession(
                 exported.export.model, single_threaded(), providers=["CPUExecutionProvider"]
             )
@@ -317,7 +317,7 @@ def small_inputs(case):
     @quiet(WARM_UP)
     @hypothesis.given(trials(case.inputs, dynamic=True, max_samples=1))
     def collect(trial):
-        drawn.append(as_args(trial.samples[0]))
+        drawn.append(as_call(trial.samples[0]))
 
     collect()
     return drawn

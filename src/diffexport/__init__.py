@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from diffexport.call import Call as Call
     from diffexport.case import Case as Case
     from diffexport.case import make_case as make_case
-    from diffexport.check import Road as Road
     from diffexport.engine.explore import Diverged as Diverged
     from diffexport.errors import DiffexportError as DiffexportError
     from diffexport.expectation import rule as rule
     from diffexport.mode import Mode as Mode
     from diffexport.mode import ModePattern as ModePattern
+    from diffexport.road import Road as Road
     from diffexport.testing import Result as Result
     from diffexport.testing import assert_agrees as assert_agrees
     from diffexport.testing import check as check
@@ -31,7 +31,7 @@ _WHERE = {
     "Call": "call",
     "Case": "case",
     "make_case": "case",
-    "Road": "check",
+    "Road": "road",
     "Diverged": "engine.explore",
     "DiffexportError": "errors",
     "rule": "expectation",

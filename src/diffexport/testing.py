@@ -16,7 +16,6 @@ from diffexport import known as known_divergences
 from diffexport import matrix, traits
 from diffexport.call import Call, Inputs
 from diffexport.case import Case, make_case
-from diffexport.check import Road
 from diffexport.engine.events import CaseFailed, Event, Finding, Found, ModeFinished, Unhealthy
 from diffexport.engine.explore import Explorer, Settings, arrays_of, attribute, diverged
 from diffexport.engine.minimise import Point
@@ -25,6 +24,7 @@ from diffexport.errors import UsageError
 from diffexport.expectation import Rule
 from diffexport.known import Known
 from diffexport.mode import Mode
+from diffexport.road import Road
 from diffexport.runtimes import available, select
 from diffexport.spec import TensorSpec
 from diffexport.target import applied

@@ -12,9 +12,9 @@ import torch
 
 from diffexport import Call
 from diffexport.call import leaves, mapped, paths
-from diffexport.check import as_call, as_plain, ordinary_like
 from diffexport.errors import UsageError
 from diffexport.exporters.arguments import clone, export_arguments, feeds_of, named_leaves
+from diffexport.inputs import as_call, as_plain, ordinary_like
 
 Pair = namedtuple("Pair", "first second")
 

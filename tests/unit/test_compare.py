@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from diffexport.oracle.compare import compare, same_bits, show, suspects, value_class
-from diffexport.strategies.values import table
+from diffexport.strategies import table
 from diffexport.verdict import Kind, Stage
 
 NAN, INF = np.nan, np.inf
@@ -231,21 +231,6 @@ def test_each_output_is_judged_in_order():
 def test_a_signalling_nan_is_compared_without_a_warning():
     signalling = np.array([0x7FA00000], np.uint32).view("float32")
     assert one(signalling, f32(1))[:3] == ("nan-placement", "output[0]", "NaN lost")
-    half = np.array([0x7FA0], np.uint16).view("bfloat16")
-    assert one(half, np.array([1], "bfloat16"))[:3] == ("nan-placement", "output[0]", "NaN lost")
-
-
-def test_bfloat16_has_every_class():
-    eager = np.array([np.nan, np.inf, 1, 0.0], "bfloat16")
-    got = np.array([0, 5, 2, -0.0], "bfloat16")
-    kinds = ["nan-placement", "infinity", "value", "sign-of-zero"]
-    found = [compare([eager[first:]], [got[first:]])[0] for first in range(4)]
-    assert [divergence.kind.value for divergence in found] == kinds
-    assert found[2].message.startswith(
-        "output[0][0]: eager 1, exported model 2; 62.5 times the tolerance of bfloat16"
-    )
-    assert compare([eager], [eager.copy()]) == []
-    assert compare([eager], [eager.astype("float32")])[0].signature == "bfloat16→float32"
 
 
 def test_value_class_and_show():
@@ -271,13 +256,15 @@ def test_show_of_half_precision(value, text):
 def test_the_short_judgement_is_the_long_one(dtype):
     compare_module = importlib.import_module("diffexport.oracle.compare")
     random = np.random.default_rng(0)
-    values, _ = table(dtype)
+    values = np.concatenate([table(dtype, variant=n) for n in range(64)])
     for number in range(600):
         shape = [(), (0,), (1,), (5,), (2, 3)][number % 5]
-        eager = np.asarray(values[random.integers(0, 65536, shape)])
+        eager = np.asarray(values[random.integers(0, len(values), shape)])
         with np.errstate(all="ignore"):
             near = eager * (1 + random.choice([-1e-3, 1e-3, 1.2e-6, 1e-7, 1e-8], shape))
-            other = np.where(random.random(shape) < 0.1, values[random.integers(0, 65536, shape)], eager)
+            other = np.where(
+                random.random(shape) < 0.1, values[random.integers(0, len(values), shape)], eager
+            )
             ways = (near, eager + random.choice([0, 1e-5, -9e-6, 1e-7], shape), other, 0 - eager)
             got = np.asarray(ways[number // 5 % len(ways)]).astype(dtype)
         long = compare_module._compare_floats("output[0]", eager, got)
@@ -288,8 +275,10 @@ def test_the_short_judgement_is_the_long_one(dtype):
 @pytest.mark.parametrize("shape", [(), (0,), (3,), (2, 3)])
 def test_who_is_no_suspect_agrees(dtype, shape):
     random = np.random.default_rng(1)
-    values = table("float32" if dtype == "complex64" else dtype)[0].astype(dtype)
-    eager = [[np.asarray(values[random.integers(0, 65536, shape)]) for _ in range(2)] for _ in range(40)]
+    values = np.concatenate([table(dtype, variant=n) for n in range(64)]).astype(dtype)
+    eager = [
+        [np.asarray(values[random.integers(0, len(values), shape)]) for _ in range(2)] for _ in range(40)
+    ]
     got = [[array.copy() for array in outputs] for outputs in eager]
     got[3][0] = np.full(shape, 3, dtype)
     got[7][1] = np.where(eager[7][1] == 0, -eager[7][1] if dtype != "bool" else ~eager[7][1], eager[7][1])

@@ -14,13 +14,14 @@ from onnx import TensorProto, helper
 from diffexport import runtimes
 from diffexport.bridge import to_array, to_tensor
 from diffexport.case import make_case
-from diffexport.check import Road, as_args, ordinary_like
 from diffexport.dtypes import finfo, is_complex, is_floating, joined, part, parts, represents
 from diffexport.engine.minimise import simpler_values, simplicity
 from diffexport.exporters.arguments import clone
+from diffexport.inputs import ordinary_like
 from diffexport.mode import Mode
 from diffexport.regressions import Regression, load
 from diffexport.regressions.store import save
+from diffexport.road import Road, as_call
 from diffexport.verdict import Kind, Stage
 
 BFLOAT16 = np.dtype("bfloat16")
@@ -77,7 +78,7 @@ def test_parts_are_those_of_torch(shape):
 )
 def test_bfloat16_keeps_bits_and_strides(array):
     array = np.asarray(array)
-    (tensor,) = as_args((array,))
+    (tensor,) = as_call((array,)).args
     assert tensor.dtype is torch.bfloat16
     assert tuple(tensor.shape) == array.shape
     back = to_array(tensor)

@@ -23,13 +23,14 @@ from diffexport import catalogue, exporters, graph, target, versions
 from diffexport.bridge import to_array
 from diffexport.call import Call
 from diffexport.case import Case, make_case
-from diffexport.check import Road, as_call, dynamic_axes
 from diffexport.errors import UnknownNameError
 from diffexport.exporters.purity import Snapshot
+from diffexport.inputs import as_call, dynamic_axes
 from diffexport.mode import Mode
 from diffexport.regressions.arguments import is_tensor
 from diffexport.regressions.format import Regression
 from diffexport.regressions.script import standalone_script
+from diffexport.road import Road
 from diffexport.verdict import Kind, Stage
 
 INFINITE = (np.array(np.inf, np.float32),)

@@ -13,11 +13,11 @@ import torch
 
 from diffexport import Call, Divergence, Kind, Mode, Stage
 from diffexport.call import paths
-from diffexport.check import array_of
 from diffexport.engine.events import Finding
 from diffexport.engine.minimise import _equal
 from diffexport.engine.record import regression_of
 from diffexport.errors import RegressionFileError
+from diffexport.inputs import array_of
 from diffexport.regressions import Regression, load, loads, save
 from diffexport.regressions.arguments import is_tensor
 from diffexport.regressions.format import SUFFIX, dumps

@@ -25,7 +25,6 @@ from diffexport import known as known_divergences
 from diffexport import traits
 from diffexport.call import Call, Inputs
 from diffexport.case import Case
-from diffexport.check import Road, array_of, as_call, as_plain
 from diffexport.engine.events import (
     CaseFailed,
     CheckStarting,
@@ -42,9 +41,11 @@ from diffexport.engine.minimise import Minimiser, Point, Seen
 from diffexport.errors import TargetError, UntestableError
 from diffexport.expectation import Expected
 from diffexport.exporters.arguments import tensors_of
+from diffexport.inputs import array_of, as_call, as_plain
 from diffexport.known import Known
 from diffexport.mode import OPTIONS, Mode
 from diffexport.oracle import same_bits
+from diffexport.road import Block, Road
 from diffexport.runtimes import family
 from diffexport.spec import Shape, TensorSpec, representative_shapes
 from diffexport.strategies import LAYOUTS, VARIETY, Trial, decode_block, examples, trials
@@ -187,6 +188,7 @@ class Explorer:
     ) -> None:
         self.case, self.runtimes, self.settings = case, tuple(runtimes), settings
         self.known = tuple(known)
+        self._killers = [entry for entry in self.known if entry.kind is Kind.CRASH]
         self.road = road or Road()
         self.found: dict[Identity, Finding] = {}
         self._emit = emit
@@ -263,7 +265,7 @@ class Explorer:
             return False
         data = hashlib.shake_128(self._seed(mode).to_bytes(8)).digest(64)
         (inputs,) = decode_block(data, shapes, specs, limit=1)
-        failure = self._check(mode, ordinary, inputs, rows, True, repeat=False)
+        failure = next(self._check(mode, ordinary, (inputs,), rows, repeat=False), None)
         if failure is not None:
             self._emit(Suspected(failure.finding))
             self._record(failure, False)
@@ -290,14 +292,11 @@ class Explorer:
         def test(trial: Trial) -> None:
             nonlocal inside
             inside = True
-            for index, inputs in enumerate(trial.samples):
-                tally = rows if counting else None
-                failure = self._check(mode, trial.export_inputs, inputs, tally, index == 0)
-                if failure is not None:
-                    if failure.identity not in suspected:
-                        suspected.add(failure.identity)
-                        self._emit(Suspected(failure.finding))
-                    raise failure
+            for failure in self._check(mode, trial.export_inputs, trial.samples, rows if counting else None):
+                if failure.identity not in suspected:
+                    suspected.add(failure.identity)
+                    self._emit(Suspected(failure.finding))
+                raise failure
             inside = False
 
         def counted(trial: Trial) -> None:
@@ -322,7 +321,7 @@ class Explorer:
             print_blob=False,
             verbosity=hypothesis.Verbosity.quiet,
         )
-        run = configured(hypothesis.seed(self._seed(mode))(hypothesis.given(self._strategy(mode))(counted)))
+        run = configured(hypothesis.seed(self._seed(mode))(hypothesis.given(self.trials(mode))(counted)))
         try:
             run()
         except Diverged as failure:
@@ -350,7 +349,8 @@ class Explorer:
         text = f"{self.settings.seed}/{self.case.name}/{mode}"
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8])
 
-    def _strategy(self, mode: Mode) -> st.SearchStrategy[Trial]:
+    def trials(self, mode: Mode) -> st.SearchStrategy[Trial]:
+        """Return the strategy that a mode is explored with."""
         if not self.case.inputs:
             return self.case.strategy.map(lambda args: Trial((), (_as_inputs(args),)))  # type: ignore[no-any-return]
         shapes = self._export_shapes(mode)
@@ -404,31 +404,53 @@ class Explorer:
         self,
         mode: Mode,
         export_inputs: Inputs,
-        inputs: Inputs,
+        samples: Sequence[Inputs],
         rows: dict[str, Row] | None,
-        first_of_example: bool,
         *,
         repeat: bool = True,
-    ) -> Diverged | None:
-        example = export_inputs or inputs
-        if self.settings.careful:
-            self._emit(CheckStarting(self.case.name, str(mode), as_plain(inputs), as_plain(example)))
-        killer = self.known_to_kill(mode, inputs, example)
-        if killer is not None:
+    ) -> Iterator[Diverged]:
+        """Check samples against one export, yielding the first new failure of each that has one."""
+        example = export_inputs or samples[0]
+        spared = []
+        for inputs in samples:
+            killer = self.known_to_kill(mode, inputs, example)
+            if killer is None:
+                spared.append(inputs)
+                continue
             # Known to take the process along: the one thing that is not tried again and again.
             for row in rows.values() if rows is not None else ():
                 row.known[killer.id] = row.known.get(killer.id, 0) + 1
                 row.worsen("known", Stage.RUN, Kind.CRASH)
-            return None
-        verdicts = self.road.check_runtimes(
-            self.case,
-            mode,
-            self.runtimes,
-            inputs,
-            export_inputs=example,
-            strict=self.settings.strict,
-            repeat=repeat,
-        )
+        with self.road.block(
+            self.case, mode, self.runtimes, export_inputs=example, strict=self.settings.strict, repeat=repeat
+        ) as check:
+            judged = (
+                self._one_by_one(mode, example, spared, check)
+                if self.settings.careful
+                else check.each(spared)
+            )
+            for number, (inputs, verdicts) in enumerate(zip(spared, judged, strict=True)):
+                failure = self._tell(mode, example, inputs, verdicts, rows, number == 0)
+                if failure is not None:
+                    yield failure
+
+    def _one_by_one(
+        self, mode: Mode, example: Inputs, samples: Sequence[Inputs], check: Block
+    ) -> Iterator[list[Verdict]]:
+        for inputs in samples:
+            self._emit(CheckStarting(self.case.name, str(mode), as_plain(inputs), as_plain(example)))
+            yield check(inputs)
+
+    def _tell(
+        self,
+        mode: Mode,
+        example: Inputs,
+        inputs: Inputs,
+        verdicts: Sequence[Verdict],
+        rows: dict[str, Row] | None,
+        first_of_example: bool,
+    ) -> Diverged | None:
+        """Count the verdicts on one sample; return its first new failure."""
         if verdicts:
             self._note_health(verdicts[0], inputs)
         if rows is not None:
@@ -462,15 +484,14 @@ class Explorer:
 
     def known_to_kill(self, mode: Mode, inputs: Inputs, export_inputs: Inputs) -> Known | None:
         """Return the known crash that these inputs would meet on one of the runtimes."""
-        if self.case.expect(mode, self.case.traits or frozenset()).expected is not Expected.AGREES:
-            return None
-        for entry in self.known:
-            if entry.kind is Kind.CRASH and any(
-                entry.concerns(self.case.name, mode, r) for r in self.runtimes
-            ):
-                arrays, exported = arrays_of(inputs), arrays_of(export_inputs)
-                if all(traits.holds(trait, arrays, exported) for trait in entry.traits):
-                    return entry
+        for entry in self._killers:
+            if not any(entry.concerns(self.case.name, mode, runtime) for runtime in self.runtimes):
+                continue
+            if self.case.expect(mode, self.case.traits or frozenset()).expected is not Expected.AGREES:
+                return None
+            arrays, exported = arrays_of(inputs), arrays_of(export_inputs)
+            if all(traits.holds(trait, arrays, exported) for trait in entry.traits):
+                return entry
         return None
 
     def _known(

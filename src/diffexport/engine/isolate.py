@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import multiprocessing
 
-from diffexport.check import Road
 from diffexport.regressions import Regression, Replay, Status, replay
+from diffexport.road import Road
 from diffexport.verdict import Kind
 
 #: Seconds after which an isolated replay counts as hanging.

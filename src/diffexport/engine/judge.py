@@ -13,13 +13,13 @@ from pathlib import Path
 
 from diffexport import catalogue
 from diffexport import known as known_divergences
-from diffexport.check import Road
 from diffexport.engine.isolate import replay_safely
 from diffexport.engine.run import applicable
 from diffexport.engine.units import speaks_of
 from diffexport.errors import RegressionFileError
 from diffexport.known import Known
 from diffexport.regressions import Status, load
+from diffexport.road import Road
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ from functools import cache
 from pathlib import Path
 
 from diffexport import target
-from diffexport.check import Road
 from diffexport.engine.events import CaseFailed, Event, KnownReplayed
 from diffexport.engine.explore import Explorer, Settings
 from diffexport.engine.isolate import replay_safely
@@ -18,6 +17,7 @@ from diffexport.exporters import reuse
 from diffexport.known import Known
 from diffexport.mode import Mode
 from diffexport.regressions import Regression, Replay, Status, load
+from diffexport.road import Road
 
 
 @dataclass(frozen=True)

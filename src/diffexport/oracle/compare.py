@@ -71,6 +71,8 @@ def _compare_one(where: str, eager: Array, got: Array) -> list[Divergence]:
         signature = "rank" if eager.ndim != got.ndim else "size"
         message = f"{where}: eager has shape {list(eager.shape)}, the exported model {list(got.shape)}"
         return [Divergence(Stage.COMPARE, Kind.SHAPE, where, signature, message)]
+    if _is_float(eager.dtype):
+        return [] if _close(eager, got) else _compare_floats(where, eager, got)
     if is_complex(eager.dtype):
         parts = _compare_floats(f"{where}.real", eager.real, got.real)
         return parts + _compare_floats(f"{where}.imag", eager.imag, got.imag)
@@ -104,7 +106,7 @@ def _unlike(eager: Array, got: Array) -> Array:
     if _is_float(eager.dtype):
         differs, close = _closeness(eager, got)
         return np.flatnonzero(differs)[~close]
-    if np.issubdtype(eager.dtype, np.complexfloating):
+    if is_complex(eager.dtype):
         return np.arange(eager.size)
     return np.flatnonzero(eager != got)
 
@@ -146,7 +148,7 @@ def _measures(dtype: np.dtype[Any]) -> tuple[np.dtype[Any], Array, Array]:
 
 @functools.cache
 def _is_float(dtype: np.dtype[Any]) -> bool:
-    return dtype.name in TOLERANCES and not np.issubdtype(dtype, np.complexfloating)
+    return dtype.name in TOLERANCES and not is_complex(dtype)
 
 
 def _compare_floats(where: str, eager: Array, got: Array) -> list[Divergence]:

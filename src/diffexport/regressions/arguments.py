@@ -15,8 +15,8 @@ import pydantic
 import torch
 
 from diffexport import tensors
-from diffexport.check import array_of, as_call
 from diffexport.errors import RegressionFileError
+from diffexport.inputs import array_of, as_call
 
 
 class Tensor(pydantic.BaseModel, extra="forbid"):

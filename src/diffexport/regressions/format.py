@@ -17,8 +17,8 @@ import numpy as np
 import pydantic
 
 from diffexport.call import Call, leaves
-from diffexport.check import array_of
 from diffexport.errors import DiffexportError, RegressionFileError
+from diffexport.inputs import array_of
 from diffexport.mode import Mode
 from diffexport.regressions.arguments import Argument, Decoder, Seen, encode
 from diffexport.verdict import Identity, Kind, Stage

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from diffexport import tensors
-from diffexport.check import array_of
 from diffexport.dtypes import is_floating, parts
+from diffexport.inputs import array_of
 from diffexport.regressions.arguments import is_tensor, offset_of
 
 

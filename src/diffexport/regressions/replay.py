@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 from diffexport import target
 from diffexport.case import Case
-from diffexport.check import Road
 from diffexport.errors import DiffexportError
 from diffexport.regressions.format import Regression
+from diffexport.road import Road
 from diffexport.verdict import Divergence, Kind, Outcome, Verdict
 
 

@@ -20,7 +20,6 @@ import torch
 
 from diffexport.call import Call, Inputs, leaves, mapped
 from diffexport.case import Case
-from diffexport.check import as_call, dynamic_axes
 from diffexport.dtypes import BFLOAT16, is_complex
 from diffexport.errors import UnknownNameError
 from diffexport.exporters.arguments import (
@@ -33,6 +32,7 @@ from diffexport.exporters.arguments import (
     names_in,
     tensors_of,
 )
+from diffexport.inputs import as_call, dynamic_axes
 from diffexport.mode import OPTIONS_BY_NAME, Mode
 from diffexport.regressions import judgements
 from diffexport.regressions.arguments import is_tensor

@@ -9,8 +9,8 @@ import numpy as np
 
 from diffexport import tensors
 from diffexport.call import Call, Inputs, leaves
-from diffexport.check import array_of
 from diffexport.engine.events import Finding
+from diffexport.inputs import array_of
 from diffexport.regressions.arguments import Seen, is_tensor, offset_of
 from diffexport.report.summary import Summary, reproduce_line
 from diffexport.verdict import Stage

@@ -268,5 +268,5 @@ def _samples_of(trial: Trial) -> tuple[tuple[Any, ...], ...]:
     return trial.samples
 
 
-def _sample_of(trial: Trial) -> tuple[Any, ...]:
+def _sample_of(trial: Trial) -> Any:
     return trial.samples[0]

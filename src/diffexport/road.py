@@ -13,23 +13,22 @@ import hashlib
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from dataclasses import dataclass, replace
+from typing import Any, Generic, TypeVar, cast
 
 import numpy as np
 import torch
 
 from diffexport import dtypes, exporters, graph, oracle, runtimes
-from diffexport.bridge import to_array, to_tensor
-from diffexport.call import Call, Inputs, leaves, mapped
+from diffexport.bridge import to_array
+from diffexport.call import Call, Inputs, leaves
 from diffexport.case import Case
 from diffexport.chatter import captured
 from diffexport.errors import TargetError
 from diffexport.expectation import Expectation, Expected
-from diffexport.exporters.arguments import DynamicAxes, clone, feeds_of, tensors_of
+from diffexport.exporters.arguments import clone, feeds_of, walk
+from diffexport.inputs import array_of, as_call, digest, dynamic_axes, ordinary_like
 from diffexport.mode import Mode
-from diffexport.spec import DTYPES, Dim, TensorSpec
-from diffexport.strategies.examples import ordinary
 from diffexport.verdict import Divergence, Kind, Outcome, Severity, Stage, Verdict
 
 Array = np.ndarray[Any, Any]
@@ -38,8 +37,7 @@ V = TypeVar("V")
 
 #: torch's seed while a case builds its module.
 BUILD_SEED = 0
-
-#: Samples of a block that are run together.
+#: Most samples that are run together, so that eager, the runtimes and the comparison each work at a stretch.
 TOGETHER = 64
 
 
@@ -174,10 +172,10 @@ class Road:
         repeat: bool = True,
     ) -> list[Verdict]:
         """Return one verdict for each runtime; see [check][] for the arguments, and [export][] for ``repeat``."""
-        with warnings.catch_warnings():
-            # What the model and the runtimes warn about while running is not the user's to act on.
-            warnings.simplefilter("ignore")
-            return self._check(case, mode, names, as_call(inputs), export_inputs, strict, repeat)
+        with self.block(
+            case, mode, names, export_inputs=export_inputs, strict=strict, repeat=repeat
+        ) as check:
+            return check(inputs)
 
     @contextlib.contextmanager
     def block(
@@ -185,41 +183,28 @@ class Road:
         case: Case,
         mode: Mode,
         names: Sequence[str],
-        call: Call,
-        export_inputs: Inputs | None,
-        strict: bool,
-        repeat: bool,
-    ) -> list[Verdict]:
-        def rejected(reason: str) -> list[Verdict]:
-            return [
-                Verdict(case.name, str(mode), name, Outcome.REJECTED, reason=reason, target=case.target)
-                for name in names
-            ]
-
-        example = as_call(export_inputs) if export_inputs is not None else ordinary_like(call)
-        eager = self.eager(case, mode, call)
-        if eager.error:
-            return rejected(eager.error)
-        exported = self.export(case, mode, example, repeat=repeat)
-        if exported.rejected:
-            return rejected(f"on the inputs to export with: {exported.rejected}")
-        module = self.prepare(case).module
-        feeds = {name: np.asarray(array_of(leaf)) for name, leaf in feeds_of(module, example, call).items()}
-        return [self._judge(case, mode, name, exported, eager, feeds, strict) for name in names]
+        *,
+        export_inputs: Inputs | None = None,
+        strict: bool = False,
+        repeat: bool = True,
+    ) -> Iterator[Block]:
+        """Check many inputs against one export: yields what [check_runtimes][] is, for the inputs alone."""
+        with warnings.catch_warnings():
+            # What the model and the runtimes warn about while running is not the user's to act on.
+            warnings.simplefilter("ignore")
+            yield Block(self, case, mode, names, export_inputs, strict, repeat)
 
     def eager(self, case: Case, mode: Mode, inputs: Inputs) -> Eager:
         """Run the eager model, in training mode if the mode exports it so, on copies of the inputs."""
-        return self.run_eager(case, mode, _clone(args))
+        return self.run_eager(case, mode, clone(as_call(inputs)))
 
-    def run_eager(self, case: Case, mode: Mode, args: tuple[Any, ...]) -> Eager:
+    def run_eager(self, case: Case, mode: Mode, call: Call) -> Eager:
         """Run the eager model on inputs that it may change."""
-        eager = _outputs(self._run_module(case, mode, [args])[0])
+        eager = _outputs(self._run_module(case, mode, [call])[0])
         # A module may give out memory that it writes to the next time.
-        return Eager(tuple([array.copy() for array in eager.outputs]), eager.error)
+        return replace(eager, outputs=tuple([array.copy() for array in eager.outputs]))
 
-    def run_eager_together(
-        self, case: Case, mode: Mode, many: Sequence[tuple[Any, ...]]
-    ) -> list[Eager] | None:
+    def run_eager_together(self, case: Case, mode: Mode, many: Sequence[Call]) -> list[Eager] | None:
         """Run the eager model on each of many inputs; None if it gives out the same memory each time."""
         results = self._run_module(case, mode, many)
         whose: dict[int, int] = {}
@@ -231,17 +216,19 @@ class Road:
                     return None
         return [_outputs(result) for result in results]
 
-    def _run_module(self, case: Case, mode: Mode, many: Sequence[tuple[Any, ...]]) -> list[Any]:
+    def _run_module(self, case: Case, mode: Mode, many: Sequence[Call]) -> list[Any]:
         """Return for each of many inputs what the module returns, or the error that it raises."""
         prepared = self.prepare(case)
         training = prepared.training
         if mode.is_torchscript:
             training = {"TRAINING": True, "EVAL": False}.get(mode.training, training)
-        try:
-            call = clone(as_call(inputs))
-            return _outputs(prepared.for_run(training)(*call.args, **call.kwargs))
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - a model may raise anything; it rejects these
-            return Eager((), f"{type(error).__name__}: {_first_line(error)}")
+        results: list[Any] = []
+        for call in many:
+            try:
+                results.append(prepared.for_run(training)(*call.args, **call.kwargs))
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - a model may raise anything; it rejects these
+                results.append(error)
+        return results
 
     def export(self, case: Case, mode: Mode, inputs: Inputs, *, repeat: bool = True) -> Exported:
         """Export (memoised) and check the graph on its own.
@@ -249,7 +236,7 @@ class Road:
         The first export in each mode is made twice, to see that it repeats identically; not so without ``repeat``.
         """
         call = as_call(inputs)
-        key = (_key(case), mode, _digest(call))
+        key = (_key(case), mode, digest(call))
         if not repeat and key not in self._exports:
             return self._exports.get((*key, "once"), lambda: self._export(case, mode, call, False))
         return self._exports.get(key, lambda: self._export(case, mode, call, True))
@@ -260,8 +247,7 @@ class Road:
         Raises:
             TargetError: ``build`` raises or does not return a module.
         """
-        key = _key(case)
-        if key not in self._prepared:
+        if _key(case) not in self._prepared:
             try:
                 with captured(), torch.random.fork_rng(devices=[]):
                     # Random weights have to be the same ones when a regression is replayed.
@@ -276,8 +262,8 @@ class Road:
                     f"case {case.name!r}: build returns {type(module).__name__}, not a torch.nn.Module"
                 )
             has_buffers = any(True for _ in module.buffers())
-            self._prepared[key] = _Prepared(case, module, module.training, has_buffers, {})
-        return self._prepared[key]
+            self._prepared[_key(case)] = _Prepared(case, module, module.training, has_buffers, {})
+        return self._prepared[_key(case)]
 
     def traits(self, case: Case, inputs: Inputs) -> frozenset[str]:
         """Return the model's traits, declared or found by tracing it on ``inputs``."""
@@ -387,22 +373,24 @@ class Block:
         case: Case,
         mode: Mode,
         names: Sequence[str],
-        export_inputs: Sequence[Any] | None,
+        export_inputs: Inputs | None,
         strict: bool,
+        repeat: bool,
     ) -> None:
-        self._road, self._case, self._mode, self._names, self._strict = road, case, mode, names, strict
-        self._example = None if export_inputs is None else as_args(export_inputs)
+        self._road, self._case, self._mode, self._names = road, case, mode, names
+        self._strict, self._repeat = strict, repeat
+        self._example = None if export_inputs is None else as_call(export_inputs)
         self._exported: Exported | None = None
         self._mode_text = str(mode)
         self._declared: tuple[Any, list[Divergence]] = (None, [])
         self._apart = False
 
-    def __call__(self, inputs: Sequence[Any]) -> list[Verdict]:
+    def __call__(self, inputs: Inputs) -> list[Verdict]:
         """Return one verdict for each runtime."""
         return self._together([inputs])[0]
 
-    def each(self, samples: Sequence[Sequence[Any]]) -> Iterator[list[Verdict]]:
-        """Yield for each tuple of inputs one verdict for each runtime.
+    def each(self, samples: Sequence[Inputs]) -> Iterator[list[Verdict]]:
+        """Yield for each of many inputs one verdict for each runtime.
 
         Several are done together: first eager for all of them, then each runtime, then the comparison, each of
         which stays in the processor's caches that way. That takes half the time of one after the other.
@@ -413,38 +401,48 @@ class Block:
             yield from self._together(samples[start : start + together])
             start += together
 
-    def _together(self, samples: Sequence[Sequence[Any]]) -> list[list[Verdict]]:
-        given = [as_args(inputs) for inputs in samples]
+    def _together(self, samples: Sequence[Inputs]) -> list[list[Verdict]]:
+        given = [as_call(inputs) for inputs in samples]
         # Arrays were copied into tensors; what eager does to those leaves the arrays as they are.
         own = [
-            all(type(value) is np.ndarray and value.flags.c_contiguous for value in inputs)
+            isinstance(inputs, tuple)
+            and all(type(value) is np.ndarray and value.flags.c_contiguous for value in inputs)
             for inputs in samples
         ]
-        eagers = self._eager([a if o else _clone(a) for a, o in zip(given, own, strict=True)])
+        eagers = self._eager([call if o else clone(call) for call, o in zip(given, own, strict=True)])
         if eagers is None:
             return [self(inputs) for inputs in samples]
         verdicts: list[list[Verdict]] = []
         accepted: list[tuple[Eager, dict[str, Array], list[Verdict]]] = []
-        for inputs, args, is_own, eager in zip(samples, given, own, eagers, strict=True):
-            verdicts.append(self._rejected(eager) if eager.error else [])
+        for inputs, call, is_own, eager in zip(samples, given, own, eagers, strict=True):
+            verdicts.append(self._rejected(eager.error) if eager.error else [])
             if eager.error:
                 continue
+            example = ordinary_like(call) if self._example is None else self._example
             if self._exported is None or self._example is None:
-                example = ordinary_like(args) if self._example is None else self._example
-                self._exported = self._road.export(self._case, self._mode, example)
-            if is_own:
-                feeds = {f"x{number}": array for number, array in enumerate(inputs)}
+                self._exported = self._road.export(self._case, self._mode, example, repeat=self._repeat)
+            if self._exported.rejected:
+                reason = f"on the inputs to export with: {self._exported.rejected}"
+                verdicts[-1].extend(self._rejected(reason))
+                continue
+            if is_own and not call.kwargs and len(call.args) == len(example.args):
+                feeds = {f"x{number}": array for number, array in enumerate(cast(Any, inputs))}
+                if self._exported.graph is not None and any(
+                    i.name not in feeds for i in self._exported.graph.inputs
+                ):
+                    feeds = self._feeds(example, call)
             else:
-                feeds = {
-                    name: _array(leaf) if isinstance(leaf, torch.Tensor) else np.asarray(leaf)
-                    for name, leaf in named_leaves(args).items()
-                }
+                feeds = self._feeds(example, call)
             accepted.append((eager, feeds, verdicts[-1]))
         if accepted:
             self._judge([a[0] for a in accepted], [a[1] for a in accepted], [a[2] for a in accepted])
         return verdicts
 
-    def _eager(self, many: list[tuple[Any, ...]]) -> list[Eager] | None:
+    def _feeds(self, example: Call, call: Call) -> dict[str, Array]:
+        module = self._road.prepare(self._case).module
+        return {name: np.asarray(array_of(leaf)) for name, leaf in feeds_of(module, example, call).items()}
+
+    def _eager(self, many: list[Call]) -> list[Eager] | None:
         if len(many) == 1:
             return [self._road.run_eager(self._case, self._mode, many[0])]
         eagers = self._road.run_eager_together(self._case, self._mode, many)
@@ -452,12 +450,10 @@ class Block:
             self._apart = True
         return eagers
 
-    def _rejected(self, eager: Eager) -> list[Verdict]:
+    def _rejected(self, reason: str) -> list[Verdict]:
         case = self._case
         return [
-            Verdict(
-                case.name, self._mode_text, name, Outcome.REJECTED, reason=eager.error, target=case.target
-            )
+            Verdict(case.name, self._mode_text, name, Outcome.REJECTED, reason=reason, target=case.target)
             for name in self._names
         ]
 
@@ -479,17 +475,23 @@ class Block:
             assert exported.graph is not None
             if typed is None:
                 typed = [_typed(arrays, exported.graph) for arrays in feeds]
-            results = [_run(session, name, arrays, exported.graph) for arrays in typed]
+            runs = [_run(session, name, arrays, exported.graph) for arrays in typed]
             outputs = [eager.outputs for eager in eagers]
-            suspects = range(1) if len(results) == 1 else oracle.suspects(outputs, [r[0] for r in results])
-            for number, (got, found) in enumerate(results):
-                if got is not None:
-                    if number in suspects:
+            results = [
+                None if raw is None else _as_complex(raw, own)
+                for (raw, _), own in zip(runs, outputs, strict=True)
+            ]
+            suspects = range(1) if len(results) == 1 else oracle.suspects(outputs, results)
+            for number, ((raw, found), got) in enumerate(zip(runs, results, strict=True)):
+                if raw is not None and got is not None:
+                    if eagers[number].foreign:
+                        found = _foreign(eagers[number])
+                    elif number in suspects:
                         last = before.get(number)
                         if last is None or not oracle.same_bits(last[0], got):
                             last = before[number] = got, oracle.compare(outputs[number], got)
                         found = last[1]
-                    found = found + self._check_declared(exported.graph, feeds[number], got)
+                    found = found + self._check_declared(exported.graph, typed[number], raw)
                 verdicts[number].append(
                     self._verdict(name, exported, eagers[number], found, () if got is None else got)
                 )
@@ -516,21 +518,53 @@ class Block:
             success = Divergence(
                 Stage.LOAD, Kind.UNEXPECTED_SUCCESS, "model", "the runtime loads it", message
             )
-        known = {declared.name for declared in exported.graph.inputs}
-        unknown = sorted(known - feeds.keys())
-        if unknown:
-            message = f"the model has inputs that eager has not: {', '.join(unknown)}"
-            return verdict([Divergence(Stage.RUN, Kind.STRUCTURE, "inputs", "unknown inputs", message)])
-        typed = _typed(feeds, exported.graph)
-        try:
-            raw = session.run(typed)
-        except runtimes.RunError as error:
-            signature = exporters.error_signature(error)
-            return verdict([Divergence(Stage.RUN, Kind.RUN_ERROR, "model", signature, f"{runtime}: {error}")])
-        got = _as_complex(raw, eager.outputs)
-        found = _foreign(eager) or oracle.compare(eager.outputs, got)
-        found += graph.check_declared(exported.graph, typed, raw)
-        return verdict(found, got)
+            return None, [success], ""
+        return session, [], ""
+
+    def _check_declared(
+        self, inspected: graph.Graph, feeds: dict[str, Array], got: tuple[Array, ...]
+    ) -> list[Divergence]:
+        """Look at declared types once for all inputs and outputs of the same types."""
+        key = (
+            inspected,
+            [(name, array.shape) for name, array in feeds.items()],
+            [(array.dtype, array.shape) for array in got],
+        )
+        last, found = self._declared
+        if last is None or last[0] is not inspected or last[1:] != key[1:]:
+            found = graph.check_declared(inspected, feeds, got)
+            self._declared = key, found
+        return found
+
+    def _verdict(
+        self,
+        runtime: str,
+        exported: Exported,
+        eager: Eager,
+        found: Sequence[Divergence],
+        got: tuple[Array, ...] = (),
+        refused: str = "",
+    ) -> Verdict:
+        failing: tuple[Divergence, ...] = ()
+        notes: tuple[Divergence, ...] = ()
+        if found or exported.divergences:
+            everything = (*exported.divergences, *found)
+            failing = tuple(d for d in everything if self._strict or d.severity is Severity.FAILURE)
+            notes = tuple(d for d in everything if not self._strict and d.severity is Severity.NOTE)
+        outcome = Outcome.REFUSED if refused else Outcome.AGREES
+        return Verdict(
+            self._case.name,
+            self._mode_text,
+            runtime,
+            Outcome.DIVERGES if failing else outcome,
+            failing,
+            notes,
+            refused,
+            eager.outputs,
+            got,
+            exported.export.chatter,
+            self._case.target,
+        )
 
 
 def _key(case: Case) -> Hashable:
@@ -557,9 +591,26 @@ def _typed(feeds: dict[str, Array], inspected: graph.Graph) -> dict[str, Array]:
     return typed
 
 
+def _run(
+    session: runtimes.Session, runtime: str, feeds: dict[str, Array], inspected: graph.Graph
+) -> tuple[tuple[Array, ...] | None, list[Divergence]]:
+    """Return the outputs; or None and what is wrong."""
+    if len(feeds) < len(inspected.inputs):
+        unknown = sorted({declared.name for declared in inspected.inputs} - feeds.keys())
+        message = f"the model has inputs that eager has not: {', '.join(unknown)}"
+        return None, [Divergence(Stage.RUN, Kind.STRUCTURE, "inputs", "unknown inputs", message)]
+    try:
+        return tuple(session.run(feeds)), []
+    except runtimes.RunError as error:
+        signature = exporters.error_signature(error)
+        return None, [Divergence(Stage.RUN, Kind.RUN_ERROR, "model", signature, f"{runtime}: {error}")]
+
+
 def _as_complex(raw: Sequence[Array], eager: Sequence[Array]) -> tuple[Array, ...]:
     """Return the outputs of a runtime, those that hold the parts of a complex output put together again."""
     if len(raw) != len(eager):
+        return tuple(raw)
+    if not any(dtypes.is_complex(one.dtype) for one in eager):
         return tuple(raw)
     return tuple(
         dtypes.joined(array, one.dtype) if dtypes.represents(array, one.dtype, one.ndim) else array
@@ -577,14 +628,19 @@ def _export_error(failure: exporters.ExportFailure, expectation: Expectation, ea
 
 
 def _outputs(result: Any) -> Eager:
-    """Return the outputs of the eager model, flattened as exporters flatten them; they leave out None."""
+    """Return the outputs of the eager model, flattened as exporters flatten them, or its error; they leave out None."""
+    if isinstance(result, BaseException):
+        return Eager((), f"{type(result).__name__}: {_first_line(result)}")
     outputs: list[Array] = []
     numbers: list[str] = []
     foreign: list[str] = []
     for leaf in leaves(result):
         kind = f"output[{len(outputs) + len(foreign)}] is of type {type(leaf).__name__}"
         if isinstance(leaf, torch.Tensor):
-            outputs.append(to_array(leaf))
+            try:
+                outputs.append(to_array(leaf))
+            except Exception as error:  # noqa: BLE001 - a dtype that numpy does not have
+                return Eager((), f"{type(error).__name__}: {_first_line(error)}")
         elif isinstance(leaf, bool | int | float):
             outputs.append(np.asarray(leaf))
             numbers.append(kind)
@@ -605,91 +661,6 @@ def _foreign(eager: Eager) -> list[Divergence]:
         )
         for what in eager.foreign
     ]
-
-
-def as_call(inputs: Inputs) -> Call:
-    """Return the call with every numpy array turned into a tensor of the same strides.
-
-    Raises:
-        UsageError: ``inputs`` is a single tensor or array instead of a sequence of arguments.
-    """
-    call: Call = mapped(Call.of(inputs), _tensor)
-    return call
-
-
-def as_plain(inputs: Inputs) -> tuple[Any, ...] | Call:
-    """Return copies as they are kept in findings: arrays, and tensors where an array could not say it all.
-
-    That is a tensor that requires a gradient, or that starts inside its storage.
-    """
-
-    def kept(leaf: Any) -> Any:
-        if isinstance(leaf, torch.Tensor) and not leaf.requires_grad and not leaf.storage_offset():
-            return to_array(clone(leaf))
-        return clone(leaf)
-
-    call: Call = mapped(Call.of(inputs), kept)
-    return call.plain()
-
-
-def array_of(value: Any) -> Any:
-    """Return the array with the values and strides of a tensor; anything else as it is."""
-    return to_array(value) if isinstance(value, torch.Tensor) else value
-
-
-def ordinary_like(call: Call) -> Call:
-    """Return ordinary example values with the shapes and dtypes of ``call``; other values are kept."""
-    tensors = tensors_of(call)
-    if any(str(t.dtype).removeprefix("torch.") not in DTYPES for t in tensors):
-        return call
-    arrays = ordinary(
-        [tuple(t.shape) for t in tensors], [str(t.dtype).removeprefix("torch.") for t in tensors]
-    )
-    made = {
-        id(tensor): to_tensor(array.copy()).requires_grad_(tensor.requires_grad)
-        for tensor, array in zip(tensors, arrays, strict=True)
-    }
-    filled: Call = mapped(call, lambda leaf: made.get(id(leaf), leaf))
-    return filled
-
-
-def _tensor(value: Any) -> Any:
-    if not isinstance(value, np.ndarray):
-        return value
-    if not value.flags.c_contiguous and value.size:
-        steps = [stride // value.itemsize for stride in value.strides]
-        extent = 1 + sum((size - 1) * step for size, step in zip(value.shape, steps, strict=True))
-        storage = np.zeros(extent, dtype=value.dtype)
-        np.lib.stride_tricks.as_strided(storage, value.shape, value.strides)[...] = value
-        return to_tensor(storage).as_strided(value.shape, steps)
-    return to_tensor(value.copy())
-
-
-def dynamic_axes(case: Case, inputs: Inputs) -> DynamicAxes | None:
-    """Return the axes that the case's specs leave free, by name where they have one; None without specs."""
-    call = as_call(inputs)
-    if not case.specs or len(call.args) != len(case.inputs) or call.kwargs:
-        return None
-    axes: list[dict[int, str | None]] = []
-    for entry, value in zip(case.inputs, call.args, strict=True):
-        for tensor in tensors_of((value,)):
-            dims = entry.dims_for(tensor.dim()) if isinstance(entry, TensorSpec) else (Dim(),) * tensor.dim()
-            axes.append(
-                {axis: None if dim.one else dim.name for axis, dim in enumerate(dims) if dim.low != dim.high}
-            )
-    return tuple(axes)
-
-
-def _digest(call: Call) -> bytes:
-    state = hashlib.sha256()
-    numbers: dict[int, int] = {}
-    for tensor in tensors_of(call):
-        laid_out = (tensor.stride(), tensor.storage_offset(), tensor.requires_grad)
-        same_as = numbers.setdefault(id(tensor), len(numbers))
-        state.update(repr((str(tensor.dtype), tuple(tensor.shape), laid_out, same_as)).encode())
-        state.update(to_array(tensor).tobytes())
-    state.update(repr(mapped(call, lambda leaf: "T" if isinstance(leaf, torch.Tensor) else leaf)).encode())
-    return state.digest()
 
 
 def _first_line(error: BaseException) -> str:

@@ -1,0 +1,106 @@
+"""Inputs on the road: arrays into tensors and back, example inputs, dynamic axes, digests."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+import torch
+
+from diffexport.bridge import to_array, to_tensor
+from diffexport.call import Call, Inputs, mapped
+from diffexport.case import Case
+from diffexport.exporters.arguments import DynamicAxes, clone, tensors_of
+from diffexport.spec import DTYPES, Dim, TensorSpec
+from diffexport.strategies.examples import ordinary
+
+
+def as_call(inputs: Inputs) -> Call:
+    """Return the call with every numpy array turned into a tensor of the same strides.
+
+    Raises:
+        UsageError: ``inputs`` is a single tensor or array instead of a sequence of arguments.
+    """
+    call: Call = mapped(Call.of(inputs), _tensor)
+    return call
+
+
+def as_plain(inputs: Inputs) -> tuple[Any, ...] | Call:
+    """Return copies as they are kept in findings: arrays, and tensors where an array could not say it all.
+
+    That is a tensor that requires a gradient, or that starts inside its storage.
+    """
+
+    def kept(leaf: Any) -> Any:
+        if isinstance(leaf, torch.Tensor) and not leaf.requires_grad and not leaf.storage_offset():
+            return to_array(clone(leaf))
+        return clone(leaf)
+
+    call: Call = mapped(Call.of(inputs), kept)
+    return call.plain()
+
+
+def array_of(value: Any) -> Any:
+    """Return the array with the values and strides of a tensor; anything else as it is."""
+    return to_array(value) if isinstance(value, torch.Tensor) else value
+
+
+def ordinary_like(call: Call) -> Call:
+    """Return ordinary example values with the shapes and dtypes of ``call``; other values are kept."""
+    tensors = tensors_of(call)
+    if any(str(t.dtype).removeprefix("torch.") not in DTYPES for t in tensors):
+        return call
+    arrays = ordinary(
+        [tuple(t.shape) for t in tensors], [str(t.dtype).removeprefix("torch.") for t in tensors]
+    )
+    made = {
+        id(tensor): to_tensor(array.copy()).requires_grad_(tensor.requires_grad)
+        for tensor, array in zip(tensors, arrays, strict=True)
+    }
+    filled: Call = mapped(call, lambda leaf: made.get(id(leaf), leaf))
+    return filled
+
+
+def _tensor(value: Any) -> Any:
+    if not isinstance(value, np.ndarray):
+        return value
+    if not value.flags.c_contiguous and value.size:
+        steps = [stride // value.itemsize for stride in value.strides]
+        extent = 1 + sum((size - 1) * step for size, step in zip(value.shape, steps, strict=True))
+        storage = np.zeros(extent, dtype=value.dtype)
+        np.lib.stride_tricks.as_strided(storage, value.shape, value.strides)[...] = value
+        return to_tensor(storage).as_strided(value.shape, steps)
+    return to_tensor(value.copy())
+
+
+def dynamic_axes(case: Case, inputs: Inputs) -> DynamicAxes | None:
+    """Return the axes that the case's specs leave free, by name where they have one; None without specs."""
+    call = as_call(inputs)
+    entries, values = list(case.inputs), list(call.args)
+    if len(case.specs) == len(entries) == len(tensors_of(call)):
+        # One spec for each tensor, wherever it stands.
+        values = list(tensors_of(call))
+    elif not case.specs or len(values) != len(entries) or call.kwargs:
+        return None
+    axes: list[dict[int, str | None]] = []
+    for entry, value in zip(entries, values, strict=True):
+        for tensor in tensors_of((value,)):
+            dims = entry.dims_for(tensor.dim()) if isinstance(entry, TensorSpec) else (Dim(),) * tensor.dim()
+            axes.append(
+                {axis: None if dim.one else dim.name for axis, dim in enumerate(dims) if dim.low != dim.high}
+            )
+    return tuple(axes)
+
+
+def digest(call: Call) -> bytes:
+    """Return a hash of everything that exports of ``call`` may depend on: values, types, memory, what is one tensor."""
+    state = hashlib.sha256()
+    numbers: dict[int, int] = {}
+    for tensor in tensors_of(call):
+        laid_out = (tensor.stride(), tensor.storage_offset(), tensor.requires_grad)
+        same_as = numbers.setdefault(id(tensor), len(numbers))
+        state.update(repr((str(tensor.dtype), tuple(tensor.shape), laid_out, same_as)).encode())
+        state.update(to_array(tensor).tobytes())
+    state.update(repr(mapped(call, lambda leaf: "T" if isinstance(leaf, torch.Tensor) else leaf)).encode())
+    return state.digest()

@@ -1,0 +1,90 @@
+from itertools import chain
+
+import numpy as np
+import pytest
+import torch
+
+from diffexport import Mode, catalogue
+from diffexport.case import make_case
+from diffexport.road import TOGETHER, Road
+from diffexport.spec import parse_specs
+from diffexport.strategies import decode_block, ordinary
+from diffexport.verdict import Outcome
+
+RUNTIMES = ("ort-disabled", "ort-all", "reference")
+
+
+def drawn(count, shape=(2, 5), seed=0):
+    data = np.random.default_rng(seed).bytes(12 * count + 80)
+    return decode_block(data, [shape], parse_specs(["float32[...]"]), variant=5, limit=count)
+
+
+@pytest.mark.parametrize(
+    "name", ["single_output", "clamp", "partial_output", "nested_autograd", "aten_unsupported"]
+)
+def test_a_block_says_what_single_checks_say(name):
+    case, mode, road = catalogue.load(name), Mode("torchscript", dynamic=True), Road()
+    samples = [*drawn(TOGETHER + 20), *drawn(5, shape=(4, 3)), *drawn(3, shape=(0, 4))]
+    example = ordinary([(2, 3)], ["float32"])
+    with road.block(case, mode, RUNTIMES, export_inputs=example) as check:
+        together = list(check.each(samples))
+    alone = [road.check_runtimes(case, mode, RUNTIMES, inputs, export_inputs=example) for inputs in samples]
+    assert together == alone
+    assert name == "aten_unsupported" or any(v.outcome is Outcome.AGREES for vs in together for v in vs)
+    for one, other in zip(chain.from_iterable(together), chain.from_iterable(alone), strict=True):
+        np.testing.assert_equal((one.eager, one.got), (other.eager, other.got))
+
+
+class Overwrites(torch.nn.Module):
+    def forward(self, x):
+        return x.mul_(2) + 1
+
+
+class Picky(torch.nn.Module):
+    def forward(self, x):
+        if not torch.jit.is_tracing() and x[0, 0] < 0:
+            raise ValueError("negative")
+        return x + 1
+
+
+@pytest.mark.parametrize("make", [lambda array: array, torch.from_numpy, lambda array: array.T.copy().T])
+def test_what_a_model_does_to_its_inputs_reaches_neither_the_runtime_nor_the_caller(make):
+    case = make_case("overwrites", Overwrites, inputs=["float32[2, 3]"], traits=())
+    array = make(np.arange(6, dtype="float32").reshape(2, 3))
+    with Road().block(case, Mode("torchscript"), RUNTIMES) as check:
+        for verdict in check((array,)):
+            assert verdict.eager[0].tolist() == verdict.got[0].tolist() == [[1, 3, 5], [7, 9, 11]]
+    assert array.tolist() == [[0, 1, 2], [3, 4, 5]]
+
+
+def test_rejected_samples_stay_in_their_places():
+    case = make_case("picky", Picky, inputs=["float32[1, 1]"], traits=())
+    samples = [(np.full((1, 1), value, "float32"),) for value in (-1, 2, -3, 4)]
+    with Road().block(case, Mode("torchscript"), ("ort-all",), export_inputs=samples[1]) as check:
+        verdicts = [verdict for (verdict,) in check.each(samples)]
+    assert [verdict.outcome.value for verdict in verdicts] == ["rejected", "agrees", "rejected", "agrees"]
+    assert [float(verdict.got[0][0, 0]) for verdict in verdicts[1::2]] == [3, 5]
+
+
+def test_without_export_inputs_each_shape_is_exported():
+    case, samples = catalogue.load("clamp"), [*drawn(2), *drawn(2, (3,))]
+    with Road().block(case, Mode("torchscript"), ("ort-all",)) as check:
+        assert [check(inputs)[0].got[0].shape for inputs in samples] == [(2, 5), (2, 5), (3,), (3,)]
+        assert [v[0].got[0].shape for v in check.each(samples)] == [(2, 5), (2, 5), (3,), (3,)]
+
+
+class Reuses(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.held = torch.zeros(2)
+
+    def forward(self, x):
+        self.held.copy_(x)
+        return self.held
+
+
+def test_a_model_that_gives_out_the_same_memory_each_time():
+    case = make_case("reuses", Reuses, inputs=["float32[2]"], traits=())
+    samples = [(np.full(2, value, "float32"),) for value in range(3)]
+    with Road().block(case, Mode("torchscript"), ("ort-all",), export_inputs=samples[0]) as check:
+        assert [v.eager[0].tolist() for (v,) in check.each(samples)] == [[0, 0], [1, 1], [2, 2]]
