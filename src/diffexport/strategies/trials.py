@@ -185,7 +185,7 @@ def _trial(draw: st.DrawFn, plan: _Plan) -> Trial:
     flavour, example_layout, example_grad = _pick(plan.variety, variety)
     example: list[Any] = list(examples(exported, plan.specs, flavour))
     example = _laid_out(example, example_layout, example_grad)
-    run_layout, with_grad = _pick(plan.layouts, layout), plan.requires_grad and grad >= 192
+    run_layout, with_grad = _pick(plan.layouts, layout), plan.requires_grad and grad >= 224
     aliased = plan.same and same >= 192
     return Trial(
         _arguments(plan, example, others),
@@ -197,8 +197,8 @@ def _trial(draw: st.DrawFn, plan: _Plan) -> Trial:
 
 
 def _pick(options: Sequence[Any], byte: int) -> Any:
-    """Return the first option for bytes below 160, else one of all of them."""
-    return options[0] if byte < 160 or len(options) == 1 else options[byte % len(options)]
+    """Return the first option for bytes below 192, else one of all of them."""
+    return options[0] if byte < 192 or len(options) == 1 else options[byte % len(options)]
 
 
 def _aliased(sample: tuple[Array, ...], specs: Sequence[TensorSpec], aliased: bool) -> list[Array]:
