@@ -8,6 +8,7 @@ mutates the registry), and diffexport never gives one.
 Private names used here, checked on torch 2.13.0; if one is gone the shipped path is taken, only slower:
 
 - ``torch.onnx._internal.exporter._registration.ONNXRegistry.from_torchlib``
+- ``torch.onnx._internal.exporter._registration.onnxscript_apis.get_torchlib_ops``
 - ``torch.onnx._internal.exporter._constants.TORCHLIB_OPSET``
 - ``torch.onnx._internal.exporter._decomp.create_onnx_friendly_decomposition_table``
 - ``torch.export.exported_program._collect_all_valid_cia_ops`` (collected anew when operators were added)
@@ -30,6 +31,7 @@ freeze = False
 _registries: dict[Any, Any] = {}
 _tables: dict[Any, tuple[Any, dict[Any, Any]]] = {}
 _composite_ops: dict[Any, Any] = {}
+_parsed: list[Any] = []
 
 
 @contextlib.contextmanager
@@ -53,7 +55,8 @@ def reused_tables() -> Iterator[bool]:
 
     def from_torchlib(_cls: Any, opset_version: int = default_opset) -> Any:
         if opset_version not in _registries:
-            _registries[opset_version] = build_registry(opset_version=opset_version)
+            with _parsed_once(_registration):
+                _registries[opset_version] = build_registry(opset_version=opset_version)
             if freeze:
                 gc.freeze()
         return _registries[opset_version]
@@ -64,6 +67,34 @@ def reused_tables() -> Iterator[bool]:
         _replace(stack, torch._ops.OperatorBase, "py_impl", _register_quickly(torch, py_impl))
         _replace(stack, exported_program, "_collect_all_valid_cia_ops", _collect_once(torch, collect))
         yield True
+
+
+class _ParsedOnce:
+    """Stands for onnxscript's API, whose five hundred functions are the same for every opset, but parsed each time."""
+
+    def __init__(self, shipped: Any) -> None:
+        self._shipped = shipped
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._shipped, name)
+
+    def get_torchlib_ops(self) -> list[Any]:
+        if not _parsed:
+            _parsed.extend(self._shipped.get_torchlib_ops())
+        return list(_parsed)
+
+
+@contextlib.contextmanager
+def _parsed_once(registration: Any) -> Iterator[None]:
+    shipped = getattr(registration, "onnxscript_apis", None)
+    if not hasattr(shipped, "get_torchlib_ops"):
+        yield
+        return
+    registration.onnxscript_apis = _ParsedOnce(shipped)
+    try:
+        yield
+    finally:
+        registration.onnxscript_apis = shipped
 
 
 def _replace(stack: contextlib.ExitStack, owner: Any, name: str, value: Any) -> None:
