@@ -152,24 +152,32 @@ class _Plan:
     variety: tuple[tuple[str, str, bool], ...]
 
 
-#: Bytes that choose everything but the values: see _trial.
-_CHOICES = 7 + _SIZES
+#: Draws that choose everything but the values are all of this one strategy. Hypothesis copies between draws of one
+#: kind, and what does not fit where it is copied to becomes the simplest: with two kinds of bytes, half of what is
+#: drawn would be zeros.
+_CHOICE = st.integers(0, 255)
 
 
 @st.composite
 def _trial(draw: st.DrawFn, plan: _Plan) -> Trial:
-    choices = draw(st.binary(min_size=_CHOICES, max_size=_CHOICES))
-    shape, variety, layout, grad, same, other, cap = choices[:7]
+    shape = draw(_CHOICE) if len(plan.export_shapes) > 1 else 0
     exported = plan.export_shapes[shape % len(plan.export_shapes)]
     run = exported
     # Every fourth trial of dynamic axes is run at the shapes it was exported at.
-    if plan.dynamic and other < 192:
-        sizes = itertools.cycle(choices[7:])
+    if plan.dynamic and any(exported) and draw(_CHOICE) < 192:
+        dims = min(sum(map(len, exported)), _SIZES)
+        sizes = itertools.cycle([draw(_CHOICE) for _ in range(dims)])
         run = shapes_of_ranks(plan.specs, [len(shape) for shape in exported], sizes)
-    # The size 0 lets any number of bytes be drawn, so that a block can shrink from its full size to nothing.
-    full = draw(st.integers(0, 15))
+    flavour, example_layout, example_grad = _pick(draw, plan.variety)
+    run_layout = _pick(draw, plan.layouts)
+    with_grad = plan.requires_grad and draw(_CHOICE) >= 224
+    aliased = plan.same and len(plan.specs) > 1 and draw(_CHOICE) >= 192
+    # One trial in sixteen has small integers only; that is also a way for a number to become one when it shrinks.
+    cap = draw(_CHOICE)
+    variant = draw(_CHOICE) % VARIANTS
+    # 0 lets any number of bytes be drawn, so that a block can shrink from its full size to nothing.
+    full = draw(_CHOICE) >= 16
     length = block_bytes(plan.max_samples)
-    variant = draw(st.integers(0, VARIANTS - 1))
     data = draw(st.binary(min_size=length if full else 0, max_size=length))
     block = decode_block(
         data,
@@ -177,16 +185,12 @@ def _trial(draw: st.DrawFn, plan: _Plan) -> Trial:
         plan.specs,
         variant=variant,
         constants=plan.constants,
-        # Small integers only, sometimes: also a way for a number to become one when it shrinks.
         cap=cap if cap < 16 else 255,
         limit=plan.max_samples,
     )
     others = [draw(entry) for entry in plan.entries if isinstance(entry, st.SearchStrategy)]
-    flavour, example_layout, example_grad = _pick(plan.variety, variety)
     example: list[Any] = list(examples(exported, plan.specs, flavour))
     example = _laid_out(example, example_layout, example_grad)
-    run_layout, with_grad = _pick(plan.layouts, layout), plan.requires_grad and grad >= 224
-    aliased = plan.same and same >= 192
     return Trial(
         _arguments(plan, example, others),
         tuple(
@@ -196,9 +200,12 @@ def _trial(draw: st.DrawFn, plan: _Plan) -> Trial:
     )
 
 
-def _pick(options: Sequence[Any], byte: int) -> Any:
-    """Return the first option for bytes below 192, else one of all of them."""
-    return options[0] if byte < 192 or len(options) == 1 else options[byte % len(options)]
+def _pick(draw: st.DrawFn, options: Sequence[Any]) -> Any:
+    """Return the first option in three of four cases, else one of all of them."""
+    if len(options) == 1:
+        return options[0]
+    choice = draw(_CHOICE)
+    return options[0] if choice < 192 else options[choice % len(options)]
 
 
 def _aliased(sample: tuple[Array, ...], specs: Sequence[TensorSpec], aliased: bool) -> list[Array]:
