@@ -89,7 +89,11 @@ PLANTED = {
     "two dimensions": ("float32[...]", any_array(lambda a: a.ndim == 2), [[[0]]]),
     "true": ("bool[...]", some(lambda a: a), [True]),
     "an integer extreme": ("int8[...]", some(lambda a: a == -128), [-128]),
-    "half-way between integers": ("float32[...]", some(lambda a: a % 1 == 0.5), [-0.5, 0.5, 1.5, 2.5, 3.5]),
+    "half-way between integers": (
+        "float32[...]",
+        some(lambda a: a % 1 == 0.5),
+        [x + 0.5 for x in range(-4, 4)],
+    ),
 }
 
 
