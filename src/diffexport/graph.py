@@ -45,6 +45,8 @@ class Graph:
     constants: tuple[float, ...] = ()
 
 
+#: Kinds of nodes that saturate where ``alpha x + beta`` is 0 and 1, with the defaults of these.
+_KNEES = {"HardSigmoid": {"alpha": 0.2, "beta": 0.5}, "HardSwish": {"alpha": 1 / 6, "beta": 0.5}}
 #: Most elements of a constant tensor that is looked into, and most constants of a graph.
 _SMALL, _MANY = 16, 64
 
@@ -106,6 +108,12 @@ def _constants(proto: Any) -> tuple[float, ...]:
 
     def visit(nodes: Any) -> None:
         for node in nodes:
+            if node.op_type in _KNEES:
+                given = {attribute.name: attribute.f for attribute in node.attribute}
+                alpha, beta = (given.get(name, value) for name, value in _KNEES[node.op_type].items())
+                # float32 attributes: 1/6 is not quite that, and the knee is meant to be at 3.
+                knees = (-beta / alpha, (1 - beta) / alpha) if alpha else ()
+                found.update((float(f"{knee:.6g}"), None) for knee in knees)
             for attribute in node.attribute:
                 found.update((float(number), None) for number in (attribute.f, *attribute.floats))
                 for tensor in (*([attribute.t] if attribute.HasField("t") else []), *attribute.tensors):

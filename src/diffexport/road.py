@@ -37,6 +37,8 @@ V = TypeVar("V")
 
 #: torch's seed while a case builds its module.
 BUILD_SEED = 0
+#: Begins the reason of a rejection that is not about the inputs to run on.
+ON_EXAMPLE = "on the inputs to export with: "
 #: Most samples that are run together, so that eager, the runtimes and the comparison each work at a stretch.
 TOGETHER = 64
 
@@ -429,7 +431,7 @@ class Block:
             if self._exported is None or self._example is None:
                 self._exported = self._road.export(self._case, self._mode, example, repeat=self._repeat)
             if self._exported.rejected:
-                reason = f"on the inputs to export with: {self._exported.rejected}"
+                reason = f"{ON_EXAMPLE}{self._exported.rejected}"
                 verdicts[-1].extend(self._rejected(reason))
                 continue
             if is_own and not call.kwargs and len(call.args) == len(example.args):

@@ -45,7 +45,7 @@ from diffexport.inputs import array_of, as_call, as_plain
 from diffexport.known import Known
 from diffexport.mode import OPTIONS, Mode
 from diffexport.oracle import same_bits
-from diffexport.road import Block, Road
+from diffexport.road import ON_EXAMPLE, Block, Road
 from diffexport.runtimes import family
 from diffexport.spec import Shape, TensorSpec, representative_shapes
 from diffexport.strategies import LAYOUTS, VARIETY, Trial, decode_block, examples, trials
@@ -454,7 +454,7 @@ class Explorer:
     ) -> Diverged | None:
         """Count the verdicts on one sample; return its first new failure."""
         if verdicts:
-            self._note_health(verdicts[0], inputs)
+            self._note_health(verdicts[0], inputs, example)
         if rows is not None:
             for verdict in verdicts:
                 _count(rows[verdict.runtime], verdict, first_of_example)
@@ -474,8 +474,10 @@ class Explorer:
                 new = diverged(self.case, identity, point, verdict, divergence, seed=self.settings.seed)
         return new
 
-    def _note_health(self, verdict: Verdict, inputs: Inputs) -> None:
+    def _note_health(self, verdict: Verdict, inputs: Inputs, example: Inputs) -> None:
         shapes: tuple[Shape, ...] = ()
+        if verdict.reason.startswith(ON_EXAMPLE):
+            inputs = example
         if self.case.specs and not isinstance(inputs, Call):
             pairs = zip(self.case.inputs, inputs, strict=True)
             shapes = tuple(tuple(value.shape) for entry, value in pairs if isinstance(entry, TensorSpec))
