@@ -41,8 +41,8 @@ class Profile:
 PROFILES: Mapping[str, Profile] = {
     profile.name: profile
     for profile in (
-        Profile("dev", ("default",), 6, 12, 50, False, "what one runs while working"),
-        Profile("ci", ("default",), 6, 12, 50, True, "the same every time, without a database"),
+        Profile("dev", ("default",), 8, 8, 50, False, "what one runs while working"),
+        Profile("ci", ("default",), 8, 8, 50, True, "the same every time, without a database"),
         Profile("nightly", ("full",), 8, 64, 500, False, "long: the whole product of options"),
         Profile("debug", ("default",), 3, 1, 10, True, "few examples of one sample, everything shown"),
     )

@@ -139,7 +139,7 @@ def check(
     strategy: Any = None,
     modes: Iterable[str] = ("default",),
     runtimes: Iterable[str] = ("all",),
-    examples: int = 6,
+    examples: int = 8,
     seed: int = 0,
     rules: Sequence[Rule] = (),
     known: Iterable[Known] = (),

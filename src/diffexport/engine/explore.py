@@ -74,8 +74,8 @@ class Settings:
             explored exports, or is refused in the same way. For matrices of thousands of modes.
     """
 
-    examples: int = 6
-    block: int = 12
+    examples: int = 8
+    block: int = 8
     seed: int = 0
     strict: bool = False
     shrink: bool = True
@@ -367,16 +367,19 @@ class Explorer:
         )
 
     def _export_shapes(self, mode: Mode) -> Sequence[tuple[Shape, ...]]:
-        """Return the shapes to export at: all of a pool where exporting is cheap or the mode is plain.
+        """Return the shapes to export at: all of a pool where the mode is plain (half of it where axes are dynamic).
 
-        Otherwise one, chosen by the mode itself, so that over the matrix all are met.
+        Otherwise four or, where exporting is costly, one, chosen by the mode itself: over the matrix all are met.
         """
         limit = CHEAP_SHAPES if mode.is_torchscript else COSTLY_SHAPES
         pool = representative_shapes(self.case.specs, limit)
         plain = all(getattr(mode, o.name) == o.default for o in OPTIONS if o.name != "dynamic")
-        if mode.is_torchscript or plain:
-            return pool
-        return [pool[zlib.crc32(str(mode).encode()) % len(pool)]]
+        if plain:
+            return pool[1::2] or pool if mode.dynamic and not mode.is_torchscript else pool
+        chosen = zlib.crc32(str(mode).encode()) % len(pool)
+        if not mode.is_torchscript:
+            return [pool[chosen]]
+        return [pool[n] for n in sorted({(chosen + 2 * step) % len(pool) for step in range(4)})]
 
     def _variety(self, mode: Mode) -> Sequence[tuple[str, str, bool]]:
         """Return what the example to export with may be like: anything where exporting is cheap.

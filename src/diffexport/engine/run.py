@@ -13,7 +13,7 @@ from diffexport import catalogue
 from diffexport import known as known_divergences
 from diffexport.engine.events import Event, Finding, Found, RunFinished, RunStarted, Suspected
 from diffexport.engine.explore import Settings
-from diffexport.engine.units import Unit, do
+from diffexport.engine.units import Unit, do, forget
 from diffexport.engine.workers import run_parallel
 from diffexport.errors import DiffexportError
 from diffexport.known import Known
@@ -143,6 +143,7 @@ def _run_here(units: Sequence[Unit], handle: Callable[[Event], bool]) -> None:
         if handle(event):
             raise _Stop
 
+    forget()
     try:
         for unit in units:
             do(unit, emit)

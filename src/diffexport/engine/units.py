@@ -48,6 +48,11 @@ def _road() -> Road:
     return Road()
 
 
+def forget() -> None:
+    """Start anew with what is remembered between units: what a run finds must not depend on runs before it."""
+    _road.cache_clear()
+
+
 def warm_up() -> None:
     """Prepare a worker process: one thread per process, and torch's objects out of the collector's way."""
     import torch
