@@ -22,7 +22,8 @@ class Profile:
 
     Attributes:
         modes: matrices or modes covered.
-        examples: Hypothesis examples for each mode of each case.
+        examples: Hypothesis examples for each mode of each case, where there are many modes.
+        most: the same where there is one.
         block: most samples in one example.
         max_examples: examples of a property in ``tests/properties``.
         derandomise: whether properties draw the same examples each time.
@@ -32,19 +33,24 @@ class Profile:
     name: str
     modes: tuple[str, ...]
     examples: int
+    most: int
     block: int
     max_examples: int
     derandomise: bool
     summary: str
 
+    def examples_for(self, modes: int) -> int:
+        """Return how many examples each mode gets in a run over this many: up to eight modes the most of them."""
+        return max(self.examples, min(self.most, 8 * self.most // max(modes, 1)))
+
 
 PROFILES: Mapping[str, Profile] = {
     profile.name: profile
     for profile in (
-        Profile("dev", ("default",), 8, 8, 50, False, "what one runs while working"),
-        Profile("ci", ("default",), 8, 8, 50, True, "the same every time, without a database"),
-        Profile("nightly", ("full",), 8, 64, 500, False, "long: the whole product of options"),
-        Profile("debug", ("default",), 3, 1, 10, True, "few examples of one sample, everything shown"),
+        Profile("dev", ("default",), 8, 64, 8, 50, False, "what one runs while working"),
+        Profile("ci", ("default",), 8, 64, 8, 50, True, "the same every time, without a database"),
+        Profile("nightly", ("full",), 8, 256, 64, 500, False, "long: the whole product of options"),
+        Profile("debug", ("default",), 3, 3, 1, 10, True, "few examples of one sample, everything shown"),
     )
 }
 

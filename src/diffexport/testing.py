@@ -16,6 +16,7 @@ from diffexport import known as known_divergences
 from diffexport import matrix, traits
 from diffexport.call import Call, Inputs
 from diffexport.case import Case, make_case
+from diffexport.config import PROFILES
 from diffexport.engine.events import CaseFailed, Event, Finding, Found, ModeFinished, Unhealthy
 from diffexport.engine.explore import Explorer, Settings, arrays_of, attribute, diverged
 from diffexport.engine.minimise import Point
@@ -139,7 +140,7 @@ def check(
     strategy: Any = None,
     modes: Iterable[str] = ("default",),
     runtimes: Iterable[str] = ("all",),
-    examples: int = 8,
+    examples: int | None = None,
     seed: int = 0,
     rules: Sequence[Rule] = (),
     known: Iterable[Known] = (),
@@ -158,7 +159,7 @@ def check(
             [Call][diffexport.call.Call] with keywords.
         modes: matrices, modes or mode patterns.
         runtimes: names, ``ort`` or ``all``.
-        examples: Hypothesis examples for each mode.
+        examples: Hypothesis examples for each mode; by default the more, the fewer modes there are.
         seed: the same seed gives the same run.
         rules: expectations, tried before the general ones.
         known: accepted divergences besides the catalogue's.
@@ -187,11 +188,14 @@ def check(
         if emit is not None:
             emit(event)
 
+    chosen = matrix.select(modes)
+    if examples is None:
+        examples = PROFILES["dev"].examples_for(len(chosen))
     settings = Settings(examples=examples, seed=seed, strict=strict)
     entries = (*applicable(tuple(known)), *shipped_known(case.target))
     # A road of its own: another model may have been checked under this name.
     explorer = Explorer(case, select(runtimes), settings, entries, emit=take, road=Road())
-    explorer.explore(matrix.select(modes))
+    explorer.explore(chosen)
     return Result(case.name, tuple(findings), tuple(finished), "\n".join(errors), "\n".join(advice))
 
 

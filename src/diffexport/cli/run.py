@@ -61,7 +61,9 @@ def run_command(
         modes=selected,
         runtimes=select_runtimes(runtimes or loaded.runtimes),
         settings=Settings(
-            examples=examples or (loaded.examples if not profile else None) or chosen.examples,
+            examples=examples
+            or (loaded.examples if not profile else None)
+            or chosen.examples_for(len(selected)),
             block=chosen.block,
             seed=loaded.seed if seed is None else seed,
             strict=loaded.strict if strict is None else strict,

@@ -74,7 +74,7 @@ class Settings:
             explored exports, or is refused in the same way. For matrices of thousands of modes.
     """
 
-    examples: int = 8
+    examples: int = 30
     block: int = 8
     seed: int = 0
     strict: bool = False

@@ -152,31 +152,40 @@ class _Plan:
     variety: tuple[tuple[str, str, bool], ...]
 
 
-#: Draws that choose everything but the values are all of this one strategy. Hypothesis copies between draws of one
-#: kind, and what does not fit where it is copied to becomes the simplest: with two kinds of bytes, half of what is
-#: drawn would be zeros.
-_CHOICE = st.integers(0, 255)
+def _choice(name: str) -> st.SearchStrategy[tuple[str, int]]:
+    """Return a strategy for one byte that chooses something other than values, unlike any other strategy.
+
+    Hypothesis copies between draws of the same strategy and tries five such mutations of each example that it draws
+    afresh. They would leave the values as they are, and those are what matters.
+    """
+    return st.sampled_from([(name, byte) for byte in range(256)])
+
+
+_SHAPE, _APART, _VARIETY, _LAYOUT, _GRADIENT, _SAME, _CAP, _VARIANT, _FULL = map(
+    _choice, ("shape", "apart", "variety", "layout", "gradient", "same", "cap", "variant", "full")
+)
+_SIZE_OF = [_choice(f"size {n}") for n in range(_SIZES)]
 
 
 @st.composite
 def _trial(draw: st.DrawFn, plan: _Plan) -> Trial:
-    shape = draw(_CHOICE) if len(plan.export_shapes) > 1 else 0
+    shape = draw(_SHAPE)[1] if len(plan.export_shapes) > 1 else 0
     exported = plan.export_shapes[shape % len(plan.export_shapes)]
     run = exported
     # Every fourth trial of dynamic axes is run at the shapes it was exported at.
-    if plan.dynamic and any(exported) and draw(_CHOICE) < 192:
+    if plan.dynamic and any(exported) and draw(_APART)[1] < 192:
         dims = min(sum(map(len, exported)), _SIZES)
-        sizes = itertools.cycle([draw(_CHOICE) for _ in range(dims)])
+        sizes = itertools.cycle([draw(size)[1] for size in _SIZE_OF[:dims]])
         run = shapes_of_ranks(plan.specs, [len(shape) for shape in exported], sizes)
-    flavour, example_layout, example_grad = _pick(draw, plan.variety)
-    run_layout = _pick(draw, plan.layouts)
-    with_grad = plan.requires_grad and draw(_CHOICE) >= 224
-    aliased = plan.same and len(plan.specs) > 1 and draw(_CHOICE) >= 192
+    flavour, example_layout, example_grad = _pick(draw, _VARIETY, plan.variety)
+    run_layout = _pick(draw, _LAYOUT, plan.layouts)
+    with_grad = plan.requires_grad and draw(_GRADIENT)[1] >= 224
+    aliased = plan.same and len(plan.specs) > 1 and draw(_SAME)[1] >= 192
     # One trial in sixteen has small integers only; that is also a way for a number to become one when it shrinks.
-    cap = draw(_CHOICE)
-    variant = draw(_CHOICE) % VARIANTS
+    cap = draw(_CAP)[1]
+    variant = draw(_VARIANT)[1] % VARIANTS
     # 0 lets any number of bytes be drawn, so that a block can shrink from its full size to nothing.
-    full = draw(_CHOICE) >= 16
+    full = draw(_FULL)[1] >= 16
     length = block_bytes(plan.max_samples)
     data = draw(st.binary(min_size=length if full else 0, max_size=length))
     block = decode_block(
@@ -200,12 +209,12 @@ def _trial(draw: st.DrawFn, plan: _Plan) -> Trial:
     )
 
 
-def _pick(draw: st.DrawFn, options: Sequence[Any]) -> Any:
+def _pick(draw: st.DrawFn, choice: st.SearchStrategy[tuple[str, int]], options: Sequence[Any]) -> Any:
     """Return the first option in three of four cases, else one of all of them."""
     if len(options) == 1:
         return options[0]
-    choice = draw(_CHOICE)
-    return options[0] if choice < 192 else options[choice % len(options)]
+    byte = draw(choice)[1]
+    return options[0] if byte < 192 else options[byte % len(options)]
 
 
 def _aliased(sample: tuple[Array, ...], specs: Sequence[TensorSpec], aliased: bool) -> list[Array]:
