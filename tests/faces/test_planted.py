@@ -24,7 +24,7 @@ def test_add_where_forward_subtracts(check):
     assert "eager           -1 float32[]" in ran.out
     assert "ort-disabled    1 float32[]" in ran.out
     assert ran.out.rstrip().endswith("FINDINGS")
-    assert len(ran.files) == len(ran.divergences) == 3
+    assert len(ran.files) == len(ran.divergences) >= 3
 
 
 def test_swapped_outputs(check):
@@ -38,7 +38,7 @@ def test_a_dimension_baked_in_at_export(check):
     ran = check("models.py:BakedDimension", cheap=DYNAMIC, code=1)
     (found,) = ran.divergences
     assert (found["stage"], found["kind"]) == ("compare", "value")
-    assert found["mode"] == "torchscript,dynamic=true"
+    assert found["mode"] in ("torchscript,dynamic=true", "dynamo,dynamic=true")
     # Exported with one element and run on two, or the other way round.
     (ran_on,), (exported,) = found["inputs"], found["export_inputs"]
     assert sorted([ran_on["shape"], exported["shape"]]) == [[1], [2]]

@@ -55,18 +55,21 @@ def test_the_seed_decides_what_is_drawn(explore):
 def test_another_seed_is_another_run_of_the_command_too(check):
     first, second, other = (check("single_output", "--seed", seed, code=0).report for seed in (1, 1, 2))
     assert same_but_for_seconds(first) == same_but_for_seconds(second)
-    assert first["results"][0]["checks"] != other["results"][0]["checks"]
+    assert same_but_for_seconds(first)["results"] != same_but_for_seconds(other)["results"]
 
 
-def test_the_ci_profile_gives_the_same_result_in_another_process(check, project):
+def test_the_ci_profile_gives_the_same_result_in_another_process(project):
     arguments = ("partial_output", "models.py:SwappedOutputs", *CI)
-    here = check(*arguments, cheap=("--jobs", "0"), code=1)
-    assert here.report["profile"] == "ci"
-    command = [sys.executable, "-c", "from diffexport.cli import main; main()", "run", *arguments]
-    command += ["--jobs", "1", "--json", "there.json", "--save", str(project / "found")]
-    there = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert there.returncode == 1, there.stderr
-    assert in_order(json.loads((project / "there.json").read_text())) == in_order(here.report)
+    reports = []
+    # Processes of their own: Hypothesis also draws constants that it finds in the modules a process has loaded.
+    for jobs in ("0", "1"):
+        command = [sys.executable, "-c", "from diffexport.cli import main; main()", "run", *arguments]
+        command += ["--jobs", jobs, "--json", f"{jobs}.json", "--save", str(project / "found")]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+        assert done.returncode == 1, done.stderr
+        reports.append(json.loads((project / f"{jobs}.json").read_text()))
+    assert reports[0]["profile"] == "ci"
+    assert in_order(reports[0]) == in_order(reports[1])
 
 
 def test_the_report_does_not_depend_on_who_is_done_first(project):

@@ -38,6 +38,7 @@ from diffexport.engine.events import (
 )
 from diffexport.engine.health import Health
 from diffexport.engine.minimise import Minimiser, Point, Seen
+from diffexport.engine.seeded import no_local_constants
 from diffexport.errors import TargetError, UntestableError
 from diffexport.expectation import Expected
 from diffexport.exporters.arguments import tensors_of
@@ -323,7 +324,8 @@ class Explorer:
         )
         run = configured(hypothesis.seed(self._seed(mode))(hypothesis.given(self.trials(mode))(counted)))
         try:
-            run()
+            with no_local_constants():
+                run()
         except Diverged as failure:
             return [(failure, False)]
         except hypothesis.errors.Flaky as error:
