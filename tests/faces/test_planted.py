@@ -24,7 +24,16 @@ def test_add_where_forward_subtracts(check):
     assert "eager           -1 float32[]" in ran.out
     assert "ort-disabled    1 float32[]" in ran.out
     assert ran.out.rstrip().endswith("FINDINGS")
-    assert len(ran.files) == len(ran.divergences) >= 3
+    ways = [(d["kind"], d["signature"]) for d in ran.divergences]
+    assert len(set(ways)) == len(ways) == len(ran.files)
+    assert set(ways) == {
+        ("value", "finite→finite"),
+        ("infinity", "finite→inf"),
+        ("infinity", "finite→-inf"),
+        ("infinity", "inf→-inf"),
+        ("infinity", "-inf→inf"),
+        ("nan-placement", "NaN lost"),
+    }
 
 
 def test_swapped_outputs(check):

@@ -106,6 +106,11 @@ def test_planted_failures_shrink_to_what_a_person_would_write(planted, seed):
     assert repr(found.tolist()) in shown
 
 
+def test_an_empty_dimension_of_static_axes_shrinks_to_an_empty_vector():
+    trial = simplest(trials(ANY), lambda trial: trial.samples[0][0].size == 0)
+    assert the_array(trial).shape == trial.export_inputs[0].shape == (0,)
+
+
 def test_a_run_shape_unlike_the_export_shape_shrinks_to_short_vectors():
     def differs(trial):
         return any(array.shape != trial.export_inputs[0].shape for (array,) in trial.samples)
