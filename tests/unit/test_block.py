@@ -210,3 +210,14 @@ def test_examples_keep_to_the_bounds():
 def test_an_unknown_flavour_is_rejected():
     with pytest.raises(InvalidArgument, match=r"flavour='zeroes'.*did you mean 'zeros'"):
         examples([(1,)], FLOAT, "zeroes")
+
+
+def test_the_odd_element_is_odd_from_the_middle_of_the_plain_codes_on():
+    values = one([separator("one-odd"), PLAIN // 2, 0, 0], shape=(3,))
+    odd = table("float32")[PLAIN + PLAIN // 2]
+    assert values == [0, 0, odd]
+
+
+def test_a_separator_within_a_plain_sample_is_zero():
+    data = [separator("plain"), 1, separator("literal"), 3]
+    assert one(data) == [3, 0, 1]
