@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from diffexport.call import Call as Call
     from diffexport.case import Case as Case
     from diffexport.case import make_case as make_case
-    from diffexport.engine.explore import Diverged as Diverged
+    from diffexport.engine.diverged import Diverged as Diverged
     from diffexport.errors import DiffexportError as DiffexportError
     from diffexport.expectation import rule as rule
     from diffexport.mode import Mode as Mode

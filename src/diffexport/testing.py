@@ -17,8 +17,9 @@ from diffexport import matrix, traits
 from diffexport.call import Call, Inputs
 from diffexport.case import Case, make_case
 from diffexport.config import PROFILES
+from diffexport.engine.diverged import attribute, diverged
 from diffexport.engine.events import CaseFailed, Event, Finding, Found, ModeFinished, Unhealthy
-from diffexport.engine.explore import Explorer, Settings, arrays_of, attribute, diverged
+from diffexport.engine.explore import Explorer, Settings, arrays_of
 from diffexport.engine.minimise import Point
 from diffexport.engine.run import applicable, shipped_for
 from diffexport.errors import UsageError

@@ -17,11 +17,11 @@ from diffexport.case import make_case
 from diffexport.dtypes import finfo, is_complex, is_floating, joined, part, parts, represents
 from diffexport.engine.minimise import simpler_values, simplicity
 from diffexport.exporters.arguments import clone
-from diffexport.inputs import ordinary_like
+from diffexport.inputs import as_call, ordinary_like
 from diffexport.mode import Mode
 from diffexport.regressions import Regression, load
 from diffexport.regressions.store import save
-from diffexport.road import Road, as_call
+from diffexport.road import Road
 from diffexport.verdict import Kind, Stage
 
 BFLOAT16 = np.dtype("bfloat16")

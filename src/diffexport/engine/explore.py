@@ -7,13 +7,10 @@ apart: each is shrunk on its own and none hides another.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import time
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from typing import Any
 
 import hypothesis
@@ -25,6 +22,7 @@ from diffexport import known as known_divergences
 from diffexport import traits
 from diffexport.call import Call, Inputs
 from diffexport.case import Case
+from diffexport.engine.diverged import Diverged, attribute, diverged, failures_in
 from diffexport.engine.events import (
     CaseFailed,
     CheckStarting,
@@ -36,6 +34,7 @@ from diffexport.engine.events import (
     Suspected,
     Unhealthy,
 )
+from diffexport.engine.examples import export_shapes, export_variety, plain_shapes
 from diffexport.engine.health import Health
 from diffexport.engine.minimise import Minimiser, Point, Seen
 from diffexport.engine.seeded import no_local_constants
@@ -44,20 +43,16 @@ from diffexport.expectation import Expected
 from diffexport.exporters.arguments import tensors_of
 from diffexport.inputs import array_of, as_call, as_plain
 from diffexport.known import Known
-from diffexport.mode import OPTIONS, Mode
-from diffexport.oracle import same_bits
+from diffexport.mode import Mode
 from diffexport.road import ON_EXAMPLE, Block, Road
-from diffexport.runtimes import family
-from diffexport.spec import Shape, TensorSpec, representative_shapes
-from diffexport.strategies import LAYOUTS, VARIETY, Trial, decode_block, examples, trials
+from diffexport.spec import Shape, TensorSpec
+from diffexport.strategies import LAYOUTS, Trial, decode_block, examples, trials
 from diffexport.verdict import Divergence, Identity, Kind, Outcome, Severity, Stage, Verdict
 
 Emit = Callable[[Event], None]
 
 #: Rounds of exploring one mode again after something was found in it.
 ROUNDS = 12
-#: Shapes in the pool to export at: TorchScript exports cost milliseconds, the others a fifth of a second.
-CHEAP_SHAPES, COSTLY_SHAPES = 8, 6
 
 
 @dataclass(frozen=True)
@@ -82,87 +77,6 @@ class Settings:
     shrink: bool = True
     careful: bool = False
     share: bool = False
-
-
-class Diverged(AssertionError):
-    """The exported model is not the eager one.
-
-    Raised inside a Hypothesis test. Its subclasses, one for each identity, tell failures apart, so that
-    Hypothesis shrinks each on its own. ``finding`` holds everything that was seen.
-    """
-
-    def __init__(self, finding: Finding, point: Point) -> None:
-        super().__init__(finding.divergence.message)
-        self.finding, self.point = finding, point
-
-    @property
-    def identity(self) -> Identity:
-        """The identity of the failure."""
-        return self.finding.identity
-
-
-@cache
-def _type_of(identity: Identity) -> type[Diverged]:
-    return type("Diverged", (Diverged,), {"__module__": "diffexport", "identity_digest": identity.digest})
-
-
-def diverged(
-    case: Case,
-    identity: Identity,
-    point: Point,
-    verdict: Verdict,
-    divergence: Divergence,
-    *,
-    seed: int = 0,
-    shrunk: bool = False,
-) -> Diverged:
-    """Return the exception for one divergence, of the type that belongs to its identity."""
-    finding = Finding(
-        identity=identity,
-        target=case.target,
-        specs=_texts(case),
-        mode=str(point.mode),
-        runtime=point.runtime,
-        divergence=divergence,
-        inputs=as_plain(point.inputs),
-        export_inputs=as_plain(point.export_inputs),
-        eager=verdict.eager,
-        got=verdict.got,
-        exporters=(point.mode.exporter,),
-        seed=seed,
-        shrunk=shrunk,
-        chatter=verdict.chatter,
-    )
-    return _type_of(identity)(finding, point)
-
-
-def _texts(case: Case) -> tuple[str, ...]:
-    """Return the specs of a case that does not carry them itself, as given on the command line."""
-    if case.target == case.name or len(case.specs) < len(case.inputs):
-        return ()
-    return tuple(str(spec) for spec in case.specs)
-
-
-def attribute(verdicts: Sequence[Verdict]) -> Iterator[tuple[Verdict, Divergence, Identity]]:
-    """Yield each divergence of verdicts over several runtimes with its identity.
-
-    What shows at several optimisation levels is one failure, attributed to the lowest of them; so is what shows
-    in both families of runtimes with the same wrong outputs, for then it is the graph that is wrong.
-    """
-    seen: dict[tuple[object, ...], list[Verdict]] = {}
-    for verdict in verdicts:
-        for divergence in verdict.divergences:
-            key = (divergence.stage, divergence.kind, divergence.where, divergence.signature)
-            first = next((other for other in seen.get(key, ()) if _one_failure(other, verdict)), verdict)
-            if first is verdict:
-                seen.setdefault(key, []).append(verdict)
-            yield verdict, divergence, first.identity(divergence)
-
-
-def _one_failure(one: Verdict, other: Verdict) -> bool:
-    if family(one.runtime) == family(other.runtime):
-        return True
-    return bool(one.got) and same_bits(one.got, other.got)
 
 
 class Explorer:
@@ -240,7 +154,7 @@ class Explorer:
         specs = self.case.specs
         if not specs or len(specs) < len(self.case.inputs):
             return False
-        shapes = self._plain_shapes()
+        shapes = plain_shapes(self.case.specs)
         ordinary = examples(shapes, specs)
         args = as_call(ordinary)
         if self.road.eager(self.case, mode, args).error:
@@ -271,18 +185,6 @@ class Explorer:
             self._emit(Suspected(failure.finding))
             self._record(failure, False)
         return failure is None
-
-    def _plain_shapes(self) -> tuple[Shape, ...]:
-        """Return the ordinary joint shape of the lowest rank that has an axis."""
-        return max(
-            representative_shapes(self.case.specs, CHEAP_SHAPES),
-            key=lambda joint: (
-                all(joint),
-                all(0 not in shape for shape in joint),
-                -len(joint[0]),
-                sum(joint[0]),
-            ),
-        )
 
     def _one_round(self, mode: Mode, rows: dict[str, Row] | None) -> list[tuple[Diverged, bool]]:
         counting = rows is not None
@@ -329,9 +231,9 @@ class Explorer:
         except Diverged as failure:
             return [(failure, False)]
         except hypothesis.errors.Flaky as error:
-            return [(failure, True) for failure in _failures_in(error)]
+            return [(failure, True) for failure in failures_in(error)]
         except BaseExceptionGroup as group:
-            failures = list(_failures_in(group))
+            failures = list(failures_in(group))
             if not failures:
                 raise
             return [(failure, False) for failure in failures]
@@ -355,7 +257,7 @@ class Explorer:
         """Return the strategy that a mode is explored with."""
         if not self.case.inputs:
             return self.case.strategy.map(lambda args: Trial((), (_as_inputs(args),)))  # type: ignore[no-any-return]
-        shapes = self._export_shapes(mode)
+        shapes = export_shapes(self.case.specs, mode)
         return trials(
             self.case.inputs,
             dynamic=mode.dynamic,
@@ -365,42 +267,15 @@ class Explorer:
             layouts=LAYOUTS,
             requires_grad=True,
             same=True,
-            variety=self._variety(mode),
+            variety=export_variety(mode),
         )
-
-    def _export_shapes(self, mode: Mode) -> Sequence[tuple[Shape, ...]]:
-        """Return the shapes to export at: all of a pool where the mode is plain (half of it where axes are dynamic).
-
-        Otherwise four or, where exporting is costly, one, chosen by the mode itself: over the matrix all are met.
-        """
-        limit = CHEAP_SHAPES if mode.is_torchscript else COSTLY_SHAPES
-        pool = representative_shapes(self.case.specs, limit)
-        plain = all(getattr(mode, o.name) == o.default for o in OPTIONS if o.name != "dynamic")
-        if plain:
-            return pool[1::2] or pool if mode.dynamic and not mode.is_torchscript else pool
-        chosen = zlib.crc32(str(mode).encode()) % len(pool)
-        if not mode.is_torchscript:
-            return [pool[chosen]]
-        return [pool[n] for n in sorted({(chosen + 2 * step) % len(pool) for step in range(4)})]
-
-    def _variety(self, mode: Mode) -> Sequence[tuple[str, str, bool]]:
-        """Return what the example to export with may be like: anything where exporting is cheap.
-
-        Otherwise one thing, the ordinary one for three modes in four.
-        """
-        if mode.is_torchscript:
-            return VARIETY
-        chosen = zlib.crc32(f"variety of {mode}".encode())
-        # Not one that requires a gradient: a model may refuse that, and then the mode would go untested.
-        among = [variety for variety in VARIETY if not variety[2]]
-        return [among[chosen // 4 % len(among)] if chosen % 4 == 0 else VARIETY[0]]
 
     def _constants(self, mode: Mode, shapes: Sequence[tuple[Shape, ...]]) -> tuple[float, ...]:
         """Return the numbers in the graph that the mode exports: thresholds, slopes, scales."""
         specs = self.case.specs
         if len(specs) < len(self.case.inputs):
             return ()
-        plain = self._plain_shapes()
+        plain = plain_shapes(self.case.specs)
         args = as_call(examples(plain if plain in shapes else shapes[0], specs))
         if self.road.eager(self.case, mode, args).error:
             return ()
@@ -571,11 +446,3 @@ def _as_inputs(drawn: Any) -> tuple[Any, ...] | Call:
     if isinstance(drawn, Call):
         return drawn.plain()
     return tuple(drawn) if isinstance(drawn, tuple | list) else (drawn,)
-
-
-def _failures_in(group: BaseException) -> Iterator[Diverged]:
-    if isinstance(group, Diverged):
-        yield group
-    for inner in getattr(group, "exceptions", ()):
-        with contextlib.suppress(RecursionError):
-            yield from _failures_in(inner)

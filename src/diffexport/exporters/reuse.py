@@ -12,14 +12,18 @@ Private names used here, checked on torch 2.13.0; if one is gone the shipped pat
 - ``torch.onnx._internal.exporter._constants.TORCHLIB_OPSET``
 - ``torch.onnx._internal.exporter._decomp.create_onnx_friendly_decomposition_table``
 - ``torch.export.exported_program._collect_all_valid_cia_ops`` (collected anew when operators were added)
+- ``torch.export.exported_program._split_decomp_table_to_cia_and_python_decomp`` (asks each of eight hundred operators
+  for its kernels)
 - ``torch.ops._dir`` and ``_OpNamespace._dir``
-- ``torch._ops.OperatorBase.py_impl``, ``py_kernels`` and ``_dispatch_cache``: eleven thousand registrations per
-  export, whose time goes into evaluating the annotations of an inner function
+- ``torch.export.exported_program._override_composite_implicit_decomp``, ``torch._ops.OperatorBase.py_kernels`` and
+  ``_dispatch_cache``, ``torch._subclasses.fake_impls.op_implementations_dict``: each export makes eleven thousand
+  registrations and takes them back. They are made once, and put in place again by the next
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import gc
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -34,6 +38,21 @@ _composite_ops: dict[Any, Any] = {}
 _parsed: list[Any] = []
 
 
+@dataclasses.dataclass(frozen=True)
+class _Overridden:
+    """Kernels of the operators before and while they are overridden; who had a rule for fake tensors; who gets one."""
+
+    decompositions: dict[Any, Any]
+    before: dict[Any, dict[Any, Any]]
+    ruled: frozenset[Any]
+    after: dict[Any, dict[Any, Any]]
+    rules: dict[Any, Any]
+
+
+_overridden: dict[Any, _Overridden] = {}
+_split: dict[Any, tuple[dict[Any, Any], dict[Any, Any], dict[Any, Any]]] = {}
+
+
 @contextlib.contextmanager
 def reused_tables() -> Iterator[bool]:
     """Reuse registry and decomposition table for the length of the block; yields whether that is possible."""
@@ -46,7 +65,9 @@ def reused_tables() -> Iterator[bool]:
         build_table = _decomp.create_onnx_friendly_decomposition_table
         exported_program: Any = program
         collect = exported_program._collect_all_valid_cia_ops
-        py_impl = torch._ops.OperatorBase.py_impl
+        split = exported_program._split_decomp_table_to_cia_and_python_decomp
+        override = exported_program._override_composite_implicit_decomp
+        implementations = torch._subclasses.fake_impls.op_implementations_dict
         default_opset = _constants.TORCHLIB_OPSET
         _operators_registered(torch)
     except (ImportError, AttributeError):
@@ -64,7 +85,9 @@ def reused_tables() -> Iterator[bool]:
     with contextlib.ExitStack() as stack:
         _replace(stack, _registration.ONNXRegistry, "from_torchlib", classmethod(from_torchlib))
         _replace(stack, _decomp, "create_onnx_friendly_decomposition_table", _table_once(torch, build_table))
-        _replace(stack, torch._ops.OperatorBase, "py_impl", _register_quickly(torch, py_impl))
+        _replace(stack, exported_program, split.__name__, _split_once(torch, split))
+        overridden = _override_once(override, implementations)
+        _replace(stack, exported_program, override.__name__, overridden)
         _replace(stack, exported_program, "_collect_all_valid_cia_ops", _collect_once(torch, collect))
         yield True
 
@@ -118,22 +141,62 @@ def _table_once(torch: Any, build: Callable[[Any], dict[Any, Any]]) -> Callable[
     return table_for
 
 
-def _register_quickly(torch: Any, shipped: Any) -> Any:
-    """Return ``py_impl`` without the inner function's annotations; anything unusual is left to the shipped one."""
-    dispatch_key = torch._C.DispatchKey
+def _split_once(
+    torch: Any, shipped: Callable[[dict[Any, Any]], tuple[dict[Any, Any], dict[Any, Any]]]
+) -> Callable[[dict[Any, Any]], tuple[dict[Any, Any], dict[Any, Any]]]:
+    def split(table: dict[Any, Any]) -> tuple[dict[Any, Any], dict[Any, Any]]:
+        given = dict(table)
+        key = tuple(map(id, given)), tuple(map(id, given.values())), _operators_registered(torch)
+        if key not in _split:
+            composite, python = shipped(table)
+            key = *key[:2], _operators_registered(torch)
+            _split[key] = given, dict(composite), dict(python)
+            return composite, python
+        _, composite, python = _split[key]
+        for op in given.keys() - python.keys():
+            del table[op]
+        return dict(composite), table
 
-    def py_impl(self: Any, key: Any) -> Any:
-        if type(key) is not dispatch_key or key == dispatch_key.Python or key in self.py_kernels:
-            return shipped(self, key)
+    return split
 
-        def register(kernel: Any) -> Any:
-            self.py_kernels[key] = kernel
-            self._dispatch_cache.clear()
-            return kernel
 
-        return register
+def _override_once(
+    shipped: Callable[[Any], contextlib.AbstractContextManager[None]], implementations: dict[Any, Any]
+) -> Callable[[Any], contextlib.AbstractContextManager[None]]:
+    """Return what overrides composite operators as the shipped one does, from what that one once left in place."""
 
-    return py_impl
+    @contextlib.contextmanager
+    def override(decompositions: dict[Any, Any]) -> Iterator[None]:
+        # Operators and decompositions live as long as what is kept does: their ids stay theirs.
+        key = tuple(map(id, decompositions)), tuple(map(id, decompositions.values()))
+        before = {op: dict(op.py_kernels) for op in decompositions}
+        ruled = frozenset(op for op in decompositions if op in implementations)
+        kept = _overridden.get(key)
+        if kept is None or kept.before != before or kept.ruled != ruled:
+            with shipped(decompositions):
+                after = {op: dict(op.py_kernels) for op in decompositions}
+                rules = {op: implementations[op] for op in decompositions if op not in ruled}
+                _overridden[key] = _Overridden(dict(decompositions), before, ruled, after, rules)
+                yield
+            return
+        try:
+            implementations.update(kept.rules)
+            _put(kept.after)
+            yield
+        finally:
+            _put(before)
+            for op in decompositions:
+                # As shipped: also those that had a rule before.
+                implementations.pop(op, None)
+
+    return override
+
+
+def _put(kernels: dict[Any, dict[Any, Any]]) -> None:
+    for op, own in kernels.items():
+        op.py_kernels.clear()
+        op.py_kernels.update(own)
+        op._dispatch_cache.clear()
 
 
 def _operators_registered(torch: Any) -> tuple[tuple[str, int], ...]:

@@ -1,0 +1,295 @@
+"""Many inputs, one export: the part of the road that is walked for every sample."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from diffexport import dtypes, exporters, graph, oracle, runtimes
+from diffexport.call import Call, Inputs
+from diffexport.case import Case
+from diffexport.expectation import Expected
+from diffexport.exporters.arguments import clone, feeds_of
+from diffexport.inputs import array_of, as_call, ordinary_like
+from diffexport.mode import Mode
+from diffexport.road.eager import Eager
+from diffexport.road.export import Exported
+from diffexport.verdict import Divergence, Kind, Outcome, Severity, Stage, Verdict
+
+if TYPE_CHECKING:
+    from diffexport.road.road import Road
+
+Array = np.ndarray[Any, Any]
+
+#: Begins the reason of a rejection that is not about the inputs to run on.
+ON_EXAMPLE = "on the inputs to export with: "
+#: Most samples that are run together, so that eager, the runtimes and the comparison each work at a stretch.
+TOGETHER = 64
+
+
+class Block:
+    """A case in a mode with its export and sessions looked up once, to check one tuple of inputs after another.
+
+    Made by [Road.block][]; the export is made when the first inputs come that eager accepts.
+    """
+
+    def __init__(
+        self,
+        road: Road,
+        case: Case,
+        mode: Mode,
+        names: Sequence[str],
+        export_inputs: Inputs | None,
+        strict: bool,
+        repeat: bool,
+    ) -> None:
+        self._road, self._case, self._mode, self._names = road, case, mode, names
+        self._strict, self._repeat = strict, repeat
+        self._example = None if export_inputs is None else as_call(export_inputs)
+        self._exported: Exported | None = None
+        self._mode_text = str(mode)
+        self._declared: tuple[Any, list[Divergence]] = (None, [])
+        self._apart = False
+
+    def __call__(self, inputs: Inputs) -> list[Verdict]:
+        """Return one verdict for each runtime."""
+        return self._together([inputs])[0]
+
+    def each(self, samples: Sequence[Inputs]) -> Iterator[list[Verdict]]:
+        """Yield for each of many inputs one verdict for each runtime.
+
+        Several are done together: first eager for all of them, then each runtime, then the comparison, each of
+        which stays in the processor's caches that way. That takes half the time of one after the other.
+        """
+        start = 0
+        while start < len(samples):
+            together = 1 if self._apart or self._example is None else TOGETHER
+            yield from self._together(samples[start : start + together])
+            start += together
+
+    def _together(self, samples: Sequence[Inputs]) -> list[list[Verdict]]:
+        given = [as_call(inputs) for inputs in samples]
+        # Arrays were copied into tensors; what eager does to those leaves the arrays as they are.
+        own = [
+            isinstance(inputs, tuple)
+            and all(type(value) is np.ndarray and value.flags.c_contiguous for value in inputs)
+            for inputs in samples
+        ]
+        eagers = self._eager([call if o else clone(call) for call, o in zip(given, own, strict=True)])
+        if eagers is None:
+            return [self(inputs) for inputs in samples]
+        verdicts: list[list[Verdict]] = []
+        accepted: list[tuple[Eager, dict[str, Array], list[Verdict]]] = []
+        for inputs, call, is_own, eager in zip(samples, given, own, eagers, strict=True):
+            verdicts.append(self._rejected(eager.error) if eager.error else [])
+            if eager.error:
+                continue
+            example = ordinary_like(call) if self._example is None else self._example
+            if self._exported is None or self._example is None:
+                self._exported = self._road.export(self._case, self._mode, example, repeat=self._repeat)
+            if self._exported.rejected:
+                reason = f"{ON_EXAMPLE}{self._exported.rejected}"
+                verdicts[-1].extend(self._rejected(reason))
+                continue
+            if is_own and not call.kwargs and len(call.args) == len(example.args):
+                feeds = {f"x{number}": array for number, array in enumerate(cast(Any, inputs))}
+                if self._exported.graph is not None and any(
+                    i.name not in feeds for i in self._exported.graph.inputs
+                ):
+                    feeds = self._feeds(example, call)
+            else:
+                feeds = self._feeds(example, call)
+            accepted.append((eager, feeds, verdicts[-1]))
+        if accepted:
+            self._judge([a[0] for a in accepted], [a[1] for a in accepted], [a[2] for a in accepted])
+        return verdicts
+
+    def _feeds(self, example: Call, call: Call) -> dict[str, Array]:
+        module = self._road.prepare(self._case).module
+        return {name: np.asarray(array_of(leaf)) for name, leaf in feeds_of(module, example, call).items()}
+
+    def _eager(self, many: list[Call]) -> list[Eager] | None:
+        if len(many) == 1:
+            return [self._road.run_eager(self._case, self._mode, many[0])]
+        eagers = self._road.run_eager_together(self._case, self._mode, many)
+        if eagers is None:
+            self._apart = True
+        return eagers
+
+    def _rejected(self, reason: str) -> list[Verdict]:
+        case = self._case
+        return [
+            Verdict(case.name, self._mode_text, name, Outcome.REJECTED, reason=reason, target=case.target)
+            for name in self._names
+        ]
+
+    def _judge(
+        self, eagers: list[Eager], feeds: list[dict[str, Array]], verdicts: list[list[Verdict]]
+    ) -> None:
+        """Append the verdict of each runtime to the list of each sample."""
+        exported = self._exported
+        assert exported is not None
+        typed: list[dict[str, Array]] | None = None
+        # Runtimes of one family usually give the same outputs: what was found for each, and when.
+        before: dict[int, tuple[tuple[Array, ...], list[Divergence]]] = {}
+        for name in self._names:
+            session, found, refused = self._load(exported, name)
+            if session is None:
+                for eager, own in zip(eagers, verdicts, strict=True):
+                    own.append(self._verdict(name, exported, eager, found, refused=refused))
+                continue
+            assert exported.graph is not None
+            if typed is None:
+                typed = [_typed(arrays, exported.graph) for arrays in feeds]
+            runs = [_run(session, name, arrays, exported.graph) for arrays in typed]
+            outputs = [eager.outputs for eager in eagers]
+            results = [
+                None if raw is None else _as_complex(raw, own)
+                for (raw, _), own in zip(runs, outputs, strict=True)
+            ]
+            suspects = range(1) if len(results) == 1 else oracle.suspects(outputs, results)
+            for number, ((raw, found), got) in enumerate(zip(runs, results, strict=True)):
+                if raw is not None and got is not None:
+                    if eagers[number].foreign:
+                        found = _foreign(eagers[number])
+                    elif number in suspects:
+                        last = before.get(number)
+                        if last is None or not oracle.same_bits(last[0], got):
+                            last = before[number] = got, oracle.compare(outputs[number], got)
+                        found = last[1]
+                    found = found + self._check_declared(exported.graph, typed[number], raw)
+                verdicts[number].append(
+                    self._verdict(name, exported, eagers[number], found, () if got is None else got)
+                )
+
+    def _load(
+        self, exported: Exported, runtime: str
+    ) -> tuple[runtimes.Session | None, list[Divergence], str]:
+        """Return the session; or None, the divergences, and with which text the model is refused as expected."""
+        if exported.export.model is None:
+            return None, [], exported.refused
+        session = self._road.session(exported, runtime)
+        unloadable = exported.expectation.expected is Expected.UNLOADABLE
+        if isinstance(session, runtimes.LoadError):
+            text = str(session)
+            if unloadable:
+                return None, [], text
+            signature = exporters.error_signature(session)
+            error = Divergence(Stage.LOAD, Kind.LOAD_ERROR, "model", signature, f"{runtime}: {text}")
+            return None, [error], ""
+        if unloadable:
+            message = (
+                f"{runtime} loads the model, though it is expected to refuse ({exported.expectation.rule})"
+            )
+            success = Divergence(
+                Stage.LOAD, Kind.UNEXPECTED_SUCCESS, "model", "the runtime loads it", message
+            )
+            return None, [success], ""
+        return session, [], ""
+
+    def _check_declared(
+        self, inspected: graph.Graph, feeds: dict[str, Array], got: tuple[Array, ...]
+    ) -> list[Divergence]:
+        """Look at declared types once for all inputs and outputs of the same types."""
+        key = (
+            inspected,
+            [(name, array.shape) for name, array in feeds.items()],
+            [(array.dtype, array.shape) for array in got],
+        )
+        last, found = self._declared
+        if last is None or last[0] is not inspected or last[1:] != key[1:]:
+            found = graph.check_declared(inspected, feeds, got)
+            self._declared = key, found
+        return found
+
+    def _verdict(
+        self,
+        runtime: str,
+        exported: Exported,
+        eager: Eager,
+        found: Sequence[Divergence],
+        got: tuple[Array, ...] = (),
+        refused: str = "",
+    ) -> Verdict:
+        failing: tuple[Divergence, ...] = ()
+        notes: tuple[Divergence, ...] = ()
+        if found or exported.divergences:
+            everything = (*exported.divergences, *found)
+            failing = tuple(d for d in everything if self._strict or d.severity is Severity.FAILURE)
+            notes = tuple(d for d in everything if not self._strict and d.severity is Severity.NOTE)
+        outcome = Outcome.REFUSED if refused else Outcome.AGREES
+        return Verdict(
+            self._case.name,
+            self._mode_text,
+            runtime,
+            Outcome.DIVERGES if failing else outcome,
+            failing,
+            notes,
+            refused,
+            eager.outputs,
+            got,
+            exported.export.chatter,
+            self._case.target,
+        )
+
+
+def _typed(feeds: dict[str, Array], inspected: graph.Graph) -> dict[str, Array]:
+    """Return what the graph asks for.
+
+    A Python number takes the dtype its input was declared with. A complex tensor is split into its parts where
+    the input was declared as real, which is how the exporters built on ``torch.export`` declare every one.
+    """
+    typed = {}
+    for declared in inspected.inputs:
+        if declared.name not in feeds:
+            continue
+        array = feeds[declared.name]
+        if declared.name.startswith("constant") and declared.dtype is not None:
+            array = array.astype(declared.dtype)
+        elif declared.dtype == dtypes.part(array.dtype):
+            array = dtypes.parts(array)
+        typed[declared.name] = array
+    return typed
+
+
+def _run(
+    session: runtimes.Session, runtime: str, feeds: dict[str, Array], inspected: graph.Graph
+) -> tuple[tuple[Array, ...] | None, list[Divergence]]:
+    """Return the outputs; or None and what is wrong."""
+    if len(feeds) < len(inspected.inputs):
+        unknown = sorted({declared.name for declared in inspected.inputs} - feeds.keys())
+        message = f"the model has inputs that eager has not: {', '.join(unknown)}"
+        return None, [Divergence(Stage.RUN, Kind.STRUCTURE, "inputs", "unknown inputs", message)]
+    try:
+        return tuple(session.run(feeds)), []
+    except runtimes.RunError as error:
+        signature = exporters.error_signature(error)
+        return None, [Divergence(Stage.RUN, Kind.RUN_ERROR, "model", signature, f"{runtime}: {error}")]
+
+
+def _as_complex(raw: Sequence[Array], eager: Sequence[Array]) -> tuple[Array, ...]:
+    """Return the outputs of a runtime, those that hold the parts of a complex output put together again."""
+    if len(raw) != len(eager):
+        return tuple(raw)
+    if not any(dtypes.is_complex(one.dtype) for one in eager):
+        return tuple(raw)
+    return tuple(
+        dtypes.joined(array, one.dtype) if dtypes.represents(array, one.dtype, one.ndim) else array
+        for array, one in zip(raw, eager, strict=True)
+    )
+
+
+def _foreign(eager: Eager) -> list[Divergence]:
+    """Return what is wrong with an exported model where eager returns what no ONNX model can."""
+    return [
+        Divergence(
+            Stage.COMPARE,
+            Kind.STRUCTURE,
+            what.partition(" ")[0],
+            what.partition(" ")[2],
+            f"in eager, {what}, which no ONNX model returns; the export drops it in silence",
+        )
+        for what in eager.foreign
+    ]
