@@ -473,7 +473,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--json", type=Path)
     parser.add_argument("--seconds", type=float, default=120.0, help="processor time that is measured")
-    parser.add_argument("--block", type=int, default=PROFILES["ci"].block, help="most samples in an example")
+    parser.add_argument(
+        "--block", type=int, default=PROFILES["nightly"].block_for(1), help="most samples in an example"
+    )
     parser.add_argument("--memory", type=int, default=0, metavar="N", help="checks to watch memory for")
     parser.add_argument("--exporters", nargs="+", choices=EXPORTERS, default=EXPORTERS)
     options = parser.parse_args()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -105,10 +106,21 @@ def mapped(value: Any, change: Callable[[Any], Any]) -> Any:
 
 def _items(value: Any) -> list[tuple[Any, Any]] | None:
     """Return what is in a container with its keys; None for what is none."""
-    if isinstance(value, dict):
+    kind = _container(type(value))  # type: ignore[arg-type]  # mypy: a type is not hashable
+    if kind is None:
+        return None
+    if kind == "dict":
         return list(value.items())
-    if isinstance(value, tuple | list):
+    if kind == "sequence":
         return list(enumerate(value))
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return [(own.name, getattr(value, own.name)) for own in dataclasses.fields(value) if own.init]
-    return None
+    return [(own.name, getattr(value, own.name)) for own in dataclasses.fields(value) if own.init]
+
+
+@functools.lru_cache(maxsize=256)
+def _container(kind: Any) -> str | None:
+    """Return which sort of container the values of a type are; None for none."""
+    if issubclass(kind, dict):
+        return "dict"
+    if issubclass(kind, tuple | list):
+        return "sequence"
+    return "dataclass" if dataclasses.is_dataclass(kind) else None

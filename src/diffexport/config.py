@@ -24,7 +24,9 @@ class Profile:
         modes: matrices or modes covered.
         examples: Hypothesis examples for each mode of each case, where there are many modes.
         most: the same where there is one.
-        block: most samples in one example.
+        block: most samples in one example, where there are many modes.
+        largest: the same where there is one. Larger blocks cost less for each sample: drawing an example costs
+            as much as checking ten to twenty samples.
         max_examples: examples of a property in ``tests/properties``.
         derandomise: whether properties draw the same examples each time.
         summary: one line.
@@ -35,6 +37,7 @@ class Profile:
     examples: int
     most: int
     block: int
+    largest: int
     max_examples: int
     derandomise: bool
     summary: str
@@ -43,14 +46,18 @@ class Profile:
         """Return how many examples each mode gets in a run over this many: up to eight modes the most of them."""
         return max(self.examples, min(self.most, 8 * self.most // max(modes, 1)))
 
+    def block_for(self, modes: int) -> int:
+        """Return how many samples an example may have in a run over this many modes; scaled as [examples_for][] is."""
+        return max(self.block, min(self.largest, 8 * self.largest // max(modes, 1)))
+
 
 PROFILES: Mapping[str, Profile] = {
     profile.name: profile
     for profile in (
-        Profile("dev", ("default",), 8, 64, 8, 50, False, "what one runs while working"),
-        Profile("ci", ("default",), 8, 64, 8, 50, True, "the same every time, without a database"),
-        Profile("nightly", ("full",), 8, 256, 64, 500, False, "long: the whole product of options"),
-        Profile("debug", ("default",), 3, 3, 1, 10, True, "few examples of one sample, everything shown"),
+        Profile("dev", ("default",), 8, 64, 8, 64, 50, False, "what one runs while working"),
+        Profile("ci", ("default",), 8, 64, 8, 64, 50, True, "the same every time, without a database"),
+        Profile("nightly", ("full",), 8, 256, 64, 512, 500, False, "long: the whole product of options"),
+        Profile("debug", ("default",), 3, 3, 1, 1, 10, True, "few examples of one sample, everything shown"),
     )
 }
 

@@ -6,6 +6,7 @@ for its limits, asks here: ``np.issubdtype(bfloat16, np.floating)`` is false and
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import ml_dtypes
@@ -17,11 +18,13 @@ DType = np.dtype[Any]
 BFLOAT16: DType = np.dtype(ml_dtypes.bfloat16)
 
 
+@functools.cache
 def is_floating(dtype: DType) -> bool:
     """Return whether the dtype is one of real floating-point numbers."""
     return dtype == BFLOAT16 or np.issubdtype(dtype, np.floating)
 
 
+@functools.cache
 def is_complex(dtype: DType) -> bool:
     """Return whether the dtype is one of complex numbers."""
     return np.issubdtype(dtype, np.complexfloating)

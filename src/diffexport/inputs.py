@@ -22,6 +22,12 @@ def as_call(inputs: Inputs) -> Call:
     Raises:
         UsageError: ``inputs`` is a single tensor or array instead of a sequence of arguments.
     """
+    if type(inputs) is tuple and len({id(value) for value in inputs}) == len(inputs):
+        # As nearly always: nothing nested, nothing twice.
+        if all(type(value) is np.ndarray for value in inputs):
+            return Call(tuple([_tensor(value) for value in inputs]))
+        if all(type(value) is torch.Tensor for value in inputs):
+            return Call(inputs)
     call: Call = mapped(Call.of(inputs), _tensor)
     return call
 

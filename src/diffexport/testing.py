@@ -190,9 +190,10 @@ def check(
             emit(event)
 
     chosen = matrix.select(modes)
+    profile = PROFILES["dev"]
     if examples is None:
-        examples = PROFILES["dev"].examples_for(len(chosen))
-    settings = Settings(examples=examples, seed=seed, strict=strict)
+        examples = profile.examples_for(len(chosen))
+    settings = Settings(examples=examples, block=profile.block_for(len(chosen)), seed=seed, strict=strict)
     entries = (*applicable(tuple(known)), *shipped_known(case.target))
     # A road of its own: another model may have been checked under this name.
     explorer = Explorer(case, select(runtimes), settings, entries, emit=take, road=Road())

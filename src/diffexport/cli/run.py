@@ -64,7 +64,7 @@ def run_command(
             examples=examples
             or (loaded.examples if not profile else None)
             or chosen.examples_for(len(selected)),
-            block=chosen.block,
+            block=chosen.block_for(len(selected)),
             seed=loaded.seed if seed is None else seed,
             strict=loaded.strict if strict is None else strict,
             share=len(selected) > SHARING_FROM,

@@ -109,6 +109,7 @@ class Explorer:
         self._emit = emit
         self._explored: set[tuple[object, ...]] = set()
         self._health = Health()
+        self._tensor_places = [n for n, entry in enumerate(case.inputs) if isinstance(entry, TensorSpec)]
 
     def explore(self, modes: Sequence[Mode]) -> None:
         """Explore every mode, emitting [ModeFinished][] for each and [Found][] for each new divergence."""
@@ -339,6 +340,8 @@ class Explorer:
             for verdict in verdicts:
                 _count(rows[verdict.runtime], verdict, first_of_example)
         new: Diverged | None = None
+        if not any(verdict.divergences for verdict in verdicts):
+            return None
         for verdict, divergence, identity in attribute(verdicts):
             entry = self._known(mode, verdict.runtime, divergence, inputs, example)
             if rows is not None:
@@ -359,8 +362,7 @@ class Explorer:
         if verdict.reason.startswith(ON_EXAMPLE):
             inputs = example
         if self.case.specs and not isinstance(inputs, Call):
-            pairs = zip(self.case.inputs, inputs, strict=True)
-            shapes = tuple(tuple(value.shape) for entry, value in pairs if isinstance(entry, TensorSpec))
+            shapes = tuple([tuple(inputs[place].shape) for place in self._tensor_places])
         if verdict.outcome is Outcome.REJECTED:
             self._health.reject(shapes, verdict.reason)
         else:

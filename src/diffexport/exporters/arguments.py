@@ -77,18 +77,40 @@ def _parts(call: Call) -> dict[str, Any]:
     return {"args": call.args, "kwargs": call.kwargs}
 
 
-def feeds_of(module: Any, example: Call, inputs: Call) -> dict[str, Any]:
-    """Return what a model that was exported on ``example`` may be fed with for ``inputs``, by name.
+class Feeder:
+    """Feeds a model that was exported on ``example``; what that takes is looked up once.
 
     An argument is recognised by where it stands, so keywords may come in another order than in the example.
     """
-    names = {path: f"x{number}" for number, path in enumerate(_tensor_paths(example))}
-    values = dict(paths(_parts(inputs)))
-    for name, (path, leaf) in named_leaves(module, example).items():
-        names[path] = name
-        if path[0] == "default":
-            values[path] = leaf
-    return {name: values[path] for path, name in names.items() if path in values}
+
+    def __init__(self, module: Any, example: Call) -> None:
+        self._names = {path: f"x{number}" for number, path in enumerate(_tensor_paths(example))}
+        self._defaults: dict[Path, Any] = {}
+        for name, (path, leaf) in named_leaves(module, example).items():
+            self._names[path] = name
+            if path[0] == "default":
+                self._defaults[path] = leaf
+        flat = len(example.args) if not example.kwargs and not self._defaults else -1
+        # Nothing but tensors one behind the other, as nearly always.
+        self._flat = list(self._names.values())
+        self._is_flat = list(self._names) == [("args", number) for number in range(flat)]
+
+    def feeds(self, inputs: Call) -> dict[str, Any]:
+        """Return what the model may be fed with for ``inputs``, by name."""
+        if (
+            self._is_flat
+            and not inputs.kwargs
+            and len(inputs.args) == len(self._flat)
+            and all(isinstance(value, torch.Tensor) for value in inputs.args)
+        ):
+            return dict(zip(self._flat, inputs.args, strict=True))
+        values = {**dict(paths(_parts(inputs))), **self._defaults}
+        return {name: values[path] for path, name in self._names.items() if path in values}
+
+
+def feeds_of(module: Any, example: Call, inputs: Call) -> dict[str, Any]:
+    """Return what a model that was exported on ``example`` may be fed with for ``inputs``; see [Feeder][]."""
+    return Feeder(module, example).feeds(inputs)
 
 
 def names_in(example: Call, inputs: Call) -> list[str]:
@@ -121,6 +143,13 @@ def clone(value: Any) -> Any:
 
     The same tensor in two places stays one tensor.
     """
+    if (
+        type(value) is Call
+        and len(value.args) == 1
+        and not value.kwargs
+        and isinstance(value.args[0], torch.Tensor)
+    ):
+        return Call((_copied(value.args[0]),))
     return mapped(value, _copied)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from diffexport import dtypes, exporters, graph, oracle, runtimes
 from diffexport.call import Call, Inputs
 from diffexport.case import Case
 from diffexport.expectation import Expected
-from diffexport.exporters.arguments import clone, feeds_of
+from diffexport.exporters.arguments import Feeder, clone
 from diffexport.inputs import array_of, as_call, ordinary_like
 from diffexport.mode import Mode
 from diffexport.road.eager import Eager
@@ -52,6 +52,7 @@ class Block:
         self._mode_text = str(mode)
         self._declared: tuple[Any, list[Divergence]] = (None, [])
         self._apart = False
+        self._feeder: tuple[Call, Feeder] | None = None
 
     def __call__(self, inputs: Inputs) -> list[Verdict]:
         """Return one verdict for each runtime."""
@@ -93,22 +94,20 @@ class Block:
                 reason = f"{ON_EXAMPLE}{self._exported.rejected}"
                 verdicts[-1].extend(self._rejected(reason))
                 continue
-            if is_own and not call.kwargs and len(call.args) == len(example.args):
-                feeds = {f"x{number}": array for number, array in enumerate(cast(Any, inputs))}
-                if self._exported.graph is not None and any(
-                    i.name not in feeds for i in self._exported.graph.inputs
-                ):
-                    feeds = self._feeds(example, call)
-            else:
-                feeds = self._feeds(example, call)
-            accepted.append((eager, feeds, verdicts[-1]))
+            accepted.append((eager, self._feeds(example, call, inputs if is_own else None), verdicts[-1]))
         if accepted:
             self._judge([a[0] for a in accepted], [a[1] for a in accepted], [a[2] for a in accepted])
         return verdicts
 
-    def _feeds(self, example: Call, call: Call) -> dict[str, Array]:
-        module = self._road.prepare(self._case).module
-        return {name: np.asarray(array_of(leaf)) for name, leaf in feeds_of(module, example, call).items()}
+    def _feeds(self, example: Call, call: Call, own: Any) -> dict[str, Array]:
+        """Return what to feed; ``own``, where it is not None, holds the arrays that ``call`` is of."""
+        if self._feeder is None or self._feeder[0] is not example:
+            module = self._road.prepare(self._case).module
+            self._feeder = example, Feeder(module, example)
+        feeds = self._feeder[1].feeds(call)
+        if own is not None and len(feeds) == len(own):
+            return dict(zip(feeds, own, strict=True))
+        return {name: np.asarray(array_of(leaf)) for name, leaf in feeds.items()}
 
     def _eager(self, many: list[Call]) -> list[Eager] | None:
         if len(many) == 1:

@@ -59,6 +59,13 @@ def outputs_of(result: Any) -> Eager:
     """Return the outputs of the eager model, flattened as exporters flatten them, or its error; they leave out None."""
     if isinstance(result, BaseException):
         return Eager((), f"{type(result).__name__}: {first_line(result)}")
+    if type(result) is torch.Tensor or (type(result) is tuple and _all_tensors(result)):
+        # As nearly always.
+        try:
+            together = (result,) if type(result) is torch.Tensor else result
+            return Eager(tuple([to_array(tensor) for tensor in together]))
+        except Exception as error:  # noqa: BLE001 - a dtype that numpy does not have
+            return Eager((), f"{type(error).__name__}: {first_line(error)}")
     outputs: list[Array] = []
     numbers: list[str] = []
     foreign: list[str] = []
@@ -75,6 +82,10 @@ def outputs_of(result: Any) -> Eager:
         elif leaf is not None:
             foreign.append(kind)
     return Eager(tuple(outputs), numbers=tuple(numbers), foreign=tuple(foreign))
+
+
+def _all_tensors(values: tuple[Any, ...]) -> bool:
+    return all(type(value) is torch.Tensor for value in values)
 
 
 def first_line(error: BaseException) -> str:

@@ -120,7 +120,7 @@ class Road:
         results = self._run_module(case, mode, many)
         whose: dict[int, int] = {}
         for number, result in enumerate(results):
-            for tensor in walk(result):
+            for tensor in (result,) if type(result) is torch.Tensor else walk(result):
                 # Sparse and other tensors without memory of their own do not become arrays either.
                 place = tensor.untyped_storage().data_ptr() if tensor.layout is torch.strided else 0
                 if place and whose.setdefault(place, number) != number:
