@@ -109,6 +109,7 @@ class Explorer:
         self._emit = emit
         self._explored: set[tuple[object, ...]] = set()
         self._health = Health()
+        self._noted = False
         self._tensor_places = [n for n, entry in enumerate(case.inputs) if isinstance(entry, TensorSpec)]
 
     def explore(self, modes: Sequence[Mode]) -> None:
@@ -294,6 +295,7 @@ class Explorer:
     ) -> Iterator[Diverged]:
         """Check samples against one export, yielding the first new failure of each that has one."""
         example = export_inputs or samples[0]
+        self._noted = False
         spared = []
         for inputs in samples:
             killer = self.known_to_kill(mode, inputs, example)
@@ -358,15 +360,21 @@ class Explorer:
         return new
 
     def _note_health(self, verdict: Verdict, inputs: Inputs, example: Inputs) -> None:
+        accepted = verdict.outcome is not Outcome.REJECTED
+        if accepted and self._noted:
+            # The samples of a block have the same shapes.
+            self._health.accepted += 1
+            return
         shapes: tuple[Shape, ...] = ()
         if verdict.reason.startswith(ON_EXAMPLE):
             inputs = example
         if self.case.specs and not isinstance(inputs, Call):
             shapes = tuple([tuple(inputs[place].shape) for place in self._tensor_places])
-        if verdict.outcome is Outcome.REJECTED:
-            self._health.reject(shapes, verdict.reason)
-        else:
+        if accepted:
             self._health.accept(shapes)
+            self._noted = True
+        else:
+            self._health.reject(shapes, verdict.reason)
 
     def known_to_kill(self, mode: Mode, inputs: Inputs, export_inputs: Inputs) -> Known | None:
         """Return the known crash that these inputs would meet on one of the runtimes."""

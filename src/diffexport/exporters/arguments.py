@@ -90,20 +90,15 @@ class Feeder:
             self._names[path] = name
             if path[0] == "default":
                 self._defaults[path] = leaf
-        flat = len(example.args) if not example.kwargs and not self._defaults else -1
-        # Nothing but tensors one behind the other, as nearly always.
-        self._flat = list(self._names.values())
-        self._is_flat = list(self._names) == [("args", number) for number in range(flat)]
+        in_turn = [("args", number) for number in range(len(example.args))]
+        #: The names, where tensors one behind the other is all there is, as nearly always; else empty.
+        self.flat = tuple(self._names.values()) if list(self._names) == in_turn else ()
 
     def feeds(self, inputs: Call) -> dict[str, Any]:
         """Return what the model may be fed with for ``inputs``, by name."""
-        if (
-            self._is_flat
-            and not inputs.kwargs
-            and len(inputs.args) == len(self._flat)
-            and all(isinstance(value, torch.Tensor) for value in inputs.args)
-        ):
-            return dict(zip(self._flat, inputs.args, strict=True))
+        tensors = inputs.args if all(isinstance(value, torch.Tensor) for value in inputs.args) else ()
+        if tensors and len(tensors) == len(self.flat) and not inputs.kwargs:
+            return dict(zip(self.flat, tensors, strict=True))
         values = {**dict(paths(_parts(inputs))), **self._defaults}
         return {name: values[path] for path, name in self._names.items() if path in values}
 

@@ -104,10 +104,10 @@ class Block:
         if self._feeder is None or self._feeder[0] is not example:
             module = self._road.prepare(self._case).module
             self._feeder = example, Feeder(module, example)
-        feeds = self._feeder[1].feeds(call)
-        if own is not None and len(feeds) == len(own):
-            return dict(zip(feeds, own, strict=True))
-        return {name: np.asarray(array_of(leaf)) for name, leaf in feeds.items()}
+        feeder = self._feeder[1]
+        if own is not None and len(feeder.flat) == len(own):
+            return dict(zip(feeder.flat, own, strict=True))
+        return {name: np.asarray(array_of(leaf)) for name, leaf in feeder.feeds(call).items()}
 
     def _eager(self, many: list[Call]) -> list[Eager] | None:
         if len(many) == 1:
