@@ -57,8 +57,12 @@ GOALS = {
 MEMORY_GOAL = 0.05
 #: Checks after which memory is expected not to grow any more.
 SETTLED = 50_000
-#: Hypothesis examples that make the exports before the clock starts.
-WARM_UP = 40
+#: Hypothesis examples that make the exports before the clock starts, and the most samples in each of them.
+WARM_UP, SMALL = 40, 8
+#: Most samples that the bare loop takes from one example: it draws nothing, but its inputs have to be there.
+SMALL_POOL = 64
+#: Examples from which is reckoned how many fill a turn.
+TRIED = 6
 
 
 class Clock:
@@ -140,11 +144,11 @@ class Ours:
         self.seed = 0
         self.seconds_per_example = {}
         for case in self.cases:
-            self.explore(case, WARM_UP)
-            clock = self.explore(case, WARM_UP)
-            self.seconds_per_example[case.name] = clock.seconds / WARM_UP
+            for _ in range(6):
+                self.explore(case, WARM_UP, SMALL)
+            self.seconds_per_example[case.name] = self.explore(case, TRIED).seconds / TRIED
 
-    def explore(self, case, examples):
+    def explore(self, case, examples, block=None):
         clock = Clock()
         self.seed += 1
         rows = []
@@ -157,7 +161,7 @@ class Ours:
             elif isinstance(event, CaseFailed):
                 raise SystemExit(event.message)
 
-        settings = Settings(examples=examples, block=self.block, seed=self.seed, shrink=False)
+        settings = Settings(examples=examples, block=block or self.block, seed=self.seed, shrink=False)
         explorer = Explorer(case, self.runtimes, settings, self.known[case.name], emit=take, road=self.road)
         with clock.running():
             explorer.explore([self.mode])
@@ -167,7 +171,7 @@ class Ours:
     def turn(self, seconds):
         share = seconds / len(self.cases)
         return [
-            self.explore(case, max(10, round(share / self.seconds_per_example[case.name])))
+            self.explore(case, max(TRIED, round(share / self.seconds_per_example[case.name])))
             for case in self.cases
         ]
 
@@ -182,7 +186,9 @@ class Bare:
     def pool(road, case, mode, block):
         module = road.prepare(case).for_run(False)
         sessions, drawn = {}, []
-        explorer = Explorer(case, ["ort-basic"], Settings(block=block), emit=lambda _: None, road=road)
+        explorer = Explorer(
+            case, ["ort-basic"], Settings(block=min(block, SMALL_POOL)), emit=lambda _: None, road=road
+        )
 
         @hypothesis.seed(0)
         @quiet(WARM_UP)
@@ -234,7 +240,9 @@ class Alone:
     @staticmethod
     def blocks(road, case, mode, block):
         drawn = []
-        explorer = Explorer(case, ["ort-basic"], Settings(block=block), emit=lambda _: None, road=road)
+        explorer = Explorer(
+            case, ["ort-basic"], Settings(block=min(block, SMALL_POOL)), emit=lambda _: None, road=road
+        )
 
         @hypothesis.seed(0)
         @quiet(WARM_UP)

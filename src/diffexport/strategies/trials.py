@@ -8,6 +8,7 @@ so that one draw of bytes feeds many checks. Shrinking ends with one sample.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -186,8 +187,9 @@ def _trial(draw: st.DrawFn, plan: _Plan) -> Trial:
     variant = draw(_VARIANT)[1] % VARIANTS
     # 0 lets any number of bytes be drawn, so that a block can shrink from its full size to nothing.
     full = draw(_FULL)[1] >= 16
-    length = block_bytes(plan.max_samples)
-    data = draw(st.binary(min_size=length if full else 0, max_size=length))
+    # Tensors without elements are all the same sample.
+    length = block_bytes(plan.max_samples) if any(math.prod(shape) for shape in run) else 0
+    data = draw(st.binary(min_size=length if full else 0, max_size=length)) if length else b""
     block = decode_block(
         data,
         run,
