@@ -17,6 +17,9 @@ def test_add_where_forward_subtracts(check):
     assert (value["mode"], value["runtime"], value["where"]) == ("torchscript", "ort-disabled", "output[0]")
     assert value["exporters"] == ["torchscript"]
     assert value["shrunk"]
+    because = "`symbolic` of Subtract: exported without, inlined, it agrees"
+    assert value["blame"] == {"stage": "conversion", "because": because}
+    assert f"to blame        conversion: {because}" in ran.out
     # a + b and a - b also differ in infinities; every way is found apart from the others, and minimal.
     assert ("compare", "infinity", "0", "inf") in ran.summary()
     assert ("compare", "infinity", "0", "-inf") in ran.summary()
@@ -32,7 +35,9 @@ def test_add_where_forward_subtracts(check):
         ("infinity", "finite→-inf"),
         ("infinity", "inf→-inf"),
         ("infinity", "-inf→inf"),
+        ("infinity", "-inf→finite"),
         ("nan-placement", "NaN lost"),
+        ("nan-placement", "NaN gained"),
     }
 
 
@@ -40,6 +45,7 @@ def test_swapped_outputs(check):
     ran = check("models.py:SwappedOutputs", code=1)
     assert ran.summary() == {("compare", "structure", "0")}
     assert "the outputs come in another order than in eager" in ran.out
+    assert "to blame        conversion: `symbolic` of Pair" in ran.out
     assert len(ran.files) == 1
 
 
@@ -52,6 +58,7 @@ def test_a_dimension_baked_in_at_export(check):
     (ran_on,), (exported,) = found["inputs"], found["export_inputs"]
     assert (exported["shape"], ran_on["shape"]) == ([1], [2])
     assert ran_on["values"] == ["0x0p+0", "0x0p+0"]
+    assert found["blame"]["stage"] == "capture"
     assert f"exported with   {exported['reads']} float32{exported['shape']}" in ran.out
 
 

@@ -25,6 +25,8 @@ class Finding:
         exporters: the exporters whose default mode shows the same on these inputs.
         seed: seed of the run that found it.
         specs: the specs of the inputs, for a model that does not carry them itself.
+        blame: the stage that departs first (capture, conversion, optimiser, kernel) and the votes that say so; empty
+            where there was nothing to vote on.
         shrunk: False when the run was interrupted before it was minimal.
         flaky: the failure did not show again when repeated.
         chatter: what exporter and runtime printed.
@@ -45,6 +47,7 @@ class Finding:
     flaky: bool = False
     chatter: str = ""
     specs: tuple[str, ...] = ()
+    blame: tuple[str, str] | tuple[()] = ()
 
 
 @dataclass

@@ -22,6 +22,7 @@ from diffexport import known as known_divergences
 from diffexport import traits
 from diffexport.call import Call, Inputs
 from diffexport.case import Case
+from diffexport.engine.blame import Court
 from diffexport.engine.diverged import Diverged, attribute, diverged, failures_in
 from diffexport.engine.events import (
     CaseFailed,
@@ -418,8 +419,14 @@ class Explorer:
             return
         if self._known_finding(finding):
             return
+        finding = self._blamed(finding)
         self.found[finding.identity] = finding
         self._emit(Found(finding))
+
+    def _blamed(self, finding: Finding) -> Finding:
+        point = Point(Mode.parse(finding.mode), finding.runtime, finding.inputs, finding.export_inputs)
+        blame = None if finding.flaky else Court(self.road, self.case).blame(point, finding.divergence)
+        return finding if blame is None else replace(finding, blame=(str(blame.culprit), blame.because))
 
     def _minimal(self, seen: Seen, exporters: tuple[str, ...]) -> Finding:
         verdict = replace(seen.verdict, runtime=seen.point.runtime)

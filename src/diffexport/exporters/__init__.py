@@ -7,20 +7,33 @@ Every such use says on which version it was checked and raises
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import re
+import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from diffexport.bridge import to_array
 from diffexport.call import Call, Inputs
 from diffexport.chatter import captured
 from diffexport.errors import DiffexportError
 from diffexport.exporters import dynamo, torchscript
-from diffexport.exporters.arguments import DynamicAxes, every_axis
+from diffexport.exporters.arguments import DynamicAxes, every_axis, walk
 from diffexport.exporters.purity import Snapshot
 from diffexport.mode import Mode
 from diffexport.verdict import Stage
 
-__all__ = ["Export", "ExportFailure", "export", "model_traits"]
+__all__ = [
+    "CapturedRun",
+    "Export",
+    "ExportFailure",
+    "export",
+    "model_traits",
+    "run_captured",
+    "without_symbolics",
+]
 
 
 @dataclass(frozen=True)
@@ -148,3 +161,45 @@ def model_traits(module: Any, inputs: Inputs) -> frozenset[str]:
     """
     with captured():
         return torchscript.model_traits(module, inputs)
+
+
+@dataclass(frozen=True)
+class CapturedRun:
+    """What a captured program gives in PyTorch, before anything is converted: outputs as arrays, or its error."""
+
+    outputs: tuple[Any, ...]
+    error: str = ""
+
+
+def run_captured(
+    module: Any, example: Call, call: Call, mode: Mode, *, dynamic: DynamicAxes | None = None
+) -> CapturedRun | None:
+    """Capture ``module`` on an example the way a mode's exporter does, and run that on other inputs.
+
+    Returns:
+        None where the program cannot be captured; the export has said why.
+    """
+    module = copy.deepcopy(module)
+    axes = (every_axis(example) if dynamic is None else dynamic) if mode.dynamic else None
+    with captured(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            if mode.is_torchscript:
+                program = torchscript.captured_program(module, example)
+            else:
+                program = dynamo.captured_program(module, example, mode, axes)
+        except (Exception, SystemExit):  # noqa: BLE001 - whatever tracing a model raises
+            return None
+        try:
+            return CapturedRun(tuple([to_array(tensor).copy() for tensor in walk(program(call))]))
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a captured program raises
+            return CapturedRun((), error_signature(error))
+
+
+@contextlib.contextmanager
+def without_symbolics(module: Any, example: Call) -> Iterator[tuple[str, ...]]:
+    """Take ``symbolic`` away from the autograd Functions of a model for a while; yields their names."""
+    with captured(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with torchscript.without_symbolics(copy.deepcopy(module), example) as names:
+            yield names

@@ -6,7 +6,8 @@ See [diffexport.exporters.reuse][] for what is kept between exports.
 
 Private names used here, checked on torch 2.13.0:
 
-- ``torch.onnx._internal.exporter._capture_strategies.CAPTURE_STRATEGIES`` and its two strategy classes.
+- ``torch.onnx._internal.exporter._capture_strategies.CAPTURE_STRATEGIES`` and its two strategy classes, whose
+  instances take (module, args, kwargs, dynamic shapes) and give a result with ``exported_program``.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import dataclasses
 import inspect
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -119,3 +120,23 @@ def only_strategy(exporter: str) -> Iterator[None]:
 def stage_of(error: BaseException) -> Stage:
     """Return CAPTURE if ``torch.export`` failed, else CONVERT."""
     return Stage.CAPTURE if type(error).__name__ == "TorchExportError" else Stage.CONVERT
+
+
+def captured_program(
+    module: Any, call: Call, mode: Mode, dynamic: DynamicAxes | None
+) -> Callable[[Call], Any]:
+    """Return the program of ``torch.export`` as something that takes a call; it is captured on ``call``.
+
+    Raises:
+        Exception: whatever ``torch.export`` raises.
+    """
+    from torch.onnx._internal.exporter import _capture_strategies as strategies
+
+    with only_strategy(mode.exporter):
+        capture = strategies.CAPTURE_STRATEGIES[0]()
+        shapes = None if dynamic is None else _dynamic_shapes(module, call, dynamic)
+        result = capture(module, call.args, call.kwargs, shapes)
+    if result.exported_program is None:
+        raise result.exception or RuntimeError("nothing was captured")
+    run = result.exported_program.module()
+    return lambda given: run(*given.args, **given.kwargs)

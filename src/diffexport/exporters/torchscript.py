@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import io
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, cast
 
 import torch
@@ -140,3 +140,42 @@ def model_traits(module: Any, inputs: Inputs) -> frozenset[str]:
         elif kind.startswith("aten::"):
             traits.add("aten-ops")
     return frozenset(traits)
+
+
+def captured_program(module: Any, call: Call) -> Callable[[Call], Any]:
+    """Return the traced program as something that takes a call; it is traced on ``call``.
+
+    Raises:
+        Exception: whatever tracing raises.
+    """
+    trace = cast(Any, torch.jit.trace)
+    traced = trace(_flat(module, call), tuple(walk(call)), check_trace=False, strict=False)
+    return lambda given: traced(*walk(given))
+
+
+@contextlib.contextmanager
+def without_symbolics(module: Any, call: Call) -> Iterator[tuple[str, ...]]:
+    """Take ``symbolic`` away from the Functions that a trace of ``module`` meets; yields their names."""
+    hidden: list[tuple[type, Any]] = []
+    try:
+        for function in _functions(module, call):
+            owner = next((base for base in function.__mro__ if "symbolic" in base.__dict__), None)
+            if owner is not None:
+                hidden.append((owner, owner.__dict__["symbolic"]))
+                delattr(owner, "symbolic")
+        yield tuple(dict.fromkeys(owner.__qualname__ for owner, _ in hidden))
+    finally:
+        for owner, symbolic in hidden:
+            setattr(owner, "symbolic", symbolic)  # noqa: B010 - the type does not declare it
+
+
+def _functions(module: Any, call: Call) -> list[type]:
+    try:
+        trace = cast(Any, torch.jit.trace)
+        graph = trace(_flat(module, call), tuple(walk(call)), check_trace=False, strict=False).inlined_graph
+    except Exception:  # noqa: BLE001 - a model that cannot be traced has none that could be met
+        return []
+    found = [
+        getattr(node.pyobj(), "__self__", None) for node in graph.nodes() if node.kind() == "prim::PythonOp"
+    ]
+    return [function for function in found if isinstance(function, type)]

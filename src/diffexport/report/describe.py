@@ -37,6 +37,8 @@ def describe(finding: Finding, summary: Summary, *, chatter: bool = False) -> It
     if divergence.stage is Stage.COMPARE:
         yield f"  eager           {values(finding.eager)}"
         yield f"  {finding.runtime:<15} {values(finding.got)}"
+    if finding.blame:
+        yield f"  to blame        {': '.join(finding.blame)}"
     if not finding.shrunk:
         yield "  (not shrunk: " + ("it did not show again)" if finding.flaky else "the run ended before)")
     error = summary.save_errors.get(identity.digest)

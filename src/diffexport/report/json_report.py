@@ -79,6 +79,7 @@ def _divergence(finding: Finding, summary: Summary) -> dict[str, Any]:
         "message": divergence.message,
         "element": list(divergence.element) if divergence.element is not None else None,
         "exporters": list(finding.exporters),
+        "blame": dict(zip(("stage", "because"), finding.blame, strict=True)) if finding.blame else None,
         "shrunk": finding.shrunk,
         "flaky": finding.flaky,
         "inputs": given["args"],

@@ -1,0 +1,176 @@
+"""Whom to blame: the sides of a divergence vote, and the first stage that departs from eager is named.
+
+The sides, in the order of the road: eager; the captured program, run in PyTorch; the exported graph on the
+reference evaluator and on ONNX Runtime without graph optimisation, which have nothing in common but the graph;
+ONNX Runtime at every higher level. Exports that differ in one option of the mode, and of a Function without its
+``symbolic``, tell further where in the conversion it happens.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from diffexport import exporters, oracle
+from diffexport.case import Case
+from diffexport.engine.minimise import Point
+from diffexport.exporters.arguments import clone
+from diffexport.inputs import as_call, dynamic_axes
+from diffexport.mode import OPTIONS_BY_NAME
+from diffexport.road import Road
+from diffexport.runtimes import available, family
+from diffexport.verdict import Divergence, Kind, Severity, Stage, Verdict
+
+
+class Culprit(enum.StrEnum):
+    """The stage that departs first."""
+
+    CAPTURE = "capture"
+    CONVERSION = "conversion"
+    OPTIMISER = "optimiser"
+    KERNEL = "kernel"
+
+
+@dataclass(frozen=True)
+class Blame:
+    """The first stage that departs from eager, and the votes that say so."""
+
+    culprit: Culprit
+    because: str
+
+
+#: What is voted on: where the two sides give, or should give, outputs.
+_VOTED = (Stage.LOAD, Stage.RUN, Stage.COMPARE)
+#: Options that switch a pass over the graph on, and their value without.
+_PASSES = (("optimize", False), ("do_constant_folding", False))
+
+
+class Court:
+    """Finds whom to blame for the divergences of one case."""
+
+    def __init__(self, road: Road, case: Case) -> None:
+        self._road, self._case = road, case
+
+    def blame(self, point: Point, divergence: Divergence) -> Blame | None:
+        """Return whom to blame for what diverges at a point; None where there is nothing to vote on."""
+        if divergence.stage not in _VOTED or divergence.kind is Kind.CRASH:
+            return None
+        captured = self._departs_when_captured(point, divergence)
+        if captured:
+            return Blame(Culprit.CAPTURE, captured)
+        names = available()
+        votes = dict(zip(names, self._verdicts(point, names), strict=True))
+        wrong = {name: _wrong(verdict, divergence) for name, verdict in votes.items()}
+        plain = next(name for name in names if family(name) == "ort")
+        reference = votes.get("reference")
+        if reference is None or (wrong["reference"] and not reference.got):
+            return self._without_reference(point, divergence, wrong, plain)
+        if wrong[plain] and wrong["reference"]:
+            same = not oracle.compare(reference.got, votes[plain].got)
+            between = "give the same" if same else "are wrong, each in its own way"
+            because = f"the captured program agrees with eager; the reference evaluator and {plain} {between}"
+            return self._conversion(point, divergence, because)
+        if wrong[plain]:
+            return Blame(
+                Culprit.KERNEL,
+                f"of ONNX Runtime, without optimisation too ({plain}): the reference evaluator agrees with eager",
+            )
+        if wrong["reference"]:
+            return Blame(Culprit.KERNEL, f"of the reference evaluator: {plain} agrees with eager")
+        level = next((name for name in names if wrong[name]), None)
+        if level is None:
+            return None
+        return Blame(
+            Culprit.OPTIMISER,
+            f"ONNX Runtime agrees with eager without graph optimisation, and not at {level}",
+        )
+
+    def _without_reference(
+        self, point: Point, divergence: Divergence, wrong: dict[str, bool], plain: str
+    ) -> Blame | None:
+        if wrong[plain]:
+            because = "the captured program agrees with eager; the reference evaluator cannot run the graph, so that"
+            return self._conversion(point, divergence, f"{because} it may also be a kernel of ONNX Runtime")
+        level = next((name for name, is_wrong in wrong.items() if is_wrong and family(name) == "ort"), None)
+        if level is None:
+            return Blame(
+                Culprit.KERNEL, "the reference evaluator cannot run what ONNX Runtime runs as eager does"
+            )
+        return Blame(
+            Culprit.OPTIMISER,
+            f"ONNX Runtime agrees with eager without graph optimisation, and not at {level}",
+        )
+
+    def _conversion(self, point: Point, divergence: Divergence, because: str) -> Blame:
+        """Look at what the graph went through after it was made."""
+        for option, without in _PASSES:
+            mode = point.mode
+            if mode.exporter not in OPTIONS_BY_NAME[option].exporters or getattr(mode, option) == without:
+                continue
+            changed: Any = {option: without}
+            other = replace(point, mode=replace(mode, **changed))
+            if not _wrong(self._verdicts(other, [point.runtime])[0], divergence):
+                text = f"the exporter's own: with {option}={str(without).lower()} it agrees"
+                return Blame(Culprit.OPTIMISER, text)
+        functions = self._symbolics_at_fault(point, divergence)
+        if functions:
+            because = f"`symbolic` of {', '.join(functions)}: exported without, inlined, it agrees"
+        return Blame(Culprit.CONVERSION, because)
+
+    def _symbolics_at_fault(self, point: Point, divergence: Divergence) -> Sequence[str]:
+        """Return the Functions whose ``symbolic`` is to blame: their inlined export agrees."""
+        if not point.mode.is_torchscript:
+            return ()
+        example = as_call(point.export_inputs)
+        with exporters.without_symbolics(self._road.prepare(self._case).module, example) as names:
+            if not names:
+                return ()
+            inlining = replace(point, mode=replace(point.mode, autograd_inlining=True))
+            # A road of its own: what this one remembers was exported with them.
+            verdict = Road().check(
+                replace(self._case, traits=None),
+                inlining.mode,
+                point.runtime,
+                point.inputs,
+                export_inputs=point.export_inputs,
+                strict=divergence.severity is Severity.NOTE,
+            )
+        return () if _wrong(verdict, divergence) or not verdict.got else names
+
+    def _verdicts(self, point: Point, names: Sequence[str]) -> list[Verdict]:
+        return self._road.check_runtimes(
+            self._case, point.mode, names, point.inputs, export_inputs=point.export_inputs, repeat=False
+        )
+
+    def _departs_when_captured(self, point: Point, divergence: Divergence) -> str:
+        """Return how the captured program departs from eager; empty if it does not, or cannot be had."""
+        example, call = as_call(point.export_inputs), as_call(point.inputs)
+        eager = self._road.eager(self._case, point.mode, call)
+        outcome = exporters.run_captured(
+            self._road.prepare(self._case).module,
+            clone(example),
+            clone(call),
+            point.mode,
+            dynamic=dynamic_axes(self._case, example),
+        )
+        if outcome is None or eager.error:
+            return ""
+        if outcome.error:
+            return f"the captured program refuses these inputs: {outcome.error}"
+        found = list(_telling(oracle.compare(eager.outputs, outcome.outputs), divergence))
+        return f"the captured program, run in PyTorch, already departs: {found[0].message}" if found else ""
+
+
+def _wrong(verdict: Verdict, wanted: Divergence) -> bool:
+    return any(True for _ in _telling((*verdict.divergences, *verdict.notes), wanted))
+
+
+def _telling(found: Sequence[Divergence], wanted: Divergence) -> Iterator[Divergence]:
+    """Yield what counts as being wrong: any failure in outputs, or the very note that is asked about."""
+    for divergence in found:
+        if divergence.stage in _VOTED and (
+            divergence.severity is Severity.FAILURE or divergence.kind is wanted.kind
+        ):
+            yield divergence
