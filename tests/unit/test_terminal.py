@@ -1,12 +1,13 @@
 """What a log shows of a long run."""
 
 import io
+import time
 
 from rich.console import Console
 
 from diffexport.engine.events import ModeFinished, RunStarted
 from diffexport.report.summary import Summary
-from diffexport.report.terminal import PROGRESS_EVERY, Terminal
+from diffexport.report.terminal import PROGRESS_EVERY, PROGRESS_SECONDS, Terminal
 
 
 def test_a_log_gets_a_line_of_progress_now_and_then():
@@ -18,3 +19,16 @@ def test_a_log_gets_a_line_of_progress_now_and_then():
     assert "now clamp" not in log.getvalue()
     terminal.take(ModeFinished("clamp", "torchscript", ()))
     assert f"{PROGRESS_EVERY} of {2 * PROGRESS_EVERY} modes, now clamp torchscript" in log.getvalue()
+
+
+def test_a_log_does_not_stay_silent_for_long(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    log = io.StringIO()
+    terminal = Terminal(Summary(), console=Console(file=log, width=120))
+    terminal.take(RunStarted(("clamp",), 10, ("ort-all",), 4, 0, "nightly", False, {}))
+    for _ in range(3):
+        now[0] += PROGRESS_SECONDS / 2 + 1
+        terminal.take(ModeFinished("clamp", "dynamo", ()))
+    assert log.getvalue().count("now clamp dynamo") == 1
+    assert "  2 of 10 modes, now clamp dynamo\n" in log.getvalue()

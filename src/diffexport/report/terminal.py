@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 
 from rich.console import Console
@@ -26,6 +27,8 @@ _STYLES = {"agrees": "green", "refused": "cyan", "known": "yellow", "diverges": 
 
 #: In a log, one line of progress for so many modes: none in the default matrix, enough of them over a night.
 PROGRESS_EVERY = 2000
+#: And one after so many seconds without, for modes that take long.
+PROGRESS_SECONDS = 300.0
 
 
 class Terminal:
@@ -42,6 +45,7 @@ class Terminal:
         self._progress: Progress | None = None
         self._task: TaskID | None = None
         self._done = self._total = 0
+        self._said = time.monotonic()
 
     def take(self, event: Event) -> None:
         """Show one event."""
@@ -88,7 +92,9 @@ class Terminal:
         if self._progress is not None and self._task is not None:
             self._progress.update(self._task, advance=1, description=f"{event.case} {exporter}")
         self._done += 1
-        if self._progress is None and self._done % PROGRESS_EVERY == 0:
+        silent = time.monotonic() - self._said
+        if self._progress is None and (self._done % PROGRESS_EVERY == 0 or silent > PROGRESS_SECONDS):
+            self._said = time.monotonic()
             self._say(f"  {self._done} of {self._total} modes, now {event.case} {exporter}")
 
     def finish(self) -> None:
