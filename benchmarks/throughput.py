@@ -36,6 +36,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from diffexport import Mode, catalogue
 from diffexport.config import PROFILES
 from diffexport.engine.events import CaseFailed, Found, ModeFinished
+from diffexport.engine.examples import export_shapes, export_variety
 from diffexport.engine.explore import Explorer, Settings
 from diffexport.engine.run import shipped_for
 from diffexport.engine.units import warm_up
@@ -43,7 +44,8 @@ from diffexport.expectation import Expected
 from diffexport.inputs import array_of, as_call, ordinary_like
 from diffexport.road import Road
 from diffexport.runtimes import select
-from diffexport.strategies import trials
+from diffexport.strategies import lay_out, trials
+from diffexport.strategies.examples import examples
 
 EXPORTERS = ("torchscript", "dynamo", "dynamo-strict")
 ROUNDS = 5
@@ -144,11 +146,24 @@ class Ours:
         self.seed = 0
         self.seconds_per_example = {}
         for case in self.cases:
-            for _ in range(6):
-                self.explore(case, WARM_UP, SMALL)
+            self.make_exports(case)
+            self.explore(case, WARM_UP, SMALL)
             self.seconds_per_example[case.name] = self.explore(case, TRIED).seconds / TRIED
 
-    def explore(self, case, examples, block=None):
+    def make_exports(self, case):
+        """Make every export, and load it, that a trial may ask for."""
+        for shapes in export_shapes(case.specs, self.mode):
+            for flavour, layout, grad in export_variety(self.mode):
+                plain = layout == "contiguous" and not grad
+                example = tuple(
+                    array if plain else lay_out(array, layout, requires_grad=grad)
+                    for array in examples(shapes, case.specs, flavour)
+                )
+                exported = self.road.export(case, self.mode, as_call(example))
+                for runtime in self.runtimes if exported.export.model is not None else ():
+                    self.road.session(exported, runtime)
+
+    def explore(self, case, number, block=None):
         clock = Clock()
         self.seed += 1
         rows = []
@@ -161,7 +176,7 @@ class Ours:
             elif isinstance(event, CaseFailed):
                 raise SystemExit(event.message)
 
-        settings = Settings(examples=examples, block=block or self.block, seed=self.seed, shrink=False)
+        settings = Settings(examples=number, block=block or self.block, seed=self.seed, shrink=False)
         explorer = Explorer(case, self.runtimes, settings, self.known[case.name], emit=take, road=self.road)
         with clock.running():
             explorer.explore([self.mode])
