@@ -1,0 +1,180 @@
+"""How far a legal rounding may bring the result of one operator from its exact value.
+
+Three classes need no table: what only moves or selects values is exact; an elementwise operator is off by a few
+units of its dtype's precision; a sum is off by that precision times the sum of the magnitudes of its terms, times a
+factor that grows with the root of their number (N. J. Higham, *Accuracy and Stability of Numerical Algorithms*,
+sections 3.1 and 4.2: the bound grows with n, the probable error with its root). What is left are activations that
+subtract nearly equal numbers inside.
+
+Everything is computed in float64. ``eps`` is the distance of 1 to the next number of a dtype.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+Args = tuple[Any, ...]
+Kwargs = Mapping[str, Any]
+
+#: Operators that move, select or compare values, or round them to what a dtype or an integer can hold: IEEE 754 leaves
+#: no choice. Views are exact as well, and so is any result that equals its recomputation in float64.
+EXACT = frozenset(
+    """
+    _reshape_alias _to_copy _unsafe_view abs alias amax amin aminmax any all arange argmax argmin argsort as_strided bitwise_and
+    bitwise_not bitwise_or bitwise_xor cat ceil clamp clamp_max clamp_min clone complex constant_pad_nd contiguous copy
+    copysign cummax cummin detach diag diag_embed embedding empty empty_like empty_strided eq equal expand_copy fill flip floor
+    fmax fmin full full_like gather ge gt hardtanh heaviside index index_fill index_select isfinite isinf isnan item kthvalue
+    le lift_fresh lift_fresh_copy logical_and logical_not logical_or logical_xor lt masked_fill masked_scatter masked_select max
+    max_pool2d_with_indices max_pool3d_with_indices maximum median min minimum mode nan_to_num nanmedian ne neg new_empty
+    new_full new_ones new_zeros nonzero ones ones_like pixel_shuffle pixel_unshuffle reflection_pad1d reflection_pad2d
+    reflection_pad3d relu relu6 repeat replication_pad1d replication_pad2d replication_pad3d resize roll scalar_tensor scatter
+    select_scatter set sgn sign signbit slice_scatter sort stack take threshold topk tril triu trunc unfold upsample_nearest1d
+    upsample_nearest2d upsample_nearest3d where zero zeros zeros_like _local_scalar_dense
+    """.split()
+)
+
+#: Operators that round to an integer on the way: their value is eager's or the exact one, never anything between.
+CHOICE = frozenset(("floor_divide", "remainder", "fmod", "fake_quantize_per_tensor_affine_cachemask"))
+
+#: Operators that IEEE 754 wants correctly rounded: one unit covers them and what an optimiser makes of a few.
+BASIC = frozenset(("add", "sub", "rsub", "mul", "div", "sqrt", "reciprocal", "square", "leaky_relu"))
+
+#: Units of eps for the basic operators and for every other elementwise one. The worst that was measured for torch's and
+#: ONNX Runtime's elementary functions in float32 is 2.8.
+BASIC_UNITS, ELEMENTARY_UNITS = 1.0, 3.0
+
+#: Operators that are sums of products: the same operator of the magnitudes gives the sum of the terms' magnitudes.
+SUMS = frozenset(
+    """
+    sum mean nansum cumsum trace mm bmm addmm baddbmm addbmm addmv mv dot vdot linear matmul convolution addcmul addcdiv
+    avg_pool1d avg_pool2d avg_pool3d _adaptive_avg_pool2d _adaptive_avg_pool3d index_add scatter_add
+    """.split()
+)
+
+#: Elementwise operators which lose relative accuracy where they nearly cancel or saturate: the magnitude, as a function
+#: of the argument, that eps refers to as well.
+MAGNITUDES: dict[str, Callable[[Tensor], Tensor]] = {
+    "sigmoid": torch.ones_like,
+    "hardsigmoid": torch.ones_like,
+    "elu": lambda x: 2.0 * (x < 0),
+    "celu": lambda x: 2.0 * (x < 0),
+    "selu": lambda x: 2.0 * (x < 0),
+    "gelu": torch.abs,
+    "silu": torch.abs,
+    "mish": torch.abs,
+    "hardswish": torch.abs,
+    "log_sigmoid_forward": lambda x: 1.0 + x.abs(),
+}
+
+
+def eps_of(dtype: torch.dtype) -> float:
+    """Return the precision of a floating or complex dtype."""
+    return torch.finfo(dtype).eps
+
+
+def accumulator(dtype: torch.dtype) -> torch.dtype:
+    """Return the real dtype in which sums of this dtype are accumulated: at least float32."""
+    return torch.float64 if dtype in (torch.float64, torch.complex128) else torch.float32
+
+
+def is_choice(base: str, kwargs: Kwargs) -> bool:
+    """Return whether an operator rounds to an integer on the way."""
+    return base in CHOICE or (base == "div" and kwargs.get("rounding_mode") is not None)
+
+
+def is_sum(base: str, kwargs: Kwargs) -> bool:
+    """Return whether an operator is a sum of products."""
+    return base in SUMS or (base in ("add", "sub", "rsub") and kwargs.get("alpha", 1) not in (1, -1))
+
+
+def magnitudes(value: Any) -> Any:
+    """Return arguments with the magnitudes of their floating tensors and of their factors in place of these."""
+    if isinstance(value, Tensor):
+        return value.abs() if value.is_floating_point() or value.is_complex() else value
+    if isinstance(value, tuple | list):
+        return type(value)([magnitudes(item) for item in value])
+    return abs(value) if isinstance(value, float) else value
+
+
+def terms(base: str, args: Args, result: Tensor) -> int:
+    """Return how many terms a sum has, or any reduction."""
+    if base in ("mm", "bmm", "mv", "dot", "vdot", "matmul", "linear"):
+        return _last(args[0])
+    if base in ("addmm", "baddbmm", "addbmm", "addmv"):
+        inner = _last(args[1])
+        return inner * args[1].shape[0] if base == "addbmm" else inner
+    if base == "convolution":
+        return max(args[1].numel() // max(args[1].shape[0], 1), 1)
+    if base in ("addcmul", "addcdiv", "add", "sub", "rsub"):
+        return 2
+    if base in ("index_add", "scatter_add"):
+        return max(int(args[0].numel()), 1)
+    if base == "cumsum":
+        return int(args[0].shape[args[1]]) if args[0].dim() else 1
+    largest = max((t.numel() for t in args if isinstance(t, Tensor)), default=1)
+    reduced: int = largest // max(result.numel(), 1)
+    if base in SUMS:
+        return max(reduced, 1)
+    first = next((t for t in args if isinstance(t, Tensor) and t.dim()), None)
+    return max(reduced, 1 if first is None else int(first.shape[-1]), 1)
+
+
+def _last(tensor: Tensor) -> int:
+    return max(int(tensor.shape[-1]), 1) if tensor.dim() else 1
+
+
+def growth(count: int) -> float:
+    """Return the factor for the order of ``count`` terms: 1 for one term, half the root for many."""
+    return 0.5 + 0.5 * math.sqrt(count)
+
+
+def amplitude(base: str, pointwise: bool, args: Args, kwargs: Kwargs, exact: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return how far a rounded result of ``dtype`` may lie from ``exact``, element by element.
+
+    Args:
+        base: the operator; sums are for [sum_amplitude][].
+        pointwise: whether it is elementwise.
+        args, kwargs: in float64.
+        exact: the result in float64 (its magnitude counts, if complex).
+        dtype: of the result as the model computes it.
+    """
+    del kwargs
+    unit, inner = eps_of(dtype), eps_of(accumulator(dtype))
+    size = exact.abs()
+    floor = torch.finfo(dtype).smallest_normal * unit
+    rounded = size * unit + floor
+    if base in BASIC:
+        return rounded * BASIC_UNITS
+    first = args[0] if args and isinstance(args[0], Tensor) else None
+    if base in ("_softmax", "_safe_softmax") and first is not None and first.numel():
+        below = (first - first.amax(args[1], keepdim=True)).abs().nan_to_num(0.0, 0.0, 0.0)
+        units = ELEMENTARY_UNITS + below + growth(int(first.shape[args[1]]) if first.dim() else 1)
+        # What is below the smallest normal number is flushed to zero by some kernels.
+        return rounded + size * inner * units + torch.finfo(dtype).smallest_normal
+    if base == "_log_softmax" and first is not None and first.numel():
+        count = int(first.shape[args[1]]) if first.dim() else 1
+        return rounded + inner * (growth(count) + size + first.abs().nan_to_num(0.0, 0.0, 0.0))
+    if base in MAGNITUDES and first is not None and first.shape == exact.shape:
+        return rounded + inner * 1.5 * (MAGNITUDES[base](first).nan_to_num(0.0, 0.0, 0.0) + size)
+    if pointwise:
+        # In low precision the function is computed in float32 and rounded once.
+        return rounded + size * inner * (ELEMENTARY_UNITS - (dtype == accumulator(dtype)))
+    return rounded + size * inner * (1.0 + growth(terms(base, args, exact)))
+
+
+def sum_amplitude(base: str, args: Args, exact: Tensor, total: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return the same for a sum, of which ``total`` is the sum of the magnitudes of the terms."""
+    unit, inner = eps_of(dtype), eps_of(accumulator(dtype))
+    floor = torch.finfo(dtype).smallest_normal * unit
+    return exact.abs() * unit + floor + total * (inner * growth(terms(base, args, exact)))
+
+
+def overflow_limit(base: str, args: Args, dtype: torch.dtype, result: Tensor) -> float:
+    """Return above which sum of magnitudes the partial sums of some order overflow."""
+    limit = torch.finfo(accumulator(dtype)).max
+    return limit / terms(base, args, result) if base == "mean" else limit
