@@ -63,6 +63,7 @@ class Arbiter:
         self._stacked: tuple[int, list[Array]] = (0, [])
         self._tried = 0
         self._made = 0
+        self._disturbed = False
         self._error = ""
         self._unrecomputed: set[str] = set()
         self._reference: Outputs | None = None
@@ -110,11 +111,13 @@ class Arbiter:
 
     def _results(self, number: int, count: int) -> Array:
         """Return what ``count`` runs, or as many as succeed, give for one output, flat."""
-        while self._tried < count:
+        # One run is enough where nothing is inexact: the others are the same.
+        while self._tried < count and (self._disturbed or not self._made):
             noise = Noise(self._seed * STAGES[-1] + self._tried)
             self._tried += 1
             outputs = self._rerun.noisy(noise)
             self._unrecomputed |= noise.unrecomputed
+            self._disturbed |= noise.disturbed
             if isinstance(outputs, str):
                 self._error = outputs
                 if not self._made and self._tried >= STAGES[0]:

@@ -15,7 +15,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from diffexport.bridge import to_array, to_tensor
 from diffexport.oracle import rounding
+
+Array = np.ndarray[Any, Any]
 
 
 class Operator(Protocol):
@@ -50,15 +53,20 @@ class Noise:
     """Calls operators with noise on their inexact results. The same seed gives the same noise.
 
     Attributes:
+        disturbed: whether any result was inexact, so that this run may differ from eager.
         unrecomputed: names of the operators that could not be recomputed in float64; they are left without noise.
     """
 
     def __init__(self, seed: int) -> None:
-        self._generator = torch.Generator().manual_seed(seed)
+        self._random = np.random.default_rng(seed)
+        self.disturbed = False
         self.unrecomputed: set[str] = set()
 
     def __call__(self, op: Operator, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         """Call one operator."""
+        if op.is_random:
+            # Another model draws other numbers.
+            self.disturbed = True
         if op.is_view or op.is_random or op.base in rounding.EXACT:
             return op.run(*args, **kwargs)
         tensors = list(_tensors((args, tuple(kwargs.values()))))
@@ -66,51 +74,54 @@ class Noise:
         if not floats and not (op.is_pointwise and tensors):
             return op.run(*args, **kwargs)
         # Before it runs: it may write into its arguments.
-        double = not any(t.dtype in WIDE for t in floats) and bool(floats)
-        wide = _Recomputed(op, args, kwargs, self._generator, double, integers=not floats)
+        recomputed = _Recomputed(op, args, kwargs, floats, self._random)
         result = op.run(*args, **kwargs)
-        own = {t.untyped_storage().data_ptr() for t in tensors} if not op.writes else set()
+        own = set() if op.writes else {t.untyped_storage().data_ptr() for t in tensors}
         outputs = [
-            t for t in _tensors(result) if _is_float(t) and t.numel() and t.untyped_storage().data_ptr() not in own
+            t
+            for t in _tensors(result)
+            if _is_float(t) and t.numel() and t.untyped_storage().data_ptr() not in own
         ]
         if not outputs:
             return result
-        exact = wide.results()
+        exact = recomputed.results()
         if exact is None or len(exact) != len(outputs):
             self.unrecomputed.add(op.name)
             return result
         for number, output in enumerate(outputs):
-            output.copy_(wide.perturbed(number, output))
+            self.disturbed |= recomputed.disturb(number, output)
         return result
 
 
 class _Recomputed:
-    """One operator in float64, from its arguments before it runs; where these are float64, in float32."""
+    """One operator in float64, from its arguments before it runs; where these are float64, also in float32."""
 
     def __init__(
         self,
         op: Operator,
         args: tuple[Any, ...],
         kwargs: Mapping[str, Any],
-        generator: torch.Generator,
-        double: bool,
-        *,
-        integers: bool,
+        floats: list[Tensor],
+        random: np.random.Generator,
     ) -> None:
-        self._op, self._generator, self._double = op, generator, double
-        self._args = _mapped(args, lambda t: _widened(t, integers))
-        self._kwargs = {name: _mapped(v, lambda t: _widened(t, integers)) for name, v in kwargs.items()}
-        if not double:
-            self._args, self._kwargs = _single(self._args), {k: _single(v) for k, v in self._kwargs.items()}
+        self._op, self._random = op, random
+        #: Whether the operator computes in float64 as it is.
+        self._double = bool(floats) and not any(t.dtype in WIDE for t in floats)
+
+        def widened(tensor: Tensor) -> Tensor:
+            return _widened(tensor, integers=not floats)
+
+        self._args = _mapped(args, widened)
+        self._kwargs = {name: _mapped(value, widened) for name, value in kwargs.items()}
         self._narrow: list[Tensor] | None = None
-        self._representable = True
-        if double:
+        if not self._double:
+            self._args, self._kwargs = _single(self._args), {k: _single(v) for k, v in self._kwargs.items()}
+        elif all(_same(_narrowed(t).to(t.dtype), t) for t in floats):
             self._narrow = self._run(
-                _mapped(args, _narrowed), {name: _mapped(v, _narrowed) for name, v in kwargs.items()}
+                _mapped(args, _narrowed), {k: _mapped(v, _narrowed) for k, v in kwargs.items()}
             )
-            floats = [t for t in _tensors((args, tuple(kwargs.values()))) if _is_float(t)]
-            self._representable = all(_same(_narrowed(t).to(t.dtype), t) for t in floats)
         self._is_sum = rounding.is_sum(op.base, kwargs)
+        #: For a sum, that of the magnitudes; for others that are not elementwise, the result of shaken arguments.
         self._other: list[Tensor] | None = None
         if self._is_sum:
             self._other = self._run(
@@ -122,7 +133,7 @@ class _Recomputed:
             )
         # What amplitudes are taken of is kept apart from what an in-place operator writes into.
         self._given = _mapped(self._args, torch.clone) if op.writes else self._args
-        self._exact: list[Tensor] | None = None
+        self._exact: list[Tensor] = []
 
     def _run(self, args: Any, kwargs: dict[str, Any]) -> list[Tensor] | None:
         try:
@@ -132,72 +143,86 @@ class _Recomputed:
 
     def results(self) -> list[Tensor] | None:
         """Return the floating results; None if the operator cannot be run so."""
-        self._exact = self._run(self._args, self._kwargs)
-        return self._exact
+        exact = self._run(self._args, self._kwargs)
+        self._exact = exact or []
+        return exact
 
     def _shaken(self, tensor: Tensor) -> Tensor:
         """Return an argument with relative noise: what a backward stable algorithm is the exact result of."""
         if not _is_float(tensor):
             return tensor
         unit = torch.finfo(torch.float64 if self._double else torch.float32).eps
-        return tensor * (1 + unit * self._uniform(tensor.shape))
+        return tensor * (1 + unit * torch.from_numpy(np.asarray(self._uniform(tuple(tensor.shape)))))
 
-    def _uniform(self, shape: torch.Size) -> Tensor:
-        return torch.rand(shape, generator=self._generator, dtype=torch.float64).mul_(2).sub_(1)
+    def _uniform(self, shape: tuple[int, ...]) -> Array:
+        return self._random.random(shape) * 2 - 1
 
-    def perturbed(self, number: int, output: Tensor) -> Tensor:
-        """Return one result with noise where it is inexact, in its own dtype."""
-        assert self._exact is not None
-        exact, found = self._exact[number], output.to(self._exact[number].dtype)
-        if self._double and self._narrow is not None and self._representable:
-            is_exact = _equal(found, self._narrow[number].to(found.dtype))
-        else:
-            is_exact = torch.zeros_like(found, dtype=torch.bool) if self._double else _equal(found, exact)
-        limits = torch.finfo(output.dtype)
+    def disturb(self, number: int, output: Tensor) -> bool:
+        """Put noise on the inexact elements of one result; return whether there are any."""
+        with np.errstate(all="ignore"):
+            found = to_array(output)
+            exact = np.asarray(to_array(self._exact[number]))
+            wide = found.astype(exact.dtype)
+            other = None
+            if self._other is not None and number < len(self._other):
+                other = to_array(self._other[number])
+            is_exact = self._is_exact(number, wide, exact, other if self._is_sum else None, output.dtype)
+            if is_exact.all():
+                return False
+            value = self._disturbed(exact, found, wide, other, output.dtype)
+            # What float64 cannot say either (NaN, an infinity) has no noise.
+            value = np.where(is_exact | ~np.isfinite(exact), found, value)
+            output.copy_(to_tensor(np.ascontiguousarray(value, found.dtype)))
+            return True
+
+    def _is_exact(
+        self, number: int, wide: Array, exact: Array, total: Array | None, dtype: torch.dtype
+    ) -> Array:
+        if self._double:
+            if self._narrow is None or number >= len(self._narrow):
+                return np.zeros(wide.shape, bool)
+            exact = to_array(self._narrow[number]).astype(wide.dtype)
+        same: Array = _equal(wide, exact)
+        if total is not None and not self._double:
+            # A sum is exact in every order only if the magnitudes can be summed exactly as well.
+            same = same & (total.astype(rounding.accumulator(dtype)) == total)
+        return same
+
+    def _disturbed(
+        self, exact: Array, found: Array, wide: Array, other: Array | None, dtype: torch.dtype
+    ) -> Array:
+        """Return a result with noise, in the dtype of ``found``."""
+        op, shape = self._op, exact.shape
+        if rounding.is_choice(op.base, self._kwargs):
+            return np.where(self._uniform(shape) < 0, found, exact.astype(found.dtype))
         base = exact
-        if rounding.is_choice(self._op.base, self._kwargs):
-            pick = self._uniform(exact.shape) < 0
-            return torch.where(is_exact | pick, output, exact.to(output.dtype))
-        total = self._other[number] if self._other is not None and number < len(self._other) else None
-        if self._is_sum and total is not None:
-            size = rounding.sum_amplitude(self._op.base, self._given, exact, total, output.dtype)
-            # Exact in every order only if the magnitudes can be summed exactly as well.
-            is_exact &= total.to(rounding.accumulator(output.dtype)) == total
+        if self._is_sum and other is not None:
+            size = rounding.sum_amplitude(op.base, self._given, exact, other, dtype)
         else:
-            size = rounding.amplitude(
-                self._op.base, self._op.is_pointwise, self._given, self._kwargs, exact, output.dtype
-            )
-            base = exact if total is None or total.shape != exact.shape else total
+            size = rounding.amplitude(op.base, op.is_pointwise, self._given, exact, dtype)
+            base = exact if other is None or other.shape != shape else other
         # Eager's own error is legal whatever the table says.
-        off = (found - exact).abs().nan_to_num(0.0, 0.0, 0.0)
-        size = torch.maximum(size, off)
-        if exact.is_complex():
-            noise = torch.complex(self._uniform(exact.shape), self._uniform(exact.shape))
-        else:
-            noise = self._uniform(exact.shape)
-        value = (base + noise * size).to(output.dtype)
-        if not exact.is_complex():
-            value = self._at_the_edge(value, exact, total, output, limits.max)
-        # What eager cannot say in float64 either (NaN, an infinity both ways) has no noise.
-        return torch.where(is_exact | ~torch.isfinite(exact), output, value)
-
-    def _at_the_edge(
-        self, value: Tensor, exact: Tensor, total: Tensor | None, output: Tensor, largest: float
-    ) -> Tensor:
-        """Let what overflows on the way in eager, or in another order of a sum, sometimes overflow."""
-        strange = ~torch.isfinite(output) & (exact.abs() <= largest)
+        off = np.abs(wide - exact)
+        size = np.where(off > size, np.where(np.isfinite(off), off, size), size)
+        noise = self._uniform(shape)
+        if np.iscomplexobj(exact):
+            return np.asarray(base + (noise + 1j * self._uniform(shape)) * size).astype(found.dtype)
+        value = np.asarray(base + noise * size).astype(found.dtype)
+        strange = ~np.isfinite(wide) & np.isfinite(exact.astype(found.dtype))
         if strange.any():
-            value = torch.where(strange & (self._uniform(exact.shape) < 0), output, value)
-        if not self._is_sum or total is None:
+            # Eager overflows on the way.
+            value = np.where(strange & (self._uniform(shape) < 0), found, value)
+        return self._overflowing(value, exact, other, dtype) if self._is_sum and other is not None else value
+
+    def _overflowing(self, value: Array, exact: Array, total: Array, dtype: torch.dtype) -> Array:
+        """Let sums overflow sometimes that would in another order of their terms."""
+        limit = rounding.overflow_limit(self._op.base, self._given, dtype, exact)
+        if not (total > limit).any():
             return value
-        limit = rounding.overflow_limit(self._op.base, self._given, output.dtype, exact)
-        if not bool((total > limit).any()):
-            return value
-        infinity = torch.full_like(value, float("inf"))
         up = ((total + exact) / 2 > limit) & (self._uniform(exact.shape) < -0.5)
         down = ((total - exact) / 2 > limit) & (self._uniform(exact.shape) < -0.5)
-        value = torch.where(up, infinity, value)
-        return torch.where(down, torch.where(up, infinity - infinity, -infinity), value)
+        overflown = np.where(up, np.where(down, np.nan, np.inf), -np.inf).astype(value.dtype)
+        return np.where(up | down, overflown, value)
 
 
 class Widened:
@@ -251,9 +276,9 @@ def _single(value: Any) -> Any:
     return value
 
 
-def _equal(one: Tensor, other: Tensor) -> Tensor:
-    """Return where two tensors are the same, NaN the same as NaN."""
-    return (one == other) | (one.isnan() & other.isnan())
+def _equal(one: Any, other: Any) -> Any:
+    """Return where two arrays or tensors are the same, NaN the same as NaN."""
+    return (one == other) | ((one != one) & (other != other))
 
 
 def _same(one: Tensor, other: Tensor) -> bool:

@@ -11,12 +11,19 @@ Everything is computed in float64. ``eps`` is the distance of 1 to the next numb
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from diffexport.bridge import to_array
+
+Array = np.ndarray[Any, Any]
+DType = np.dtype[Any]
 
 Args = tuple[Any, ...]
 Kwargs = Mapping[str, Any]
@@ -58,28 +65,31 @@ SUMS = frozenset(
 
 #: Elementwise operators which lose relative accuracy where they nearly cancel or saturate: the magnitude, as a function
 #: of the argument, that eps refers to as well.
-MAGNITUDES: dict[str, Callable[[Tensor], Tensor]] = {
-    "sigmoid": torch.ones_like,
-    "hardsigmoid": torch.ones_like,
+MAGNITUDES: dict[str, Callable[[Array], Array]] = {
+    "sigmoid": np.ones_like,
+    "hardsigmoid": np.ones_like,
     "elu": lambda x: 2.0 * (x < 0),
     "celu": lambda x: 2.0 * (x < 0),
     "selu": lambda x: 2.0 * (x < 0),
-    "gelu": torch.abs,
-    "silu": torch.abs,
-    "mish": torch.abs,
-    "hardswish": torch.abs,
-    "log_sigmoid_forward": lambda x: 1.0 + x.abs(),
+    "gelu": np.abs,
+    "silu": np.abs,
+    "mish": np.abs,
+    "hardswish": np.abs,
+    "log_sigmoid_forward": lambda x: 1.0 + np.abs(x),
 }
 
 
-def eps_of(dtype: torch.dtype) -> float:
-    """Return the precision of a floating or complex dtype."""
-    return torch.finfo(dtype).eps
+@functools.cache
+def _limits(dtype: torch.dtype) -> tuple[float, float, float]:
+    """Return the precision of a dtype, that of its accumulator, and its smallest number."""
+    limits = torch.finfo(dtype)
+    inner = float(np.finfo(accumulator(dtype)).eps)
+    return limits.eps, inner, limits.smallest_normal * limits.eps
 
 
-def accumulator(dtype: torch.dtype) -> torch.dtype:
+def accumulator(dtype: torch.dtype) -> DType:
     """Return the real dtype in which sums of this dtype are accumulated: at least float32."""
-    return torch.float64 if dtype in (torch.float64, torch.complex128) else torch.float32
+    return np.dtype("float64" if dtype in (torch.float64, torch.complex128) else "float32")
 
 
 def is_choice(base: str, kwargs: Kwargs) -> bool:
@@ -101,7 +111,7 @@ def magnitudes(value: Any) -> Any:
     return abs(value) if isinstance(value, float) else value
 
 
-def terms(base: str, args: Args, result: Tensor) -> int:
+def terms(base: str, args: Args, result: Array) -> int:
     """Return how many terms a sum has, or any reduction."""
     if base in ("mm", "bmm", "mv", "dot", "vdot", "matmul", "linear"):
         return _last(args[0])
@@ -117,7 +127,7 @@ def terms(base: str, args: Args, result: Tensor) -> int:
     if base == "cumsum":
         return int(args[0].shape[args[1]]) if args[0].dim() else 1
     largest = max((t.numel() for t in args if isinstance(t, Tensor)), default=1)
-    reduced: int = largest // max(result.numel(), 1)
+    reduced: int = largest // max(result.size, 1)
     if base in SUMS:
         return max(reduced, 1)
     first = next((t for t in args if isinstance(t, Tensor) and t.dim()), None)
@@ -133,48 +143,50 @@ def growth(count: int) -> float:
     return 0.5 + 0.5 * math.sqrt(count)
 
 
-def amplitude(base: str, pointwise: bool, args: Args, kwargs: Kwargs, exact: Tensor, dtype: torch.dtype) -> Tensor:
+def amplitude(base: str, pointwise: bool, args: Args, exact: Array, dtype: torch.dtype) -> Array:
     """Return how far a rounded result of ``dtype`` may lie from ``exact``, element by element.
 
     Args:
         base: the operator; sums are for [sum_amplitude][].
         pointwise: whether it is elementwise.
-        args, kwargs: in float64.
+        args: in float64.
         exact: the result in float64 (its magnitude counts, if complex).
         dtype: of the result as the model computes it.
     """
-    del kwargs
-    unit, inner = eps_of(dtype), eps_of(accumulator(dtype))
-    size = exact.abs()
-    floor = torch.finfo(dtype).smallest_normal * unit
-    rounded = size * unit + floor
+    unit, inner, smallest = _limits(dtype)
+    size = np.abs(exact)
+    rounded: Array = size * unit + smallest
     if base in BASIC:
         return rounded * BASIC_UNITS
-    first = args[0] if args and isinstance(args[0], Tensor) else None
-    if base in ("_softmax", "_safe_softmax") and first is not None and first.numel():
-        below = (first - first.amax(args[1], keepdim=True)).abs().nan_to_num(0.0, 0.0, 0.0)
-        units = ELEMENTARY_UNITS + below + growth(int(first.shape[args[1]]) if first.dim() else 1)
-        # What is below the smallest normal number is flushed to zero by some kernels.
-        return rounded + size * inner * units + torch.finfo(dtype).smallest_normal
-    if base == "_log_softmax" and first is not None and first.numel():
-        count = int(first.shape[args[1]]) if first.dim() else 1
-        return rounded + inner * (growth(count) + size + first.abs().nan_to_num(0.0, 0.0, 0.0))
-    if base in MAGNITUDES and first is not None and first.shape == exact.shape:
-        return rounded + inner * 1.5 * (MAGNITUDES[base](first).nan_to_num(0.0, 0.0, 0.0) + size)
-    if pointwise:
+    if pointwise and base not in MAGNITUDES:
         # In low precision the function is computed in float32 and rounded once.
-        return rounded + size * inner * (ELEMENTARY_UNITS - (dtype == accumulator(dtype)))
+        return rounded + size * (inner * (ELEMENTARY_UNITS - (unit == inner)))
+    first = args[0] if args and isinstance(args[0], Tensor) and args[0].numel() else None
+    if base in ("_softmax", "_safe_softmax", "_log_softmax") and first is not None:
+        x, axis = to_array(first), args[1]
+        count = growth(x.shape[axis] if x.ndim else 1)
+        if base == "_log_softmax":
+            return rounded + inner * (count + size + _finite(np.abs(x)))
+        below = _finite(np.abs(x - x.max(axis, keepdims=True))) if x.ndim else 0.0
+        # What is below the smallest normal number is flushed to zero by some kernels.
+        return rounded + size * inner * (ELEMENTARY_UNITS + below + count) + smallest / unit
+    if base in MAGNITUDES and first is not None and first.shape == exact.shape:
+        return rounded + inner * 1.5 * (_finite(MAGNITUDES[base](to_array(first))) + size)
     return rounded + size * inner * (1.0 + growth(terms(base, args, exact)))
 
 
-def sum_amplitude(base: str, args: Args, exact: Tensor, total: Tensor, dtype: torch.dtype) -> Tensor:
+def _finite(array: Array) -> Array:
+    return np.nan_to_num(array, nan=0.0, posinf=0.0, neginf=0.0)
+
+
+def sum_amplitude(base: str, args: Args, exact: Array, total: Array, dtype: torch.dtype) -> Array:
     """Return the same for a sum, of which ``total`` is the sum of the magnitudes of the terms."""
-    unit, inner = eps_of(dtype), eps_of(accumulator(dtype))
-    floor = torch.finfo(dtype).smallest_normal * unit
-    return exact.abs() * unit + floor + total * (inner * growth(terms(base, args, exact)))
+    unit, inner, smallest = _limits(dtype)
+    size: Array = np.abs(exact) * unit + smallest + np.abs(total) * (inner * growth(terms(base, args, exact)))
+    return size
 
 
-def overflow_limit(base: str, args: Args, dtype: torch.dtype, result: Tensor) -> float:
+def overflow_limit(base: str, args: Args, dtype: torch.dtype, result: Array) -> float:
     """Return above which sum of magnitudes the partial sums of some order overflow."""
-    limit = torch.finfo(accumulator(dtype)).max
+    limit = float(np.finfo(accumulator(dtype)).max)
     return limit / terms(base, args, result) if base == "mean" else limit

@@ -79,21 +79,28 @@ def _among(wide: Array, value: Array, dtype: np.dtype[Any]) -> Array:
     return inside & np.isfinite(value)
 
 
+#: From how many runs on what never changed is taken not to.
+ENOUGH = 32
+
+
 def hopeless(runs: Array, eager: Array, got: Array) -> Array:
     """Return for which elements more runs would not help: far outside, or of a class that no run comes near."""
     if is_complex(eager.dtype):
         return hopeless(runs.real, eager.real, got.real) | hopeless(runs.imag, eager.imag, got.imag)
     everything = np.concatenate([runs, eager[None]])
+    enough = len(runs) >= ENOUGH
     if not is_floating(eager.dtype):
         single: Array = (everything == everything[0]).all(axis=0)
-        return single
+        return single & enough
     with np.errstate(all="ignore"):
         wide, value = everything.astype(np.float64), got.astype(np.float64)
         all_finite = np.isfinite(wide).all(axis=0)
-        spread = wide.max(axis=0) - wide.min(axis=0)
-        away = np.maximum(value - wide.max(axis=0), wide.min(axis=0) - value)
-        far = all_finite & np.isfinite(value) & (away > 8 * spread + tight(wide[-1], eager.dtype))
-        # No noise at all: an exact path.
+        highest, lowest = wide.max(axis=0), wide.min(axis=0)
+        spread = highest - lowest
+        away = np.maximum(value - highest, lowest - value)
+        # No spread at all says nothing of a step that few runs take.
+        far = all_finite & (spread > 0) & np.isfinite(value) & (away > 8 * spread + tight(wide[-1], eager.dtype))
         still = all_finite & (spread == 0)
+        other_class = all_finite & ~np.isfinite(value)
         nans = np.isnan(wide).all(axis=0) | (np.isinf(wide) & (wide == wide[0])).all(axis=0)
-        return far | still | nans
+        return far | ((still | other_class | nans) & enough)
