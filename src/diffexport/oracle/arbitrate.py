@@ -100,7 +100,7 @@ class Arbiter:
             runs = self._results(number, count)[:, places]
             fine = explained(runs, one, other)
             if count == STAGES[0]:
-                fine |= self._near_reference(number, places, other)
+                fine |= self._near_reference(number, places, other) & np.isfinite(one)
             if count == STAGES[0] and self._note():
                 fine |= _within_fixed(one, other)
             result.reshape(-1)[places[fine]] = True

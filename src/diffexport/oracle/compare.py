@@ -219,7 +219,8 @@ def _at(
     more = f" (and {count - 1} more)" if count > 1 else ""
     message = f"{place}: eager {show(one)}, exported model {show(other)}{more}"
     if excess is not None:
-        message += f"; {apart(one, other):,.0f} ulp apart"
+        distance = apart(one, other)
+        message += f"; {distance:{',.0f' if distance < 1e6 else '.2g'}} ulp apart"
     return Divergence(
         Stage.COMPARE,
         kind,

@@ -172,7 +172,7 @@ class _Recomputed:
             value = self._disturbed(exact, found, wide, other, output.dtype)
             # What float64 cannot say either (NaN, an infinity) has no noise.
             value = np.where(is_exact | ~np.isfinite(exact), found, value)
-            output.copy_(to_tensor(np.ascontiguousarray(value, found.dtype)))
+            output.copy_(to_tensor(np.ascontiguousarray(value, found.dtype).reshape(found.shape)))
             return True
 
     def _is_exact(
@@ -182,6 +182,8 @@ class _Recomputed:
             if self._narrow is None or number >= len(self._narrow):
                 return np.zeros(wide.shape, bool)
             exact = to_array(self._narrow[number]).astype(wide.dtype)
+        if self._op.base in rounding.TRANSFORMS:
+            return np.full(wide.shape, total is not None and not np.abs(total).any())
         same: Array = _equal(wide, exact)
         if total is not None and not self._double:
             # A sum is exact in every order only if the magnitudes can be summed exactly as well.
@@ -212,7 +214,9 @@ class _Recomputed:
         if strange.any():
             # Eager overflows on the way.
             value = np.where(strange & (self._uniform(shape) < 0), found, value)
-        return self._overflowing(value, exact, other, dtype) if self._is_sum and other is not None else value
+        if self._is_sum and other is not None and np.isrealobj(other):
+            return self._overflowing(value, exact, other, dtype)
+        return value
 
     def _overflowing(self, value: Array, exact: Array, total: Array, dtype: torch.dtype) -> Array:
         """Let sums overflow sometimes that would in another order of their terms."""

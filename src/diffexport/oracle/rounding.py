@@ -63,6 +63,10 @@ SUMS = frozenset(
     """.split()
 )
 
+#: Sums with coefficients that are roots of unity, which an implementation may round even where they are 1 or -1: never
+#: exact, and every element may be off by as much as the largest sum of magnitudes allows.
+TRANSFORMS = frozenset(("_fft_r2c", "_fft_c2r", "_fft_c2c"))
+
 #: Elementwise operators which lose relative accuracy where they nearly cancel or saturate: the magnitude, as a function
 #: of the argument, that eps refers to as well.
 MAGNITUDES: dict[str, Callable[[Array], Array]] = {
@@ -99,7 +103,7 @@ def is_choice(base: str, kwargs: Kwargs) -> bool:
 
 def is_sum(base: str, kwargs: Kwargs) -> bool:
     """Return whether an operator is a sum of products."""
-    return base in SUMS or (base in ("add", "sub", "rsub") and kwargs.get("alpha", 1) not in (1, -1))
+    return base in SUMS or base in TRANSFORMS or (base in ("add", "sub", "rsub") and kwargs.get("alpha", 1) not in (1, -1))
 
 
 def magnitudes(value: Any) -> Any:
@@ -182,6 +186,8 @@ def _finite(array: Array) -> Array:
 def sum_amplitude(base: str, args: Args, exact: Array, total: Array, dtype: torch.dtype) -> Array:
     """Return the same for a sum, of which ``total`` is the sum of the magnitudes of the terms."""
     unit, inner, smallest = _limits(dtype)
+    if base in TRANSFORMS:
+        total = np.broadcast_to(np.abs(total).max(initial=0.0), exact.shape)
     size: Array = np.abs(exact) * unit + smallest + np.abs(total) * (inner * growth(terms(base, args, exact)))
     return size
 

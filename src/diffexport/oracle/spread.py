@@ -23,6 +23,8 @@ Array = np.ndarray[Any, Any]
 
 #: The runs that measure how far apart the values next to one are, and how many times that far a value may lie away.
 NEIGHBOURS, REACH = 4, 1.5
+#: From how many runs on what never changed is taken not to; with fewer, values that repeat are heaps.
+ENOUGH = 32
 
 
 def explained(runs: Array, eager: Array, got: Array) -> Array:
@@ -65,7 +67,7 @@ def _among(wide: Array, value: Array, dtype: np.dtype[Any]) -> Array:
     # Heaps: where a step to the next value is no rounding of that value.
     steps = np.diff(ordered, axis=0) > tight(ordered[:-1], dtype)
     heaps = 1 + steps.sum(axis=0)
-    few = heaps * 4 <= finite
+    few = heaps * 4 <= finite if total > ENOUGH else heaps < finite
     rows = np.arange(total)[:, None]
     start = np.maximum.accumulate(np.concatenate([np.zeros((1, elements), int), np.where(steps, rows[1:], 0)]))
     ends = np.concatenate([np.where(steps, rows[:-1], total), np.full((1, elements), total)])
@@ -77,10 +79,6 @@ def _among(wide: Array, value: Array, dtype: np.dtype[Any]) -> Array:
     apart_right = np.where(has_right, ordered[last, columns] - right, 0.0)
     inside: Array = near | (to_left <= REACH * apart_left) | (to_right <= REACH * apart_right)
     return inside & np.isfinite(value)
-
-
-#: From how many runs on what never changed is taken not to.
-ENOUGH = 32
 
 
 def hopeless(runs: Array, eager: Array, got: Array) -> Array:
