@@ -247,7 +247,7 @@ def test_integers_are_excused_only_where_a_run_gives_them():
     assert not excuses(nearest, [f32(1.0, 1.2)], np.int64(0))
     # Exact ties: torch takes the first, and so must others.
     assert not excuses(lambda x: torch.argmax(x), [f32(1, 1, 0)], np.int64(1))
-    assert not excuses(lambda x: (torch.exp(x) > 1), [f32(1.0)], np.array([False]))
+    assert not excuses(lambda x: torch.exp(x) > 1, [f32(1.0)], np.array([False]))
 
 
 def test_ties_in_topk():

@@ -46,9 +46,9 @@ def intercepted(handler: Handler) -> Iterator[None]:
         yield
 
 
-class _Intercepting(TorchDispatchMode):
+class _Intercepting(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __init__(self, handler: Handler) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._handler = handler
 
     def __torch_dispatch__(

@@ -15,6 +15,7 @@ from diffexport.verdict import Divergence, Kind, Severity, Stage
 
 Array = np.ndarray[Any, Any]
 
+
 def same_bits(eager: Sequence[Array], got: Sequence[Array]) -> bool:
     """Return whether both sides are identical to the last bit: the fast path."""
     if len(eager) != len(got):
@@ -240,7 +241,7 @@ def apart(one: Any, other: Any) -> float:
         size = max(abs(float(one)), float(limits.smallest_normal))
         unit = 2.0 ** np.floor(np.log2(size)) * float(limits.eps)
         # Halved, for the largest numbers of float64.
-        return abs(float(one) / 2 - float(other) / 2) / unit * 2
+        return float(abs(float(one) / 2 - float(other) / 2) / unit * 2)
 
 
 def value_class(value: Any) -> str:

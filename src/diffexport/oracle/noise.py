@@ -129,7 +129,8 @@ class _Recomputed:
             )
         elif not op.is_pointwise:
             self._other = self._run(
-                _mapped(self._args, self._shaken), {k: _mapped(v, self._shaken) for k, v in self._kwargs.items()}
+                _mapped(self._args, self._shaken),
+                {k: _mapped(v, self._shaken) for k, v in self._kwargs.items()},
             )
         # What amplitudes are taken of is kept apart from what an in-place operator writes into.
         self._given = _mapped(self._args, torch.clone) if op.writes else self._args

@@ -28,22 +28,23 @@ DType = np.dtype[Any]
 Args = tuple[Any, ...]
 Kwargs = Mapping[str, Any]
 
-#: Operators that move, select or compare values, or round them to what a dtype or an integer can hold: IEEE 754 leaves
-#: no choice. Views are exact as well, and so is any result that equals its recomputation in float64.
-EXACT = frozenset(
-    """
-    _reshape_alias _to_copy _unsafe_view abs alias amax amin aminmax any all arange argmax argmin argsort as_strided bitwise_and
-    bitwise_not bitwise_or bitwise_xor cat ceil clamp clamp_max clamp_min clone complex constant_pad_nd contiguous copy
-    copysign cummax cummin detach diag diag_embed embedding empty empty_like empty_strided eq equal expand_copy fill flip floor
-    fmax fmin full full_like gather ge gt hardtanh heaviside index index_fill index_select isfinite isinf isnan item kthvalue
-    le lift_fresh lift_fresh_copy logical_and logical_not logical_or logical_xor lt masked_fill masked_scatter masked_select max
-    max_pool2d_with_indices max_pool3d_with_indices maximum median min minimum mode nan_to_num nanmedian ne neg new_empty
-    new_full new_ones new_zeros nonzero ones ones_like pixel_shuffle pixel_unshuffle reflection_pad1d reflection_pad2d
-    reflection_pad3d relu relu6 repeat replication_pad1d replication_pad2d replication_pad3d resize roll scalar_tensor scatter
-    select_scatter set sgn sign signbit slice_scatter sort stack take threshold topk tril triu trunc unfold upsample_nearest1d
-    upsample_nearest2d upsample_nearest3d where zero zeros zeros_like _local_scalar_dense
-    """.split()
-)
+#: Operators that move, select or compare values, or round them to what a dtype or an integer can hold: IEEE 754
+#: leaves no choice. Views are exact as well, and so is any result that equals its recomputation in float64.
+_EXACT = """
+_reshape_alias _to_copy _unsafe_view abs alias amax amin aminmax any all arange argmax argmin argsort
+as_strided bitwise_and bitwise_not bitwise_or bitwise_xor cat ceil clamp clamp_max clamp_min clone complex
+constant_pad_nd contiguous copy copysign cummax cummin detach diag diag_embed embedding empty empty_like
+empty_strided eq equal expand_copy fill flip floor fmax fmin full full_like gather ge gt hardtanh heaviside
+index index_fill index_select isfinite isinf isnan item kthvalue le lift_fresh lift_fresh_copy logical_and
+logical_not logical_or logical_xor lt masked_fill masked_scatter masked_select max max_pool2d_with_indices
+max_pool3d_with_indices maximum median min minimum mode nan_to_num nanmedian ne neg new_empty new_full
+new_ones new_zeros nonzero ones ones_like pixel_shuffle pixel_unshuffle reflection_pad1d reflection_pad2d
+reflection_pad3d relu relu6 repeat replication_pad1d replication_pad2d replication_pad3d resize roll
+scalar_tensor scatter select_scatter set sgn sign signbit slice_scatter sort stack take threshold topk tril
+triu trunc unfold upsample_nearest1d upsample_nearest2d upsample_nearest3d where zero zeros zeros_like
+_local_scalar_dense
+"""
+EXACT = frozenset(_EXACT.split())
 
 #: Operators that round to an integer on the way: their value is eager's or the exact one, never anything between.
 CHOICE = frozenset(("floor_divide", "remainder", "fmod", "fake_quantize_per_tensor_affine_cachemask"))
@@ -56,12 +57,11 @@ BASIC = frozenset(("add", "sub", "rsub", "mul", "div", "sqrt", "reciprocal", "sq
 BASIC_UNITS, ELEMENTARY_UNITS = 1.0, 3.0
 
 #: Operators that are sums of products: the same operator of the magnitudes gives the sum of the terms' magnitudes.
-SUMS = frozenset(
-    """
+_SUMS = """
     sum mean nansum cumsum trace mm bmm addmm baddbmm addbmm addmv mv dot vdot linear matmul convolution addcmul addcdiv
     avg_pool1d avg_pool2d avg_pool3d _adaptive_avg_pool2d _adaptive_avg_pool3d index_add scatter_add
-    """.split()
-)
+    """
+SUMS = frozenset(_SUMS.split())
 
 #: Sums with coefficients that are roots of unity, which an implementation may round even where they are 1 or -1: never
 #: exact, and every element may be off by as much as the largest sum of magnitudes allows.
@@ -103,7 +103,11 @@ def is_choice(base: str, kwargs: Kwargs) -> bool:
 
 def is_sum(base: str, kwargs: Kwargs) -> bool:
     """Return whether an operator is a sum of products."""
-    return base in SUMS or base in TRANSFORMS or (base in ("add", "sub", "rsub") and kwargs.get("alpha", 1) not in (1, -1))
+    return (
+        base in SUMS
+        or base in TRANSFORMS
+        or (base in ("add", "sub", "rsub") and kwargs.get("alpha", 1) not in (1, -1))
+    )
 
 
 def magnitudes(value: Any) -> Any:
@@ -121,9 +125,9 @@ def terms(base: str, args: Args, result: Array) -> int:
         return _last(args[0])
     if base in ("addmm", "baddbmm", "addbmm", "addmv"):
         inner = _last(args[1])
-        return inner * args[1].shape[0] if base == "addbmm" else inner
+        return inner * int(args[1].shape[0]) if base == "addbmm" else inner
     if base == "convolution":
-        return max(args[1].numel() // max(args[1].shape[0], 1), 1)
+        return int(max(args[1].numel() // max(args[1].shape[0], 1), 1))
     if base in ("addcmul", "addcdiv", "add", "sub", "rsub"):
         return 2
     if base in ("index_add", "scatter_add"):

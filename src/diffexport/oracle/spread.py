@@ -6,8 +6,8 @@ exported model. A value is *explained* if
 - a run gave it, to within the tight tolerance of its dtype; or
 - it lies between the runs' values, or just beyond them, no further from the nearest than the runs on that side of it
   lie apart. Two heaps of equal values therefore explain nothing between them;
-- for NaN and infinities: a run gave the same; for integers and bools: a run gave that very value; for a zero of the other
-  sign: a run gave such a zero, or a number of that sign.
+- for NaN and infinities: a run gave the same; for integers and bools: a run gave that very value; for a zero of the
+  other sign: a run gave such a zero, or a number of that sign.
 """
 
 from __future__ import annotations
@@ -69,7 +69,9 @@ def _among(wide: Array, value: Array, dtype: np.dtype[Any]) -> Array:
     heaps = 1 + steps.sum(axis=0)
     few = heaps * 4 <= finite if total > ENOUGH else heaps < finite
     rows = np.arange(total)[:, None]
-    start = np.maximum.accumulate(np.concatenate([np.zeros((1, elements), int), np.where(steps, rows[1:], 0)]))
+    start = np.maximum.accumulate(
+        np.concatenate([np.zeros((1, elements), int), np.where(steps, rows[1:], 0)])
+    )
     ends = np.concatenate([np.where(steps, rows[:-1], total), np.full((1, elements), total)])
     end = np.minimum.accumulate(ends[::-1])[::-1]
     first = np.maximum(left_at - NEIGHBOURS, np.where(few, start[left_at, columns], 0))
@@ -97,8 +99,14 @@ def hopeless(runs: Array, eager: Array, got: Array) -> Array:
         spread = highest - lowest
         away = np.maximum(value - highest, lowest - value)
         # No spread at all says nothing of a step that few runs take.
-        far = all_finite & (spread > 0) & np.isfinite(value) & (away > 8 * spread + tight(wide[-1], eager.dtype))
+        far = (
+            all_finite
+            & (spread > 0)
+            & np.isfinite(value)
+            & (away > 8 * spread + tight(wide[-1], eager.dtype))
+        )
         still = all_finite & (spread == 0)
         other_class = all_finite & ~np.isfinite(value)
         nans = np.isnan(wide).all(axis=0) | (np.isinf(wide) & (wide == wide[0])).all(axis=0)
-        return far | ((still | other_class | nans) & enough)
+        lost: Array = far | ((still | other_class | nans) & enough)
+        return lost

@@ -10,8 +10,8 @@ from diffexport.dtypes import finfo
 
 Array = np.ndarray[Any, Any]
 
-#: dtype to (rtol, atol): the defaults of ``torch.testing.assert_close``. ``|got - eager| ≤ atol + rtol |eager|``. They judge
-#: alone only where no run under noise can.
+#: dtype to (rtol, atol): the defaults of ``torch.testing.assert_close``. ``|got - eager| ≤ atol + rtol |eager|``.
+#: They judge only where no run under noise can.
 TOLERANCES: dict[str, tuple[float, float]] = {
     "float16": (1e-3, 1e-5),
     "bfloat16": (1.6e-2, 1e-5),
