@@ -189,7 +189,7 @@ def check(case: Case, wanted: int, seed: int, table: dict[str, Counter[str]], wo
                         got = [g.astype(e.dtype) for g, e in zip(arrays(result), eager, strict=True)]
                     count(name, arbiter.judge(got), given[0])
                 plain, optimised, reference = verdicts
-                if reference.got:
+                if reference.got and (case.name, "reference") not in LEFT_OUT:
                     count("reference", arbiter.judge(reference.got), given[0])
                 if plain.got and optimised.got:
                     count("optimised", oracle.Arbiter(plain.got, rerun).judge(optimised.got), given[0])
@@ -205,6 +205,8 @@ def main() -> int:
     chosen = list(cases(options.models))
     table: dict[str, Counter[str]] = {}
     worst: list[str] = []
+    # Threads that wait for each other take most of the time for small tensors.
+    torch.set_num_threads(1)
     started = time.perf_counter()
     for case in chosen:
         before = len(worst)

@@ -4,8 +4,8 @@ For each element there are the results of several runs under noise, eager's own 
 exported model. A value is *explained* if
 
 - a run gave it, to within the tight tolerance of its dtype; or
-- it lies between the runs' values, or just beyond them, no further from the nearest than the runs on that side of it
-  lie apart. Two heaps of equal values therefore explain nothing between them;
+- it lies between the runs' values, or just beyond them, no further from the nearest than one and a half times what the
+  next four on that side of it span. Two heaps of equal values therefore explain nothing between them;
 - for NaN and infinities: a run gave the same; for integers and bools: a run gave that very value; for a zero of the
   other sign: a run gave such a zero, or a number of that sign.
 """
