@@ -83,7 +83,7 @@ _MEANINGS = {
     Kind.SHAPE: "an output has another shape",
     Kind.NAN_PLACEMENT: "NaNs stand in other places",
     Kind.INFINITY: "infinities stand in other places or have another sign",
-    Kind.VALUE: "finite values differ by more than the tolerance",
+    Kind.VALUE: "finite values differ by more than rounding explains",
     Kind.SIGN_OF_ZERO: "a zero has the other sign",
     Kind.DECLARED_TYPE: "an output's declared dtype or shape does not admit what the model computes",
     Kind.GRAPH_CONTRACT: "the graph does not have the node kinds it should have",
@@ -104,6 +104,32 @@ class Outcome(enum.StrEnum):
 
 
 @dataclass(frozen=True)
+class Evidence:
+    """What running eager under rounding noise and in float64 says of one differing element; see docs/oracle.md.
+
+    Attributes:
+        runs: how many runs under noise there are; 0 where none was possible.
+        low, high: the least and greatest finite value that they and eager give; None if there is none.
+        ulps: distance of the two sides in units in the last place of eager's; None unless both are finite.
+        condition: by how much the model amplifies relative noise: half the spread, relative to eager, over the
+            precision of the dtype; None where eager is zero or not finite.
+        reference: the value with every operator in float64; None where there is no such path.
+        farther: ``eager`` or ``exported``: which side is farther from ``reference``; empty if neither is, or if it
+            is unknown.
+        note: what kept the element from being arbitrated as it should; else empty.
+    """
+
+    runs: int
+    low: float | None = None
+    high: float | None = None
+    ulps: float | None = None
+    condition: float | None = None
+    reference: float | None = None
+    farther: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True)
 class Divergence:
     """One way in which the exported model is not the eager one.
 
@@ -115,7 +141,9 @@ class Divergence:
             same kind at the same place, for instance ``inf→finite``. Part of the [identity][Finding].
         message: what was seen, for a person.
         element: index of the first differing element, or None.
-        excess: for values, the largest difference as a multiple of the tolerance; else None.
+        excess: for values, the largest difference as a multiple of the tolerance that ``torch.testing`` has by
+            default; else None.
+        evidence: for what can be arbitrated, why rounding does not explain it; else None.
     """
 
     stage: Stage
@@ -125,6 +153,7 @@ class Divergence:
     message: str
     element: tuple[int, ...] | None = None
     excess: float | None = None
+    evidence: Evidence | None = field(default=None, compare=False)
 
     @property
     def severity(self) -> Severity:
@@ -189,6 +218,9 @@ class Verdict:
         eager, got: the outputs of both sides as numpy arrays, empty where the road ended earlier.
         chatter: what exporter and runtime printed, logged and warned.
         target: text from which the case can be had again; empty or the name for a catalogue case.
+        arbitrated: something differed by more than the tight tolerance, or by class.
+        excused: all that differed is rounding.
+        unrefereed: a fixed tolerance had to judge, because eager cannot be run under noise.
     """
 
     case: str
@@ -202,6 +234,9 @@ class Verdict:
     got: tuple[Any, ...] = field(default=(), compare=False)
     chatter: str = field(default="", compare=False)
     target: str = ""
+    arbitrated: bool = False
+    excused: bool = False
+    unrefereed: bool = False
 
     @property
     def agrees(self) -> bool:

@@ -55,7 +55,8 @@ class Row:
     """The tally of one (case, mode, runtime). ``stage`` and ``kind`` are those of the worst verdict.
 
     ``checks`` counts compared samples, ``examples`` Hypothesis examples; ``rejected`` samples are those the
-    model itself refuses in eager.
+    model itself refuses in eager. ``arbitrated`` samples differed and eager was run again for them; of these,
+    ``excused`` ones differ by rounding alone, and of ``unrefereed`` ones a fixed tolerance had to judge.
     """
 
     runtime: str
@@ -68,6 +69,9 @@ class Row:
     known: dict[str, int] = field(default_factory=dict)
     notes: dict[str, int] = field(default_factory=dict)
     diverging: int = 0
+    arbitrated: int = 0
+    excused: int = 0
+    unrefereed: int = 0
     seconds: float = 0.0
 
     _ORDER = ("untested", "agrees", "refused", "known", "diverges")

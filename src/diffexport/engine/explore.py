@@ -448,6 +448,9 @@ def _count(row: Row, verdict: Verdict, first_of_example: bool) -> None:
         row.rejected += 1
         return
     row.checks += 1
+    row.arbitrated += verdict.arbitrated
+    row.excused += verdict.excused
+    row.unrefereed += verdict.unrefereed
     for note in verdict.notes:
         row.notes[note.kind] = row.notes.get(note.kind, 0) + 1
     if verdict.outcome is not Outcome.DIVERGES:

@@ -1,4 +1,4 @@
-"""Compare the outputs of two sides."""
+"""Compare the outputs of two sides: exact classes, and finite values within the tight tolerance of their dtype."""
 
 from __future__ import annotations
 
@@ -9,20 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from diffexport.dtypes import is_complex
+from diffexport.dtypes import finfo, is_complex, is_floating
+from diffexport.oracle.tolerance import TOLERANCES, tight, tight_measures
 from diffexport.verdict import Divergence, Kind, Severity, Stage
 
 Array = np.ndarray[Any, Any]
-
-#: dtype to (rtol, atol): the defaults of ``torch.testing.assert_close``. ``|got - eager| ≤ atol + rtol |eager|``.
-TOLERANCES: dict[str, tuple[float, float]] = {
-    "float16": (1e-3, 1e-5),
-    "bfloat16": (1.6e-2, 1e-5),
-    "float32": (1.3e-6, 1e-5),
-    "float64": (1e-7, 1e-7),
-    "complex64": (1.3e-6, 1e-5),
-    "complex128": (1e-7, 1e-7),
-}
 
 
 def same_bits(eager: Sequence[Array], got: Sequence[Array]) -> bool:
@@ -142,13 +133,13 @@ _ZERO, _ONE = np.zeros(1), np.ones(1)
 @functools.cache
 def _measures(dtype: np.dtype[Any]) -> tuple[np.dtype[Any], Array, Array]:
     """Return the integers of the same size, and the relative and absolute tolerance."""
-    rtol, atol = TOLERANCES[dtype.name]
+    rtol, atol = tight_measures(dtype)
     return np.dtype(f"i{dtype.itemsize}"), np.array([rtol]), np.array([atol])
 
 
 @functools.cache
 def _is_float(dtype: np.dtype[Any]) -> bool:
-    return dtype.name in TOLERANCES and not is_complex(dtype)
+    return dtype.name in TOLERANCES and is_floating(dtype)
 
 
 def _compare_floats(where: str, eager: Array, got: Array) -> list[Divergence]:
@@ -197,11 +188,12 @@ def _finite(where: str, eager: Array, got: Array) -> Divergence | None:
     rtol, atol = TOLERANCES[eager.dtype.name]
     with np.errstate(all="ignore"):
         one, other = eager.astype(np.float64), got.astype(np.float64)
-        excess = np.where(finite, np.abs(other - one) / (atol + rtol * np.abs(one)), 0.0)
-    differs = excess > 1
+        distance = np.where(finite, np.abs(other - one), 0.0)
+        excess = distance / (atol + rtol * np.abs(one))
+        differs = distance > np.where(finite, tight(one, eager.dtype), 0.0)
     if not differs.any():
         return None
-    return _at(where, Kind.VALUE, "finite→finite", differs, eager, got, float(excess.max()))
+    return _at(where, Kind.VALUE, "finite→finite", differs, eager, got, float(excess[differs].max()))
 
 
 def _zeros(where: str, eager: Array, got: Array) -> Divergence | None:
@@ -228,7 +220,8 @@ def _at(
     more = f" (and {count - 1} more)" if count > 1 else ""
     message = f"{place}: eager {show(one)}, exported model {show(other)}{more}"
     if excess is not None:
-        message += f"; {excess:.3g} times the tolerance of {eager.dtype}"
+        distance = apart(one, other)
+        message += f"; {distance:{',.0f' if distance < 1e6 else '.2g'}} ulp apart"
     return Divergence(
         Stage.COMPARE,
         kind,
@@ -238,6 +231,17 @@ def _at(
         element,
         excess,
     )
+
+
+def apart(one: Any, other: Any) -> float:
+    """Return the distance of two finite numbers of one dtype in units in the last place of the first."""
+    dtype = np.asarray(one).dtype
+    limits = finfo(dtype)
+    with np.errstate(all="ignore"):
+        size = max(abs(float(one)), float(limits.smallest_normal))
+        unit = 2.0 ** np.floor(np.log2(size)) * float(limits.eps)
+        # Halved, for the largest numbers of float64.
+        return float(abs(float(one) / 2 - float(other) / 2) / unit * 2)
 
 
 def value_class(value: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from diffexport.call import Call, Inputs
 from diffexport.engine.events import Finding
 from diffexport.regressions.arguments import Seen, encode_tensor, is_tensor
 from diffexport.report.summary import Summary, reproduce_line
+from diffexport.verdict import Evidence
 from diffexport.versions import installed
 
 FORMAT_VERSION = 1
@@ -46,6 +48,9 @@ def document(summary: Summary) -> dict[str, Any]:
                 "known": row.known,
                 "notes": row.notes,
                 "diverging": row.diverging,
+                "arbitrated": row.arbitrated,
+                "excused": row.excused,
+                "unrefereed": row.unrefereed,
                 "seconds": round(row.seconds, 6),
             }
             for event in summary.modes
@@ -78,6 +83,7 @@ def _divergence(finding: Finding, summary: Summary) -> dict[str, Any]:
         "signature": divergence.signature,
         "message": divergence.message,
         "element": list(divergence.element) if divergence.element is not None else None,
+        "evidence": _evidence(divergence.evidence),
         "exporters": list(finding.exporters),
         "blame": dict(zip(("stage", "because"), finding.blame, strict=True)) if finding.blame else None,
         "shrunk": finding.shrunk,
@@ -92,6 +98,16 @@ def _divergence(finding: Finding, summary: Summary) -> dict[str, Any]:
         "save_error": summary.save_errors.get(identity.digest),
         "reproduce": reproduce_line(finding, summary),
         "chatter": finding.chatter,
+    }
+
+
+def _evidence(evidence: Evidence | None) -> dict[str, Any] | None:
+    """Return evidence as plain data, numbers as C99 hexadecimal text like those of tensors."""
+    if evidence is None:
+        return None
+    return {
+        name: value.hex() if isinstance(value, float) else value
+        for name, value in dataclasses.asdict(evidence).items()
     }
 
 

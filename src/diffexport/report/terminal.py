@@ -118,6 +118,7 @@ class Terminal:
         for stale in summary.stale:
             self._say(f"\n[bold red]STALE[/] known divergence {stale.id!r}: {escape(stale.message)}")
         self._known()
+        self._excused()
         self._closing()
 
     def _table(self) -> Table:
@@ -146,6 +147,18 @@ class Terminal:
             noted.update(row.notes.keys())
         for name, pairs in sorted(noted.items()):
             self._say(f"[dim]note[/] {name}: met in {pairs} (mode, runtime) pairs; --strict makes it fail")
+
+    def _excused(self) -> None:
+        """Say how often rounding explained a difference; nothing is hidden without being counted."""
+        rows = self._summary.rows()
+        excused, unrefereed = sum(row.excused for row in rows), sum(row.unrefereed for row in rows)
+        if excused:
+            pairs = sum(1 for row in rows if row.excused)
+            self._say(f"[dim]excused[/] rounding: {excused:,} checks in {pairs} (mode, runtime) pairs")
+        if unrefereed:
+            self._say(
+                f"[dim]excused[/] fixed tolerance: {unrefereed:,} checks could not be run under rounding noise"
+            )
 
     def _closing(self) -> None:
         summary = self._summary

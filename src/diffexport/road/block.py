@@ -27,6 +27,8 @@ Array = np.ndarray[Any, Any]
 ON_EXAMPLE = "on the inputs to export with: "
 #: Most samples that are run together, so that eager, the runtimes and the comparison each work at a stretch.
 TOGETHER = 64
+#: What there is to say of outputs that agree at first sight.
+_NOTHING = oracle.Judgement([])
 
 
 class Block:
@@ -82,7 +84,7 @@ class Block:
         if eagers is None:
             return [self(inputs) for inputs in samples]
         verdicts: list[list[Verdict]] = []
-        accepted: list[tuple[Eager, dict[str, Array], list[Verdict]]] = []
+        accepted: list[tuple[Eager, dict[str, Array], list[Verdict], Inputs]] = []
         for inputs, call, is_own, eager in zip(samples, given, own, eagers, strict=True):
             verdicts.append(self._rejected(eager.error) if eager.error else [])
             if eager.error:
@@ -94,9 +96,10 @@ class Block:
                 reason = f"{ON_EXAMPLE}{self._exported.rejected}"
                 verdicts[-1].extend(self._rejected(reason))
                 continue
-            accepted.append((eager, self._feeds(example, call, inputs if is_own else None), verdicts[-1]))
+            feeds = self._feeds(example, call, inputs if is_own else None)
+            accepted.append((eager, feeds, verdicts[-1], inputs))
         if accepted:
-            self._judge([a[0] for a in accepted], [a[1] for a in accepted], [a[2] for a in accepted])
+            self._judge(*(list(column) for column in zip(*accepted, strict=True)))
         return verdicts
 
     def _feeds(self, example: Call, call: Call, own: Any) -> dict[str, Array]:
@@ -125,14 +128,20 @@ class Block:
         ]
 
     def _judge(
-        self, eagers: list[Eager], feeds: list[dict[str, Array]], verdicts: list[list[Verdict]]
+        self,
+        eagers: list[Eager],
+        feeds: list[dict[str, Array]],
+        verdicts: list[list[Verdict]],
+        samples: list[Inputs],
     ) -> None:
         """Append the verdict of each runtime to the list of each sample."""
         exported = self._exported
         assert exported is not None
         typed: list[dict[str, Array]] | None = None
         # Runtimes of one family usually give the same outputs: what was found for each, and when.
-        before: dict[int, tuple[tuple[Array, ...], list[Divergence]]] = {}
+        before: dict[int, tuple[tuple[Array, ...], oracle.Judgement]] = {}
+        # Eager is run again once for all of them.
+        arbiters: dict[int, oracle.Arbiter] = {}
         for name in self._names:
             session, found, refused = self._load(exported, name)
             if session is None:
@@ -150,17 +159,24 @@ class Block:
             ]
             suspects = range(1) if len(results) == 1 else oracle.suspects(outputs, results)
             for number, ((raw, found), got) in enumerate(zip(runs, results, strict=True)):
+                judgement = _NOTHING
                 if raw is not None and got is not None:
                     if eagers[number].foreign:
                         found = _foreign(eagers[number])
                     elif number in suspects:
                         last = before.get(number)
                         if last is None or not oracle.same_bits(last[0], got):
-                            last = before[number] = got, oracle.compare(outputs[number], got)
-                        found = last[1]
+                            if number not in arbiters:
+                                rerun = self._road.rerun(self._case, self._mode, samples[number])
+                                arbiters[number] = oracle.Arbiter(outputs[number], rerun)
+                            last = before[number] = got, arbiters[number].judge(got)
+                        judgement = last[1]
+                        found = judgement.found
                     found = found + self._check_declared(exported.graph, typed[number], raw)
                 verdicts[number].append(
-                    self._verdict(name, exported, eagers[number], found, () if got is None else got)
+                    self._verdict(
+                        name, exported, eagers[number], found, () if got is None else got, judgement=judgement
+                    )
                 )
 
     def _load(
@@ -211,6 +227,7 @@ class Block:
         found: Sequence[Divergence],
         got: tuple[Array, ...] = (),
         refused: str = "",
+        judgement: oracle.Judgement = _NOTHING,
     ) -> Verdict:
         failing: tuple[Divergence, ...] = ()
         notes: tuple[Divergence, ...] = ()
@@ -231,6 +248,9 @@ class Block:
             got,
             exported.export.chatter,
             self._case.target,
+            judgement.arbitrated,
+            judgement.excused,
+            judgement.unrefereed,
         )
 
 

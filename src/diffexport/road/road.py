@@ -21,10 +21,12 @@ from diffexport.expectation import Expected
 from diffexport.exporters.arguments import clone, walk
 from diffexport.inputs import as_call, digest, dynamic_axes
 from diffexport.mode import Mode
+from diffexport.oracle import Rerun
 from diffexport.road.block import Block
 from diffexport.road.eager import BUILD_SEED, Eager, Prepared, first_line, outputs_of
 from diffexport.road.export import Exported, export_error
 from diffexport.road.memo import Bounded
+from diffexport.road.rerun import rerun
 from diffexport.verdict import Divergence, Kind, Stage, Verdict
 
 
@@ -129,10 +131,7 @@ class Road:
 
     def _run_module(self, case: Case, mode: Mode, many: Sequence[Call]) -> list[Any]:
         """Return for each of many inputs what the module returns, or the error that it raises."""
-        prepared = self.prepare(case)
-        training = prepared.training
-        if mode.is_torchscript:
-            training = {"TRAINING": True, "EVAL": False}.get(mode.training, training)
+        prepared, training = self._prepared_for(case, mode)
         results: list[Any] = []
         for call in many:
             try:
@@ -140,6 +139,18 @@ class Road:
             except (Exception, SystemExit) as error:  # noqa: BLE001 - a model may raise anything; it rejects these
                 results.append(error)
         return results
+
+    def rerun(self, case: Case, mode: Mode, inputs: Inputs) -> Rerun:
+        """Return how the oracle runs the eager model again on these inputs."""
+        return rerun(*self._prepared_for(case, mode), inputs)
+
+    def _prepared_for(self, case: Case, mode: Mode) -> tuple[Prepared, bool]:
+        """Return the case's module, and whether the mode exports it in training mode."""
+        prepared = self.prepare(case)
+        training = prepared.training
+        if mode.is_torchscript:
+            training = {"TRAINING": True, "EVAL": False}.get(mode.training, training)
+        return prepared, training
 
     def export(self, case: Case, mode: Mode, inputs: Inputs, *, repeat: bool = True) -> Exported:
         """Export (memoised) and check the graph on its own.

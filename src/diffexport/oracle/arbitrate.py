@@ -1,0 +1,286 @@
+"""Arbitration: whether rounding explains why two sides differ, and the evidence where it does not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from diffexport.dtypes import finfo, is_complex, is_floating, part
+from diffexport.oracle.compare import apart, compare, show
+from diffexport.oracle.noise import Noise, Widened
+from diffexport.oracle.spread import explained, hopeless
+from diffexport.oracle.tolerance import TOLERANCES, tight
+from diffexport.verdict import Divergence, Evidence, Kind
+
+Array = np.ndarray[Any, Any]
+#: The outputs of a run, or the text of the error that it ended with.
+Outputs = Sequence[Array] | str
+
+#: After how many runs to look: most rounding is explained by a few, and what is far outside is seen as soon.
+STAGES = (6, 32, 128)
+#: Kinds that rounding may cause.
+ARBITRABLE = (Kind.VALUE, Kind.NAN_PLACEMENT, Kind.INFINITY, Kind.SIGN_OF_ZERO)
+
+
+@dataclass(frozen=True)
+class Rerun:
+    """How eager is run again on the same inputs.
+
+    Attributes:
+        noisy: run with every operator called by the given handler.
+        wide: run on inputs, parameters and buffers in float64 with every operator called by the handler.
+    """
+
+    noisy: Callable[[Noise], Outputs]
+    wide: Callable[[Widened], Outputs]
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What is left of the divergences, and whether it took arbitration to say so; fields as in a verdict."""
+
+    found: list[Divergence]
+    arbitrated: bool = False
+    excused: bool = False
+    unrefereed: bool = False
+
+
+class Arbiter:
+    """Arbitrates between eager and exported models on one input. Runs are made when needed, and kept.
+
+    Args:
+        eager: the outputs of eager.
+        rerun: how to run it again.
+        seed: the same seed gives the same judgement.
+    """
+
+    def __init__(self, eager: Sequence[Array], rerun: Rerun, seed: int = 0) -> None:
+        self._eager, self._rerun, self._seed = eager, rerun, seed
+        self._runs: list[list[Array]] = [[] for _ in eager]
+        self._stacked: tuple[int, list[Array]] = (0, [])
+        self._tried = 0
+        self._made = 0
+        self._disturbed = False
+        self._error = ""
+        self._unrecomputed: set[str] = set()
+        self._reference: Outputs | None = None
+
+    def judge(self, got: Sequence[Array]) -> Judgement:
+        """Compare, and arbitrate what differs."""
+        found = compare(self._eager, got)
+        if not any(d.kind in ARBITRABLE or d.signature == "order of outputs" for d in found):
+            return Judgement(found)
+        masks = [self._explained(number, other) for number, other in enumerate(got)]
+        patched = [
+            np.where(mask, one, other) if mask.any() else other
+            for mask, one, other in zip(masks, self._eager, got, strict=True)
+        ]
+        left = compare(self._eager, patched)
+        fixed = bool(self._note())
+        if not left:
+            return Judgement([], True, True, fixed)
+        if not any(d.kind in ARBITRABLE for d in left):
+            return Judgement(left, True, False, fixed)
+        return Judgement([self._with_evidence(divergence, got) for divergence in left], True, False, fixed)
+
+    def _explained(self, number: int, got: Array) -> Array:
+        """Return which elements of one output are explained; of those that agree anyway, none."""
+        eager = self._eager[number]
+        result = np.zeros(eager.shape, bool)
+        if eager.dtype != got.dtype or eager.shape != got.shape:
+            return result
+        places = np.flatnonzero(_differs(eager, got))
+        for count in STAGES:
+            if not places.size:
+                break
+            one, other = eager.reshape(-1)[places], got.reshape(-1)[places]
+            runs = self._results(number, count)[:, places]
+            fine = explained(runs, one, other)
+            # A finite value where eager has none is a matter of rounding only if a run has one.
+            comparable = np.isfinite(runs).any(axis=0) | np.isfinite(one)
+            if comparable.any():
+                fine |= comparable & self._near_reference(number, places, other)
+            if count == STAGES[0] and self._note():
+                fine |= _within_fixed(one, other)
+            result.reshape(-1)[places[fine]] = True
+            places = places[~fine & ~hopeless(runs, one, other)]
+            if self._made < count:
+                break
+        return result
+
+    def _results(self, number: int, count: int) -> Array:
+        """Return what ``count`` runs, or as many as succeed, give for one output, flat."""
+        # One run is enough where nothing is inexact: the others are the same.
+        while self._tried < count and (self._disturbed or not self._made):
+            noise = Noise(self._seed * STAGES[-1] + self._tried)
+            self._tried += 1
+            outputs = self._rerun.noisy(noise)
+            self._unrecomputed |= noise.unrecomputed
+            self._disturbed |= noise.disturbed
+            if isinstance(outputs, str):
+                self._error = outputs
+                if not self._made and self._tried >= STAGES[0]:
+                    self._tried = STAGES[-1]
+            elif [(a.dtype, a.shape) for a in outputs] == [(a.dtype, a.shape) for a in self._eager]:
+                self._made += 1
+                for runs, array in zip(self._runs, outputs, strict=True):
+                    runs.append(array.reshape(-1))
+        if self._stacked[0] != self._made:
+            self._stacked = self._made, [np.array(runs) for runs in self._runs]
+        if not self._made:
+            return self._eager[number].reshape(1, -1)[:0]
+        return self._stacked[1][number]
+
+    def _note(self) -> str:
+        """Return why the fixed tolerance judges, too; empty if it does not."""
+        if self._unrecomputed:
+            names = ", ".join(sorted(self._unrecomputed))
+            return f"no float64 path for {names}: the fixed tolerance of torch.testing judges, too"
+        if self._tried and not self._made:
+            why = self._error or "its outputs have other shapes then"
+            return f"eager cannot be run under rounding noise ({why}): the fixed tolerance of torch.testing judges"
+        return ""
+
+    def _wide(self) -> Outputs:
+        if self._reference is None:
+            outputs = self._rerun.wide(Widened())
+            if not isinstance(outputs, str):
+                shapes = [a.shape for a in outputs] == [a.shape for a in self._eager]
+                if not shapes:
+                    outputs = "the outputs have other shapes in float64"
+            self._reference = outputs
+        return self._reference
+
+    def _reference_of(self, number: int) -> Array | None:
+        """Return an output computed in float64; None if there is none, or nothing that float64 adds to."""
+        dtype = self._eager[number].dtype
+        outputs = self._wide()
+        if isinstance(outputs, str) or part(dtype) == np.float64 or not _is_float(dtype):
+            return None
+        return outputs[number] if part(outputs[number].dtype) == np.float64 else None
+
+    def _near_reference(self, number: int, places: Array, got: Array) -> Array:
+        """Return which values are those of float64, rounded once: more exact than eager is no divergence."""
+        reference = self._reference_of(number)
+        if reference is None:
+            return np.zeros(places.size, bool)
+        with np.errstate(all="ignore"):
+            once = reference.reshape(-1)[places].astype(got.dtype)
+            if is_complex(got.dtype):
+                return _near(once.real, got.real) & _near(once.imag, got.imag)
+            return _near(once, got)
+
+    def _with_evidence(self, divergence: Divergence, got: Sequence[Array]) -> Divergence:
+        if divergence.kind not in ARBITRABLE or divergence.element is None:
+            return divergence
+        name, _, axis = divergence.where.partition(".")
+        number = int(name.removeprefix("output[").removesuffix("]"))
+        evidence = self._evidence(number, divergence.element, axis, got[number])
+        return replace(divergence, message=f"{divergence.message}{sentence(evidence)}", evidence=evidence)
+
+    def _evidence(self, number: int, element: tuple[int, ...], axis: str, got: Array) -> Evidence:
+        eager = self._eager[number]
+        flat = int(np.ravel_multi_index(element, eager.shape)) if element else 0
+        one, other = (_part(array.reshape(-1)[flat], axis) for array in (eager, got))
+        runs = _part(self._results(number, self._tried)[:, flat], axis) if self._made else np.zeros(0)
+        if not _is_float(eager.dtype):
+            return (
+                Evidence(self._made, float(min(*runs, one)), float(max(*runs, one)), note=self._note())
+                if (self._made)
+                else Evidence(0, note=self._note())
+            )
+        with np.errstate(all="ignore"):
+            values = np.append(runs.astype(np.float64), float(one))
+        values = values[np.isfinite(values)]
+        low, high = (float(values.min()), float(values.max())) if values.size else (None, None)
+        finite = bool(np.isfinite(one)) and bool(np.isfinite(other))
+        condition = None
+        if low is not None and high is not None and np.isfinite(one) and one != 0 and self._made:
+            condition = (high / 2 - low / 2) / abs(float(one)) / float(finfo(part(eager.dtype)).eps)
+        wide = self._reference_of(number)
+        note = self._note()
+        reference, farther = None, ""
+        if wide is not None:
+            reference = float(_part(wide.reshape(-1)[flat], axis))
+            farther = _farther(reference, float(one), float(other))
+        elif part(eager.dtype) != np.float64:
+            outputs = self._wide()
+            why = outputs if isinstance(outputs, str) else "a dtype is fixed in the model"
+            note = note or f"no float64 path: {why}"
+        return Evidence(
+            self._made, low, high, apart(one, other) if finite else None, condition, reference, farther, note
+        )
+
+
+def sentence(evidence: Evidence) -> str:
+    """Return evidence as the end of a message."""
+    text = ""
+    if evidence.runs and evidence.low is not None and evidence.high is not None:
+        if evidence.low == evidence.high:
+            text += f"; {evidence.runs} runs under rounding noise all give {show(np.float64(evidence.low))}"
+        else:
+            span = f"{show(np.float64(evidence.low))} to {show(np.float64(evidence.high))}"
+            text += f"; {evidence.runs} runs under rounding noise give {span}"
+    if evidence.reference is not None:
+        text += f"; float64 gives {show(np.float64(evidence.reference))}"
+        side = {"eager": "eager", "exported": "the exported model"}.get(evidence.farther)
+        text += f", {side} is farther from it" if side else ""
+    return f"{text}; {evidence.note}" if evidence.note else text
+
+
+def _farther(reference: float, one: float, other: float) -> str:
+    with np.errstate(all="ignore"):
+        mine, theirs = (0.0 if _same(v, reference) else abs(np.float64(v) - reference) for v in (one, other))
+        if np.isnan(mine) or np.isnan(theirs):
+            mine, theirs = (float(np.isfinite(reference) != np.isfinite(v)) for v in (one, other))
+    return "eager" if mine > theirs else "exported" if theirs > mine else ""
+
+
+def _same(one: float, other: float) -> bool:
+    return one == other or (np.isnan(one) and np.isnan(other))
+
+
+def _part(value: Any, axis: str) -> Any:
+    return getattr(value, axis) if axis else value
+
+
+def _is_float(dtype: np.dtype[Any]) -> bool:
+    return is_floating(dtype) or is_complex(dtype)
+
+
+def _differs(eager: Array, got: Array) -> Array:
+    """Return where two arrays do not agree: by class, by more than the tight tolerance, or in the sign of a zero."""
+    if is_complex(eager.dtype):
+        return _differs(eager.real, got.real) | _differs(eager.imag, got.imag)
+    if not is_floating(eager.dtype):
+        unlike: Array = eager != got
+        return unlike
+    with np.errstate(all="ignore"):
+        one, other = eager.astype(np.float64), got.astype(np.float64)
+        close = (np.abs(one - other) <= tight(one, eager.dtype)) & np.isfinite(one) | (one == other)
+        close &= ~((one == 0) & (other == 0) & (np.signbit(one) != np.signbit(other)))
+        differs: Array = ~(close | (np.isnan(one) & np.isnan(other)))
+        return differs
+
+
+def _near(once: Array, got: Array) -> Array:
+    one, other = once.astype(np.float64), got.astype(np.float64)
+    near = np.isfinite(one) & (np.abs(one - other) <= tight(one, got.dtype))
+    # The sign of a zero is no matter of accuracy.
+    same_sign: Array = (other != 0) | (np.signbit(one) == np.signbit(other))
+    return near & same_sign
+
+
+def _within_fixed(one: Array, other: Array) -> Array:
+    """Return which finite values are within the fixed tolerance."""
+    if not _is_float(one.dtype):
+        return np.zeros(one.shape, bool)
+    rtol, atol = TOLERANCES[one.dtype.name]
+    with np.errstate(all="ignore"):
+        kind = np.complex128 if is_complex(one.dtype) else np.float64
+        mine, theirs = one.astype(kind), other.astype(kind)
+        within: Array = np.abs(theirs - mine) <= atol + rtol * np.abs(mine)
+        return within & np.isfinite(mine) & np.isfinite(theirs)

@@ -1,0 +1,313 @@
+"""Running a model under rounding noise, and with every operator in float64.
+
+Monte Carlo arithmetic (D. S. Parker, *Monte Carlo Arithmetic*, UCLA CSD-970002, 1997): every inexact operation is
+replaced by one with a random error of the size of its rounding error, and the spread of the results over several runs
+shows how much of them is rounding. An operation is *exact* where its result equals the same operation computed in
+float64, and stays as it is there; so what rounds, compares or selects exact values gives one result in every run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from diffexport.bridge import to_array, to_tensor
+from diffexport.oracle import rounding
+
+Array = np.ndarray[Any, Any]
+
+
+class Operator(Protocol):
+    """What is asked of an operator; [diffexport.exporters.dispatch.Op][] is one."""
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def base(self) -> str: ...  # noqa: D102
+    @property
+    def is_view(self) -> bool: ...  # noqa: D102
+    @property
+    def is_random(self) -> bool: ...  # noqa: D102
+    @property
+    def is_pointwise(self) -> bool: ...  # noqa: D102
+    @property
+    def writes(self) -> bool: ...  # noqa: D102
+    @property
+    def run(self) -> Callable[..., Any]: ...  # noqa: D102
+
+
+WIDE = {
+    torch.float16: torch.float64,
+    torch.bfloat16: torch.float64,
+    torch.float32: torch.float64,
+    torch.complex64: torch.complex128,
+}
+_NARROW = {torch.float64: torch.float32, torch.complex128: torch.complex64}
+
+
+class Noise:
+    """Calls operators with noise on their inexact results. The same seed gives the same noise.
+
+    Attributes:
+        disturbed: whether any result was inexact, so that this run may differ from eager.
+        unrecomputed: names of the operators that could not be recomputed in float64; they are left without noise.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self._random = np.random.default_rng(seed)
+        self.disturbed = False
+        self.unrecomputed: set[str] = set()
+
+    def __call__(self, op: Operator, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        """Call one operator."""
+        if op.is_random:
+            # Another model draws other numbers.
+            self.disturbed = True
+        if op.is_view or op.is_random or op.base in rounding.EXACT:
+            return op.run(*args, **kwargs)
+        tensors = list(_tensors((args, tuple(kwargs.values()))))
+        floats = [t for t in tensors if _is_float(t)]
+        if not floats and not (op.is_pointwise and tensors):
+            return op.run(*args, **kwargs)
+        # Before it runs: it may write into its arguments.
+        recomputed = _Recomputed(op, args, kwargs, floats, self._random)
+        result = op.run(*args, **kwargs)
+        own = set() if op.writes else {t.untyped_storage().data_ptr() for t in tensors}
+        outputs = [
+            t
+            for t in _tensors(result)
+            if _is_float(t) and t.numel() and t.untyped_storage().data_ptr() not in own
+        ]
+        if not outputs:
+            return result
+        exact = recomputed.results()
+        if exact is None or len(exact) != len(outputs):
+            self.unrecomputed.add(op.name)
+            return result
+        for number, output in enumerate(outputs):
+            self.disturbed |= recomputed.disturb(number, output)
+        return result
+
+
+class _Recomputed:
+    """One operator in float64, from its arguments before it runs; where these are float64, also in float32."""
+
+    def __init__(
+        self,
+        op: Operator,
+        args: tuple[Any, ...],
+        kwargs: Mapping[str, Any],
+        floats: list[Tensor],
+        random: np.random.Generator,
+    ) -> None:
+        self._op, self._random = op, random
+        #: Whether the operator computes in float64 as it is.
+        self._double = bool(floats) and not any(t.dtype in WIDE for t in floats)
+
+        def widened(tensor: Tensor) -> Tensor:
+            return _widened(tensor, integers=not floats)
+
+        self._args = _mapped(args, widened)
+        self._kwargs = {name: _mapped(value, widened) for name, value in kwargs.items()}
+        self._narrow: list[Tensor] | None = None
+        if not self._double:
+            self._args, self._kwargs = _single(self._args), {k: _single(v) for k, v in self._kwargs.items()}
+        elif all(_same(_narrowed(t).to(t.dtype), t) for t in floats):
+            self._narrow = self._run(
+                _mapped(args, _narrowed), {k: _mapped(v, _narrowed) for k, v in kwargs.items()}
+            )
+        self._is_sum = rounding.is_sum(op.base, kwargs)
+        #: For a sum, that of the magnitudes; for others that are not elementwise, the result of shaken arguments.
+        self._other: list[Tensor] | None = None
+        if self._is_sum:
+            self._other = self._run(
+                rounding.magnitudes(self._args), {k: rounding.magnitudes(v) for k, v in self._kwargs.items()}
+            )
+        elif not op.is_pointwise:
+            self._other = self._run(
+                _mapped(self._args, self._shaken),
+                {k: _mapped(v, self._shaken) for k, v in self._kwargs.items()},
+            )
+        # What amplitudes are taken of is kept apart from what an in-place operator writes into.
+        self._given = _mapped(self._args, torch.clone) if op.writes else self._args
+        self._exact: list[Tensor] = []
+
+    def _run(self, args: Any, kwargs: dict[str, Any]) -> list[Tensor] | None:
+        try:
+            return [t for t in _tensors(self._op.run(*args, **kwargs)) if _is_float(t) and t.numel()]
+        except Exception:  # noqa: BLE001 - whatever an operator raises that has no such kernel
+            return None
+
+    def results(self) -> list[Tensor] | None:
+        """Return the floating results; None if the operator cannot be run so."""
+        exact = self._run(self._args, self._kwargs)
+        self._exact = exact or []
+        return exact
+
+    def _shaken(self, tensor: Tensor) -> Tensor:
+        """Return an argument with relative noise: what a backward stable algorithm is the exact result of."""
+        if not _is_float(tensor):
+            return tensor
+        unit = torch.finfo(torch.float64 if self._double else torch.float32).eps
+        return tensor * (1 + unit * torch.from_numpy(np.asarray(self._uniform(tuple(tensor.shape)))))
+
+    def _uniform(self, shape: tuple[int, ...]) -> Array:
+        return self._random.random(shape) * 2 - 1
+
+    def disturb(self, number: int, output: Tensor) -> bool:
+        """Put noise on the inexact elements of one result; return whether there are any."""
+        with np.errstate(all="ignore"):
+            found = to_array(output)
+            exact = np.asarray(to_array(self._exact[number]))
+            wide = found.astype(exact.dtype)
+            other = None
+            if self._other is not None and number < len(self._other):
+                other = to_array(self._other[number])
+            is_exact = self._is_exact(number, wide, exact, other if self._is_sum else None, output.dtype)
+            if is_exact.all():
+                return False
+            value = self._disturbed(exact, found, wide, other, output.dtype)
+            # What float64 cannot say either (NaN, an infinity) has no noise.
+            value = np.where(is_exact | ~np.isfinite(exact), found, value)
+            output.copy_(to_tensor(np.ascontiguousarray(value, found.dtype).reshape(found.shape)))
+            return True
+
+    def _is_exact(
+        self, number: int, wide: Array, exact: Array, total: Array | None, dtype: torch.dtype
+    ) -> Array:
+        if self._double:
+            if self._narrow is None or number >= len(self._narrow):
+                return np.zeros(wide.shape, bool)
+            exact = to_array(self._narrow[number]).astype(wide.dtype)
+        if self._op.base in rounding.TRANSFORMS:
+            return np.full(wide.shape, total is not None and not np.abs(total).any())
+        same: Array = _equal(wide, exact)
+        if total is not None and not self._double:
+            # A sum is exact in every order only if the magnitudes can be summed exactly as well.
+            same = same & (total.astype(rounding.accumulator(dtype)) == total)
+        return same
+
+    def _disturbed(
+        self, exact: Array, found: Array, wide: Array, other: Array | None, dtype: torch.dtype
+    ) -> Array:
+        """Return a result with noise, in the dtype of ``found``."""
+        op, shape = self._op, exact.shape
+        if rounding.is_choice(op.base, self._kwargs):
+            return np.where(self._uniform(shape) < 0, found, exact.astype(found.dtype))
+        base = exact
+        if self._is_sum and other is not None:
+            size = rounding.sum_amplitude(op.base, self._given, exact, other, dtype)
+        else:
+            size = rounding.amplitude(op.base, op.is_pointwise, self._given, exact, dtype)
+            base = exact if other is None or other.shape != shape else other
+        # Eager's own error is legal whatever the table says.
+        off = np.abs(wide - exact)
+        size = np.where(off > size, np.where(np.isfinite(off), off, size), size)
+        noise = self._uniform(shape)
+        if np.iscomplexobj(exact):
+            return np.asarray(base + (noise + 1j * self._uniform(shape)) * size).astype(found.dtype)
+        value = np.asarray(base + noise * size).astype(found.dtype)
+        strange = ~np.isfinite(wide) & np.isfinite(exact.astype(found.dtype))
+        if strange.any():
+            # Eager overflows on the way.
+            value = np.where(strange & (self._uniform(shape) < 0), found, value)
+        if self._is_sum and other is not None and np.isrealobj(other):
+            return self._overflowing(value, exact, other, dtype)
+        return value
+
+    def _overflowing(self, value: Array, exact: Array, total: Array, dtype: torch.dtype) -> Array:
+        """Let sums overflow sometimes that would in another order of their terms."""
+        limit = rounding.overflow_limit(self._op.base, self._given, dtype, exact)
+        if not (total > limit).any():
+            return value
+        up = ((total + exact) / 2 > limit) & (self._uniform(exact.shape) < -0.5)
+        down = ((total - exact) / 2 > limit) & (self._uniform(exact.shape) < -0.5)
+        overflown = np.where(up, np.where(down, np.nan, np.inf), -np.inf).astype(value.dtype)
+        return np.where(up | down, overflown, value)
+
+
+class Widened:
+    """Calls operators in float64 whatever they are given: the referee.
+
+    A conversion to a narrower dtype that the model asks for is made, and its result held in float64.
+    """
+
+    def __call__(self, op: Operator, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        """Call one operator."""
+        if op.is_view:
+            return op.run(*args, **kwargs)
+        if op.base == "_to_copy":
+            return _mapped(op.run(*args, **kwargs), _held)
+        if op.writes and any(t.dtype in WIDE for t in _tensors((args, tuple(kwargs.values())))):
+            kept = args[0]
+            if isinstance(kept, Tensor) and kept.dtype in WIDE:
+                raise TypeError(f"{op.name} writes into a tensor of {str(kept.dtype).removeprefix('torch.')}")
+        given = _mapped(args, _held)
+        options = {name: _mapped(value, _held) for name, value in kwargs.items()}
+        result = op.run(*given, **options)
+        return result if op.writes else _mapped(result, _held)
+
+
+def _held(tensor: Tensor) -> Tensor:
+    return tensor.to(WIDE[tensor.dtype]) if tensor.dtype in WIDE else tensor
+
+
+def _widened(tensor: Tensor, integers: bool) -> Tensor:
+    """Return a copy in float64; what is float64 already, or no number with a fraction, is copied as it is."""
+    if tensor.dtype in WIDE:
+        return tensor.to(WIDE[tensor.dtype])
+    if integers and tensor.dtype is not torch.bool and not _is_float(tensor):
+        return tensor.to(torch.float64)
+    return tensor.clone()
+
+
+def _narrowed(tensor: Tensor) -> Tensor:
+    return tensor.to(_NARROW[tensor.dtype]) if tensor.dtype in _NARROW else tensor.clone()
+
+
+def _single(value: Any) -> Any:
+    """Return arguments with Python numbers as precise as eager takes them beside tensors of float32."""
+    if isinstance(value, float):
+        with np.errstate(over="ignore"):
+            return float(np.float32(value))
+    if isinstance(value, Tensor) and value.dim() == 0 and value.dtype is torch.float64:
+        return value.to(torch.float32).to(torch.float64)
+    if isinstance(value, tuple | list):
+        return type(value)([_single(item) for item in value])
+    return value
+
+
+def _equal(one: Any, other: Any) -> Any:
+    """Return where two arrays or tensors are the same, NaN the same as NaN."""
+    return (one == other) | ((one != one) & (other != other))
+
+
+def _same(one: Tensor, other: Tensor) -> bool:
+    return bool(_equal(one, other).all())
+
+
+def _is_float(tensor: Tensor) -> bool:
+    return tensor.is_floating_point() or tensor.is_complex()
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, tuple | list):
+        for item in value:
+            yield from _tensors(item)
+
+
+def _mapped(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """Return arguments with every tensor changed, and dtypes that are asked for widened."""
+    if isinstance(value, Tensor):
+        return change(value)
+    if isinstance(value, tuple | list):
+        return type(value)([_mapped(item, change) for item in value])
+    if isinstance(value, torch.dtype):
+        return WIDE.get(value, value)
+    return value

@@ -1,0 +1,55 @@
+"""Running eager again for the oracle: under rounding noise, and in float64."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from diffexport import oracle
+from diffexport.call import Call, mapped
+from diffexport.exporters.arguments import clone
+from diffexport.exporters.dispatch import Handler, intercepted
+from diffexport.inputs import as_call
+from diffexport.oracle.noise import WIDE
+from diffexport.road.eager import Prepared, outputs_of
+
+
+def rerun(prepared: Prepared, training: bool, inputs: Any) -> oracle.Rerun:
+    """Return how the oracle runs a module again, in training mode or not, on inputs that are left as they are."""
+
+    def noisy(handler: Handler) -> oracle.Outputs:
+        return _run(lambda: prepared.for_run(training), clone(as_call(inputs)), handler)
+
+    def wide(handler: Handler) -> oracle.Outputs:
+        call = as_call(inputs)
+        call = Call(mapped(call.args, _widened), mapped(call.kwargs, _widened))
+        return _run(lambda: copy.deepcopy(prepared.module).train(training).double(), call, handler)
+
+    return oracle.Rerun(noisy, wide)
+
+
+def _run(build: Callable[[], torch.nn.Module], call: Call, handler: Handler) -> oracle.Outputs:
+    """Run a module with every operator called by ``handler``; return its outputs, or the text of its error.
+
+    torch's random state is what it was, afterwards.
+    """
+    with torch.random.fork_rng(devices=[]):
+        try:
+            module = build()
+            with intercepted(handler):
+                result: Any = module(*call.args, **call.kwargs)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - a model may raise anything
+            result = error
+    eager = outputs_of(result)
+    # A module may give out memory that it writes to the next time.
+    return eager.error or [array.copy() for array in eager.outputs]
+
+
+def _widened(leaf: Any) -> Any:
+    if not isinstance(leaf, torch.Tensor):
+        return leaf
+    wide = leaf.detach().to(WIDE.get(leaf.dtype, leaf.dtype), copy=True)
+    return wide.requires_grad_(leaf.requires_grad)
