@@ -1,6 +1,6 @@
 """How often the oracle arbitrates in a run of the catalogue, and what share of its time that takes.
 
-    python benchmarks/arbitration.py [--examples N] [CASE…]
+python benchmarks/arbitration.py [--examples N] [CASE…]
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ def main() -> None:
         return judgement
 
     oracle.Arbiter.judge = timed  # type: ignore[method-assign]
-    print(f"{'case':<28}{'checks':>9}{'arbitrated':>12}{'excused':>9}{'seconds':>9}{'of which':>10}{'share':>8}")
+    print(
+        f"{'case':<28}{'checks':>9}{'arbitrated':>12}{'excused':>9}{'seconds':>9}{'of which':>10}{'share':>8}"
+    )
     for name in options.cases or catalogue.ENTRIES:
         spent = 0.0
         started = time.perf_counter()

@@ -1,6 +1,6 @@
 """Draw docs/oracle.svg: the values of eager under rounding noise, for a difference that is excused and one that is not.
 
-    python benchmarks/spread_plot.py [FILE]
+python benchmarks/spread_plot.py [FILE]
 """
 
 from __future__ import annotations

@@ -164,8 +164,13 @@ def test_a_sum_that_cancels():
     assert not excuses(torch.sum, [x], np.float32(1000))
     # Partial sums overflow in one order and not in another.
     big = f32(3e38, 3e38, -3e38)
-    for got in (np.inf, 3e38):
-        assert judged(torch.sum, [big], np.float32(got)).found == []
+    for terms_in_order in (big, f32(3e38, -3e38, 3e38)):
+        for got in (np.inf, 3e38):
+            assert judged(torch.sum, [terms_in_order], np.float32(got)).found == []
+    # An order that happens to give the exact sum excuses the others all the same.
+    lucky = f32(1e8, -1e8, 1)
+    assert torch.sum(lucky).item() == 1
+    assert excuses(torch.sum, [lucky], np.float32(0))
     assert not excuses(torch.sum, [f32(1e38, 1e38, -1e38)], np.float32(np.inf))
 
 
@@ -410,6 +415,9 @@ def test_the_evidence_says_when_eager_is_the_one_that_is_off():
     judgement = judged(fused, [f32(100)], f32(1))
     (found,) = judgement.found
     assert (found.kind, found.evidence.farther) == ("nan-placement", "eager")
+    # Beside an element that can be compared as well.
+    (found,) = judged(fused, [f32(100, 2)], f32(1, 1.0001)).found
+    assert (found.kind, found.element) == ("nan-placement", (0,))
 
 
 def test_the_same_seed_gives_the_same_noise_and_the_global_state_is_left_alone():
