@@ -127,7 +127,7 @@ def _unify(axes: Sequence[_Axis]) -> None:
         # A fixed dimension of the specs is one in the file, too, where the file leaves it free.
         sizes |= {axis.dim.low for axis in group if axis.dim.high == axis.dim.low}
         if len(sizes) > 1:
-            one = next(axis for axis in group if axis.declared != min(sizes))
+            one = max(group, key=lambda axis: axis.declared is None or axis.declared != min(sizes))
             raise UsageError(f"{one.where}: dimension {one.number} would have to be {_either(sizes)}")
         if sizes:
             (size,) = sizes

@@ -137,7 +137,8 @@ def _dropped(draft: Draft) -> Iterator[tuple[str, Edit]]:
 def _attributes(draft: Draft) -> Iterator[tuple[str, Edit]]:
     for number, node in enumerate(draft.graph.node):
         for place, attribute in enumerate(node.attribute):
-            if node.op_type == "Constant" or attribute.name == "to":
+            # onnx aborts the process over a Split of another number of outputs than it has (1.23).
+            if node.op_type == "Constant" or attribute.name in ("to", "num_outputs"):
                 continue
             for value in _others(attribute):
 
