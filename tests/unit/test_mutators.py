@@ -220,6 +220,7 @@ def test_frozen_sizes_are_those_of_the_export():
 def test_older_opsets_get_fewer_mutants():
     old = onnx.load_model_from_string(small())
     old.opset_import[0].version = 12
+    del next(node for node in old.graph.node if node.op_type == "Split").attribute[:]
     names = {
         mutant.mutator.name for mutant in mutants(Draft(old.SerializeToString()), list(mutators().values()))
     }
