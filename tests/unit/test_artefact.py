@@ -1,5 +1,7 @@
 """ONNX files that are given: reading them, whose they are, and what they say of their inputs."""
 
+import itertools
+
 import numpy as np
 import onnx
 import pytest
@@ -10,7 +12,7 @@ from diffexport.artefact import choose_inputs, choose_outputs, declared_specs, m
 from diffexport.errors import UsageError
 from diffexport.graph import Declared, declared_inputs
 from diffexport.mode import Mode
-from diffexport.spec import parse_specs
+from diffexport.spec import parse_specs, shapes_of_ranks
 
 FLOAT = TensorProto.FLOAT
 
@@ -214,3 +216,16 @@ def test_outputs_are_chosen_by_name():
     assert choose_outputs(["q"], ("p", "q")) == (1,)
     with pytest.raises(UsageError, match="unknown graph output 'z'"):
         choose_outputs(["z"], ("p", "q"))
+
+
+def test_a_free_dimension_of_a_file_is_tried_at_larger_sizes_too():
+    (free,) = declared_specs([declared("x", "a", None, 7)])
+    assert [dim.sizes() for dim in free.dims] == [(1, 2, 3, 4, 5, 9, 17, 65, 0)] * 2 + [(7,)]
+    (least,) = narrowed(parse_specs(["float32[..., >=20, 2..4]"]), [declared("x", "a", "b")], "case")
+    assert least.dims[0].sizes() == (20, 21, 22, 23, 24, 65)
+    assert least.dims[1].sizes() == (2, 3, 4)
+    # The sizes of a shared dimension are the same wherever it stands, and of a file's own kind.
+    specs = declared_specs([declared("x", "a"), declared("y", "a")])
+    shapes = {shapes_of_ranks(specs, (1, 1), itertools.repeat(n)) for n in range(9)}
+    assert {one for (one,), _ in shapes} == {0, 1, 2, 3, 4, 5, 9, 17, 65}
+    assert all(one == other for one, other in shapes)

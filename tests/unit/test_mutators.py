@@ -92,7 +92,7 @@ def samples():
     ramp = np.arange(6, dtype=np.float32).reshape(2, 3)
     yield ramp, ramp[::-1, ::-1].copy()
     yield np.float32([[1, 2, -3], [-4, 5, 6]]), np.float32([[0, 1, 1], [0, 0, 0]])
-    for shape in [(1, 1), (1, 3), (2, 2), (3, 5), (0, 3), (2, 6), (4, 2)]:
+    for shape in [(1, 1), (1, 3), (2, 2), (3, 5), (0, 3), (2, 6), (4, 2), (2, 20)]:
         yield np.arange(np.prod(shape), dtype=np.float32).reshape(shape), np.ones(shape, np.float32)
 
 

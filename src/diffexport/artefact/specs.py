@@ -17,6 +17,9 @@ from diffexport.errors import UsageError
 from diffexport.graph import Declared, DeclaredDim
 from diffexport.spec import DTYPES, Dim, TensorSpec
 
+#: Sizes that are tried for a free dimension besides the usual ones.
+LARGER = (9, 17, 65)
+
 
 def declared_specs(declared: Sequence[Declared]) -> tuple[TensorSpec, ...]:
     """Return the specs of inputs of which nothing else is known.
@@ -77,6 +80,23 @@ def _dtype(value: Declared) -> str:
             f"graph input {value.name!r} is of type {name}, which is not generated (known: {', '.join(DTYPES)})"
         )
     return name
+
+
+class FreeDim(Dim):
+    """A free dimension of a file that is given: larger sizes are tried, too.
+
+    Where sizes cost an export each, five are enough: what was frozen is frozen at one of them. Nobody knows at which
+    sizes a given file was exported.
+    """
+
+    def sizes(self) -> tuple[int, ...]:
+        """Return the usual sizes, and some beyond those that models are usually exported with, 0 last."""
+        usual = super().sizes()
+        if self.high is not None:
+            return usual
+        empty = tuple(size for size in usual if not size)
+        least = [size for size in usual if size]
+        return (*least, *(size for size in LARGER if size > least[-1]), *empty)
 
 
 class _Axis:
@@ -144,11 +164,14 @@ def _unify(axes: Sequence[_Axis]) -> None:
             raise UsageError(
                 f"{group[0].where}: dimension {group[0].number} has no size that suits all inputs"
             )
-        if len(group) == 1 and (not group[0].labels or group[0].dim.one or high is not None):
+        if len(group) == 1 and (group[0].dim.one or high is not None):
+            continue
+        if not group[0].labels:
+            group[0].dim = FreeDim(low)
             continue
         name = _name(group, taken)
         for axis in group:
-            axis.dim = Dim(low, high, name)
+            axis.dim = FreeDim(low, high, name)
     for axis in axes:
         if axis.dim.one and axis.dim.name in fixed:
             axis.dim = Dim(fixed[axis.dim.name], fixed[axis.dim.name])

@@ -78,6 +78,12 @@ _BUILDS: tuple[tuple[str, str, Build, int], ...] = (
     ("wrong-at-size-1", "wrong where the last axis has size 1", _where_size("Equal", 1, -1), 1),
     ("wrong-at-first-size-1", "wrong where the first axis has size 1", _where_size("Equal", 1, 0), 1),
     ("wrong-from-size-5", "wrong where the last axis has size 5 or more", _where_size("Greater", 4, -1), 1),
+    (
+        "wrong-from-size-17",
+        "wrong where the last axis has size 17 or more",
+        _where_size("Greater", 16, -1),
+        1,
+    ),
     ("wrong-at-size-0", "a row too many where there is no element", _row_where_empty, 1),
     ("wrong-rank", "a dimension of size 1 too many", lambda n, x, _: n("Unsqueeze", x, n.constant([0])), 0),
     ("transposed", "the last two axes exchanged", lambda n, x, k: n("Transpose", x, perm=_last_two(k)), 2),
