@@ -104,6 +104,18 @@ def test_an_untouched_export_agrees_or_is_known(compare, project, models, mode):
     assert ran.out.rstrip().endswith("all as expected")
 
 
+def test_who_exported_a_file_need_not_be_said(compare, project, models):
+    name, model = models["torchscript"]
+    proto = onnx.load_model_from_string(model)
+    proto.producer_name, proto.ir_version = "", 10
+    for node in proto.graph.node:
+        node.name = ""
+    onnx.save_model(proto, str(project / "m.onnx"))
+    _, report = compare("m.onnx", name, code=0)
+    assert [list(r["known"]) for r in report["results"]] == [["clip-without-max-saturates"]]
+    compare("m.onnx", name, "--mode", "dynamo", code=1)
+
+
 PLANTS = {
     "scaled": lambda n, x: n("Mul", x, n.constant(1 + 1e-4, np.float32)),
     "clipped": lambda n, x: n("Min", x, n.constant(100, np.float32)),

@@ -8,10 +8,9 @@ import pytest
 from onnx import TensorProto, numpy_helper
 from onnx.helper import make_graph, make_model, make_node, make_opsetid, make_tensor_value_info
 
-from diffexport.artefact import choose_inputs, choose_outputs, declared_specs, mode_of, narrowed, read
+from diffexport.artefact import choose_inputs, choose_outputs, declared_specs, modes_of, narrowed, read
 from diffexport.errors import UsageError
 from diffexport.graph import Declared, declared_inputs
-from diffexport.mode import Mode
 from diffexport.spec import parse_specs, shapes_of_ranks
 
 FLOAT = TensorProto.FLOAT
@@ -101,25 +100,26 @@ def test_what_is_no_file_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("proto", "mode"),
+    ("proto", "modes"),
     [
         (model(producer_name="pytorch", opset=17), "torchscript,opset=17,dynamic=true"),
         (model(producer_name="pytorch", ir_version=10, opset=20), "dynamo,dynamic=true"),
         (model(node_name="/Relu"), "torchscript,opset=18,dynamic=true"),
-        (model(inputs=[value("x", [2, 3])], opset=20), "dynamo"),
+        # Nothing tells.
+        (model(inputs=[value("x", [2, 3])], opset=20), "dynamo torchscript"),
         # An opset that the exporter does not have.
-        (model(opset=9, ir_version=10), "dynamo,dynamic=true"),
+        (model(opset=9, ir_version=10), "dynamo,dynamic=true torchscript,opset=9,dynamic=true"),
     ],
 )
-def test_the_mode_is_guessed(proto, mode):
-    assert mode_of(proto) == Mode.parse(mode)
+def test_the_mode_is_guessed(proto, modes):
+    assert [str(mode) for mode in modes_of(proto)] == modes.split()
 
 
 def test_metadata_tells_the_exporter():
     proto = model(producer_name="pytorch")
     entry = proto.graph.node[0].metadata_props.add()
     entry.key = "pkg.torch.onnx.fx_node"
-    assert mode_of(proto).exporter == "dynamo"
+    assert [mode.exporter for mode in modes_of(proto)] == ["dynamo"]
 
 
 def test_declared_dimensions_become_specs():

@@ -5,7 +5,7 @@ inputs it declares, and which of them belongs to which argument.
 """
 
 from diffexport.artefact.names import choose_inputs, choose_outputs
-from diffexport.artefact.origin import mode_of
+from diffexport.artefact.origin import modes_of
 from diffexport.artefact.read import Artefact, read
 from diffexport.artefact.specs import declared_specs, narrowed
 
@@ -14,7 +14,7 @@ __all__ = [
     "choose_inputs",
     "choose_outputs",
     "declared_specs",
-    "mode_of",
+    "modes_of",
     "narrowed",
     "read",
 ]

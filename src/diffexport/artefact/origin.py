@@ -14,9 +14,11 @@ from typing import Any
 from diffexport.mode import DEFAULT_OPSET, OPSETS, Mode
 
 
-def mode_of(proto: Any) -> Mode:
-    """Return the mode that a model was probably exported in; of its options the opset and dynamic axes alone."""
-    exporter = exporter_of(proto)
+def modes_of(proto: Any) -> tuple[Mode, ...]:
+    """Return the modes that a model may have been exported in, the likeliest first; several where nothing tells.
+
+    Of the options only the opset and free dimensions are known.
+    """
     opset = next((entry.version for entry in proto.opset_import if entry.domain in ("", "ai.onnx")), 0)
     initializers = {tensor.name for tensor in proto.graph.initializer}
     free = any(
@@ -25,16 +27,19 @@ def mode_of(proto: Any) -> Mode:
         for value in proto.graph.input
         if value.name not in initializers
     )
-    return Mode(exporter, opset=opset if opset in OPSETS[exporter] else DEFAULT_OPSET, dynamic=free)
+    return tuple(
+        Mode(exporter, opset=opset if opset in OPSETS[exporter] else DEFAULT_OPSET, dynamic=free)
+        for exporter in exporters_of(proto)
+    )
 
 
-def exporter_of(proto: Any) -> str:
-    """Return the name of the exporter that a model most resembles the output of; ``dynamo`` where nothing tells."""
+def exporters_of(proto: Any) -> tuple[str, ...]:
+    """Return the exporters that a model may be the output of."""
     nodes = proto.graph.node
     if any(entry.key.startswith("pkg.torch") for node in nodes for entry in node.metadata_props):
-        return "dynamo"
+        return ("dynamo",)
     if any(node.name.startswith("/") for node in nodes):
-        return "torchscript"
-    if proto.producer_name == "pytorch" and proto.ir_version < 10:
-        return "torchscript"
-    return "dynamo"
+        return ("torchscript",)
+    if proto.producer_name == "pytorch":
+        return ("torchscript",) if proto.ir_version < 10 else ("dynamo",)
+    return ("dynamo", "torchscript")

@@ -8,7 +8,7 @@ from typing import Any
 
 import onnx
 
-from diffexport.artefact.origin import mode_of
+from diffexport.artefact.origin import modes_of
 from diffexport.errors import UsageError
 from diffexport.mode import Mode
 
@@ -23,6 +23,7 @@ class Artefact:
     Attributes:
         model: the serialised ``ModelProto``, external data included.
         mode: how it was probably exported; known divergences are stated over modes.
+        others: how else it may have been exported, where nothing in it tells.
         inputs: the graph inputs that the tensors among the arguments go to, in the order of these.
         outputs: for each output of the eager model, which output of the graph it is compared with.
         evaluate: run the eager model in evaluation mode, whatever mode it is built in.
@@ -35,6 +36,7 @@ class Artefact:
     outputs: tuple[int, ...]
     evaluate: bool = True
     path: str = ""
+    others: tuple[Mode, ...] = ()
 
 
 def read(path: Path, *, mode: Mode | None = None) -> Artefact:
@@ -62,9 +64,9 @@ def read(path: Path, *, mode: Mode | None = None) -> Artefact:
         raise UsageError(
             f"{path}: with its external data the model is larger than the 2 GiB that can be held"
         )
-    return Artefact(
-        data, mode or mode_of(proto), inputs, tuple(range(len(proto.graph.output))), path=str(path)
-    )
+    guess, *others = (mode,) if mode else modes_of(proto)
+    outputs = tuple(range(len(proto.graph.output)))
+    return Artefact(data, guess, inputs, outputs, path=str(path), others=tuple(others))
 
 
 def _parsed(path: Path) -> Any:

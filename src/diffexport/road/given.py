@@ -68,6 +68,10 @@ class ArtefactRoad(Road):
         """Return what feeds the inputs of the artefact."""
         return _Feeder(self._artefact.inputs)
 
+    def known_as(self, mode: Mode) -> tuple[Mode, ...]:
+        """Return every mode that the artefact may have been exported in."""
+        return (mode, *self._artefact.others)
+
     def block(self, *arguments: Any, **options: Any) -> Any:
         """Count, and check as ever."""
         self.blocks += 1

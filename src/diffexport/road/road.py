@@ -183,6 +183,10 @@ class Road:
         """Return what feeds a model that was exported on ``example``."""
         return Feeder(self.prepare(case).module, example)
 
+    def known_as(self, mode: Mode) -> tuple[Mode, ...]:
+        """Return the modes whose known divergences apply to what is exported in ``mode``."""
+        return (mode,)
+
     def traits(self, case: Case, inputs: Inputs) -> frozenset[str]:
         """Return the model's traits, declared or found by tracing it on ``inputs``."""
         if case.traits is not None:
