@@ -64,7 +64,7 @@ def inspect(model: bytes, opset: int) -> Graph:
             shape_inference.infer_shapes(proto, check_type=True, strict_mode=True, data_prop=True)
         except Exception as error:  # noqa: BLE001
             divergences.append(_rejected("strict shape inference", error))
-    got = next((entry.version for entry in proto.opset_import if entry.domain in ("", "ai.onnx")), None)
+    got = _opset(proto)
     if got is not None and got != opset:
         divergences.append(
             Divergence(
@@ -84,6 +84,22 @@ def inspect(model: bytes, opset: int) -> Graph:
         divergences=tuple(divergences),
         constants=_constants(proto),
     )
+
+
+def opset_of(model: bytes) -> int:
+    """Return the version of the standard opset that a serialised model imports; 0 if none."""
+    return _opset(onnx.load_model_from_string(model)) or 0
+
+
+def declared_inputs(model: bytes) -> tuple[Declared, ...]:
+    """Return the declared inputs of a serialised model, without initializers."""
+    proto = onnx.load_model_from_string(model)
+    initializers = {tensor.name for tensor in proto.graph.initializer}
+    return tuple(_declared(value) for value in proto.graph.input if value.name not in initializers)
+
+
+def _opset(proto: Any) -> int | None:
+    return next((entry.version for entry in proto.opset_import if entry.domain in ("", "ai.onnx")), None)
 
 
 def _constants(proto: Any) -> tuple[float, ...]:

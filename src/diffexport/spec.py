@@ -16,7 +16,7 @@ import itertools
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from diffexport.errors import UsageError, suggestion
 
@@ -242,7 +242,7 @@ def shapes_of_ranks(
     for spec in specs:
         for dim in spec.dims:
             if dim.name is not None and dim.low >= strictest.get(dim.name, dim).low:
-                strictest[dim.name] = Dim(dim.low, dim.high, dim.name)
+                strictest[dim.name] = replace(dim, one=False)
     shapes = []
     for spec, rank in zip(specs, _agreed_ranks(specs, ranks), strict=True):
         dims = spec.dims_for(rank)[::-1]

@@ -25,12 +25,13 @@ def is_catalogue_name(text: str) -> bool:
     return ":" not in text
 
 
-def resolve(text: str, *, inputs: Sequence[str] = ()) -> Case:
+def resolve(text: str, *, inputs: Sequence[str] = (), otherwise: Sequence[str] = ()) -> Case:
     """Return the case a target names.
 
     Args:
         text: the target.
         inputs: tensor specs that replace the case's own, or stand in for missing ones.
+        otherwise: tensor specs for a model that comes without any, in place of float tensors of any shape.
 
     Raises:
         UnknownNameError: no such catalogue case.
@@ -51,7 +52,7 @@ def resolve(text: str, *, inputs: Sequence[str] = ()) -> Case:
     if isinstance(value, Case):
         # Another process has to find it again, and by this text it can.
         return _with_inputs(Case(**{**vars(value), "target": text}), inputs)
-    return _as_case(value, text, inputs)
+    return _as_case(value, text, inputs or otherwise)
 
 
 def _with_inputs(case: Case, inputs: Sequence[str]) -> Case:

@@ -53,6 +53,67 @@ def run(targets: tuple[str, ...], **options: object) -> None:
     sys.exit(run_command(targets, **options))  # type: ignore[arg-type]
 
 
+@cli.command(epilog=EPILOG)
+@click.argument("model", type=click.Path(path_type=Path), metavar="MODEL.onnx")
+@click.argument("target", metavar="CASE|module:attr|file.py:attr")
+@click.option(
+    "--runtime", "runtimes", multiple=True, metavar="NAME", help=f"One of {', '.join(RUNTIME_CHOICES)}."
+)
+@click.option("--examples", type=click.IntRange(min=1), help="Hypothesis examples; 200 by default.")
+@click.option("--seed", type=click.IntRange(min=0), help="The same seed gives the same run.")
+@click.option("--input", "inputs", multiple=True, metavar="SPEC", help="Tensor spec, e.g. 'float32[N, >=3]'.")
+@click.option(
+    "--input-name",
+    "input_names",
+    multiple=True,
+    metavar="[ARG=]NAME",
+    help="Graph input that an argument (by name or number) goes to; otherwise by position.",
+)
+@click.option(
+    "--output-name",
+    "output_names",
+    multiple=True,
+    metavar="NAME",
+    help="Graph outputs in the order of the model's; otherwise by position.",
+)
+@click.option("--mode", metavar="MODE", help="How the file was exported; guessed otherwise.")
+@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write a report.")
+@click.option("--strict", is_flag=True, default=None, help="Let notes fail too: sign of zero.")
+@click.option("--fail-fast", is_flag=True, help="Stop at the first new divergence.")
+@click.option("--jobs", "-j", type=click.IntRange(0, 1), default=1, help="0 works in this process.")
+def compare(model: Path, target: str, **options: object) -> None:
+    """Compare an ONNX file that already exists with the model it is said to be of."""
+    from diffexport.cli.compare import compare_command
+
+    sys.exit(compare_command(model, target, **options))  # type: ignore[arg-type]
+
+
+@cli.command(epilog=EPILOG)
+@click.argument("targets", nargs=-1, metavar="[CASE|module:attr|file.py:attr]…")
+@click.option("--modes", multiple=True, metavar="TEXT", help="Matrix, mode or mode pattern; may be repeated.")
+@click.option(
+    "--runtime", "runtimes", multiple=True, metavar="NAME", help="By default ort-disabled and reference."
+)
+@click.option(
+    "--examples", type=click.IntRange(min=1), help="Hypothesis examples for each mutant; 200 by default."
+)
+@click.option("--seed", type=click.IntRange(min=0), help="The same seed gives the same run.")
+@click.option("--input", "inputs", multiple=True, metavar="SPEC", help="Tensor spec, e.g. 'float32[N, >=3]'.")
+@click.option("--only", multiple=True, metavar="PATTERN", help="Mutators to apply, by name; may be repeated.")
+@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write a report.")
+@click.option("--strict", is_flag=True, default=None, help="Let notes fail too: sign of zero.")
+@click.option("--jobs", "-j", type=click.IntRange(min=0), help="Worker processes; 0 works in this one.")
+@click.option("--list", "listed", is_flag=True, help="Only list the mutators.")
+def mutate(targets: tuple[str, ...], **options: object) -> None:
+    """Plant bugs in exported models and see which the check catches.
+
+    Equivalent changes are planted, too, which it must not report. By default all of the catalogue.
+    """
+    from diffexport.cli.mutate import mutate_command
+
+    sys.exit(mutate_command(targets, **options))  # type: ignore[arg-type]
+
+
 @cli.command(name="list")
 def list_cases() -> None:
     """List the built-in cases."""

@@ -51,7 +51,7 @@ def run_command(
     chosen = configuration.profile(profile or loaded.profile)
     specs = tuple(str(spec) for spec in parse_specs(inputs))
     names = tuple(targets) or loaded.cases or tuple(ENTRIES)
-    _check_targets(names, specs)
+    check_targets(names, specs)
     base = loaded.file.parent if loaded.file is not None else Path.cwd()
     regressions = folder or base / loaded.regressions
     texts = modes or (chosen.modes if profile else loaded.modes or chosen.modes)
@@ -96,7 +96,7 @@ def run_command(
     return summary.exit_code
 
 
-def _check_targets(names: Sequence[str], specs: tuple[str, ...]) -> None:
+def check_targets(names: Sequence[str], specs: tuple[str, ...]) -> None:
     """Fail on the first target that does not exist, before anything is run."""
     for name in names:
         if not (is_catalogue_name(name) and name in ENTRIES):

@@ -43,6 +43,7 @@ class Blame:
 
 #: What is voted on: where the two sides give, or should give, outputs.
 _VOTED = (Stage.LOAD, Stage.RUN, Stage.COMPARE)
+_CAPTURED = "the captured program agrees with eager; "
 #: Options that switch a pass over the graph on, and their value without.
 _PASSES = (("optimize", False), ("do_constant_folding", False))
 
@@ -57,7 +58,7 @@ class Court:
         """Return whom to blame for what diverges at a point; None where there is nothing to vote on."""
         if divergence.stage not in _VOTED or divergence.kind is Kind.CRASH:
             return None
-        captured = self._departs_when_captured(point, divergence)
+        captured = "" if self._road.given else self._departs_when_captured(point, divergence)
         if captured:
             return Blame(Culprit.CAPTURE, captured)
         names = available()
@@ -70,7 +71,7 @@ class Court:
         if wrong[plain] and wrong["reference"]:
             same = not oracle.compare(reference.got, votes[plain].got)
             between = "give the same" if same else "are wrong, each in its own way"
-            because = f"the captured program agrees with eager; the reference evaluator and {plain} {between}"
+            because = f"{_CAPTURED}the reference evaluator and {plain} {between}"
             return self._conversion(point, divergence, because)
         if wrong[plain]:
             return Blame(
@@ -91,7 +92,7 @@ class Court:
         self, point: Point, divergence: Divergence, wrong: dict[str, bool], plain: str
     ) -> Blame | None:
         if wrong[plain]:
-            because = "the captured program agrees with eager; the reference evaluator cannot run the graph, so that"
+            because = f"{_CAPTURED}the reference evaluator cannot run the graph, so that"
             return self._conversion(point, divergence, f"{because} it may also be a kernel of ONNX Runtime")
         level = next((name for name, is_wrong in wrong.items() if is_wrong and family(name) == "ort"), None)
         if level is None:
@@ -105,6 +106,9 @@ class Court:
 
     def _conversion(self, point: Point, divergence: Divergence, because: str) -> Blame:
         """Look at what the graph went through after it was made."""
+        if self._road.given:
+            # Nobody knows how.
+            return Blame(Culprit.CONVERSION, because.removeprefix(_CAPTURED))
         for option, without in _PASSES:
             mode = point.mode
             if mode.exporter not in OPTIONS_BY_NAME[option].exporters or getattr(mode, option) == without:

@@ -84,7 +84,7 @@ class Row:
 
 @dataclass(frozen=True)
 class RunStarted:
-    """What is going to be done."""
+    """What is going to be done; ``artefact`` is the file that is compared, where nothing is exported."""
 
     cases: tuple[str, ...]
     modes: int
@@ -94,6 +94,7 @@ class RunStarted:
     profile: str
     strict: bool
     versions: dict[str, str]
+    artefact: str = ""
 
 
 @dataclass(frozen=True)

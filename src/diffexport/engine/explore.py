@@ -397,14 +397,18 @@ class Explorer:
         inputs: Inputs,
         export_inputs: Inputs,
     ) -> Known | None:
-        return known_divergences.find(
-            self.known,
-            self.case.name,
-            mode,
-            runtime,
-            divergence,
-            lambda trait: traits.holds(trait, arrays_of(inputs), arrays_of(export_inputs)),
+        entries = (
+            known_divergences.find(
+                self.known,
+                self.case.name,
+                candidate,
+                runtime,
+                divergence,
+                lambda trait: traits.holds(trait, arrays_of(inputs), arrays_of(export_inputs)),
+            )
+            for candidate in self.road.known_as(mode)
         )
+        return next((entry for entry in entries if entry is not None), None)
 
     def _record(self, failure: Diverged, flaky: bool) -> None:
         finding = replace(failure.finding, flaky=True)

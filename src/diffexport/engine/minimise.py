@@ -98,7 +98,8 @@ class Minimiser:
         return self.look(point, best.divergence) if self._left > 0 else None
 
     def _simplest_mode(self, best: Seen) -> Seen:
-        for option in OPTIONS:
+        # A model that is given is the same in every mode.
+        for option in () if self._road.given else OPTIONS:
             mode = best.point.mode
             value = getattr(mode, option.name)
             if mode.exporter not in option.exporters or value == option.default:
@@ -136,6 +137,8 @@ class Minimiser:
 
     def _simplest_exporter(self, best: Seen) -> Seen:
         """Blame the simplest exporter that fails in the same way, with the same wrong values."""
+        if self._road.given:
+            return best
         for exporter in EXPORTERS[: EXPORTERS.index(best.point.mode.exporter)]:
             for mode in _counterparts(best.point.mode, exporter):
                 seen = self._try(best, replace(best.point, mode=mode))
@@ -146,7 +149,7 @@ class Minimiser:
     def exporters(self, best: Seen) -> tuple[str, ...]:
         """Return the exporters that fail in the same way at this point, with the same wrong values."""
         found = {best.point.mode.exporter}
-        for exporter in EXPORTERS:
+        for exporter in () if self._road.given else EXPORTERS:
             if exporter not in found:
                 for mode in _counterparts(best.point.mode, exporter):
                     seen = self.look(replace(best.point, mode=mode), best.divergence)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from diffexport import catalogue
 from diffexport import known as known_divergences
+from diffexport.artefact import Artefact
 from diffexport.engine.events import Event, Finding, Found, RunFinished, RunStarted, Suspected
 from diffexport.engine.explore import Settings
 from diffexport.engine.units import Unit, do, forget
@@ -38,6 +39,7 @@ class Plan:
         folders: where their regressions are.
         jobs: worker processes; 0 does everything in this one.
         fail_fast: stop at the first new divergence.
+        artefact: a model to compare the one target with, in place of exports; ``modes`` is then its own.
     """
 
     targets: tuple[str, ...]
@@ -50,6 +52,7 @@ class Plan:
     folders: tuple[Path, ...] = ()
     jobs: int | None = None
     fail_fast: bool = False
+    artefact: Artefact | None = None
 
 
 def name_of(target: str, inputs: Sequence[str] = ()) -> str:
@@ -96,6 +99,7 @@ def run(plan: Plan, emit: Callable[[Event], None]) -> None:
             profile=plan.profile,
             strict=plan.settings.strict,
             versions=installed(),
+            artefact=plan.artefact.path if plan.artefact is not None else "",
         )
     )
     stopped = interrupted = False
@@ -158,7 +162,10 @@ def _units(plan: Plan) -> list[Unit]:
     units = []
     names = [name_of(target, plan.inputs) for target in plan.targets]
     to_replay = [entry for entry in own if _concerns(entry, names, plan)]
-    if any(is_catalogue_name(target) for target in plan.targets):
+    if plan.artefact is not None:
+        # Regressions replay exports, which this run makes none of.
+        to_replay = []
+    elif any(is_catalogue_name(target) for target in plan.targets):
         to_replay += [entry for entry in shipped if _concerns(entry, names, plan)]
     # Heaviest first: strict capture, then non-strict, then TorchScript, at milliseconds an export.
     for exporter in (*reversed(DYNAMO), *(e for e in EXPORTERS if e not in DYNAMO)):
@@ -166,7 +173,19 @@ def _units(plan: Plan) -> list[Unit]:
         for target, name in zip(plan.targets, names, strict=True):
             if texts:
                 entries = (*own, *shipped_for(target))
-                units.append(Unit(target, name, plan.inputs, texts, plan.runtimes, plan.settings, entries))
+                units.append(
+                    Unit(
+                        target,
+                        name,
+                        plan.inputs,
+                        texts,
+                        plan.runtimes,
+                        plan.settings,
+                        entries,
+                        (),
+                        plan.artefact,
+                    )
+                )
     if to_replay:
         replays = Unit(
             "", "known divergences", (), (), plan.runtimes, plan.settings, tuple(to_replay), folders

@@ -9,15 +9,17 @@ from functools import cache
 from pathlib import Path
 
 from diffexport import target
+from diffexport.artefact import Artefact
 from diffexport.engine.events import CaseFailed, Event, KnownReplayed
 from diffexport.engine.explore import Explorer, Settings
+from diffexport.engine.given import case_for
 from diffexport.engine.isolate import replay_safely
 from diffexport.errors import DiffexportError, RegressionFileError
 from diffexport.exporters import reuse
 from diffexport.known import Known
 from diffexport.mode import Mode
 from diffexport.regressions import Regression, Replay, Status, load
-from diffexport.road import Road
+from diffexport.road import ArtefactRoad, Road
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class Unit:
         modes: mode texts, all of one exporter.
         known: known divergences that apply.
         folders: where the regressions of known divergences are looked for.
+        artefact: the model to compare with, in place of every export.
     """
 
     target: str
@@ -41,6 +44,7 @@ class Unit:
     settings: Settings
     known: tuple[Known, ...]
     folders: tuple[Path, ...] = ()
+    artefact: Artefact | None = None
 
 
 @cache
@@ -69,12 +73,17 @@ def do(unit: Unit, emit: Callable[[Event], None]) -> None:
     if not unit.modes:
         replay_known(unit, emit)
         return
+    road = _road()
     try:
-        case = target.resolve(unit.target, inputs=unit.inputs)
+        if unit.artefact is None:
+            case = target.resolve(unit.target, inputs=unit.inputs)
+        else:
+            case = case_for(unit.target, unit.inputs, unit.artefact)
+            road = ArtefactRoad(unit.artefact)
     except DiffexportError as error:
         emit(CaseFailed(unit.name, str(error)))
         return
-    explorer = Explorer(case, unit.runtimes, unit.settings, unit.known, emit=emit, road=_road())
+    explorer = Explorer(case, unit.runtimes, unit.settings, unit.known, emit=emit, road=road)
     explorer.explore([Mode.parse(text) for text in unit.modes])
 
 

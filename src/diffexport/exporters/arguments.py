@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
@@ -77,6 +77,16 @@ def _parts(call: Call) -> dict[str, Any]:
     return {"args": call.args, "kwargs": call.kwargs}
 
 
+class Feeds(Protocol):
+    """Turns a call into what an exported model is fed with."""
+
+    #: The names, where tensors one behind the other is all there is, as nearly always; else empty.
+    flat: tuple[str, ...]
+
+    def feeds(self, inputs: Call) -> dict[str, Any]:
+        """Return what the model may be fed with for ``inputs``, by name."""
+
+
 class Feeder:
     """Feeds a model that was exported on ``example``; what that takes is looked up once.
 
@@ -91,7 +101,6 @@ class Feeder:
             if path[0] == "default":
                 self._defaults[path] = leaf
         in_turn = [("args", number) for number in range(len(example.args))]
-        #: The names, where tensors one behind the other is all there is, as nearly always; else empty.
         self.flat = tuple(self._names.values()) if list(self._names) == in_turn else ()
 
     def feeds(self, inputs: Call) -> dict[str, Any]:

@@ -28,11 +28,15 @@ def describe(finding: Finding, summary: Summary, *, chatter: bool = False) -> It
     runtime = (
         "" if divergence.stage in (Stage.CAPTURE, Stage.CONVERT, Stage.CHECK) else f" on {finding.runtime}"
     )
-    yield f"  simplest mode   {finding.mode}{runtime}"
+    artefact = summary.started.artefact if summary.started is not None else ""
+    if artefact:
+        yield f"  file            {artefact}{runtime}"
+    else:
+        yield f"  simplest mode   {finding.mode}{runtime}"
     if len(finding.exporters) > 1:
         yield f"  the same in     {', '.join(name for name in finding.exporters if name != identity.exporter)}"
     yield f"  minimal input   {values(finding.inputs)}"
-    if _shapes(finding.inputs) != _shapes(finding.export_inputs):
+    if not artefact and _shapes(finding.inputs) != _shapes(finding.export_inputs):
         yield f"  exported with   {values(finding.export_inputs)}"
     if divergence.stage is Stage.COMPARE:
         yield f"  eager           {values(finding.eager)}"

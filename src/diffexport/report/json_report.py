@@ -32,6 +32,7 @@ def document(summary: Summary) -> dict[str, Any]:
         "profile": started.profile if started else None,
         "seed": started.seed if started else None,
         "strict": started.strict if started else None,
+        "artefact": (started.artefact or None) if started else None,
         "cases": list(started.cases) if started else [],
         "runtimes": list(started.runtimes) if started else [],
         "results": [

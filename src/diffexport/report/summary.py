@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -33,9 +34,11 @@ class Summary:
 
     Attributes:
         folder: where findings are written; None writes nothing.
+        command: gives the shell line that shows a finding again, where that is not ``diffexport run``.
     """
 
     folder: Path | None = None
+    command: Callable[[Finding], str] | None = None
     started: RunStarted | None = None
     finished: RunFinished | None = None
     modes: list[ModeFinished] = field(default_factory=list)
@@ -121,6 +124,8 @@ def reproduce_line(finding: Finding, summary: Summary) -> str:
     path = summary.saved.get(finding.identity.digest)
     if path is not None:
         return f"diffexport replay {_relative(path)}"
+    if summary.command is not None:
+        return summary.command(finding)
     specs = "".join(f" --input {quote(spec)}" for spec in finding.specs)
     strict = " --strict" if finding.divergence.severity is Severity.NOTE else ""
     examples = f" --examples {summary.started.examples}" if summary.started is not None else ""

@@ -55,8 +55,10 @@ class Terminal:
             self._advance(event)
         elif isinstance(event, Found):
             finding = event.finding
+            started = self._summary.started
+            place = (started.artefact if started is not None else "") or finding.mode
             self._say(
-                f"[bold red]NEW[/] {finding.identity.case}: {finding.divergence.kind} in {finding.mode}"
+                f"[bold red]NEW[/] {finding.identity.case}: {finding.divergence.kind} in {escape(place)}"
             )
         elif isinstance(event, CaseFailed):
             self._say(f"[bold red]ERROR[/] {escape(event.message.splitlines()[0])}")
@@ -70,9 +72,11 @@ class Terminal:
         self._total = event.modes * len(event.cases)
         names = ", ".join(event.cases) if len(event.cases) <= 8 else f"{len(event.cases)} cases"
         versions = ", ".join(f"{name} {event.versions[name]}" for name in _SHOWN if name in event.versions)
-        self._say(f"diffexport: {escape(names)}")
+        against = f"{event.artefact} against " if event.artefact else ""
+        self._say(f"diffexport: {escape(against + names)}")
+        modes = "" if event.artefact else f"{event.modes} modes × "
         self._say(
-            f"{event.modes} modes × {len(event.runtimes)} runtimes, {event.examples} examples each, "
+            f"{modes}{len(event.runtimes)} runtimes, {event.examples} examples each, "
             f"profile {event.profile}, seed {event.seed}; {versions}"
         )
         if self._console.is_terminal:

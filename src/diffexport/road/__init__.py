@@ -10,5 +10,6 @@ from diffexport.road.block import TOGETHER as TOGETHER
 from diffexport.road.block import Block as Block
 from diffexport.road.eager import Eager as Eager
 from diffexport.road.export import Exported as Exported
+from diffexport.road.given import ArtefactRoad as ArtefactRoad
 from diffexport.road.memo import Bounded as Bounded
 from diffexport.road.road import Road as Road

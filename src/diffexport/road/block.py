@@ -11,7 +11,7 @@ from diffexport import dtypes, exporters, graph, oracle, runtimes
 from diffexport.call import Call, Inputs
 from diffexport.case import Case
 from diffexport.expectation import Expected
-from diffexport.exporters.arguments import Feeder, clone
+from diffexport.exporters.arguments import Feeds, clone
 from diffexport.inputs import array_of, as_call, ordinary_like
 from diffexport.mode import Mode
 from diffexport.road.eager import Eager
@@ -54,7 +54,7 @@ class Block:
         self._mode_text = str(mode)
         self._declared: tuple[Any, list[Divergence]] = (None, [])
         self._apart = False
-        self._feeder: tuple[Call, Feeder] | None = None
+        self._feeder: tuple[Call, Feeds] | None = None
 
     def __call__(self, inputs: Inputs) -> list[Verdict]:
         """Return one verdict for each runtime."""
@@ -105,8 +105,7 @@ class Block:
     def _feeds(self, example: Call, call: Call, own: Any) -> dict[str, Array]:
         """Return what to feed; ``own``, where it is not None, holds the arrays that ``call`` is of."""
         if self._feeder is None or self._feeder[0] is not example:
-            module = self._road.prepare(self._case).module
-            self._feeder = example, Feeder(module, example)
+            self._feeder = example, self._road.feeder(self._case, example)
         feeder = self._feeder[1]
         if own is not None and len(feeder.flat) == len(own):
             return dict(zip(feeder.flat, own, strict=True))

@@ -18,7 +18,7 @@ from diffexport.case import Case
 from diffexport.chatter import captured
 from diffexport.errors import TargetError
 from diffexport.expectation import Expected
-from diffexport.exporters.arguments import clone, walk
+from diffexport.exporters.arguments import Feeder, Feeds, clone, walk
 from diffexport.inputs import as_call, digest, dynamic_axes
 from diffexport.mode import Mode
 from diffexport.oracle import Rerun
@@ -36,6 +36,9 @@ class Road:
     Args:
         exports, sessions: how many of each to remember.
     """
+
+    #: Whether the model is given, so that it is the same whatever the mode.
+    given = False
 
     def __init__(self, *, exports: int = 2048, sessions: int = 512) -> None:
         self._prepared: dict[Hashable, Prepared] = {}
@@ -186,6 +189,14 @@ class Road:
             has_buffers = any(True for _ in module.buffers())
             self._prepared[_key(case)] = Prepared(case, module, module.training, has_buffers, {})
         return self._prepared[_key(case)]
+
+    def feeder(self, case: Case, example: Call) -> Feeds:
+        """Return what feeds a model that was exported on ``example``."""
+        return Feeder(self.prepare(case).module, example)
+
+    def known_as(self, mode: Mode) -> tuple[Mode, ...]:
+        """Return the modes whose known divergences apply to what is exported in ``mode``."""
+        return (mode,)
 
     def traits(self, case: Case, inputs: Inputs) -> frozenset[str]:
         """Return the model's traits, declared or found by tracing it on ``inputs``."""

@@ -79,7 +79,8 @@ def load(name: str, model: bytes) -> _Session:
     options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, _LEVELS[name])
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
-    options.log_severity_level = 3
+    # What fails is raised; printed as well, it would stand between the lines of a report.
+    options.log_severity_level = 4
     try:
         session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     except Exception as error:
