@@ -33,6 +33,7 @@ def test_add_where_forward_subtracts(check):
         ("infinity", "inf→-inf"),
         ("infinity", "-inf→inf"),
         ("nan-placement", "NaN lost"),
+        ("nan-placement", "NaN gained"),
     }
 
 
