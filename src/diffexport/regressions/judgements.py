@@ -185,7 +185,8 @@ dtype = $tensor(one).dtype
 tolerance = {}
 if dtype.is_floating_point or dtype.is_complex:
     limits = torch.finfo(dtype)
-    tolerance = {"rtol": (1 if limits.bits == 16 else 4) * limits.eps, "atol": 128 * limits.tiny * limits.eps}"""
+    units = 1 if limits.bits == 16 else 4
+    tolerance = {"rtol": units * limits.eps, "atol": 128 * limits.tiny * limits.eps}"""
 _JUDGEMENTS = {
     Kind.EXPORT_ERROR: _try("", "export(model, $example)"),
     Kind.UNEXPECTED_SUCCESS: _try("", "export(model, $example)", "return False", "return True"),
