@@ -6,7 +6,7 @@ import onnx.helper
 import pytest
 import torch
 
-from diffexport import Mode, make_case
+from diffexport import Mode, exporters, make_case
 from diffexport.engine.blame import Court, Culprit
 from diffexport.engine.minimise import Point
 from diffexport.road import Road
@@ -102,6 +102,14 @@ def test_a_wrong_graph():
     blame = blamed(Increment, "dynamo", "ort-disabled", ONE, ONE, road)
     assert blame.culprit is Culprit.CONVERSION
     assert "the reference evaluator and ort-disabled give the same" in blame.because
+
+
+def test_what_cannot_be_captured_has_no_vote(monkeypatch):
+    road = Forged(forge(lambda mode: True))
+    monkeypatch.setattr(exporters, "run_captured", lambda *args, **options: None)
+    blame = blamed(Increment, "dynamo", "ort-disabled", ONE, ONE, road)
+    assert blame.culprit is Culprit.CONVERSION
+    assert blame.because == "the reference evaluator and ort-disabled give the same"
 
 
 def test_the_exporters_own_optimiser():

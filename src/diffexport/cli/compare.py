@@ -7,23 +7,20 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import click
 import onnx
 
 from diffexport import artefact as artefacts
 from diffexport import config as configuration
 from diffexport.artefact import Artefact
 from diffexport.case import Case
-from diffexport.engine.events import Event, Finding
+from diffexport.cli.run import perform
+from diffexport.engine.events import Finding
 from diffexport.engine.explore import Settings
 from diffexport.engine.given import case_for
 from diffexport.engine.run import Plan
-from diffexport.engine.run import run as run_plan
 from diffexport.errors import DiffexportError
 from diffexport.mode import Mode
-from diffexport.report import json_report
-from diffexport.report.summary import EXIT_USAGE, Summary, quote
-from diffexport.report.terminal import Terminal
+from diffexport.report.summary import Summary, quote
 from diffexport.runtimes import select as select_runtimes
 from diffexport.spec import parse_specs
 from diffexport.target import resolve
@@ -88,24 +85,7 @@ def compare_command(
         words += ["--examples", str(plan.settings.examples), "--seed", str(plan.settings.seed)]
         return " ".join(map(quote, [*words, *(["--strict"] if noted else [])]))
 
-    summary = Summary(command=command)
-    terminal = Terminal(summary)
-
-    def take(event: Event) -> None:
-        summary.take(event)
-        terminal.take(event)
-
-    try:
-        run_plan(plan, take)
-    finally:
-        terminal.finish()
-        if json_file is not None:
-            try:
-                json_report.write(summary, json_file)
-            except OSError as error:
-                click.echo(f"diffexport: the report could not be written: {error}", err=True)
-                return summary.exit_code or EXIT_USAGE
-    return summary.exit_code
+    return perform(plan, Summary(command=command), json_file)
 
 
 def _mapped(

@@ -12,7 +12,7 @@ import click
 from diffexport import config as configuration
 from diffexport import matrix
 from diffexport.catalogue import ENTRIES
-from diffexport.cli.run import check_targets
+from diffexport.cli.run import check_targets, write_report
 from diffexport.engine.explore import Settings
 from diffexport.engine.run import applicable, name_of, shipped_for
 from diffexport.mutate import symbolics
@@ -108,12 +108,8 @@ def mutate_command(
     tally.reports.sort(key=lambda r: (tally.cases.index(r.case), tally.modes.index(r.mode)))
     for text in mutation.lines(tally):
         click.echo(text)
-    if json_file is not None:
-        try:
-            mutation.write(tally, json_file)
-        except OSError as error:
-            click.echo(f"diffexport: the report could not be written: {error}", err=True)
-            return tally.exit_code or EXIT_USAGE
+    if json_file is not None and not write_report(lambda: mutation.write(tally, json_file)):
+        return tally.exit_code or EXIT_USAGE
     return tally.exit_code
 
 

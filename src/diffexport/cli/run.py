@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import click
@@ -76,24 +76,36 @@ def run_command(
         jobs=loaded.jobs if jobs is None else jobs,
         fail_fast=fail_fast,
     )
-    summary = Summary(None if no_save else regressions)
-    terminal = Terminal(summary, verbose=verbose or chosen.name == "debug")
+    return perform(
+        plan, Summary(None if no_save else regressions), json_file, verbose or chosen.name == "debug"
+    )
+
+
+def perform(plan: Plan, summary: Summary, json_file: Path | None, verbose: bool = False) -> int:
+    """Carry out a plan, show it and write the report, also when it is interrupted; returns the exit code."""
+    terminal = Terminal(summary, verbose=verbose)
 
     def take(event: Event) -> None:
         summary.take(event)
         terminal.take(event)
 
+    written = True
     try:
         run_plan(plan, take)
     finally:
         terminal.finish()
-        if json_file is not None:
-            try:
-                json_report.write(summary, json_file)
-            except OSError as error:
-                click.echo(f"diffexport: the report could not be written: {error}", err=True)
-                return summary.exit_code or EXIT_USAGE
-    return summary.exit_code
+        written = json_file is None or write_report(lambda: json_report.write(summary, json_file))
+    return summary.exit_code if written else summary.exit_code or EXIT_USAGE
+
+
+def write_report(write: Callable[[], None]) -> bool:
+    """Write a report; says so and returns False if it cannot be written."""
+    try:
+        write()
+    except OSError as error:
+        click.echo(f"diffexport: the report could not be written: {error}", err=True)
+        return False
+    return True
 
 
 def check_targets(names: Sequence[str], specs: tuple[str, ...]) -> None:

@@ -43,7 +43,6 @@ class Blame:
 
 #: What is voted on: where the two sides give, or should give, outputs.
 _VOTED = (Stage.LOAD, Stage.RUN, Stage.COMPARE)
-_CAPTURED = "the captured program agrees with eager; "
 #: Options that switch a pass over the graph on, and their value without.
 _PASSES = (("optimize", False), ("do_constant_folding", False))
 
@@ -58,20 +57,23 @@ class Court:
         """Return whom to blame for what diverges at a point; None where there is nothing to vote on."""
         if divergence.stage not in _VOTED or divergence.kind is Kind.CRASH:
             return None
-        captured = "" if self._road.given else self._departs_when_captured(point, divergence)
-        if captured:
-            return Blame(Culprit.CAPTURE, captured)
+        captured = None if self._road.given else self._run_captured(point)
+        departs = "" if captured is None else self._departs(point, captured, divergence)
+        if departs:
+            return Blame(Culprit.CAPTURE, departs)
+        # What could not be captured apart from the export has no vote.
+        before = "" if captured is None else "the captured program agrees with eager; "
         names = available()
         votes = dict(zip(names, self._verdicts(point, names), strict=True))
         wrong = {name: _wrong(verdict, divergence) for name, verdict in votes.items()}
         plain = next(name for name in names if family(name) == "ort")
         reference = votes.get("reference")
         if reference is None or (wrong["reference"] and not reference.got):
-            return self._without_reference(point, divergence, wrong, plain)
+            return self._without_reference(point, divergence, wrong, plain, before)
         if wrong[plain] and wrong["reference"]:
             same = not oracle.compare(reference.got, votes[plain].got)
-            between = "give the same" if same else "are wrong, each in its own way"
-            because = f"{_CAPTURED}the reference evaluator and {plain} {between}"
+            between = "give the same" if same else "are both wrong"
+            because = f"{before}the reference evaluator and {plain} {between}"
             return self._conversion(point, divergence, because)
         if wrong[plain]:
             return Blame(
@@ -80,35 +82,25 @@ class Court:
             )
         if wrong["reference"]:
             return Blame(Culprit.KERNEL, f"of the reference evaluator: {plain} agrees with eager")
-        level = next((name for name in names if wrong[name]), None)
-        if level is None:
-            return None
-        return Blame(
-            Culprit.OPTIMISER,
-            f"ONNX Runtime agrees with eager without graph optimisation, and not at {level}",
-        )
+        return _of_a_level(wrong)
 
     def _without_reference(
-        self, point: Point, divergence: Divergence, wrong: dict[str, bool], plain: str
+        self, point: Point, divergence: Divergence, wrong: dict[str, bool], plain: str, before: str
     ) -> Blame | None:
         if wrong[plain]:
-            because = f"{_CAPTURED}the reference evaluator cannot run the graph, so that"
+            because = f"{before}the reference evaluator cannot run the graph, so that"
             return self._conversion(point, divergence, f"{because} it may also be a kernel of ONNX Runtime")
-        level = next((name for name, is_wrong in wrong.items() if is_wrong and family(name) == "ort"), None)
-        if level is None:
-            return Blame(
-                Culprit.KERNEL, "the reference evaluator cannot run what ONNX Runtime runs as eager does"
-            )
-        return Blame(
-            Culprit.OPTIMISER,
-            f"ONNX Runtime agrees with eager without graph optimisation, and not at {level}",
+        if not wrong.get("reference"):
+            return _of_a_level(wrong)
+        return _of_a_level(wrong) or Blame(
+            Culprit.KERNEL, "the reference evaluator cannot run what ONNX Runtime runs as eager does"
         )
 
     def _conversion(self, point: Point, divergence: Divergence, because: str) -> Blame:
         """Look at what the graph went through after it was made."""
         if self._road.given:
             # Nobody knows how.
-            return Blame(Culprit.CONVERSION, because.removeprefix(_CAPTURED))
+            return Blame(Culprit.CONVERSION, because)
         for option, without in _PASSES:
             mode = point.mode
             if mode.exporter not in OPTIONS_BY_NAME[option].exporters or getattr(mode, option) == without:
@@ -148,23 +140,36 @@ class Court:
             self._case, point.mode, names, point.inputs, export_inputs=point.export_inputs, repeat=False
         )
 
-    def _departs_when_captured(self, point: Point, divergence: Divergence) -> str:
-        """Return how the captured program departs from eager; empty if it does not, or cannot be had."""
-        example, call = as_call(point.export_inputs), as_call(point.inputs)
-        eager = self._road.eager(self._case, point.mode, call)
-        outcome = exporters.run_captured(
+    def _run_captured(self, point: Point) -> exporters.CapturedRun | None:
+        """Return what the captured program does; None if it cannot be had."""
+        example = as_call(point.export_inputs)
+        return exporters.run_captured(
             self._road.prepare(self._case).module,
             clone(example),
-            clone(call),
+            clone(as_call(point.inputs)),
             point.mode,
             dynamic=dynamic_axes(self._case, example),
         )
-        if outcome is None or eager.error:
+
+    def _departs(self, point: Point, captured: exporters.CapturedRun, divergence: Divergence) -> str:
+        """Return how the captured program departs from eager; empty if it does not."""
+        eager = self._road.eager(self._case, point.mode, point.inputs)
+        if eager.error:
             return ""
-        if outcome.error:
-            return f"the captured program refuses these inputs: {outcome.error}"
-        found = list(_telling(oracle.compare(eager.outputs, outcome.outputs), divergence))
+        if captured.error:
+            return f"the captured program refuses these inputs: {captured.error}"
+        arbiter = oracle.Arbiter(eager.outputs, self._road.rerun(self._case, point.mode, point.inputs))
+        found = list(_telling(arbiter.judge(captured.outputs).found, divergence))
         return f"the captured program, run in PyTorch, already departs: {found[0].message}" if found else ""
+
+
+def _of_a_level(wrong: dict[str, bool]) -> Blame | None:
+    level = next((name for name, is_wrong in wrong.items() if is_wrong and family(name) == "ort"), None)
+    if level is None:
+        return None
+    return Blame(
+        Culprit.OPTIMISER, f"ONNX Runtime agrees with eager without graph optimisation, and not at {level}"
+    )
 
 
 def _wrong(verdict: Verdict, wanted: Divergence) -> bool:

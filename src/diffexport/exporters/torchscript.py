@@ -121,21 +121,41 @@ def _flat(module: Any, call: Call) -> torch.nn.Module:
     return Flat()
 
 
+def _traced(module: Any, call: Call) -> Any:
+    """Return the traced program, which takes the tensors of a call.
+
+    Raises:
+        Exception: whatever tracing raises.
+    """
+    # What is traced is as good as what was given: no second run is needed to check the trace.
+    trace = cast(Any, torch.jit.trace)
+    return trace(_flat(module, call), tuple(walk(call)), check_trace=False, strict=False)
+
+
+def _graph(module: Any, call: Call) -> Any:
+    """Return the graph of a trace; None if the model cannot be traced, which the export itself reports.
+
+    Nodes do not keep their graph alive: whoever walks through them holds it.
+    """
+    try:
+        return _traced(module, call).inlined_graph
+    except Exception:  # noqa: BLE001 - whatever tracing a model raises
+        return None
+
+
+def _function_of(node: Any) -> Any:
+    """Return the autograd Function that a ``prim::PythonOp`` applies."""
+    return getattr(node.pyobj(), "__self__", None)
+
+
 def model_traits(module: Any, inputs: Inputs) -> frozenset[str]:
     """Return the traits found in a trace of ``module``; empty if it cannot be traced."""
-    call = Call.of(inputs)
-    try:
-        # What is traced is as good as what was given: no second run is needed to check the trace.
-        trace = cast(Any, torch.jit.trace)
-        graph = trace(_flat(module, call), tuple(walk(call)), check_trace=False, strict=False).inlined_graph
-    except Exception:  # noqa: BLE001 - the export itself will report it
-        return frozenset()
     traits: set[str] = set()
-    for node in graph.nodes():
+    graph = _graph(module, Call.of(inputs))
+    for node in graph.nodes() if graph is not None else ():
         kind = node.kind()
         if kind == "prim::PythonOp":
-            function = getattr(node.pyobj(), "__self__", None)
-            own_symbolic = callable(getattr(function, "symbolic", None))
+            own_symbolic = callable(getattr(_function_of(node), "symbolic", None))
             traits.add("symbolic-function" if own_symbolic else "opaque-function")
         elif kind.startswith("aten::"):
             traits.add("aten-ops")
@@ -148,8 +168,7 @@ def captured_program(module: Any, call: Call) -> Callable[[Call], Any]:
     Raises:
         Exception: whatever tracing raises.
     """
-    trace = cast(Any, torch.jit.trace)
-    traced = trace(_flat(module, call), tuple(walk(call)), check_trace=False, strict=False)
+    traced = _traced(module, call)
     return lambda given: traced(*walk(given))
 
 
@@ -158,7 +177,10 @@ def without_symbolics(module: Any, call: Call) -> Iterator[tuple[str, ...]]:
     """Take ``symbolic`` away from the Functions that a trace of ``module`` meets; yields their names."""
     hidden: list[tuple[type, Any]] = []
     try:
-        for function in _functions(module, call):
+        graph = _graph(module, call)
+        nodes = graph.nodes() if graph is not None else ()
+        applied = [_function_of(node) for node in nodes if node.kind() == "prim::PythonOp"]
+        for function in (one for one in applied if isinstance(one, type)):
             owner = next((base for base in function.__mro__ if "symbolic" in base.__dict__), None)
             if owner is not None:
                 hidden.append((owner, owner.__dict__["symbolic"]))
@@ -167,15 +189,3 @@ def without_symbolics(module: Any, call: Call) -> Iterator[tuple[str, ...]]:
     finally:
         for owner, symbolic in hidden:
             setattr(owner, "symbolic", symbolic)  # noqa: B010 - the type does not declare it
-
-
-def _functions(module: Any, call: Call) -> list[type]:
-    try:
-        trace = cast(Any, torch.jit.trace)
-        graph = trace(_flat(module, call), tuple(walk(call)), check_trace=False, strict=False).inlined_graph
-    except Exception:  # noqa: BLE001 - a model that cannot be traced has none that could be met
-        return []
-    found = [
-        getattr(node.pyobj(), "__self__", None) for node in graph.nodes() if node.kind() == "prim::PythonOp"
-    ]
-    return [function for function in found if isinstance(function, type)]
