@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Unpack
 
+from diffexport import exclusion
+from diffexport import terms as case_terms
+from diffexport.call import Call, Inputs
 from diffexport.errors import UsageError
+from diffexport.exclusion import Exclusion
 from diffexport.expectation import TRAITS, Expectation, Expected, Rule, expect
+from diffexport.known import Known
 from diffexport.mode import Mode, ModePattern
 from diffexport.spec import TensorSpec, parse_specs
+from diffexport.terms import TermOptions, Terms
 
 
 @dataclass(frozen=True)
@@ -29,6 +35,10 @@ class Case:
         contract: mode pattern to node kinds the graph must contain in the modes where it is to agree.
         target: the text from which another process can get the case again.
         summary, origin: one line each, for ``diffexport list``.
+        terms: what it asks of export and comparison besides the mode.
+        extra_inputs: calls that are checked in every mode, besides what is generated.
+        known: divergences accepted for it.
+        exclude: modes that are not run for it.
     """
 
     name: str
@@ -41,6 +51,10 @@ class Case:
     target: str = ""
     summary: str = ""
     origin: str = ""
+    terms: Terms = case_terms.DEFAULT
+    extra_inputs: tuple[Call, ...] = ()
+    known: tuple[Known, ...] = ()
+    exclude: tuple[Exclusion, ...] = ()
 
     @property
     def specs(self) -> tuple[TensorSpec, ...]:
@@ -71,15 +85,24 @@ def make_case(
     target: str = "",
     summary: str = "",
     origin: str = "",
+    extra_inputs: Sequence[Inputs] = (),
+    known: Sequence[Known] = (),
+    exclude: Mapping[str, str] | Sequence[Exclusion] = (),
+    **terms: Unpack[TermOptions],
 ) -> Case:
-    """Make a [Case][] from texts; see there for the arguments.
+    """Make a [Case][] from texts; see there for the arguments, and [Terms][diffexport.terms.Terms] for the others.
+
+    Args:
+        exclude: mode pattern to the reason why such modes are not run.
 
     Raises:
         UsageError: no name, both or neither of ``inputs`` and ``strategy``, an unknown trait, a spec that
-            does not parse.
+            does not parse, an unknown option, an exclusion without a reason.
     """
     if not name:
         raise UsageError("a case needs a name")
+    agreed = Terms.of(terms)
+    inputs = _listed(name, inputs)
     if bool(inputs) == (strategy is not None):
         raise UsageError(f"case {name!r}: give either inputs or strategy, one of them")
     for trait in traits or ():
@@ -103,4 +126,30 @@ def make_case(
         target=target or name,
         summary=summary,
         origin=origin,
+        terms=agreed,
+        extra_inputs=extra_calls(extra_inputs),
+        known=tuple(known),
+        exclude=exclusion.of(exclude),
     )
+
+
+def _listed(name: str, inputs: Any) -> Sequence[Any]:
+    if isinstance(inputs, str | TensorSpec) or not isinstance(inputs, Sequence):
+        raise UsageError(
+            f"case {name!r}: inputs={inputs!r} must be a list, one entry for each argument; write [{inputs!r}]"
+        )
+    return inputs
+
+
+def extra_calls(extra: Sequence[Inputs]) -> tuple[Call, ...]:
+    """Return the calls that ``extra_inputs`` stands for.
+
+    Raises:
+        UsageError: it is one call instead of a list of calls, or one of them is a single tensor.
+    """
+    if isinstance(extra, str | dict | Call) or hasattr(extra, "ndim"):
+        raise UsageError("extra_inputs must be a list of calls; write [(x, y)] for one call of two arguments")
+    try:
+        return tuple(Call.of(one) for one in extra)
+    except (TypeError, UsageError) as error:
+        raise UsageError(f"extra_inputs must be a list of calls, such as [(x, y)]: {error}") from None

@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
+from diffexport import exclusion
 from diffexport.errors import ConfigError, DiffexportError, UnknownNameError, suggestion
+from diffexport.exclusion import Exclusion
 from diffexport.known import Known
 from diffexport.known import parse as parse_known
 
@@ -77,6 +79,7 @@ class Config:
     regressions: str = "tests/regressions"
     matrices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     known: tuple[Known, ...] = ()
+    exclude: tuple[Exclusion, ...] = ()
     file: Path | None = None
 
 
@@ -92,6 +95,7 @@ _KEYS = (
     "regressions",
     "matrices",
     "known",
+    "exclude",
 )
 
 
@@ -162,6 +166,7 @@ def parse(table: Any, file: Path) -> Config:
         regressions: str = "tests/regressions"
         matrices: dict[str, list[str]] = {}
         known: Any = []
+        exclude: Any = []
 
     try:
         model = Model.model_validate(table)
@@ -175,6 +180,7 @@ def parse(table: Any, file: Path) -> Config:
     try:
         profile(model.profile)
         known = parse_known(model.known, source=file)
+        exclude = exclusion.parse(model.exclude, source=file)
         _check_names(model.matrices, _tuple(model.modes), _tuple(model.runtimes))
     except DiffexportError as error:
         text = str(error)
@@ -191,6 +197,7 @@ def parse(table: Any, file: Path) -> Config:
         regressions=model.regressions,
         matrices={name: tuple(texts) for name, texts in model.matrices.items()},
         known=known,
+        exclude=exclude,
         file=file,
     )
 

@@ -21,11 +21,15 @@ DeclaredDim = int | str | None
 
 @dataclass(frozen=True)
 class Declared:
-    """The declared type of a graph input or output; ``shape`` None means that no rank is declared."""
+    """The declared type of a graph input or output; ``shape`` None means that no rank is declared.
+
+    ``single`` is False for what is no tensor but a sequence of them, or may be none.
+    """
 
     name: str
     dtype: np.dtype[Any] | None
     shape: tuple[DeclaredDim, ...] | None
+    single: bool = True
 
 
 @dataclass(frozen=True)
@@ -162,7 +166,7 @@ def _declared(value: Any) -> Declared:
     shape: tuple[DeclaredDim, ...] | None = None
     if tensor.HasField("shape"):
         shape = tuple(_dim(dim) for dim in tensor.shape.dim)
-    return Declared(value.name, dtype, shape)
+    return Declared(value.name, dtype, shape, value.type.WhichOneof("value") in ("tensor_type", None))
 
 
 def _dim(dim: Any) -> DeclaredDim:
@@ -208,12 +212,15 @@ def check_declared(
     bound: dict[str, int] = {}
     for declared in graph.inputs:
         array = inputs.get(declared.name)
-        if array is not None and declared.shape is not None and len(declared.shape) == array.ndim:
+        if array is not None and declared.single and declared.shape is not None and len(declared.shape) == array.ndim:
             for dim, size in zip(declared.shape, array.shape, strict=True):
                 if isinstance(dim, str):
                     bound.setdefault(dim, size)
     found = []
     for number, (declared, array) in enumerate(zip(graph.outputs, outputs, strict=False)):
+        if not declared.single:
+            # How many arrays stand for it is not declared, and so not where those behind it are.
+            break
         problem = _inadmissible(declared, array, bound)
         if problem:
             what, detail = problem

@@ -81,8 +81,11 @@ def _tensor(value: Any) -> Any:
 
 
 def dynamic_axes(case: Case, inputs: Inputs) -> DynamicAxes | None:
-    """Return the axes that the case's specs leave free, by name where they have one; None without specs."""
+    """Return the axes that the case's terms name or its specs leave free, by name; None without either."""
     call = as_call(inputs)
+    if case.terms.dynamic_axes is not None:
+        names = [case.terms.input_name(number) for number, _ in enumerate(tensors_of(call))]
+        return tuple(case.terms.axes_of(name) for name in names)
     entries, values = list(case.inputs), list(call.args)
     if len(case.specs) == len(entries) == len(tensors_of(call)):
         # One spec for each tensor, wherever it stands.

@@ -127,6 +127,26 @@ def parse(tables: Any, *, source: Path | None = None) -> tuple[Known, ...]:
     return tuple(entries.values())
 
 
+def known_divergence(
+    id: str,  # noqa: A002 - the key in a table is called so, too
+    reason: str,
+    *,
+    kind: str,
+    regression: str,
+    modes: str = "*",
+    cases: Iterable[str] = ("*",),
+    **more: Any,
+) -> Known:
+    """Make an entry in Python, for ``known=`` of a case; arguments as the keys of a ``[[known]]`` table, see [Known][].
+
+    Raises:
+        ConfigError: it is incomplete, or names something that does not exist.
+    """
+    table = {"id": id, "reason": reason, "kind": kind, "regression": regression, "modes": modes}
+    (entry,) = parse([{**table, "cases": list(cases), **more}])
+    return entry
+
+
 @functools.cache
 def _table_model() -> Any:
     """Return the validator of one table; pydantic is imported by who has such a table only."""

@@ -228,6 +228,30 @@ def admits_all(specs: Sequence[TensorSpec], shapes: Sequence[Sequence[int]]) -> 
     return all(len(found) == 1 for found in sizes.values())
 
 
+def pinned(
+    specs: Sequence[TensorSpec], shapes: Sequence[Shape], free: Sequence[Sequence[int]]
+) -> tuple[TensorSpec, ...]:
+    """Return the specs with every axis at the size it has in ``shapes``, save those that are ``free`` in each.
+
+    A name that stands at an axis which is not free is pinned wherever it occurs.
+    """
+    every = [spec.dims_for(len(shape)) for spec, shape in zip(specs, shapes, strict=True)]
+    fixed = {
+        dim.name
+        for dims, own in zip(every, free, strict=True)
+        for axis, dim in enumerate(dims)
+        if axis not in own and dim.name is not None
+    }
+    found = []
+    for spec, dims, shape, own in zip(specs, every, shapes, free, strict=True):
+        kept = tuple(
+            dim if axis in own and dim.name not in fixed else Dim(size, size)
+            for axis, (dim, size) in enumerate(zip(dims, shape, strict=True))
+        )
+        found.append(replace(spec, dims=kept, leading=False, lead=None, lead_one=False))
+    return tuple(found)
+
+
 def shapes_of_ranks(
     specs: Sequence[TensorSpec], ranks: Sequence[int], choose: Iterator[int]
 ) -> tuple[Shape, ...]:

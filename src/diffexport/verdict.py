@@ -221,6 +221,7 @@ class Verdict:
         arbitrated: something differed by more than the tight tolerance, or by class.
         excused: all that differed is rounding.
         unrefereed: a fixed tolerance had to judge, because eager cannot be run under noise.
+        tolerated: something differed that the terms of the case let through.
     """
 
     case: str
@@ -237,6 +238,7 @@ class Verdict:
     arbitrated: bool = False
     excused: bool = False
     unrefereed: bool = False
+    tolerated: bool = False
 
     @property
     def agrees(self) -> bool:

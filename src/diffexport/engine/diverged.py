@@ -62,6 +62,7 @@ def diverged(
         exporters=(point.mode.exporter,),
         seed=seed,
         shrunk=shrunk,
+        terms=case.terms,
         chatter=verdict.chatter,
     )
     return _type_of(identity)(finding, point)

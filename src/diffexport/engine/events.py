@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from diffexport.call import Call
+from diffexport.terms import DEFAULT, Terms
 from diffexport.verdict import Divergence, Identity
 
 
@@ -27,6 +28,7 @@ class Finding:
         specs: the specs of the inputs, for a model that does not carry them itself.
         blame: the stage that departs first (capture, conversion, optimiser, kernel) and the votes that say so; empty
             where there was nothing to vote on.
+        terms: on which terms the case was checked.
         shrunk: False when the run was interrupted before it was minimal.
         flaky: the failure did not show again when repeated.
         chatter: what exporter and runtime printed.
@@ -48,6 +50,7 @@ class Finding:
     chatter: str = ""
     specs: tuple[str, ...] = ()
     blame: tuple[str, str] | tuple[()] = ()
+    terms: Terms = DEFAULT
 
 
 @dataclass
@@ -57,6 +60,7 @@ class Row:
     ``checks`` counts compared samples, ``examples`` Hypothesis examples; ``rejected`` samples are those the
     model itself refuses in eager. ``arbitrated`` samples differed and eager was run again for them; of these,
     ``excused`` ones differ by rounding alone, and of ``unrefereed`` ones a fixed tolerance had to judge.
+    ``tolerated`` ones differ by what the terms of the case let through.
     """
 
     runtime: str
@@ -72,6 +76,7 @@ class Row:
     arbitrated: int = 0
     excused: int = 0
     unrefereed: int = 0
+    tolerated: int = 0
     seconds: float = 0.0
 
     _ORDER = ("untested", "agrees", "refused", "known", "diverges")
@@ -137,6 +142,16 @@ class Unhealthy:
 
 
 @dataclass(frozen=True)
+class Excluded:
+    """Modes are left out for a case: those of a pattern, how many, and why."""
+
+    case: str
+    modes: str
+    count: int
+    reason: str
+
+
+@dataclass(frozen=True)
 class KnownReplayed:
     """The regression of a known divergence was replayed before the run.
 
@@ -175,6 +190,7 @@ Event = (
     | Found
     | CaseFailed
     | Unhealthy
+    | Excluded
     | KnownReplayed
     | CheckStarting
     | RunFinished

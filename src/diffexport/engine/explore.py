@@ -18,8 +18,8 @@ import hypothesis.errors
 from hypothesis import HealthCheck, Phase
 from hypothesis import strategies as st
 
+from diffexport import exclusion, traits
 from diffexport import known as known_divergences
-from diffexport import traits
 from diffexport.call import Call, Inputs
 from diffexport.case import Case
 from diffexport.engine.blame import Court
@@ -28,6 +28,7 @@ from diffexport.engine.events import (
     CaseFailed,
     CheckStarting,
     Event,
+    Excluded,
     Finding,
     Found,
     ModeFinished,
@@ -42,11 +43,11 @@ from diffexport.engine.seeded import no_local_constants
 from diffexport.errors import TargetError, UntestableError
 from diffexport.expectation import Expected
 from diffexport.exporters.arguments import tensors_of
-from diffexport.inputs import array_of, as_call, as_plain
+from diffexport.inputs import array_of, as_call, as_plain, ordinary_like
 from diffexport.known import Known
 from diffexport.mode import Mode
 from diffexport.road import ON_EXAMPLE, Block, Road
-from diffexport.spec import Shape, TensorSpec
+from diffexport.spec import Shape, TensorSpec, admits_all
 from diffexport.strategies import LAYOUTS, Trial, decode_block, examples, trials
 from diffexport.verdict import Divergence, Identity, Kind, Outcome, Severity, Stage, Verdict
 
@@ -103,7 +104,7 @@ class Explorer:
         road: Road | None = None,
     ) -> None:
         self.case, self.runtimes, self.settings = case, tuple(runtimes), settings
-        self.known = tuple(known)
+        self.known = (*case.known, *known)
         self._killers = [entry for entry in self.known if entry.kind is Kind.CRASH]
         self.road = road or Road()
         self.found: dict[Identity, Finding] = {}
@@ -114,7 +115,14 @@ class Explorer:
         self._tensor_places = [n for n, entry in enumerate(case.inputs) if isinstance(entry, TensorSpec)]
 
     def explore(self, modes: Sequence[Mode]) -> None:
-        """Explore every mode, emitting [ModeFinished][] for each and [Found][] for each new divergence."""
+        """Explore every mode, emitting [ModeFinished][] for each and [Found][] for each new divergence.
+
+        Modes that the case excludes are left out, with an [Excluded][] for each reason.
+        """
+        scripted = (exclusion.SCRIPTED,) if self.case.terms.script else ()
+        modes, excluded = exclusion.split(modes, self.case.name, (*scripted, *self.case.exclude))
+        for one, count in excluded:
+            self._emit(Excluded(self.case.name, str(one.modes), count, one.reason))
         try:
             for mode in modes:
                 self._explore_mode(mode)
@@ -137,6 +145,7 @@ class Explorer:
         started = time.perf_counter()
         rows = {name: Row(name) for name in self.runtimes}
         if not (self.settings.share and self._shared(mode, rows)):
+            self._check_extra(mode, rows)
             for round_number in range(ROUNDS):
                 failures = self._one_round(mode, rows if round_number == 0 else None)
                 if not failures:
@@ -147,6 +156,25 @@ class Explorer:
         for row in rows.values():
             row.seconds = seconds
         self._emit(ModeFinished(self.case.name, str(mode), tuple(rows.values())))
+
+    def _check_extra(self, mode: Mode, rows: dict[str, Row]) -> None:
+        """Check the calls that the case names, each exported at its own shapes or, where axes are dynamic, at others."""
+        for call in self.case.extra_inputs:
+            example = self._extra_example(mode, call)
+            failures = list(self._check(mode, example, (call.plain(),), rows))
+            for failure in failures:
+                self._emit(Suspected(failure.finding))
+                self._record(failure, False)
+
+    def _extra_example(self, mode: Mode, call: Call) -> Inputs:
+        specs, given = self.case.specs, tensors_of(as_call(call))
+        if mode.dynamic and not call.kwargs and len(specs) == len(self.case.inputs) == len(given) == len(call.args):
+            plain = plain_shapes(specs)
+            shapes = [tuple(tensor.shape) for tensor in given]
+            same_ranks = list(map(len, plain)) == list(map(len, shapes))
+            if same_ranks and admits_all(specs, shapes) and self.case.terms.dynamic_axes is None:
+                return examples(plain, specs)
+        return ordinary_like(as_call(call))
 
     def _shared(self, mode: Mode, rows: dict[str, Row]) -> bool:
         """Do with one sample if another mode exported the very same model of ordinary inputs; remember this one.
@@ -271,7 +299,15 @@ class Explorer:
             requires_grad=True,
             same=True,
             variety=export_variety(mode),
+            dynamic_axes=self._dynamic_axes(),
         )
+
+    def _dynamic_axes(self) -> tuple[tuple[int, ...], ...] | None:
+        """Return for each spec the axes at which the case's terms let it be run at other sizes; None: at any."""
+        terms = self.case.terms
+        if terms.dynamic_axes is None:
+            return None
+        return tuple(tuple(terms.axes_of(terms.input_name(n))) for n, _ in enumerate(self.case.specs))
 
     def _constants(self, mode: Mode, shapes: Sequence[tuple[Shape, ...]]) -> tuple[float, ...]:
         """Return the numbers in the graph that the mode exports: thresholds, slopes, scales."""
@@ -413,7 +449,7 @@ class Explorer:
     def _record(self, failure: Diverged, flaky: bool) -> None:
         finding = replace(failure.finding, flaky=True)
         if self.settings.shrink and not flaky:
-            minimiser = Minimiser(self.road, self.case, self.settings.strict)
+            minimiser = Minimiser(self.road, self._to_minimise(failure.point), self.settings.strict)
             seen = minimiser.run(failure.point, failure.finding.divergence)
             if seen is not None:
                 finding = self._minimal(seen, minimiser.exporters(seen))
@@ -426,6 +462,22 @@ class Explorer:
         finding = self._blamed(finding)
         self.found[finding.identity] = finding
         self._emit(Found(finding))
+
+    def _to_minimise(self, point: Point) -> Case:
+        """Return the case; for a call that its specs do not speak of, one without them, which leaves tensors be."""
+        inputs = point.inputs
+        if not self.case.extra_inputs or (not isinstance(inputs, Call) and self._fits(inputs)):
+            return self.case
+        return replace(self.case, inputs=(), strategy=st.nothing())
+
+    def _fits(self, inputs: Sequence[Any]) -> bool:
+        if len(inputs) != len(self.case.inputs):
+            return False
+        pairs = zip(self.case.inputs, inputs, strict=True)
+        given = [(entry, array_of(value)) for entry, value in pairs if isinstance(entry, TensorSpec)]
+        return all(hasattr(value, "dtype") and value.dtype.name == entry.dtype for entry, value in given) and (
+            admits_all([entry for entry, _ in given], [value.shape for _, value in given])
+        )
 
     def _blamed(self, finding: Finding) -> Finding:
         point = Point(Mode.parse(finding.mode), finding.runtime, finding.inputs, finding.export_inputs)
@@ -455,6 +507,7 @@ def _count(row: Row, verdict: Verdict, first_of_example: bool) -> None:
     row.arbitrated += verdict.arbitrated
     row.excused += verdict.excused
     row.unrefereed += verdict.unrefereed
+    row.tolerated += verdict.tolerated
     for note in verdict.notes:
         row.notes[note.kind] = row.notes.get(note.kind, 0) + 1
     if verdict.outcome is not Outcome.DIVERGES:

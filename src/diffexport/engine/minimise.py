@@ -212,7 +212,8 @@ class Minimiser:
     def _try_inputs(self, best: Seen, inputs: tuple[Any, ...]) -> Seen | None:
         point = replace(best.point, inputs=inputs)
         shapes, before = [np.shape(x) for x in inputs], [np.shape(x) for x in best.point.inputs]
-        if not best.point.mode.dynamic or shapes == before:
+        own_axes = self._case.terms.dynamic_axes is not None
+        if not best.point.mode.dynamic or own_axes or shapes == before:
             export_inputs = best.point.export_inputs if shapes == before else self._like(inputs)
             return self._try(best, replace(point, export_inputs=export_inputs))
         ranks = [len(shape) for shape in shapes]

@@ -29,6 +29,7 @@ def regression_of(finding: Finding) -> Regression:
         got=finding.got,
         exporters=finding.exporters,
         seed=finding.seed,
+        terms=finding.terms,
         versions=installed(),
     )
 

@@ -22,7 +22,9 @@ from diffexport.errors import DiffexportError
 from diffexport.exporters import dynamo, torchscript
 from diffexport.exporters.arguments import DynamicAxes, every_axis, walk
 from diffexport.exporters.purity import Snapshot
+from diffexport.exporters.written import Files, Written
 from diffexport.mode import Mode
+from diffexport.terms import DEFAULT, Terms
 from diffexport.verdict import Stage
 
 __all__ = [
@@ -64,6 +66,8 @@ class Export:
         repeat: how a second export of the same module differs from the first; empty when it does not or
             was not asked for.
         chatter: everything that was printed, logged or warned.
+        files: where the terms ask for external data, the files as they were written, the model's own first;
+            ``model`` then holds the same with the data in it.
     """
 
     model: bytes | None
@@ -71,6 +75,7 @@ class Export:
     impurities: tuple[tuple[str, str], ...] = ()
     repeat: str = ""
     chatter: str = field(default="", repr=False)
+    files: Files = field(default=(), repr=False)
 
 
 def export(
@@ -80,6 +85,7 @@ def export(
     *,
     dynamic: DynamicAxes | None = None,
     repeat: bool = False,
+    terms: Terms = DEFAULT,
 ) -> Export:
     """Export ``module`` on example inputs.
 
@@ -89,6 +95,7 @@ def export(
         mode: how.
         dynamic: for each tensor its dynamic axes, where the mode has dynamic=true; by default all of them.
         repeat: export the same module a second time and compare the bytes.
+        terms: names, external data and what else a case asks for besides the mode.
 
     Raises:
         KeyboardInterrupt: and nothing else; every error of the exporter becomes an [ExportFailure][].
@@ -98,22 +105,24 @@ def export(
     axes = (every_axis(call) if dynamic is None else dynamic) if mode.dynamic else None
     with captured() as chatter:
         before = Snapshot.take(module, call)
-        model, failure = _attempt(run, module, call, mode, axes)
+        written, failure = _attempt(run, module, call, mode, axes, terms)
         impurities = before.changes(module, call)
         before.restore_globals()
         difference = ""
-        if repeat and model is not None:
-            again, second_failure = _attempt(run, module, call, mode, axes)
+        if repeat and written is not None:
+            again, second_failure = _attempt(run, module, call, mode, axes, terms)
             before.restore_globals()
-            difference = _difference(model, again, second_failure)
-    return Export(model, failure, tuple(impurities), difference, chatter.text)
+            difference = _difference(written, again, second_failure)
+    if written is None:
+        return Export(None, failure, tuple(impurities), difference, chatter.text)
+    return Export(written.model, failure, tuple(impurities), difference, chatter.text, written.files)
 
 
 def _attempt(
-    run: Any, module: Any, call: Call, mode: Mode, axes: DynamicAxes | None
-) -> tuple[bytes | None, ExportFailure | None]:
+    run: Any, module: Any, call: Call, mode: Mode, axes: DynamicAxes | None, terms: Terms
+) -> tuple[Written | None, ExportFailure | None]:
     try:
-        return run(module, call, mode, axes), None
+        return run(module, call, mode, axes, terms), None
     except DiffexportError:
         raise
     except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever an exporter raises is a result
@@ -122,7 +131,7 @@ def _attempt(
         return None, ExportFailure(stage, type(error).__name__, _message(error), error_signature(cause))
 
 
-def _difference(first: bytes, again: bytes | None, failure: ExportFailure | None) -> str:
+def _difference(first: Written, again: Written | None, failure: ExportFailure | None) -> str:
     if again is None:
         assert failure is not None
         return f"the second export fails: {failure.signature}"

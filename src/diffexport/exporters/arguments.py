@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import torch
 
 from diffexport.call import Call, Inputs, Path, leaves, mapped, paths
+from diffexport.terms import DEFAULT, Terms
 
 
 def walk(value: Any) -> Iterator[torch.Tensor]:
@@ -49,16 +50,20 @@ def slots(module: Any, call: Call) -> Iterator[tuple[Path, Any]]:
             yield ("default", name), parameter.default
 
 
-def named_leaves(module: Any, inputs: Inputs) -> dict[str, tuple[Path, Any]]:
+def named_leaves(module: Any, inputs: Inputs, *, script: bool = False) -> dict[str, tuple[Path, Any]]:
     """Return every leaf that the TorchScript exporter counts as an input, by the name it is given, in its order.
 
     Besides tensors it counts bools, ints and floats, though neither None nor strings (torch 2.13). One that
-    steers Python's control flow is baked in; one that is computed with becomes a graph input.
+    steers Python's control flow is baked in; one that is computed with becomes a graph input. Of a scripted model
+    (``script``) a list of tensors is one input, a sequence that has the name of its first tensor.
     """
     call = Call.of(inputs)
     numbers = {path: number for number, path in enumerate(_tensor_paths(call))}
     named: dict[str, tuple[Path, Any]] = {}
     for start, value in slots(module, call):
+        if script and _is_sequence(value):
+            named[f"x{numbers[(*start, 0)]}"] = start, value
+            continue
         for path, leaf in paths(value, start):
             if path in numbers:
                 named[f"x{numbers[path]}"] = path, leaf
@@ -67,6 +72,10 @@ def named_leaves(module: Any, inputs: Inputs) -> dict[str, tuple[Path, Any]]:
             elif isinstance(leaf, bool | int | float):
                 named[f"constant{len(named)}"] = path, leaf
     return named
+
+
+def _is_sequence(value: Any) -> bool:
+    return type(value) is list and bool(value) and all(isinstance(item, torch.Tensor) for item in value)
 
 
 def _tensor_paths(call: Call) -> list[Path]:
@@ -91,13 +100,20 @@ class Feeder:
     """Feeds a model that was exported on ``example``; what that takes is looked up once.
 
     An argument is recognised by where it stands, so keywords may come in another order than in the example.
+    ``terms`` say what the tensors are called, if otherwise than ``x0``, ``x1``, …, and whether it was scripted.
     """
 
-    def __init__(self, module: Any, example: Call) -> None:
-        self._names = {path: f"x{number}" for number, path in enumerate(_tensor_paths(example))}
+    def __init__(self, module: Any, example: Call, terms: Terms = DEFAULT) -> None:
+        asked = {f"x{number}": terms.input_name(number) for number, _ in enumerate(_tensor_paths(example))}
+        self._names = {path: asked[f"x{number}"] for number, path in enumerate(_tensor_paths(example))}
         self._defaults: dict[Path, Any] = {}
-        for name, (path, leaf) in named_leaves(module, example).items():
-            self._names[path] = name
+        self._sequences: list[tuple[str, int, str]] = []
+        for name, (path, leaf) in named_leaves(module, example, script=terms.script).items():
+            if terms.script and path[0] in ("args", "kwargs") and _is_sequence(leaf):
+                self._sequences.append((path[0], path[1], asked[name]))
+                self._names = {at: own for at, own in self._names.items() if at[: len(path)] != path}
+                continue
+            self._names[path] = asked.get(name, name)
             if path[0] == "default":
                 self._defaults[path] = leaf
         in_turn = [("args", number) for number in range(len(example.args))]
@@ -109,7 +125,9 @@ class Feeder:
         if tensors and len(tensors) == len(self.flat) and not inputs.kwargs:
             return dict(zip(self.flat, tensors, strict=True))
         values = {**dict(paths(_parts(inputs))), **self._defaults}
-        return {name: values[path] for path, name in self._names.items() if path in values}
+        given = {name: values[path] for path, name in self._names.items() if path in values}
+        parts = _parts(inputs)
+        return given | {name: parts[kind][key] for kind, key, name in self._sequences}
 
 
 def feeds_of(module: Any, example: Call, inputs: Call) -> dict[str, Any]:

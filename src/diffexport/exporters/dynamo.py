@@ -15,9 +15,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import inspect
-import os
-import tempfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -26,13 +25,15 @@ from diffexport.call import Call, mapped
 from diffexport.errors import ExporterInternalsError
 from diffexport.exporters.arguments import DynamicAxes, export_arguments, input_names, walk
 from diffexport.exporters.reuse import reused_tables
+from diffexport.exporters.written import Written, to_file
 from diffexport.mode import Mode
+from diffexport.terms import Terms
 from diffexport.verdict import Stage
 
 _STRATEGIES = {"dynamo": "TorchExportNonStrictStrategy", "dynamo-strict": "TorchExportStrictStrategy"}
 
 
-def export(module: Any, call: Call, mode: Mode, dynamic: DynamicAxes | None) -> bytes:
+def export(module: Any, call: Call, mode: Mode, dynamic: DynamicAxes | None, terms: Terms) -> Written:
     """Return the serialised model, saved the way a user saves it; ``dynamic`` says which axes are.
 
     Raises:
@@ -40,29 +41,27 @@ def export(module: Any, call: Call, mode: Mode, dynamic: DynamicAxes | None) -> 
     """
     dynamic_shapes = None if dynamic is None else _dynamic_shapes(module, call, dynamic)
     args, kwargs = export_arguments(call)
+
+    def write(path: Path) -> None:
+        torch.onnx.export(
+            module,
+            args,
+            str(path),
+            kwargs=kwargs,
+            dynamo=True,
+            verbose=False,
+            input_names=[terms.input_name(number) for number in range(len(input_names(call)))],
+            output_names=list(terms.output_names) or None,
+            opset_version=mode.opset,
+            dynamic_shapes=dynamic_shapes,
+            keep_initializers_as_inputs=mode.keep_initializers_as_inputs,
+            optimize=mode.optimize,
+            external_data=terms.external_data,
+        )
+
     # keep_initializers_as_inputs takes effect only when the exporter itself writes the file.
-    descriptor, path = tempfile.mkstemp(suffix=".onnx")
-    os.close(descriptor)
-    try:
-        with only_strategy(mode.exporter), reused_tables():
-            torch.onnx.export(
-                module,
-                args,
-                path,
-                kwargs=kwargs,
-                dynamo=True,
-                verbose=False,
-                input_names=input_names(call),
-                opset_version=mode.opset,
-                dynamic_shapes=dynamic_shapes,
-                keep_initializers_as_inputs=mode.keep_initializers_as_inputs,
-                optimize=mode.optimize,
-                external_data=False,
-            )
-        with open(path, "rb") as file:
-            return file.read()
-    finally:
-        os.unlink(path)
+    with only_strategy(mode.exporter), reused_tables():
+        return to_file(write, external=terms.external_data)
 
 
 def _dynamic_shapes(module: Any, call: Call, dynamic: DynamicAxes) -> Any:

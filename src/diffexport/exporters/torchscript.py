@@ -5,11 +5,14 @@ Private names used here, checked on torch 2.13.0:
 - ``torch.jit._trace._trace_module_map``: scoped tracing sets it for the export, as PyTorch's own test does.
 - ``Node.pyobj``/``Node.pyname`` of ``prim::PythonOp`` in a traced graph.
 - ``torch.onnx._internal.torchscript_exporter.utils._model_to_graph`` for [first_node_kind][].
+- ``torch.onnx._internal.torchscript_exporter.utils._export`` for its parameter ``fixed_batch_size``.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
+import inspect
 import io
 import traceback
 from collections.abc import Callable, Iterator
@@ -20,36 +23,45 @@ import torch
 from diffexport.call import Call, Inputs, mapped
 from diffexport.errors import ExporterInternalsError
 from diffexport.exporters.arguments import DynamicAxes, export_arguments, input_names, named_leaves, walk
+from diffexport.exporters.written import Written, to_file
 from diffexport.mode import Mode
+from diffexport.terms import Terms
 from diffexport.verdict import Stage
 
 
-def export(module: Any, call: Call, mode: Mode, dynamic: DynamicAxes | None) -> bytes:
+def export(module: Any, call: Call, mode: Mode, dynamic: DynamicAxes | None, terms: Terms) -> Written:
     """Return the serialised model; ``dynamic`` says which axes are, None that none is.
 
     Raises:
         Exception: whatever the exporter raises.
     """
     dynamic_axes = None
-    names = list(named_leaves(module, call))
+    given = list(named_leaves(module, call, script=terms.script))
+    asked = {name: terms.input_name(number) for number, name in enumerate(input_names(call))}
+    names = [asked.get(name, name) for name in given]
     if dynamic is not None:
         dynamic_axes = {
-            name: {axis: called or f"{name}_d{axis}" for axis, called in axes.items()}
+            asked[name]: {axis: called or f"{asked[name]}_d{axis}" for axis, called in axes.items()}
             for name, axes in zip(input_names(call), dynamic, strict=True)
-            if name in names
+            if name in given
         }
+        for name in terms.output_names:
+            own = terms.axes_of(name)
+            if own:
+                dynamic_axes[name] = {axis: called or f"{name}_d{axis}" for axis, called in own.items()}
     args, kwargs = export_arguments(call)
-    buffer = io.BytesIO()
-    with scoped_tracing(module) if mode.scoped else contextlib.nullcontext():
+    model = torch.jit.script(module) if terms.script else module
+
+    def write(file: Any) -> None:
         torch.onnx.export(
-            module,
+            model,
             args,
-            # The annotation names paths only; BytesIO is accepted by this exporter and keeps the disk out.
-            cast(Any, buffer),
+            file,
             kwargs=kwargs,
             dynamo=False,
             verbose=False,
             input_names=names,
+            output_names=list(terms.output_names) or None,
             opset_version=mode.opset,
             dynamic_axes=dynamic_axes,
             keep_initializers_as_inputs=mode.keep_initializers_as_inputs,
@@ -59,7 +71,34 @@ def export(module: Any, call: Call, mode: Mode, dynamic: DynamicAxes | None) -> 
             autograd_inlining=mode.autograd_inlining,
             export_modules_as_functions=mode.export_modules_as_functions,
         )
-    return buffer.getvalue()
+
+    scope = scoped_tracing(module) if mode.scoped else contextlib.nullcontext()
+    batch = fixed_batch_size() if terms.fixed_batch_size else contextlib.nullcontext()
+    with scope, batch:
+        if terms.external_data:
+            return to_file(lambda path: write(str(path)), external=True)
+        # The annotation names paths only; BytesIO is accepted by this exporter and keeps the disk out.
+        buffer = io.BytesIO()
+        write(buffer)
+        return Written(buffer.getvalue())
+
+
+@contextlib.contextmanager
+def fixed_batch_size() -> Iterator[None]:
+    """Have recurrent layers take the batch size of the example for given, as PyTorch's own tests of them can."""
+    from torch.onnx._internal.torchscript_exporter import utils
+
+    shipped = getattr(utils, "_export", None)
+    if shipped is None or "fixed_batch_size" not in inspect.signature(shipped).parameters:
+        raise ExporterInternalsError(
+            f"torch {torch.__version__} has no torchscript_exporter.utils._export(fixed_batch_size=...); the term "
+            "fixed_batch_size cannot be kept (checked on torch 2.13.0)"
+        )
+    utils._export = functools.partial(shipped, fixed_batch_size=True)
+    try:
+        yield
+    finally:
+        utils._export = shipped
 
 
 @contextlib.contextmanager

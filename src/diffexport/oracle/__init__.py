@@ -8,6 +8,7 @@ value. See docs/oracle.md.
 
 from diffexport.oracle.arbitrate import Arbiter, Judgement, Outputs, Rerun
 from diffexport.oracle.compare import compare, same_bits, suspects
+from diffexport.oracle.lenient import judge_leniently
 from diffexport.oracle.noise import Noise, Widened
 from diffexport.oracle.tolerance import TOLERANCES
 
@@ -20,6 +21,7 @@ __all__ = [
     "Rerun",
     "Widened",
     "compare",
+    "judge_leniently",
     "same_bits",
     "suspects",
 ]

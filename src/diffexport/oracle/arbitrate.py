@@ -46,6 +46,7 @@ class Judgement:
     arbitrated: bool = False
     excused: bool = False
     unrefereed: bool = False
+    tolerated: bool = False
 
 
 class Arbiter:
@@ -92,7 +93,7 @@ class Arbiter:
         result = np.zeros(eager.shape, bool)
         if eager.dtype != got.dtype or eager.shape != got.shape:
             return result
-        places = np.flatnonzero(_differs(eager, got))
+        places = np.flatnonzero(differs(eager, got))
         for count in STAGES:
             if not places.size:
                 break
@@ -251,10 +252,10 @@ def _is_float(dtype: np.dtype[Any]) -> bool:
     return is_floating(dtype) or is_complex(dtype)
 
 
-def _differs(eager: Array, got: Array) -> Array:
-    """Return where two arrays do not agree: by class, by more than the tight tolerance, or in the sign of a zero."""
+def differs(eager: Array, got: Array) -> Array:
+    """Return where two arrays of one shape and dtype do not agree: by class, by more than the tight tolerance, or in the sign of a zero."""
     if is_complex(eager.dtype):
-        return _differs(eager.real, got.real) | _differs(eager.imag, got.imag)
+        return differs(eager.real, got.real) | differs(eager.imag, got.imag)
     if not is_floating(eager.dtype):
         unlike: Array = eager != got
         return unlike
@@ -262,8 +263,8 @@ def _differs(eager: Array, got: Array) -> Array:
         one, other = eager.astype(np.float64), got.astype(np.float64)
         close = (np.abs(one - other) <= tight(one, eager.dtype)) & np.isfinite(one) | (one == other)
         close &= ~((one == 0) & (other == 0) & (np.signbit(one) != np.signbit(other)))
-        differs: Array = ~(close | (np.isnan(one) & np.isnan(other)))
-        return differs
+        apart_: Array = ~(close | (np.isnan(one) & np.isnan(other)))
+        return apart_
 
 
 def _near(once: Array, got: Array) -> Array:

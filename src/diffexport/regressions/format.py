@@ -21,6 +21,7 @@ from diffexport.errors import DiffexportError, RegressionFileError
 from diffexport.inputs import array_of
 from diffexport.mode import Mode
 from diffexport.regressions.arguments import Argument, Decoder, Seen, encode
+from diffexport.terms import DEFAULT, Terms
 from diffexport.verdict import Identity, Kind, Stage
 
 SUFFIX = ".diffexport.json"
@@ -31,7 +32,8 @@ VERSION = 1
 class Regression:
     """A stored divergence; fields as in [Finding][diffexport.engine.events.Finding].
 
-    ``specs`` are the tensor specs of the inputs when they were given on the command line, else empty.
+    ``specs`` are the tensor specs of the inputs when they were given on the command line, else empty; ``terms``
+    those on which it was checked, so that it is replayed on the same ones.
     """
 
     case: str
@@ -49,6 +51,7 @@ class Regression:
     got: tuple[Any, ...] = ()
     exporters: tuple[str, ...] = ()
     specs: tuple[str, ...] = ()
+    terms: Terms = DEFAULT
     seed: int = 0
     versions: Mapping[str, str] = field(default_factory=dict)
 
@@ -84,6 +87,7 @@ class _Document(pydantic.BaseModel, extra="forbid"):
     case: str
     target: str
     specs: list[str] = []
+    terms: dict[str, Any] = {}
     mode: str
     runtime: str
     stage: Stage
@@ -127,6 +131,7 @@ def dumps(regression: Regression, stem: str) -> tuple[str, dict[str, bytes]]:
         "case": regression.case,
         "target": regression.target,
         **({"specs": list(regression.specs)} if regression.specs else {}),
+        **({"terms": regression.terms.document()} if regression.terms != DEFAULT else {}),
         "mode": str(regression.mode),
         "runtime": regression.runtime,
         "stage": str(regression.stage),
@@ -214,6 +219,7 @@ def loads(text: str, path: Path) -> Regression:
             case=document.case,
             target=document.target,
             specs=tuple(document.specs),
+            terms=Terms.of(document.terms),
             mode=Mode.parse(document.mode),
             runtime=document.runtime,
             stage=document.stage,

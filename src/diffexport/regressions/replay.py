@@ -52,7 +52,7 @@ def case_of(regression: Regression) -> Case:
         DiffexportError: the target is gone.
     """
     case = target.resolve(regression.target, inputs=regression.specs)
-    return case if case.name == regression.case else replace(case, name=regression.case)
+    return replace(case, name=regression.case, terms=regression.terms)
 
 
 def replay(regression: Regression, road: Road | None = None, *, case: Case | None = None) -> Replay:

@@ -13,6 +13,7 @@ from diffexport.engine.events import Finding
 from diffexport.inputs import array_of
 from diffexport.regressions.arguments import Seen, is_tensor, offset_of
 from diffexport.report.summary import Summary, reproduce_line
+from diffexport.terms import DEFAULT
 from diffexport.verdict import Stage
 
 #: Longest printed value of one tensor.
@@ -33,6 +34,8 @@ def describe(finding: Finding, summary: Summary, *, chatter: bool = False) -> It
         yield f"  file            {artefact}{runtime}"
     else:
         yield f"  simplest mode   {finding.mode}{runtime}"
+    if finding.terms != DEFAULT:
+        yield f"  on the terms    {finding.terms}"
     if len(finding.exporters) > 1:
         yield f"  the same in     {', '.join(name for name in finding.exporters if name != identity.exporter)}"
     yield f"  minimal input   {values(finding.inputs)}"

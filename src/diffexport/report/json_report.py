@@ -51,6 +51,7 @@ def document(summary: Summary) -> dict[str, Any]:
                 "diverging": row.diverging,
                 "arbitrated": row.arbitrated,
                 "excused": row.excused,
+                "tolerated": row.tolerated,
                 "unrefereed": row.unrefereed,
                 "seconds": round(row.seconds, 6),
             }
@@ -61,6 +62,9 @@ def document(summary: Summary) -> dict[str, Any]:
         "known": [
             {"id": e.id, "regression": e.regression, "status": e.status, "message": e.message}
             for e in summary.replayed
+        ],
+        "excluded": [
+            {"case": e.case, "modes": e.modes, "count": e.count, "reason": e.reason} for e in summary.excluded
         ],
         "advice": [{"case": case, "message": message} for case, message in sorted(summary.advice.items())],
         "errors": [{"case": case, "message": message} for case, message in summary.failed.items()],
@@ -85,6 +89,7 @@ def _divergence(finding: Finding, summary: Summary) -> dict[str, Any]:
         "message": divergence.message,
         "element": list(divergence.element) if divergence.element is not None else None,
         "evidence": _evidence(divergence.evidence),
+        "terms": finding.terms.document(),
         "exporters": list(finding.exporters),
         "blame": dict(zip(("stage", "because"), finding.blame, strict=True)) if finding.blame else None,
         "shrunk": finding.shrunk,

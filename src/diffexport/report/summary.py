@@ -10,6 +10,7 @@ from pathlib import Path
 from diffexport.engine.events import (
     CaseFailed,
     Event,
+    Excluded,
     Finding,
     Found,
     KnownReplayed,
@@ -48,6 +49,7 @@ class Summary:
     failed: dict[str, str] = field(default_factory=dict)
     advice: dict[str, str] = field(default_factory=dict)
     replayed: list[KnownReplayed] = field(default_factory=list)
+    excluded: list[Excluded] = field(default_factory=list)
 
     def take(self, event: Event) -> None:
         """Record one event; a finding is written to disk before anything else happens."""
@@ -60,6 +62,8 @@ class Summary:
             self.failed.setdefault(event.case, event.message)
         elif isinstance(event, Unhealthy):
             self.advice.setdefault(event.case, event.message)
+        elif isinstance(event, Excluded):
+            self.excluded.append(event)
         elif isinstance(event, KnownReplayed):
             self.replayed.append(event)
         elif isinstance(event, RunStarted):

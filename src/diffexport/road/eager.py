@@ -55,8 +55,11 @@ class Prepared:
         return self.shared[training]
 
 
-def outputs_of(result: Any) -> Eager:
-    """Return the outputs of the eager model, flattened as exporters flatten them, or its error; they leave out None."""
+def outputs_of(result: Any, *, keep_none: bool = False) -> Eager:
+    """Return the outputs of the eager model, flattened as exporters flatten them, or its error.
+
+    None is left out; with ``keep_none`` it is an output, an array of Python's None.
+    """
     if isinstance(result, BaseException):
         return Eager((), f"{type(result).__name__}: {first_line(result)}")
     if type(result) is torch.Tensor or (type(result) is tuple and _all_tensors(result)):
@@ -79,6 +82,8 @@ def outputs_of(result: Any) -> Eager:
         elif isinstance(leaf, bool | int | float):
             outputs.append(np.asarray(leaf))
             numbers.append(kind)
+        elif leaf is None and keep_none:
+            outputs.append(np.asarray(None))
         elif leaf is not None:
             foreign.append(kind)
     return Eager(tuple(outputs), numbers=tuple(numbers), foreign=tuple(foreign))

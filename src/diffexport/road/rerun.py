@@ -17,21 +17,23 @@ from diffexport.oracle.noise import WIDE
 from diffexport.road.eager import Prepared, outputs_of
 
 
-def rerun(prepared: Prepared, training: bool, inputs: Any) -> oracle.Rerun:
+def rerun(prepared: Prepared, training: bool, inputs: Any, *, keep_none: bool = False) -> oracle.Rerun:
     """Return how the oracle runs a module again, in training mode or not, on inputs that are left as they are."""
 
     def noisy(handler: Handler) -> oracle.Outputs:
-        return _run(lambda: prepared.for_run(training), clone(as_call(inputs)), handler)
+        return _run(lambda: prepared.for_run(training), clone(as_call(inputs)), handler, keep_none)
 
     def wide(handler: Handler) -> oracle.Outputs:
         call = as_call(inputs)
         call = Call(mapped(call.args, _widened), mapped(call.kwargs, _widened))
-        return _run(lambda: copy.deepcopy(prepared.module).train(training).double(), call, handler)
+        return _run(lambda: copy.deepcopy(prepared.module).train(training).double(), call, handler, keep_none)
 
     return oracle.Rerun(noisy, wide)
 
 
-def _run(build: Callable[[], torch.nn.Module], call: Call, handler: Handler) -> oracle.Outputs:
+def _run(
+    build: Callable[[], torch.nn.Module], call: Call, handler: Handler, keep_none: bool
+) -> oracle.Outputs:
     """Run a module with every operator called by ``handler``; return its outputs, or the text of its error.
 
     torch's random state is what it was, afterwards.
@@ -43,7 +45,7 @@ def _run(build: Callable[[], torch.nn.Module], call: Call, handler: Handler) -> 
                 result: Any = module(*call.args, **call.kwargs)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a model may raise anything
             result = error
-    eager = outputs_of(result)
+    eager = outputs_of(result, keep_none=keep_none)
     # A module may give out memory that it writes to the next time.
     return eager.error or [array.copy() for array in eager.outputs]
 

@@ -23,6 +23,7 @@ from diffexport.inputs import as_call, digest, dynamic_axes
 from diffexport.mode import Mode
 from diffexport.oracle import Rerun
 from diffexport.road.block import Block
+from diffexport.road.breach import breaches
 from diffexport.road.eager import BUILD_SEED, Eager, Prepared, first_line, outputs_of
 from diffexport.road.export import Exported, export_error
 from diffexport.road.memo import Bounded
@@ -116,7 +117,7 @@ class Road:
 
     def run_eager(self, case: Case, mode: Mode, call: Call) -> Eager:
         """Run the eager model on inputs that it may change."""
-        eager = outputs_of(self._run_module(case, mode, [call])[0])
+        eager = outputs_of(self._run_module(case, mode, [call])[0], keep_none=case.terms.keeps_none)
         # A module may give out memory that it writes to the next time.
         return replace(eager, outputs=tuple([array.copy() for array in eager.outputs]))
 
@@ -130,7 +131,7 @@ class Road:
                 place = tensor.untyped_storage().data_ptr() if tensor.layout is torch.strided else 0
                 if place and whose.setdefault(place, number) != number:
                     return None
-        return [outputs_of(result) for result in results]
+        return [outputs_of(result, keep_none=case.terms.keeps_none) for result in results]
 
     def _run_module(self, case: Case, mode: Mode, many: Sequence[Call]) -> list[Any]:
         """Return for each of many inputs what the module returns, or the error that it raises."""
@@ -145,7 +146,7 @@ class Road:
 
     def rerun(self, case: Case, mode: Mode, inputs: Inputs) -> Rerun:
         """Return how the oracle runs the eager model again on these inputs."""
-        return rerun(*self._prepared_for(case, mode), inputs)
+        return rerun(*self._prepared_for(case, mode), inputs, keep_none=case.terms.keeps_none)
 
     def _prepared_for(self, case: Case, mode: Mode) -> tuple[Prepared, bool]:
         """Return the case's module, and whether the mode exports it in training mode."""
@@ -192,7 +193,7 @@ class Road:
 
     def feeder(self, case: Case, example: Call) -> Feeds:
         """Return what feeds a model that was exported on ``example``."""
-        return Feeder(self.prepare(case).module, example)
+        return Feeder(self.prepare(case).module, example, case.terms)
 
     def known_as(self, mode: Mode) -> tuple[Mode, ...]:
         """Return the modes whose known divergences apply to what is exported in ``mode``."""
@@ -212,7 +213,9 @@ class Road:
         expectation = case.expect(mode, self.traits(case, call))
         first = repeat and not self._seen(case, mode)
         module, dynamic = copy.deepcopy(prepared.module), dynamic_axes(case, call)
-        export = exporters.export(module, clone(call), mode, dynamic=dynamic, repeat=first)
+        export = exporters.export(
+            module, clone(call), mode, dynamic=dynamic, repeat=first, terms=case.terms
+        )
         found: list[Divergence] = []
         refused = ""
         if export.failure is not None:
@@ -252,9 +255,10 @@ class Road:
         digest = b""
         if export.model is not None:
             model = export.model
-            digest = hashlib.sha256(model).digest()
+            digest = hashlib.sha256(b"".join((model, *(data for _, data in export.files)))).digest()
             inspected = self._graphs.get((digest, mode.opset), lambda: graph.inspect(model, mode.opset))
             found += inspected.divergences
+            found += breaches(case.terms, mode, inspected)
             missing = graph.missing_nodes(inspected, expectation.nodes)
             if missing:
                 present = ", ".join(sorted(inspected.nodes))
@@ -287,7 +291,7 @@ class Road:
         def load() -> runtimes.Session | runtimes.LoadError:
             with captured():
                 try:
-                    return runtimes.load(runtime, model)
+                    return runtimes.load(runtime, model, exported.export.files)
                 except runtimes.LoadError as error:
                     return error
 
@@ -296,4 +300,4 @@ class Road:
 
 def _key(case: Case) -> Hashable:
     """Return what tells cases apart in a process: two models may have one name."""
-    return case.name, case.target, id(case.build)
+    return case.name, case.target, id(case.build), case.terms

@@ -6,7 +6,9 @@ Runtime on the CPU at each graph optimisation level) and ``reference`` (onnx's R
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 from diffexport.errors import UnknownNameError
@@ -44,13 +46,27 @@ def available() -> tuple[str, ...]:
     return tuple(name for name in RUNTIMES if name == "reference" or onnxruntime_cpu.offers(name))
 
 
-def load(runtime: str, model: bytes) -> Session:
+def load(runtime: str, model: bytes, files: Sequence[tuple[str, bytes]] = ()) -> Session:
     """Load a serialised model.
+
+    Args:
+        runtime: one of [RUNTIMES][].
+        model: the ``ModelProto``.
+        files: names and contents of the model's own file and of those beside it; if there are any, they are loaded.
 
     Raises:
         LoadError: the runtime refuses it.
         UnknownNameError: there is no such runtime.
     """
+    if not files:
+        return _load(runtime, model)
+    with tempfile.TemporaryDirectory(prefix="diffexport-") as folder:
+        for name, data in files:
+            Path(folder, name).write_bytes(data)
+        return _load(runtime, str(Path(folder, files[0][0])))
+
+
+def _load(runtime: str, model: bytes | str) -> Session:
     if runtime == "reference":
         from diffexport.runtimes import reference
 

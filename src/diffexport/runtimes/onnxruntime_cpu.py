@@ -13,6 +13,7 @@ import onnxruntime
 
 from diffexport.dtypes import BFLOAT16
 from diffexport.runtimes import LoadError, RunError
+from diffexport.runtimes.outputs import flat
 
 _LEVELS = {
     "ort-disabled": "ORT_DISABLE_ALL",
@@ -41,8 +42,7 @@ class _Session:
             if self._bfloat16:
                 values = {name: _ort_value(array) for name, array in feeds.items()}
                 return [_array(value) for value in self._session.run_with_ort_values(None, values)]
-            # numpy collapses 0-d results into scalars in places; the comparison wants arrays.
-            return [np.asarray(value) for value in self._session.run(self.outputs, feeds)]
+            return flat(self._session.run(self.outputs, feeds))
         except Exception as error:
             raise RunError(str(error)) from error
 
@@ -69,8 +69,8 @@ def _array(value: Any) -> Any:
     return np.frombuffer(data, np.uint16).view(BFLOAT16).reshape(shape)
 
 
-def load(name: str, model: bytes) -> _Session:
-    """Load a model; one thread, since the tensors are small.
+def load(name: str, model: bytes | str) -> _Session:
+    """Load a model, serialised or from the path of its file; one thread, since the tensors are small.
 
     Raises:
         LoadError: ONNX Runtime refuses the model.

@@ -9,6 +9,7 @@ import numpy as np
 from onnx.reference import ReferenceEvaluator
 
 from diffexport.runtimes import LoadError, RunError
+from diffexport.runtimes.outputs import flat
 
 
 class _Session:
@@ -20,13 +21,13 @@ class _Session:
     def run(self, feeds: Mapping[str, Any]) -> list[Any]:
         try:
             with np.errstate(all="ignore"):
-                return [np.asarray(value) for value in self._evaluator.run(None, dict(feeds))]
+                return flat(self._evaluator.run(None, dict(feeds)))
         except Exception as error:
             raise RunError(f"{type(error).__name__}: {error}") from error
 
 
-def load(model: bytes) -> _Session:
-    """Load a model.
+def load(model: bytes | str) -> _Session:
+    """Load a model, serialised or from the path of its file.
 
     Raises:
         LoadError: an operator is unknown to the evaluator, or the model is malformed.
@@ -34,6 +35,7 @@ def load(model: bytes) -> _Session:
     import onnx
 
     try:
-        return _Session(ReferenceEvaluator(onnx.load_model_from_string(model)))
+        proto = onnx.load(model) if isinstance(model, str) else onnx.load_model_from_string(model)
+        return _Session(ReferenceEvaluator(proto))
     except Exception as error:
         raise LoadError(f"{type(error).__name__}: {error}") from error

@@ -22,6 +22,7 @@ from diffexport.spec import (
     TensorSpec,
     admits_all,
     parse_specs,
+    pinned,
     representative_shapes,
     shapes_of_ranks,
 )
@@ -68,6 +69,7 @@ def trials(
     requires_grad: bool = False,
     same: bool = False,
     variety: Sequence[tuple[str, str, bool]] = VARIETY[:1],
+    dynamic_axes: Sequence[Sequence[int]] | None = None,
 ) -> st.SearchStrategy[Trial]:
     """Draw a trial.
 
@@ -82,6 +84,8 @@ def trials(
         requires_grad: let floating tensors it is run on require gradients, sometimes.
         same: let equal specs get the same tensor, sometimes.
         variety: what the example may be like; see [VARIETY][diffexport.strategies.VARIETY].
+        dynamic_axes: for each spec, the axes whose size may be another one when it is run; None: every one that it
+            leaves free.
 
     Raises:
         InvalidArgument: no input, no export shape, an unknown layout or variety, a block that cannot hold a sample or
@@ -113,6 +117,7 @@ def trials(
         requires_grad,
         same,
         tuple(sorted(variety, key=VARIETY.index)),
+        None if dynamic_axes is None else tuple(map(tuple, dynamic_axes)),
     )
     return _trial(plan)
 
@@ -151,6 +156,13 @@ class _Plan:
     requires_grad: bool
     same: bool
     variety: tuple[tuple[str, str, bool], ...]
+    dynamic_axes: tuple[tuple[int, ...], ...] | None = None
+
+    def specs_at(self, shapes: tuple[Shape, ...]) -> Sequence[TensorSpec]:
+        """Return the specs of what may be run on a model that was exported at ``shapes``."""
+        if self.dynamic_axes is None:
+            return self.specs
+        return pinned(self.specs, shapes, self.dynamic_axes)
 
 
 def _choice(name: str) -> st.SearchStrategy[tuple[str, int]]:
@@ -177,7 +189,7 @@ def _trial(draw: st.DrawFn, plan: _Plan) -> Trial:
     if plan.dynamic and any(exported) and draw(_APART)[1] < 192:
         dims = min(sum(map(len, exported)), _SIZES)
         sizes = itertools.cycle([draw(size)[1] for size in _SIZE_OF[:dims]])
-        run = shapes_of_ranks(plan.specs, [len(shape) for shape in exported], sizes)
+        run = shapes_of_ranks(plan.specs_at(exported), [len(shape) for shape in exported], sizes)
     flavour, example_layout, example_grad = _pick(draw, _VARIETY, plan.variety)
     run_layout = _pick(draw, _LAYOUT, plan.layouts)
     with_grad = plan.requires_grad and draw(_GRADIENT)[1] >= 224
