@@ -15,10 +15,14 @@ if TYPE_CHECKING:
     from diffexport.engine.diverged import Diverged as Diverged
     from diffexport.errors import DiffexportError as DiffexportError
     from diffexport.expectation import rule as rule
+    from diffexport.known import known_divergence as known_divergence
     from diffexport.mode import Mode as Mode
     from diffexport.mode import ModePattern as ModePattern
+    from diffexport.modeltest import test as test
+    from diffexport.result import FindingsError as FindingsError
+    from diffexport.result import Result as Result
     from diffexport.road import Road as Road
-    from diffexport.testing import Result as Result
+    from diffexport.terms import Terms as Terms
     from diffexport.testing import assert_agrees as assert_agrees
     from diffexport.testing import check as check
     from diffexport.verdict import Divergence as Divergence
@@ -37,7 +41,11 @@ _WHERE = {
     "rule": "expectation",
     "Mode": "mode",
     "ModePattern": "mode",
-    "Result": "testing",
+    "FindingsError": "result",
+    "Result": "result",
+    "Terms": "terms",
+    "known_divergence": "known",
+    "test": "modeltest",
     "assert_agrees": "testing",
     "check": "testing",
     "Divergence": "verdict",
@@ -53,6 +61,7 @@ __all__ = [
     "DiffexportError",
     "Diverged",
     "Divergence",
+    "FindingsError",
     "Kind",
     "Mode",
     "ModePattern",
@@ -60,11 +69,14 @@ __all__ = [
     "Result",
     "Road",
     "Stage",
+    "Terms",
     "Verdict",
     "assert_agrees",
     "check",
+    "known_divergence",
     "make_case",
     "rule",
+    "test",
 ]
 
 

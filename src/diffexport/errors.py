@@ -37,6 +37,10 @@ class TargetError(UsageError):
     """A model target that cannot be imported or is not a model."""
 
 
+class FixtureTargetError(TargetError):
+    """The model of a test is made from fixtures, so that only pytest can make it."""
+
+
 class ConfigError(UsageError):
     """A configuration that does not validate; the message names file, key and value."""
 

@@ -39,7 +39,9 @@ class Exclusion:
 
 
 #: Why the exporters built on ``torch.export`` are left out for scripted models.
-SCRIPTED = Exclusion(ModePattern.parse("dynamo*"), "a scripted model goes through the TorchScript exporter only")
+SCRIPTED = Exclusion(
+    ModePattern.parse("dynamo*"), "a scripted model goes through the TorchScript exporter only"
+)
 
 
 def split(
@@ -75,7 +77,9 @@ def of(given: Mapping[str, str] | Iterable[Exclusion]) -> tuple[Exclusion, ...]:
         return found
     for pattern, reason in given.items():
         if not isinstance(reason, str) or not reason.strip():
-            raise UsageError(f"exclude: {pattern!r} needs a reason, a text that is not empty; it is {reason!r}")
+            raise UsageError(
+                f"exclude: {pattern!r} needs a reason, a text that is not empty; it is {reason!r}"
+            )
     return tuple(
         Exclusion(ModePattern.parse(pattern), " ".join(reason.split())) for pattern, reason in given.items()
     )
@@ -106,7 +110,9 @@ def parse(tables: Any, *, source: Path | None = None) -> tuple[Exclusion, ...]:
 
     place = str(source or "exclusions")
     if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
-        raise ConfigError(f"{place}: 'exclude' must be a list of tables; write [[exclude]], with two brackets")
+        raise ConfigError(
+            f"{place}: 'exclude' must be a list of tables; write [[exclude]], with two brackets"
+        )
     model = _table_model()
     found = []
     for number, table in enumerate(tables, start=1):
@@ -114,7 +120,9 @@ def parse(tables: Any, *, source: Path | None = None) -> tuple[Exclusion, ...]:
         for key in table:
             if key not in model.model_fields:
                 raise ConfigError(f"{where}: unknown key {key!r}{suggestion(key, model.model_fields)}")
-        missing = [name for name, own in model.model_fields.items() if own.is_required() and not table.get(name)]
+        missing = [
+            name for name, own in model.model_fields.items() if own.is_required() and not table.get(name)
+        ]
         if missing:
             raise ConfigError(f"{where}: missing {', '.join(missing)}")
         try:

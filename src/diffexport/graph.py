@@ -212,7 +212,12 @@ def check_declared(
     bound: dict[str, int] = {}
     for declared in graph.inputs:
         array = inputs.get(declared.name)
-        if array is not None and declared.single and declared.shape is not None and len(declared.shape) == array.ndim:
+        if (
+            array is not None
+            and declared.single
+            and declared.shape is not None
+            and len(declared.shape) == array.ndim
+        ):
             for dim, size in zip(declared.shape, array.shape, strict=True):
                 if isinstance(dim, str):
                     bound.setdefault(dim, size)

@@ -128,7 +128,7 @@ def parse(tables: Any, *, source: Path | None = None) -> tuple[Known, ...]:
 
 
 def known_divergence(
-    id: str,  # noqa: A002 - the key in a table is called so, too
+    id: str,
     reason: str,
     *,
     kind: str,

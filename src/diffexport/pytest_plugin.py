@@ -4,6 +4,7 @@
   diverge, any other must be fixed.
 - A test that raises [Diverged][diffexport.engine.explore.Diverged], also from inside Hypothesis, has its
   finding stored as a regression.
+- What ``diffexport.test(Model, …)`` makes is one test for each exporter.
 - The fixture ``diffexport`` checks a model in every mode: ``diffexport.check(Model, inputs=["float32[N, 3]"])``.
 - A test with an argument ``diffexport_mode`` is run once for every mode.
 
@@ -13,20 +14,23 @@ Nothing is imported beyond pytest until one of these is used.
 from __future__ import annotations
 
 import json
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Container, Generator, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
+    from diffexport.case import Case
     from diffexport.engine.events import Finding
     from diffexport.known import Known
     from diffexport.mode import Mode
-    from diffexport.testing import Result
+    from diffexport.modeltest import ModelTest
+    from diffexport.result import Result
 
 _SUFFIX = ".diffexport.json"
 _PROPERTY = "diffexport_finding"
+EXPORTER, MODE = "diffexport_exporter", "diffexport_mode"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -81,13 +85,23 @@ def _texts(config: pytest.Config) -> tuple[str, ...]:
     return given or _configuration(config).modes or ("default",)
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run a test with an argument ``diffexport_mode`` once for every selected mode."""
-    if "diffexport_mode" in metafunc.fixturenames:
-        from diffexport.matrix import select
+    """Run a test of a model once for each exporter, and one with an argument ``diffexport_mode`` for each mode."""
+    if not {EXPORTER, MODE} & set(metafunc.fixturenames):
+        return
+    from diffexport.matrix import select
+    from diffexport.modeltest import test_of
 
+    own = test_of(metafunc.function)
+    if own is not None:
+        chosen = test_modes(own, metafunc.config)
+    else:
         chosen = select(_texts(metafunc.config), _configuration(metafunc.config).matrices)
-        metafunc.parametrize("diffexport_mode", chosen, ids=str)
+    if MODE in metafunc.fixturenames:
+        metafunc.parametrize(MODE, chosen, ids=str)
+    elif own is not None:
+        metafunc.parametrize(EXPORTER, list(dict.fromkeys(mode.exporter for mode in chosen)), ids=str)
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
@@ -114,6 +128,8 @@ class RegressionItem(pytest.Item):
         from diffexport.engine.judge import judge_file, tied_entries
 
         judged = judge_file(self.path, tied_entries(_configuration(self.config).known))
+        if judged.elsewhere:
+            pytest.skip(judged.message)
         if not judged.as_expected:
             raise RegressionFailed(
                 "\n".join(filter(None, (f"{judged.status}: {self.path.name}", judged.note, judged.message)))
@@ -156,31 +172,141 @@ class Checker:
     def check(self, model: Any, **options: Any) -> Result:
         """Check a model in every selected mode and fail the test if something diverges.
 
-        Takes what [diffexport.testing.check][] takes; modes, runtimes, examples, seed and known divergences are
-        the configured ones unless given.
+        Takes what [diffexport.testing.check][] takes; modes, runtimes, examples and seed are the configured ones
+        unless given, known divergences and exclusions are added to the configured ones.
         """
         from diffexport.testing import check
 
-        configuration = _configuration(self._request.config)
-        defaults = {
-            "modes": _texts(self._request.config),
-            "runtimes": configuration.runtimes,
-            "seed": configuration.seed,
-            "known": configuration.known,
-            "strict": configuration.strict,
-        }
-        if configuration.examples is not None:
-            defaults["examples"] = configuration.examples
-        result = check(model, **{**defaults, **options})
-        for finding in result.findings:
-            _keep(self._request.node, finding)
-        if not result.ok:
-            head = str(result).splitlines()[0]
-            # The findings themselves are listed once, at the end, whichever tests and workers made them.
-            pytest.fail(
-                f"{head}; see 'diffexport findings'" if result.findings else str(result), pytrace=False
-            )
+        result = check(model, **self._with_defaults(options))
+        self._judge(result)
         return result
+
+    def _with_defaults(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        from diffexport import exclusion
+
+        config = self._request.config
+        configuration = _configuration(config)
+        given = dict(options)
+        return {
+            "modes": _texts(config),
+            "runtimes": configuration.runtimes,
+            "examples": configuration.examples,
+            "seed": configuration.seed,
+            "strict": configuration.strict,
+            "matrices": configuration.matrices,
+            "save": _folder(config),
+            **given,
+            "known": (*given.get("known", ()), *configuration.known),
+            "exclude": (*exclusion.of(given.get("exclude", ())), *configuration.exclude),
+        }
+
+    def _judge(self, result: Result) -> None:
+        for finding in result.findings:
+            _keep(self._request.node, finding, dict(result.saved), dict(result.save_errors))
+        if not result.ok:
+            text = str(result)
+            if result.findings:
+                # The findings themselves are listed once, at the end, whichever tests and workers made them.
+                text = f"{text.partition(chr(10) * 2)[0]}\nsee 'diffexport findings'"
+            pytest.fail(text, pytrace=False)
+        if not result.modes and result.excluded:
+            pytest.skip("; ".join(f"{one.modes} excluded: {one.reason}" for one in result.excluded))
+
+    def run(self, own: ModelTest, given: dict[str, Any]) -> None:
+        """Check the model of a test that [diffexport.test][diffexport.modeltest.test] made.
+
+        Args:
+            own: the test.
+            given: what fixtures and parameters give to the factory, and which exporter or mode it is for.
+        """
+        from diffexport.errors import UsageError
+        from diffexport.testing import as_case, case_options
+
+        exporter = given.pop(EXPORTER, None)
+        mode = given.get(MODE)
+        selected = test_modes(own, self._request.config)
+        try:
+            model = own.build({name: value for name, value in given.items() if name in own.parameters})
+            options = self._named(own, model)
+            case = as_case(model, **case_options(options))
+        except UsageError as error:
+            pytest.fail(str(error), pytrace=False)
+        texts = [str(one) for one in selected if exporter in (None, one.exporter) and mode in (None, one)]
+        _replay_stored(
+            self._request, case, {one.exporter for one in selected} if exporter is None else {exporter}, own
+        )
+        # What makes the case is in it by now; the rest says how it is explored.
+        left = {name: value for name, value in own.options.items() if name not in case_options(own.options)}
+        self.check(case, **{**left, "modes": texts})
+
+    def _named(self, own: ModelTest, model: Any) -> dict[str, Any]:
+        """Return the options with the name of the case, and the target by which it is found again."""
+        from diffexport import catalogue
+        from diffexport.case import Case
+        from diffexport.modeltest import relative
+        from diffexport.testing import name_of
+
+        options, node = dict(own.options), self._request.node
+        if isinstance(model, Case) and model.target in catalogue.ENTRIES:
+            return options
+        within = getattr(node.cls, "__qualname__", "")
+        name = node.originalname or node.name
+        options["target"] = f"{relative(Path(node.path))}:{within + '.' if within else ''}{name}"
+        called = options.get("name") or name_of(model)
+        options["name"] = "-".join(filter(None, (called, _parameters_of(node))))
+        return options
+
+
+def _parameters_of(node: Any) -> str:
+    """Return the id of a test's parameters without those that are the plugin's own."""
+    callspec = getattr(node, "callspec", None)
+    if callspec is None:
+        return ""
+    own = [str(callspec.params[name]) for name in (EXPORTER, MODE) if name in callspec.params]
+    text = str(callspec.id)
+    for one in own:
+        text = "" if text == one else text.removesuffix(f"-{one}")
+    return text
+
+
+def test_modes(own: ModelTest, config: pytest.Config) -> tuple[Mode, ...]:
+    """Return the modes a test of a model is for: its own, of those that the command line selects; else the selected."""
+    from diffexport.matrix import select
+
+    matrices = _configuration(config).matrices
+    selected = select(_texts(config), matrices)
+    texts = own.options.get("modes")
+    if texts is None:
+        return selected
+    asked = select((texts,) if isinstance(texts, str) else texts, matrices)
+    return (
+        tuple(mode for mode in asked if mode in selected) if config.getoption("--diffexport-modes") else asked
+    )
+
+
+test_modes.__test__ = False  # type: ignore[attr-defined]
+
+
+def _replay_stored(
+    request: pytest.FixtureRequest, case: Case, exporters: Container[str], own: ModelTest
+) -> None:
+    """Replay what is stored of a model that only its test can make: nobody else could."""
+    folder = _folder(request.config)
+    if not own.parameters or not folder.is_dir():
+        return
+    from diffexport.engine.judge import judge_file, tied_entries
+    from diffexport.regressions import files
+    from diffexport.testing import about_another
+    from diffexport.verdict import slugify
+
+    tied = tied_entries((*case.known, *_configuration(request.config).known))
+    for path in files([folder]):
+        if not path.name.startswith(f"{slugify(case.name)}--") or about_another(path, exporters):
+            continue
+        judged = judge_file(path, tied, case)
+        if judged is not None and not judged.as_expected:
+            lines = filter(None, (f"{judged.status}: {path.name}", judged.note, judged.message))
+            pytest.fail("\n".join(lines), pytrace=False)
 
 
 @pytest.fixture
@@ -205,13 +331,22 @@ def _findings_in(error: BaseException, seen: set[int]) -> Iterator[Finding]:
     finding = getattr(error, "finding", None)
     if finding is not None and type(finding).__name__ == "Finding":
         yield finding
+    result = getattr(error, "result", None)
+    if type(error).__name__ == "FindingsError" and result is not None:
+        yield from result.findings
     seen.add(id(error))
     for inner in getattr(error, "exceptions", ()):
         if id(inner) not in seen:
             yield from _findings_in(inner, seen)
 
 
-def _keep(item: pytest.Item, finding: Finding) -> None:
+def _keep(
+    item: pytest.Item,
+    finding: Finding,
+    saved: Mapping[str, Path] | None = None,
+    errors: Mapping[str, str] = {},
+) -> None:
+    """Put a finding on the report of a test; it is stored first, unless that was done or tried before."""
     from diffexport.engine.record import record
     from diffexport.errors import RegressionFileError
     from diffexport.report.describe import describe
@@ -220,7 +355,11 @@ def _keep(item: pytest.Item, finding: Finding) -> None:
     summary = Summary()
     digest = finding.identity.digest
     try:
-        summary.saved[digest] = record(finding, _folder(item.config))
+        if saved is None:
+            summary.saved[digest] = record(finding, _folder(item.config))
+        else:
+            summary.saved.update(saved)
+            summary.save_errors.update(errors)
     except (OSError, RegressionFileError) as error:
         summary.save_errors[digest] = str(error)
     lines = list(describe(finding, summary))

@@ -49,6 +49,11 @@ def resolve(text: str, *, inputs: Sequence[str] = (), otherwise: Sequence[str] =
         return _with_inputs(case, inputs)
     place, _, attribute = text.rpartition(":")
     value = _lookup(_import(place, text), attribute, text)
+    own = getattr(value, "diffexport_test", None)
+    if own is not None:
+        # A test of a model: it knows how it is checked.
+        tested: Case = own.case(text, inputs)
+        return tested
     if isinstance(value, Case):
         # Another process has to find it again, and by this text it can.
         return _with_inputs(Case(**{**vars(value), "target": text}), inputs)
@@ -81,16 +86,20 @@ def _import(place: str, text: str) -> Any:
 def _import_file(path: Path, text: str) -> Any:
     if not path.is_file():
         raise TargetError(f"target {text!r}: there is no file {path}")
+    loaded = _loaded(path.resolve())
+    if loaded is not None:
+        return loaded
+    if (path.parent / "__init__.py").is_file():
+        return _import_from_package(path.resolve())
     name = f"diffexport_target_{path.stem}_{abs(hash(str(path.resolve()))):x}"
-    if name in sys.modules:
-        return sys.modules[name]
     specification = importlib.util.spec_from_file_location(name, path)
     assert specification is not None
     assert specification.loader is not None
     module = importlib.util.module_from_spec(specification)
     sys.modules[name] = module
     try:
-        with _current_folder_importable():
+        # As for a script, and for pytest: what lies beside it can be imported.
+        with _current_folder_importable(), _importable(path.resolve().parent):
             specification.loader.exec_module(module)
     except BaseException:
         del sys.modules[name]
@@ -98,9 +107,32 @@ def _import_file(path: Path, text: str) -> Any:
     return module
 
 
-@contextlib.contextmanager
+def _loaded(path: Path) -> Any:
+    """Return the module that was made of a file, whatever it is called; None if there is none."""
+    for module in list(sys.modules.values()):
+        file = getattr(module, "__file__", None)
+        if isinstance(file, str) and Path(file).name == path.name and Path(file).resolve() == path:
+            return module
+    return None
+
+
+def _import_from_package(path: Path) -> Any:
+    """Import a file of a package as the part of it that it is, so that its relative imports hold."""
+    names, folder = [path.stem], path.parent
+    while (folder / "__init__.py").is_file():
+        names.insert(0, folder.name)
+        folder = folder.parent
+    with _current_folder_importable(), _importable(folder):
+        return importlib.import_module(".".join(names).removesuffix(".__init__"))
+
+
 def _current_folder_importable() -> Any:
-    here = str(Path.cwd())
+    return _importable(Path.cwd())
+
+
+@contextlib.contextmanager
+def _importable(folder: Path) -> Any:
+    here = str(folder)
     added = here not in sys.path
     if added:
         sys.path.insert(0, here)

@@ -111,9 +111,7 @@ class Terms:
     @property
     def lenient(self) -> bool:
         """Whether anything is let through that the oracle would not."""
-        return (
-            self.judged_fixed or self.mismatched > 0 or not self.check_shape or not self.check_dtype
-        )
+        return self.judged_fixed or self.mismatched > 0 or not self.check_shape or not self.check_dtype
 
     def input_name(self, number: int) -> str:
         """Return what the tensor of that number is called in the exported model."""
@@ -220,7 +218,9 @@ def _dynamic(name: str, value: Any) -> tuple[tuple[str, Axes], ...] | None:
         if not isinstance(place, str):
             raise UsageError(f"{name}: {place!r} is no name of an input or output")
         if isinstance(axes, str) or not isinstance(axes, Mapping | Sequence):
-            raise UsageError(f"{name}[{place!r}]={axes!r} must be axes, or axes with names: [0] or {{0: 'batch'}}")
+            raise UsageError(
+                f"{name}[{place!r}]={axes!r} must be axes, or axes with names: [0] or {{0: 'batch'}}"
+            )
         pairs = list(axes.items()) if isinstance(axes, Mapping) else [(axis, None) for axis in axes]
         found.append((place, tuple(_axis(f"{name}[{place!r}]", *pair) for pair in pairs)))
     return tuple(found)

@@ -1,36 +1,47 @@
 """For tests: assert that one trial agrees, or check a model in every mode.
 
-Both raise or return findings as data; with the pytest plugin they are stored as regressions by themselves.
+Both raise or return findings as data; with the pytest plugin they are stored as regressions by themselves. Neither
+reads a configuration: what holds is what is given.
 """
 
 from __future__ import annotations
 
+import functools
 import inspect
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
+from diffexport import exclusion, matrix, traits
 from diffexport import known as known_divergences
-from diffexport import matrix, traits
 from diffexport.call import Call, Inputs
-from diffexport.case import Case, make_case
+from diffexport.case import Case, extra_calls, make_case
 from diffexport.config import PROFILES
 from diffexport.engine.diverged import attribute, diverged
-from diffexport.engine.events import CaseFailed, Event, Finding, Found, ModeFinished, Unhealthy
+from diffexport.engine.events import Event
 from diffexport.engine.explore import Explorer, Settings, arrays_of
 from diffexport.engine.minimise import Point
 from diffexport.engine.run import applicable, shipped_for
-from diffexport.errors import UsageError
+from diffexport.engine.units import replay_entry
+from diffexport.errors import RegressionFileError, UsageError
+from diffexport.exclusion import Exclusion
 from diffexport.expectation import Rule
 from diffexport.known import Known
 from diffexport.mode import Mode
+from diffexport.regressions import load
+from diffexport.report.summary import Summary
+from diffexport.result import Result
 from diffexport.road import Road
 from diffexport.runtimes import available, select
 from diffexport.spec import TensorSpec
 from diffexport.target import applied
+from diffexport.terms import TermOptions, Terms
 from diffexport.verdict import Verdict
+
+#: Where regressions are looked for unless said otherwise.
+REGRESSIONS = "tests/regressions"
 
 
 @cache
@@ -97,58 +108,26 @@ def assert_agrees(
     return verdicts
 
 
-@dataclass(frozen=True, eq=False)
-class Result:
-    """What [check][] found.
-
-    Attributes:
-        case: the name of the case.
-        findings: new divergences, shrunk.
-        modes: every mode with its tallies per runtime.
-        error: why nothing could be tested; empty if something was.
-        advice: which constraint to declare, where the model rejects most of what is generated.
-    """
-
-    case: str
-    findings: tuple[Finding, ...]
-    modes: tuple[ModeFinished, ...]
-    error: str = ""
-    advice: str = ""
-
-    @property
-    def ok(self) -> bool:
-        """Whether everything was as expected."""
-        return not self.findings and not self.error
-
-    def __str__(self) -> str:
-        from diffexport.report.describe import describe
-        from diffexport.report.summary import Summary
-
-        if self.error:
-            return self.error
-        checks = sum(row.checks for event in self.modes for row in event.rows)
-        head = (
-            f"{self.case}: {checks} checks in {len(self.modes)} modes, {len(self.findings)} new divergences"
-        )
-        head += f"\n{self.advice}" if self.advice else ""
-        return "\n".join([head, *("\n".join(describe(f, Summary())) for f in self.findings)])
-
-
 def check(
     model: Any,
     *,
     inputs: Sequence[str | TensorSpec | Any] = (),
     strategy: Any = None,
-    modes: Iterable[str] = ("default",),
-    runtimes: Iterable[str] = ("all",),
+    modes: str | Iterable[str] = ("default",),
+    runtimes: str | Iterable[str] = ("all",),
     examples: int | None = None,
     seed: int = 0,
     rules: Sequence[Rule] = (),
     known: Iterable[Known] = (),
+    exclude: Mapping[str, str] | Sequence[Exclusion] = (),
     strict: bool = False,
+    extra_inputs: Sequence[Inputs] = (),
     name: str = "",
     target: str = "",
+    save: str | Path | None = None,
+    matrices: Mapping[str, Sequence[str]] | None = None,
     emit: Callable[[Event], None] | None = None,
+    **terms: Unpack[TermOptions],
 ) -> Result:
     """Check a model in every mode with generated inputs.
 
@@ -157,48 +136,98 @@ def check(
             ``autograd.Function``.
         inputs: one entry for each positional argument, a tensor spec or a Hypothesis strategy; or
         strategy: a Hypothesis strategy for the tuple of positional arguments, or for a
-            [Call][diffexport.call.Call] with keywords.
+            [Call][diffexport.call.Call] with keywords. Without either, diffexport works out how to call the model.
         modes: matrices, modes or mode patterns.
         runtimes: names, ``ort`` or ``all``.
         examples: Hypothesis examples for each mode; by default the more, the fewer modes there are.
         seed: the same seed gives the same run.
         rules: expectations, tried before the general ones.
-        known: accepted divergences besides the catalogue's.
+        known: accepted divergences besides the catalogue's; see [known_divergence][diffexport.known.known_divergence].
+            Their regressions are replayed first: one that no longer diverges makes the result fail.
+        exclude: mode pattern to the reason why such modes are not run.
         strict: let notes fail.
+        extra_inputs: calls that are checked in every mode besides what is generated: tuples of positional arguments
+            or [Call][diffexport.call.Call]s.
         name, target: what the case is called, and the text by which a stored regression finds it again.
+        save: the folder in which findings are stored as regressions, and those of known divergences looked for
+            (else in ``tests/regressions``).
+        matrices: matrices besides ``default`` and ``full``, by name.
         emit: receives every event as it happens.
+        terms: what is asked of export and comparison besides the mode; see [Terms][diffexport.terms.Terms].
 
     Raises:
-        UsageError: no inputs can be generated, or a name does not exist.
+        UsageError: no inputs can be generated, a name does not exist, an option is unknown or wrong.
     """
-    case = as_case(model, inputs=inputs, strategy=strategy, rules=rules, name=name, target=target)
-    findings: list[Finding] = []
-    finished: list[ModeFinished] = []
-    errors: list[str] = []
-    advice: list[str] = []
+    case = as_case(
+        model,
+        inputs=inputs,
+        strategy=strategy,
+        rules=rules,
+        known=known,
+        exclude=exclude,
+        extra_inputs=extra_inputs,
+        name=name,
+        target=target,
+        **terms,
+    )
+    summary = Summary(None if save is None else Path(save))
 
     def take(event: Event) -> None:
-        if isinstance(event, Found):
-            findings.append(event.finding)
-        elif isinstance(event, ModeFinished):
-            finished.append(event)
-        elif isinstance(event, CaseFailed):
-            errors.append(event.message)
-        elif isinstance(event, Unhealthy):
-            advice.append(event.message)
+        summary.take(event)
         if emit is not None:
             emit(event)
 
-    chosen = matrix.select(modes)
+    chosen = matrix.select((modes,) if isinstance(modes, str) else modes, matrices)
     profile = PROFILES["dev"]
     if examples is None:
         examples = profile.examples_for(len(chosen))
     settings = Settings(examples=examples, block=profile.block_for(len(chosen)), seed=seed, strict=strict)
-    entries = (*applicable(tuple(known)), *shipped_known(case.target))
+    names = select((runtimes,) if isinstance(runtimes, str) else runtimes)
     # A road of its own: another model may have been checked under this name.
-    explorer = Explorer(case, select(runtimes), settings, entries, emit=take, road=Road())
-    explorer.explore(chosen)
-    return Result(case.name, tuple(findings), tuple(finished), "\n".join(errors), "\n".join(advice))
+    road = Road()
+    own = replace(case, known=applicable(case.known))
+    _replay_known(own, chosen, Path(REGRESSIONS if save is None else save), road, take)
+    Explorer(own, names, settings, shipped_known(case.target), emit=take, road=road).explore(chosen)
+    return Result(
+        case.name,
+        tuple(summary.findings),
+        tuple(summary.modes),
+        "\n".join(summary.failed.values()),
+        "\n".join(summary.advice.values()),
+        tuple(summary.excluded),
+        tuple(summary.replayed),
+        case.terms,
+        tuple(summary.saved.items()),
+        tuple(summary.save_errors.items()),
+    )
+
+
+def _replay_known(
+    case: Case, modes: Sequence[Mode], folder: Path, road: Road, emit: Callable[[Event], None]
+) -> None:
+    """Replay the regressions of the case's known divergences that are about an exporter of these modes."""
+    exporters = {mode.exporter for mode in modes}
+    for entry in case.known:
+        if not any(entry.concerns(case.name, mode, "") for mode in modes):
+            continue
+        path = folder / entry.regression
+        if path.is_file() and about_another(path, exporters):
+            continue
+        replay_entry(entry, (folder,), road, emit, case)
+
+
+def about_another(path: Path, exporters: Container[str]) -> bool:
+    """Return whether a regression is about another exporter than one of these; False if it cannot be read."""
+    try:
+        return load(path).mode.exporter not in exporters
+    except RegressionFileError:
+        return False
+
+
+def case_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of the arguments of [check][] that make the case."""
+    ours = inspect.signature(as_case).parameters.keys() | TermOptions.__annotations__.keys()
+    return {name: value for name, value in options.items() if name in ours}
 
 
 def as_case(
@@ -207,42 +236,93 @@ def as_case(
     inputs: Sequence[str | TensorSpec | Any] = (),
     strategy: Any = None,
     rules: Sequence[Rule] = (),
+    known: Iterable[Known] = (),
+    exclude: Mapping[str, str] | Sequence[Exclusion] = (),
+    extra_inputs: Sequence[Inputs] = (),
     name: str = "",
     target: str = "",
+    **terms: Unpack[TermOptions],
 ) -> Case:
-    """Make a case of a model; see [check][] for the arguments.
+    """Make a case of a model; see [check][] for the arguments. What is given for a Case is added to its own.
 
     Raises:
-        UsageError: it is no model, or no inputs are given for it.
+        UsageError: it is no model, no inputs are given for it and none can be worked out, or an option is wrong.
+    """
+    if isinstance(model, Case):
+        agreed = Terms.of({**model.terms.document(), **terms})
+        if inputs or strategy is not None:
+            given = make_case(model.name, model.build, inputs=inputs, strategy=strategy)
+            model = replace(model, inputs=given.inputs, strategy=given.strategy)
+        return replace(
+            model,
+            rules=(*rules, *model.rules),
+            known=(*model.known, *known),
+            exclude=(*model.exclude, *exclusion.of(exclude)),
+            extra_inputs=(*model.extra_inputs, *extra_calls(extra_inputs)),
+            terms=agreed,
+            name=name or model.name,
+            target=target or model.target,
+        )
+    import torch
+
+    if isinstance(model, torch.jit.ScriptModule):
+        # There is no other way to export it.
+        terms = {**terms, "script": True}
+    if not inputs and strategy is None:
+        inputs = inferred(model)
+    return make_case(
+        name or name_of(model),
+        _builder(model),
+        inputs=inputs,
+        strategy=strategy,
+        rules=rules,
+        known=tuple(known),
+        exclude=exclude,
+        extra_inputs=extra_inputs,
+        target=target or target_of(model),
+        **terms,
+    )
+
+
+def name_of(model: Any) -> str:
+    """Return what a model is called: its own name, or that of its class.
+
+    Raises:
+        UsageError: it is no model.
     """
     import torch
 
     if isinstance(model, Case):
-        return model
-    if not inputs and strategy is None:
-        raise UsageError("say what the model's inputs must be like: inputs=['float32[N, 3]'] or strategy=…")
-    build: Callable[[], Any]
+        return model.name
     if isinstance(model, torch.nn.Module):
-        called = type(model).__name__
-        build = lambda: model  # noqa: E731
-    elif isinstance(model, type) and issubclass(model, torch.autograd.Function):
-        called = model.__name__
-        build = lambda: applied(model)  # noqa: E731
-    elif callable(model):
-        called = getattr(model, "__name__", type(model).__name__)
-        build = model
-    else:
-        raise UsageError(
-            f"{model!r} is neither a Case, a torch.nn.Module, a factory of one nor an autograd.Function"
-        )
-    return make_case(
-        name or called,
-        build,
-        inputs=inputs,
-        strategy=strategy,
-        rules=rules,
-        target=target or target_of(model),
+        # Of a scripted one, the name of what was scripted.
+        return str(getattr(model, "original_name", type(model).__name__))
+    if callable(model):
+        made = model.func if isinstance(model, functools.partial) else model
+        return str(getattr(made, "__name__", type(made).__name__))
+    raise UsageError(
+        f"{model!r} is neither a Case, a torch.nn.Module, a factory of one nor an autograd.Function"
     )
+
+
+def _builder(model: Any) -> Callable[[], Any]:
+    import torch
+
+    if isinstance(model, torch.nn.Module):
+        return lambda: model
+    if isinstance(model, type) and issubclass(model, torch.autograd.Function):
+        return lambda: applied(model)
+    builder: Callable[[], Any] = model
+    return builder
+
+
+def inferred(model: Any) -> tuple[str, ...]:
+    """Return specs for the arguments of a model that comes without any.
+
+    Raises:
+        UsageError: they cannot be worked out; the message says how to declare them.
+    """
+    raise UsageError("say what the model's inputs must be like: inputs=['float32[N, 3]'] or strategy=…")
 
 
 def target_of(model: Any) -> str:

@@ -37,6 +37,9 @@ def replay_command(paths: Sequence[Path], verbose: bool) -> int:
     results = []
     for path in found:
         judged = judge_file(path, tied)
+        if judged.elsewhere:
+            click.echo(f"{'LEFT OUT':<15} {path.name}\n                {judged.message}")
+            continue
         results.append(judged)
         click.echo(f"{judged.status:<15} {path.name}")
         if judged.note:

@@ -72,6 +72,7 @@ def run_command(
         profile=chosen.name,
         inputs=specs,
         known=loaded.known,
+        exclude=loaded.exclude,
         folders=(base / loaded.regressions,),
         jobs=loaded.jobs if jobs is None else jobs,
         fail_fast=fail_fast,

@@ -144,8 +144,8 @@ class Explorer:
     def _explore_mode(self, mode: Mode) -> None:
         started = time.perf_counter()
         rows = {name: Row(name) for name in self.runtimes}
+        self._check_extra(mode, rows)
         if not (self.settings.share and self._shared(mode, rows)):
-            self._check_extra(mode, rows)
             for round_number in range(ROUNDS):
                 failures = self._one_round(mode, rows if round_number == 0 else None)
                 if not failures:
@@ -158,7 +158,7 @@ class Explorer:
         self._emit(ModeFinished(self.case.name, str(mode), tuple(rows.values())))
 
     def _check_extra(self, mode: Mode, rows: dict[str, Row]) -> None:
-        """Check the calls that the case names, each exported at its own shapes or, where axes are dynamic, at others."""
+        """Check the calls that the case names, exported at their own shapes or, where axes are dynamic, at others."""
         for call in self.case.extra_inputs:
             example = self._extra_example(mode, call)
             failures = list(self._check(mode, example, (call.plain(),), rows))
@@ -168,7 +168,11 @@ class Explorer:
 
     def _extra_example(self, mode: Mode, call: Call) -> Inputs:
         specs, given = self.case.specs, tensors_of(as_call(call))
-        if mode.dynamic and not call.kwargs and len(specs) == len(self.case.inputs) == len(given) == len(call.args):
+        if (
+            mode.dynamic
+            and not call.kwargs
+            and len(specs) == len(self.case.inputs) == len(given) == len(call.args)
+        ):
             plain = plain_shapes(specs)
             shapes = [tuple(tensor.shape) for tensor in given]
             same_ranks = list(map(len, plain)) == list(map(len, shapes))
@@ -475,9 +479,9 @@ class Explorer:
             return False
         pairs = zip(self.case.inputs, inputs, strict=True)
         given = [(entry, array_of(value)) for entry, value in pairs if isinstance(entry, TensorSpec)]
-        return all(hasattr(value, "dtype") and value.dtype.name == entry.dtype for entry, value in given) and (
-            admits_all([entry for entry, _ in given], [value.shape for _, value in given])
-        )
+        return all(
+            hasattr(value, "dtype") and value.dtype.name == entry.dtype for entry, value in given
+        ) and (admits_all([entry for entry, _ in given], [value.shape for _, value in given]))
 
     def _blamed(self, finding: Finding) -> Finding:
         point = Point(Mode.parse(finding.mode), finding.runtime, finding.inputs, finding.export_inputs)

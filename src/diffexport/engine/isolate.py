@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 
+from diffexport.case import Case
 from diffexport.regressions import Regression, Replay, Status, replay
 from diffexport.road import Road
 from diffexport.verdict import Kind
@@ -12,10 +13,10 @@ from diffexport.verdict import Kind
 TIME_LIMIT = 120
 
 
-def replay_safely(regression: Regression, road: Road) -> Replay:
-    """Replay a regression; in a child process if it is about a crash or a timeout."""
+def replay_safely(regression: Regression, road: Road, case: Case | None = None) -> Replay:
+    """Replay a regression; in a child process, which has to find the model, if it is about a crash or a timeout."""
     if regression.kind not in (Kind.CRASH, Kind.TIMEOUT):
-        return replay(regression, road)
+        return replay(regression, road, case=case)
     context = multiprocessing.get_context("spawn")
     queue = context.SimpleQueue()
     process = context.Process(target=_replay_into, args=(regression, queue))

@@ -6,6 +6,7 @@ is to be removed. Any other is a test that passes once it is fixed.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -13,12 +14,14 @@ from pathlib import Path
 
 from diffexport import catalogue
 from diffexport import known as known_divergences
+from diffexport.case import Case
 from diffexport.engine.isolate import replay_safely
 from diffexport.engine.run import applicable
 from diffexport.engine.units import speaks_of
-from diffexport.errors import RegressionFileError
+from diffexport.errors import DiffexportError, RegressionFileError
 from diffexport.known import Known
-from diffexport.regressions import Status, load
+from diffexport.regressions import Regression, Status, load
+from diffexport.regressions.replay import case_of
 from diffexport.road import Road
 
 
@@ -26,7 +29,8 @@ from diffexport.road import Road
 class Judged:
     """The replay of one file, and whether it is what should be.
 
-    ``note`` says what a known divergence has to do with it; ``message`` what was seen.
+    ``note`` says what a known divergence has to do with it; ``message`` what was seen. ``elsewhere`` says that only
+    the test that found it can replay it, and ``message`` which one that is.
     """
 
     path: Path
@@ -34,6 +38,7 @@ class Judged:
     as_expected: bool
     note: str
     message: str
+    elsewhere: bool = False
 
     @property
     def is_error(self) -> bool:
@@ -47,21 +52,33 @@ def tied_entries(own: Sequence[Known] = ()) -> Mapping[str, Known]:
     return {entry.regression: entry for entry in applicable((*shipped, *own))}
 
 
+def _own_entry(path: Path, regression: Regression, case: Case | None) -> Known | None:
+    """Return the known divergence that stands on the case itself and is tied to the file."""
+    with contextlib.suppress(DiffexportError):
+        own = applicable((case or case_of(regression)).known)
+        return next((entry for entry in own if entry.regression == path.name), None)
+    return None
+
+
 @cache
 def _road() -> Road:
     return Road()
 
 
-def judge_file(path: Path, tied: Mapping[str, Known]) -> Judged:
-    """Replay one file. A broken one is an ERROR and does not keep others from being replayed."""
+def judge_file(path: Path, tied: Mapping[str, Known], case: Case | None = None) -> Judged:
+    """Replay one file. A broken one is an ERROR and does not keep others from being replayed.
+
+    ``case`` is the model, where the caller has it; else it is looked up by the stored target.
+    """
     try:
         regression = load(path)
     except RegressionFileError as error:
         return Judged(path, Status.ERROR, False, "", str(error))
-    result = replay_safely(regression, _road())
-    entry = tied.get(path.name)
+    # A case that is given may be another one next time.
+    result = replay_safely(regression, _road() if case is None else Road(), case)
+    entry = tied.get(path.name) or _own_entry(path, regression, case)
     if result.status is Status.ERROR:
-        return Judged(path, result.status, False, "", result.message)
+        return Judged(path, result.status, False, "", result.message, result.elsewhere)
     if entry is None:
         fixed = result.status is Status.FIXED
         return Judged(path, result.status, fixed, "", result.message)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import os
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from diffexport import catalogue
@@ -17,6 +18,7 @@ from diffexport.engine.explore import Settings
 from diffexport.engine.units import Unit, do, forget
 from diffexport.engine.workers import run_parallel
 from diffexport.errors import DiffexportError
+from diffexport.exclusion import Exclusion
 from diffexport.known import Known
 from diffexport.mode import DYNAMO, EXPORTERS, Mode
 from diffexport.target import is_catalogue_name, resolve
@@ -36,6 +38,7 @@ class Plan:
         profile: the profile's name, for the record.
         inputs: tensor specs from the command line, for every target.
         known: the project's own known divergences, besides the catalogue's.
+        exclude: the project's own exclusions.
         folders: where their regressions are.
         jobs: worker processes; 0 does everything in this one.
         fail_fast: stop at the first new divergence.
@@ -49,6 +52,7 @@ class Plan:
     profile: str = "dev"
     inputs: tuple[str, ...] = ()
     known: tuple[Known, ...] = ()
+    exclude: tuple[Exclusion, ...] = ()
     folders: tuple[Path, ...] = ()
     jobs: int | None = None
     fail_fast: bool = False
@@ -157,7 +161,7 @@ def _run_here(units: Sequence[Unit], handle: Callable[[Event], bool]) -> None:
 
 def _units(plan: Plan) -> list[Unit]:
     shipped = applicable(known_divergences.load(catalogue.known_file()))
-    own = applicable(plan.known)
+    own = applicable((*plan.known, *_of_cases(plan)))
     folders = (*plan.folders, catalogue.regressions_folder())
     units = []
     names = [name_of(target, plan.inputs) for target in plan.targets]
@@ -172,7 +176,7 @@ def _units(plan: Plan) -> list[Unit]:
         texts = tuple(str(mode) for mode in plan.modes if mode.exporter == exporter)
         for target, name in zip(plan.targets, names, strict=True):
             if texts:
-                entries = (*own, *shipped_for(target))
+                entries = (*applicable(plan.known), *shipped_for(target))
                 units.append(
                     Unit(
                         target,
@@ -184,6 +188,7 @@ def _units(plan: Plan) -> list[Unit]:
                         entries,
                         (),
                         plan.artefact,
+                        plan.exclude,
                     )
                 )
     if to_replay:
@@ -192,6 +197,17 @@ def _units(plan: Plan) -> list[Unit]:
         )
         units.insert(0, replays)
     return units
+
+
+def _of_cases(plan: Plan) -> list[Known]:
+    """Return the known divergences that stand on the cases of a plan; the catalogue's are in its file."""
+    found: list[Known] = []
+    for target in plan.targets:
+        if not is_catalogue_name(target):
+            with contextlib.suppress(DiffexportError):
+                case = resolve(target, inputs=plan.inputs)
+                found += [replace(entry, cases=(case.name,)) for entry in case.known]
+    return found
 
 
 def _concerns(entry: Known, names: Sequence[str], plan: Plan) -> bool:

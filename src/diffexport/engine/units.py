@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
 from diffexport import target
 from diffexport.artefact import Artefact
+from diffexport.case import Case
 from diffexport.engine.events import CaseFailed, Event, KnownReplayed
 from diffexport.engine.explore import Explorer, Settings
 from diffexport.engine.given import case_for
 from diffexport.engine.isolate import replay_safely
 from diffexport.errors import DiffexportError, RegressionFileError
+from diffexport.exclusion import Exclusion
 from diffexport.exporters import reuse
 from diffexport.known import Known
 from diffexport.mode import Mode
@@ -34,6 +36,7 @@ class Unit:
         known: known divergences that apply.
         folders: where the regressions of known divergences are looked for.
         artefact: the model to compare with, in place of every export.
+        exclude: modes that are not run.
     """
 
     target: str
@@ -45,6 +48,7 @@ class Unit:
     known: tuple[Known, ...]
     folders: tuple[Path, ...] = ()
     artefact: Artefact | None = None
+    exclude: tuple[Exclusion, ...] = ()
 
 
 @cache
@@ -83,6 +87,7 @@ def do(unit: Unit, emit: Callable[[Event], None]) -> None:
     except DiffexportError as error:
         emit(CaseFailed(unit.name, str(error)))
         return
+    case = replace(case, exclude=(*case.exclude, *unit.exclude))
     explorer = Explorer(case, unit.runtimes, unit.settings, unit.known, emit=emit, road=road)
     explorer.explore([Mode.parse(text) for text in unit.modes])
 
@@ -98,29 +103,36 @@ def speaks_of(entry: Known, regression: Regression, result: Replay) -> bool:
 def replay_known(unit: Unit, emit: Callable[[Event], None]) -> None:
     """Replay the regression of every known divergence of the unit."""
     for entry in unit.known:
-        path = next((f / entry.regression for f in unit.folders if (f / entry.regression).is_file()), None)
-        if path is None:
-            places = ", ".join(str(folder) for folder in unit.folders)
-            message = f"its regression is not in {places}; restore the file or remove the entry"
-            emit(KnownReplayed(entry.id, entry.regression, "error", message))
-            continue
-        try:
-            regression = load(path)
-            result = replay_safely(regression, _road())
-        except RegressionFileError as error:
-            emit(KnownReplayed(entry.id, entry.regression, "error", str(error)))
-            continue
-        if result.status is Status.FIXED and entry.may_agree:
-            emit(KnownReplayed(entry.id, entry.regression, "diverges", "agrees on this machine, as it may"))
-        elif result.status is Status.FIXED:
-            message = (
-                f"fixed upstream: remove this entry ({entry.source or 'known divergences'}, id {entry.id!r})"
-            )
-            emit(KnownReplayed(entry.id, entry.regression, "fixed", message))
-        elif result.status is Status.ERROR:
-            emit(KnownReplayed(entry.id, entry.regression, "error", result.message))
-        elif not speaks_of(entry, regression, result):
-            message = "its regression shows another failure than the entry speaks of; tie it to the right one"
-            emit(KnownReplayed(entry.id, entry.regression, "error", message))
-        else:
-            emit(KnownReplayed(entry.id, entry.regression, "diverges", result.message))
+        replay_entry(entry, unit.folders, _road(), emit)
+
+
+def replay_entry(
+    entry: Known, folders: Sequence[Path], road: Road, emit: Callable[[Event], None], case: Case | None = None
+) -> None:
+    """Replay the regression of a known divergence; ``case`` is its model, where it cannot be found by its target."""
+    path = next((f / entry.regression for f in folders if (f / entry.regression).is_file()), None)
+    if path is None:
+        places = ", ".join(str(folder) for folder in folders)
+        message = f"its regression is not in {places}; restore the file or remove the entry"
+        emit(KnownReplayed(entry.id, entry.regression, "error", message))
+        return
+    try:
+        regression = load(path)
+        result = replay_safely(regression, road, case)
+    except RegressionFileError as error:
+        emit(KnownReplayed(entry.id, entry.regression, "error", str(error)))
+        return
+    if result.status is Status.FIXED and entry.may_agree:
+        emit(KnownReplayed(entry.id, entry.regression, "diverges", "agrees on this machine, as it may"))
+    elif result.status is Status.FIXED:
+        message = (
+            f"fixed upstream: remove this entry ({entry.source or 'known divergences'}, id {entry.id!r})"
+        )
+        emit(KnownReplayed(entry.id, entry.regression, "fixed", message))
+    elif result.status is Status.ERROR:
+        emit(KnownReplayed(entry.id, entry.regression, "error", result.message))
+    elif not speaks_of(entry, regression, result):
+        message = "its regression shows another failure than the entry speaks of; tie it to the right one"
+        emit(KnownReplayed(entry.id, entry.regression, "error", message))
+    else:
+        emit(KnownReplayed(entry.id, entry.regression, "diverges", result.message))

@@ -11,6 +11,7 @@ Private names used here, checked on torch 2.13.0:
 from __future__ import annotations
 
 import contextlib
+import copy
 import functools
 import inspect
 import io
@@ -50,7 +51,8 @@ def export(module: Any, call: Call, mode: Mode, dynamic: DynamicAxes | None, ter
             if own:
                 dynamic_axes[name] = {axis: called or f"{name}_d{axis}" for axis, called in own.items()}
     args, kwargs = export_arguments(call)
-    model = torch.jit.script(module) if terms.script else module
+    # Scripting leaves its own attributes behind.
+    model = torch.jit.script(copy.deepcopy(module)) if terms.script else module
 
     def write(file: Any) -> None:
         torch.onnx.export(

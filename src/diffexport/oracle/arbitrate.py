@@ -253,7 +253,10 @@ def _is_float(dtype: np.dtype[Any]) -> bool:
 
 
 def differs(eager: Array, got: Array) -> Array:
-    """Return where two arrays of one shape and dtype do not agree: by class, by more than the tight tolerance, or in the sign of a zero."""
+    """Return where two arrays of one shape and dtype do not agree.
+
+    That is by class, by more than the tight tolerance, or in the sign of a zero.
+    """
     if is_complex(eager.dtype):
         return differs(eager.real, got.real) | differs(eager.imag, got.imag)
     if not is_floating(eager.dtype):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from diffexport import target
 from diffexport.case import Case
-from diffexport.errors import DiffexportError
+from diffexport.errors import DiffexportError, FixtureTargetError
 from diffexport.regressions.format import Regression
 from diffexport.road import Road
 from diffexport.verdict import Divergence, Kind, Outcome, Verdict
@@ -26,6 +26,7 @@ class Replay:
     """The result of one replay.
 
     ``same`` is False when the model still diverges but not in the stored way; ``message`` says what was seen.
+    ``elsewhere`` says that only the test it was found by can make the model.
     """
 
     status: Status
@@ -33,6 +34,7 @@ class Replay:
     same: bool = True
     verdict: Verdict | None = None
     divergence: Divergence | None = None
+    elsewhere: bool = False
 
 
 #: Kinds that show beside another failure of the same export without having to do with it.
@@ -52,6 +54,10 @@ def case_of(regression: Regression) -> Case:
         DiffexportError: the target is gone.
     """
     case = target.resolve(regression.target, inputs=regression.specs)
+    return _as_stored(case, regression)
+
+
+def _as_stored(case: Case, regression: Regression) -> Case:
     return replace(case, name=regression.case, terms=regression.terms)
 
 
@@ -66,14 +72,14 @@ def replay(regression: Regression, road: Road | None = None, *, case: Case | Non
     road = road or Road()
     try:
         verdict = road.check(
-            case or case_of(regression),
+            case_of(regression) if case is None else _as_stored(case, regression),
             regression.mode,
             regression.runtime,
             regression.inputs,
             export_inputs=regression.export_inputs,
         )
     except DiffexportError as error:
-        return Replay(Status.ERROR, str(error))
+        return Replay(Status.ERROR, str(error), elsewhere=isinstance(error, FixtureTargetError))
     if verdict.outcome is Outcome.REJECTED:
         return Replay(Status.ERROR, f"the model now raises in eager on the stored inputs: {verdict.reason}")
     wanted = (regression.stage, regression.kind, regression.where, regression.signature)

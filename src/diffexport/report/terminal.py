@@ -162,9 +162,13 @@ class Terminal:
         tolerated = sum(row.tolerated for row in rows)
         if tolerated:
             pairs = sum(1 for row in rows if row.tolerated)
-            self._say(f"[dim]tolerated[/] on a case's own terms: {tolerated:,} checks in {pairs} (mode, runtime) pairs")
+            self._say(
+                f"[dim]tolerated[/] on a case's own terms: {tolerated:,} checks in {pairs} (mode, runtime) pairs"
+            )
         for one in self._summary.excluded:
-            self._say(f"[dim]excluded[/] {escape(one.case)}: {one.count} modes, {escape(one.modes)}: {escape(one.reason)}")
+            self._say(
+                f"[dim]excluded[/] {escape(one.case)}: {one.count} modes, {escape(one.modes)}: {escape(one.reason)}"
+            )
         if unrefereed:
             self._say(
                 f"[dim]excused[/] fixed tolerance: {unrefereed:,} checks could not be run under rounding noise"

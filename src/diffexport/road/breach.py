@@ -20,11 +20,15 @@ def breaches(terms: Terms, mode: Mode, graph: Graph) -> Iterator[Divergence]:
         yield _breach("input names", f"input_names asks for {_list(asked)}, the graph has {_list(inputs)}")
     wanted = list(terms.output_names)
     if wanted and outputs[: len(wanted)] != wanted:
-        yield _breach("output names", f"output_names asks for {_list(wanted)}, the graph has {_list(outputs)}")
+        yield _breach(
+            "output names", f"output_names asks for {_list(wanted)}, the graph has {_list(outputs)}"
+        )
     if terms.remaining_inputs is not None and mode.is_torchscript:
         left = [terms.input_name(number) for number in terms.remaining_inputs]
         if sorted(left) != sorted(name for name in inputs if not name.startswith(("constant", "default"))):
-            yield _breach("remaining inputs", f"{_list(left)} should remain inputs, the graph has {_list(inputs)}")
+            yield _breach(
+                "remaining inputs", f"{_list(left)} should remain inputs, the graph has {_list(inputs)}"
+            )
 
 
 def _breach(what: str, message: str) -> Divergence:

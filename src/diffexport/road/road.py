@@ -213,9 +213,7 @@ class Road:
         expectation = case.expect(mode, self.traits(case, call))
         first = repeat and not self._seen(case, mode)
         module, dynamic = copy.deepcopy(prepared.module), dynamic_axes(case, call)
-        export = exporters.export(
-            module, clone(call), mode, dynamic=dynamic, repeat=first, terms=case.terms
-        )
+        export = exporters.export(module, clone(call), mode, dynamic=dynamic, repeat=first, terms=case.terms)
         found: list[Divergence] = []
         refused = ""
         if export.failure is not None:
