@@ -68,7 +68,7 @@ def of(given: Mapping[str, str] | Iterable[Exclusion]) -> tuple[Exclusion, ...]:
         InvalidModeError: a pattern does not parse.
     """
     if not isinstance(given, Mapping):
-        found = tuple(given) if isinstance(given, Iterable) and not isinstance(given, str) else (given,)
+        found: tuple[Any, ...] = (given,) if isinstance(given, str | Exclusion) else tuple(given)
         for one in found:
             if not isinstance(one, Exclusion):
                 raise UsageError(

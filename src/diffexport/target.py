@@ -111,7 +111,7 @@ def _loaded(path: Path) -> Any:
     """Return the module that was made of a file, whatever it is called; None if there is none."""
     for module in list(sys.modules.values()):
         file = getattr(module, "__file__", None)
-        if isinstance(file, str) and Path(file).name == path.name and Path(file).resolve() == path:
+        if isinstance(file, str) and file.endswith(path.name) and Path(file).resolve() == path:
             return module
     return None
 

@@ -77,12 +77,16 @@ def _within(eager: Array, got: Array, terms: Terms) -> Array:
     kind: Any = np.complex128 if is_complex(eager.dtype) else np.float64
     with np.errstate(all="ignore"):
         one, other = eager.astype(kind), got.astype(kind)
-        close: Array = np.abs(other - one) <= (terms.atol or 0.0) + (terms.rtol or 0.0) * np.abs(one)
-        return close & np.isfinite(one) & np.isfinite(other)
+        close = np.abs(other - one) <= (terms.atol or 0.0) + (terms.rtol or 0.0) * np.abs(one)
+        within: Array = close & np.isfinite(one) & np.isfinite(other)
+        return within
 
 
 def _patched(eager: Array, got: Array, mask: Array) -> Array:
-    return np.where(mask, eager, got) if eager.shape == got.shape and mask.any() else got
+    if eager.shape != got.shape or not mask.any():
+        return got
+    patched: Array = np.where(mask, eager, got)
+    return patched
 
 
 def _share_patched(eager: Array, got: Array, share: float) -> Array:

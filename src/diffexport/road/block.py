@@ -171,7 +171,8 @@ class Block:
                             last = before[number] = got, self._judged(arbiters[number], outputs[number], got)
                         judgement = last[1]
                         found = judgement.found
-                    found = found + self._check_declared(exported.graph, typed[number], raw)
+                    declared = self._check_declared(exported.graph, typed[number], raw)
+                    found = found + [one for one in declared if self._matters(one)]
                 verdicts[number].append(
                     self._verdict(
                         name, exported, eagers[number], found, () if got is None else got, judgement=judgement
@@ -231,6 +232,11 @@ class Block:
             found = graph.check_declared(inspected, feeds, got)
             self._declared = key, found
         return found
+
+    def _matters(self, declared: Divergence) -> bool:
+        """Return whether the case's terms care for what a declaration gets wrong."""
+        terms = self._case.terms
+        return terms.check_dtype if declared.signature == "dtype" else terms.check_shape
 
     def _verdict(
         self,
