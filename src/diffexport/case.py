@@ -61,6 +61,11 @@ class Case:
         """The tensor specs among ``inputs``."""
         return tuple(entry for entry in self.inputs if isinstance(entry, TensorSpec))
 
+    @property
+    def exclusions(self) -> tuple[Exclusion, ...]:
+        """Its own exclusions, and those that its terms entail."""
+        return (exclusion.SCRIPTED, *self.exclude) if self.terms.script else self.exclude
+
     def expect(self, mode: Mode, traits: frozenset[str]) -> Expectation:
         """Return what should happen in ``mode``, given the traits of the model."""
         expectation = expect(mode, traits, self.rules)

@@ -44,6 +44,11 @@ SCRIPTED = Exclusion(
 )
 
 
+def excluding(mode: Mode, case: str, exclusions: Iterable[Exclusion]) -> Exclusion | None:
+    """Return the first exclusion that leaves a mode out for a case of that name."""
+    return next((one for one in exclusions if one.concerns(case, mode)), None)
+
+
 def split(
     modes: Sequence[Mode], case: str, exclusions: Iterable[Exclusion]
 ) -> tuple[tuple[Mode, ...], tuple[tuple[Exclusion, int], ...]]:
@@ -52,11 +57,11 @@ def split(
     taken: dict[Exclusion, int] = {}
     among = tuple(exclusions)
     for mode in modes:
-        excluding = next((one for one in among if one.concerns(case, mode)), None)
-        if excluding is None:
+        one = excluding(mode, case, among)
+        if one is None:
             kept.append(mode)
         else:
-            taken[excluding] = taken.get(excluding, 0) + 1
+            taken[one] = taken.get(one, 0) + 1
     return tuple(kept), tuple(taken.items())
 
 

@@ -86,7 +86,7 @@ class Result:
     @property
     def head(self) -> str:
         """One line: what was done, and how it ended."""
-        if self.error and not self.modes:
+        if self.error and not self.checks:
             return f"{self.case}: not tested: {self.error}"
         count = len(self.findings)
         found = f"{count} new divergence{'' if count == 1 else 's'}" if count else "as expected"
@@ -124,7 +124,7 @@ class Result:
             f"  excluded {_count(one.count, 'mode')} ({one.modes}): {one.reason}" for one in self.excluded
         ]
         lines += [f"  known {event.id}: {event.message}" for event in self.stale]
-        if self.error and self.modes:
+        if self.error and self.checks:
             lines.append(f"  {self.error}")
         return [*lines, *([f"  {self.advice}"] if self.advice else [])]
 

@@ -175,7 +175,7 @@ class Optional(torch.nn.Module):
 
 
 def test_a_scripted_model_keeps_its_lists():
-    pair = ([np.float32([1, 2]), np.float32([3, 4])], np.float32(2))
+    pair = ([np.float32([1, 2]), np.float32([3, 4])], np.float32([2, 2]))
     case = make_case("listed", Optional, strategy=object(), traits=[], script=True)
     road = Road()
     for runtime in ("ort-disabled", "reference"):

@@ -119,8 +119,7 @@ class Explorer:
 
         Modes that the case excludes are left out, with an [Excluded][] for each reason.
         """
-        scripted = (exclusion.SCRIPTED,) if self.case.terms.script else ()
-        modes, excluded = exclusion.split(modes, self.case.name, (*scripted, *self.case.exclude))
+        modes, excluded = exclusion.split(modes, self.case.name, self.case.exclusions)
         for one, count in excluded:
             self._emit(Excluded(self.case.name, str(one.modes), count, one.reason))
         try:

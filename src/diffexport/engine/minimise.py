@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from diffexport import exclusion
 from diffexport.bridge import to_array
 from diffexport.call import leaves, mapped, paths
 from diffexport.case import Case
@@ -61,6 +62,7 @@ class Minimiser:
     def __init__(self, road: Road, case: Case, strict: bool, budget: int = BUDGET) -> None:
         self._road, self._case, self._strict = road, case, strict
         self._left = budget
+        self._exclusions = case.exclusions
 
     def run(self, start: Point, wanted: Divergence) -> Seen | None:
         """Return the failure at the simplest point found, or None if it does not show at ``start``."""
@@ -79,7 +81,9 @@ class Minimiser:
         return self._plain_export_inputs(best)
 
     def look(self, point: Point, wanted: Divergence) -> Seen | None:
-        """Check one point; return the failure if it is there."""
+        """Check one point; return the failure if it is there. A mode that the case excludes is not looked at."""
+        if exclusion.excluding(point.mode, self._case.name, self._exclusions) is not None:
+            return None
         self._left -= 1
         verdict = self._road.check(
             self._case,

@@ -16,7 +16,8 @@ from diffexport import exporters, graph, runtimes
 from diffexport.call import Call, Inputs
 from diffexport.case import Case
 from diffexport.chatter import captured
-from diffexport.errors import TargetError
+from diffexport.errors import TargetError, UsageError
+from diffexport.exclusion import SCRIPTED
 from diffexport.expectation import Expected
 from diffexport.exporters.arguments import Feeder, Feeds, clone, walk
 from diffexport.inputs import as_call, digest, dynamic_axes
@@ -160,7 +161,12 @@ class Road:
         """Export (memoised) and check the graph on its own.
 
         The first export in each mode is made twice, to see that it repeats identically; not so without ``repeat``.
+
+        Raises:
+            UsageError: the case's model is to be scripted, and the mode's exporter takes no such model.
         """
+        if case.terms.script and not mode.is_torchscript:
+            raise UsageError(f"case {case.name!r} in mode {mode}: {SCRIPTED.reason}")
         call = as_call(inputs)
         key = (_key(case), mode, digest(call))
         if not repeat and key not in self._exports:
