@@ -295,16 +295,12 @@ def _replay_stored(
     if not own.parameters or not folder.is_dir():
         return
     from diffexport.engine.judge import judge_file, tied_entries
-    from diffexport.regressions import files
-    from diffexport.testing import about_another
-    from diffexport.verdict import slugify
+    from diffexport.testing import stored_of
 
     tied = tied_entries((*case.known, *_configuration(request.config).known))
-    for path in files([folder]):
-        if not path.name.startswith(f"{slugify(case.name)}--") or about_another(path, exporters):
-            continue
+    for path in stored_of(case, folder, exporters):
         judged = judge_file(path, tied, case)
-        if judged is not None and not judged.as_expected:
+        if not judged.as_expected:
             lines = filter(None, (f"{judged.status}: {path.name}", judged.note, judged.message))
             pytest.fail("\n".join(lines), pytrace=False)
 

@@ -6,9 +6,10 @@ reads a configuration: what holds is what is given.
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -30,7 +31,7 @@ from diffexport.exclusion import Exclusion
 from diffexport.expectation import Rule
 from diffexport.known import Known
 from diffexport.mode import Mode
-from diffexport.regressions import load
+from diffexport.regressions import files, load
 from diffexport.report.summary import Summary
 from diffexport.result import Result
 from diffexport.road import Road
@@ -38,7 +39,7 @@ from diffexport.runtimes import available, select
 from diffexport.spec import TensorSpec
 from diffexport.target import applied
 from diffexport.terms import TermOptions, Terms
-from diffexport.verdict import Verdict
+from diffexport.verdict import Verdict, slugify
 
 #: Where regressions are looked for unless said otherwise.
 REGRESSIONS = "tests/regressions"
@@ -222,6 +223,17 @@ def about_another(path: Path, exporters: Container[str]) -> bool:
         return load(path).mode.exporter not in exporters
     except RegressionFileError:
         return False
+
+
+def stored_of(case: Case, folder: Path, exporters: Container[str]) -> Iterator[Path]:
+    """Yield the files of a folder that hold regressions of a case, found with one of these exporters."""
+    for path in files([folder]):
+        if path.name.startswith(f"{slugify(case.name)}--"):
+            with contextlib.suppress(RegressionFileError):
+                stored = load(path)
+                same = (stored.case, stored.target) == (case.name, case.target)
+                if same and stored.mode.exporter in exporters:
+                    yield path
 
 
 def case_options(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -34,21 +34,56 @@ INPUTS = {{"inputs": ["float32[N]"]}}
 """
 CONFIGURED = """
 [tool.diffexport]
-modes = ["torchscript", "dynamo"]
+modes = {modes}
 runtimes = ["ort-disabled"]
 examples = 2
 regressions = "kept"
 {more}
+# What is excluded is no mode to shrink to either, which saves slow exports.
+[[tool.diffexport.exclude]]
+modes = "{exclude}"
+reason = "to be quick"
 [tool.pytest.ini_options]
 """
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _warm():
+    """Import here what a test of a model imports, or each run in this process would import it anew."""
+    import torch
+
+    import diffexport
+    from diffexport.mode import Mode
+
+    class Warm(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, a):
+            return a - 3
+
+        @staticmethod
+        def symbolic(g, a):
+            return g.op("Add", a, a)
+
+    assert not diffexport.check(
+        Warm,
+        inputs=["float32[2]"],
+        modes="torchscript",
+        runtimes="ort-disabled",
+        examples=1,
+        exclude={"dynamo*": "to be quick"},
+    )
+    case = diffexport.make_case("warm", torch.nn.Identity, inputs=["float32[N]"])
+    diffexport.assert_agrees(case, Mode("dynamo"), (torch.ones(2),), runtimes=["ort-disabled"])
 
 
 @pytest.fixture
 def project(pytester):
     """Write a project with a model, right or wrong, and tests of it."""
 
-    def write(name, tests, *, right=False, more=""):
-        pytester.makepyprojecttoml(CONFIGURED.format(more=more))
+    def write(name, tests, *, right=False, more="", dynamo=False):
+        modes = ["torchscript", "dynamo"] if dynamo else ["torchscript"]
+        exclude = "dynamo-strict" if dynamo else "dynamo*"
+        pytester.makepyprojecttoml(CONFIGURED.format(more=more, modes=modes, exclude=exclude))
         source = MODEL.format(name=name, op="Sub" if right else "Add") + tests
         pytester.makepyfile(**{f"test_of_{name.lower()}": source})
         return pytester
@@ -79,7 +114,7 @@ class TestInAClass:
 
 
 def test_a_model_is_one_test_for_each_exporter(project):
-    pytester = project("FourLines", FOUR_LINES.format(name="FourLines"))
+    pytester = project("FourLines", FOUR_LINES.format(name="FourLines"), dynamo=True)
     result = run(pytester, "-v")
     # dynamo inlines forward and agrees; the TorchScript exporter takes the wrong `symbolic`.
     result.assert_outcomes(passed=4, failed=4)
@@ -153,17 +188,18 @@ def test_factories_take_fixtures_and_parameters(project):
     again.assert_outcomes(failed=2, skipped=3, deselected=2)
     again.stdout.fnmatch_lines(["*made from fixtures (scale, sign)*pytest *test_of_fixtures.py::test_made*"])
     again.stdout.fnmatch_lines(["STILL DIVERGES: modulefixtures-1--torchscript--*"])
+    assert sum("STILL DIVERGES: " in line for line in again.outlines) == 2
 
 
 def test_a_mode_may_be_a_parameter(project):
     tests = "@diffexport.test(**INPUTS)\ndef test_mode(diffexport_mode):\n    return PerMode\n"
-    result = run(project("PerMode", tests), "-v")
+    result = run(project("PerMode", tests, dynamo=True), "-v")
     result.stdout.fnmatch_lines(["*::test_mode[[]torchscript[]] FAILED*", "*::test_mode[[]dynamo[]] PASSED*"])
 
 
 def test_the_command_line_narrows_the_modes_of_a_test(project):
     tests = "test_it = diffexport.test(Narrowed, modes=['dynamo', 'torchscript'], **INPUTS)\n"
-    result = run(project("Narrowed", tests), "--diffexport-modes", "dynamo", "-v")
+    result = run(project("Narrowed", tests, dynamo=True), "--diffexport-modes", "dynamo", "-v")
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(["*::test_it[[]dynamo[]] PASSED*"])
 
@@ -240,7 +276,7 @@ test_two = diffexport.test(Module{name}, **INPUTS)
 
 
 def test_workers_neither_lose_nor_double_a_finding(project):
-    pytester = project("Shared", SHARED.format(name="Shared"))
+    pytester = project("Shared", SHARED.format(name="Shared"), dynamo=True)
     result = pytester.runpytest_subprocess("-p", "no:cacheprovider", "-n", "2")
     result.assert_outcomes(failed=2, passed=2)
     assert len(stored(pytester)) == 2
