@@ -39,6 +39,7 @@ class Case:
         extra_inputs: calls that are checked in every mode, besides what is generated.
         known: divergences accepted for it.
         exclude: modes that are not run for it.
+        inferred: the texts of its inputs, where they were worked out and not declared.
     """
 
     name: str
@@ -55,6 +56,7 @@ class Case:
     extra_inputs: tuple[Call, ...] = ()
     known: tuple[Known, ...] = ()
     exclude: tuple[Exclusion, ...] = ()
+    inferred: tuple[str, ...] = ()
 
     @property
     def specs(self) -> tuple[TensorSpec, ...]:

@@ -82,8 +82,10 @@ class ModelTest:
             )
         return made
 
-    def case(self, text: str, inputs: Sequence[str]) -> Case:
+    def case(self, text: str, inputs: Sequence[str], otherwise: Sequence[str] = ()) -> Case:
         """Return the case of the test, for who finds it by its target ``text``.
+
+        ``inputs`` replace its own, ``otherwise`` are for one that has none.
 
         Raises:
             FixtureTargetError: it takes fixtures.
@@ -94,11 +96,14 @@ class ModelTest:
                 f"target {text!r}: its model is made from fixtures ({', '.join(self.parameters)}), which only pytest "
                 f"has; run: pytest {place}::{name.replace('.', '::')}"
             )
+        from diffexport.strategies.texts import parse_inputs
         from diffexport.testing import as_case, case_options
 
         own = case_options(self.options)
+        if not inputs and not own.get("inputs") and own.get("strategy") is None:
+            inputs = otherwise
         if inputs:
-            own = {**own, "inputs": inputs, "strategy": None}
+            own = {**own, "inputs": parse_inputs(inputs), "strategy": None}
         import torch
 
         # The factory, where it makes a module: of that a script can be made.

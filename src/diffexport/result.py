@@ -37,6 +37,7 @@ class Result:
         terms: on which terms the case was checked.
         saved: the files that findings were stored in, by the digest of their identity.
         save_errors: why a finding could not be stored, likewise.
+        inferred: the texts of the inputs, where they were worked out and not declared.
     """
 
     case: str
@@ -49,6 +50,7 @@ class Result:
     terms: Terms = DEFAULT
     saved: tuple[tuple[str, Path], ...] = ()
     save_errors: tuple[tuple[str, str], ...] = ()
+    inferred: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -105,6 +107,8 @@ class Result:
     def _remarks(self) -> list[str]:
         """Return what a reader has to know besides: nothing is let through or left out unseen."""
         lines = []
+        if self.inferred:
+            lines.append(f"  inputs worked out, to be pasted and edited: inputs={list(self.inferred)!r}")
         if self.terms != DEFAULT:
             lines.append(f"  on the terms {self.terms}")
         rows = [row for event in self.modes for row in event.rows]

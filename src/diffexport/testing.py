@@ -13,7 +13,7 @@ from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Se
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 from diffexport import exclusion, matrix, traits
 from diffexport import known as known_divergences
@@ -37,9 +37,13 @@ from diffexport.result import Result
 from diffexport.road import Road
 from diffexport.runtimes import available, select
 from diffexport.spec import TensorSpec
-from diffexport.target import applied
+from diffexport.strategies.texts import parse_inputs
+from diffexport.target import builder_of
 from diffexport.terms import TermOptions, Terms
 from diffexport.verdict import Verdict, slugify
+
+if TYPE_CHECKING:
+    from diffexport.infer import Inference
 
 #: Where regressions are looked for unless said otherwise.
 REGRESSIONS = "tests/regressions"
@@ -200,6 +204,7 @@ def check(
         case.terms,
         tuple(summary.saved.items()),
         tuple(summary.save_errors.items()),
+        case.inferred,
     )
 
 
@@ -280,11 +285,14 @@ def as_case(
     if isinstance(model, torch.jit.ScriptModule):
         # There is no other way to export it.
         terms = {**terms, "script": True}
+    called = name or name_of(model)
+    found: tuple[str, ...] = ()
     if not inputs and strategy is None:
-        inputs = inferred(model)
-    return make_case(
-        name or name_of(model),
-        _builder(model),
+        found = inferred(model, called)
+        inputs = parse_inputs(found)
+    case = make_case(
+        called,
+        builder_of(model),
         inputs=inputs,
         strategy=strategy,
         rules=rules,
@@ -294,6 +302,7 @@ def as_case(
         target=target or target_of(model),
         **terms,
     )
+    return replace(case, inferred=found)
 
 
 def name_of(model: Any) -> str:
@@ -317,24 +326,39 @@ def name_of(model: Any) -> str:
     )
 
 
-def _builder(model: Any) -> Callable[[], Any]:
-    import torch
-
-    if isinstance(model, torch.nn.Module):
-        return lambda: model
-    if isinstance(model, type) and issubclass(model, torch.autograd.Function):
-        return lambda: applied(model)
-    builder: Callable[[], Any] = model
-    return builder
+#: What may be inferred, but not be compared with an export.
+_INCOMPARABLE = ("random", "stateful", "non-tensor")
 
 
-def inferred(model: Any) -> tuple[str, ...]:
-    """Return specs for the arguments of a model that comes without any.
+def inferred(model: Any, name: str) -> tuple[str, ...]:
+    """Return the texts of the inputs of a model that comes without any, worked out by trying.
 
     Raises:
-        UsageError: they cannot be worked out; the message says how to declare them.
+        UsageError: they cannot be worked out, or no export could agree; the message says how to declare them.
     """
-    raise UsageError("say what the model's inputs must be like: inputs=['float32[N, 3]'] or strategy=…")
+    from diffexport.infer import STATUSES
+
+    found = _inference(model, name)
+    if found.inputs and found.status not in _INCOMPARABLE:
+        return tuple(found.inputs)
+    why = found.message or f"{name}: {STATUSES[found.status]}"
+    declare = "say what the model's inputs must be like: inputs=['float32[N, 3]'], or strategy=…"
+    if found.inputs:
+        declare = f"to check it all the same, declare them: inputs={list(found.inputs)!r}"
+    raise UsageError(f"the inputs of {name} are not declared, and {why}\n{declare}")
+
+
+#: What was inferred in this process, and of which model: a test of it has an item for each exporter.
+_INFERENCES: dict[int, tuple[Any, Inference]] = {}
+
+
+def _inference(model: Any, name: str) -> Inference:
+    from diffexport.infer import infer
+
+    if id(model) not in _INFERENCES:
+        # The model is kept beside it: another object cannot get its id meanwhile.
+        _INFERENCES[id(model)] = model, infer(model, name=name)
+    return _INFERENCES[id(model)][1]
 
 
 def target_of(model: Any) -> str:

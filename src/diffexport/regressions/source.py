@@ -97,8 +97,8 @@ def model_source(regression: Regression, case: Case) -> Model:
 
 
 def _unwrapped(build: Any) -> Any:
-    """Return the module instance or Function that [resolve][diffexport.target.resolve] or a test put into a closure."""
-    if inspect.isfunction(build) and build.__module__ in (target.__name__, "diffexport.testing"):
+    """Return the module instance or Function that [resolve][diffexport.target.resolve] put into a closure."""
+    if inspect.isfunction(build) and build.__module__ == target.__name__:
         inside = list(inspect.getclosurevars(build).nonlocals.values())
         return inside[0] if len(inside) == 1 else build
     return build
