@@ -341,11 +341,13 @@ def inferred(model: Any, name: str) -> tuple[str, ...]:
     found = _inference(model, name)
     if found.inputs and found.status not in _INCOMPARABLE:
         return tuple(found.inputs)
-    why = found.message or f"{name}: {STATUSES[found.status]}"
-    declare = "say what the model's inputs must be like: inputs=['float32[N, 3]'], or strategy=…"
-    if found.inputs:
-        declare = f"to check it all the same, declare them: inputs={list(found.inputs)!r}"
-    raise UsageError(f"the inputs of {name} are not declared, and {why}\n{declare}")
+    if not found.inputs:
+        why = found.message or f"{name}: {STATUSES[found.status]}; declare them: inputs=['float32[N, 3]']"
+        raise UsageError(f"the inputs of {name} are not declared, and cannot be worked out: {why}")
+    raise UsageError(
+        f"{name}: {STATUSES[found.status]}, so that no export can be held against it; to check it all the same, declare "
+        f"its inputs: inputs={list(found.inputs)!r}"
+    )
 
 
 #: What was inferred in this process, and of which model: a test of it has an item for each exporter.

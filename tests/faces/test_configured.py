@@ -42,7 +42,40 @@ def test_strictness_is_configured(cli, project):
     assert "sign-of-zero at compare" in ran.out
 
 
+CASE = """
+import diffexport
+from models import Subtract, SwappedOutputs
+
+KNOWN = diffexport.known_divergence("swapped", "on purpose", kind="structure", regression="{regression}")
+CASE = diffexport.make_case(
+    "accepted", SwappedOutputs, inputs=["float32[3]"], known=[KNOWN], exclude={{"torchscript,opset=9": "too old"}}
+)
+"""
+
+
+def test_what_a_case_accepts_and_excludes_holds_for_runs(cli, project):
+    (project / "pyproject.toml").write_text(
+        '[tool.diffexport]\nruntimes = "ort-disabled"\njobs = 0\nexamples = 1\n[[tool.diffexport.exclude]]\n'
+        'modes = "dynamo*"\nreason = "to be quick"\ncases = ["acc*"]\n'
+    )
+    (project / "case.py").write_text(CASE.replace("known=[KNOWN], ", "").format(regression="x"))
+    modes = [word for m in ("torchscript", "torchscript,opset=9", "dynamo") for word in ("--modes", m)]
+    first = cli("run", "case.py:CASE", *modes, code=1)
+    assert "excluded accepted: 1 modes (torchscript,opset=9): too old" in first.out
+    assert "excluded accepted: 1 modes (dynamo*): to be quick" in first.out
+    (path,) = (project / "tests" / "regressions").iterdir()
+    (project / "known.py").write_text(CASE.format(regression=path.name))
+    assert "known swapped: met in 1 (mode, runtime) pairs" in cli("run", "known.py:CASE", *modes, code=0).out
+    path.unlink()
+    assert "its regression is not in" in cli("run", "known.py:CASE", *modes, code=1).out
+
+
 WRONG = {
+    "exclude reason": ('[[tool.diffexport.exclude]]\nmodes = "dynamo"', "missing reason"),
+    "exclude key": (
+        '[[tool.diffexport.exclude]]\nmodes = "dynamo"\nreasn = "a"',
+        "unknown key 'reasn'; did you mean 'reason'?",
+    ),
     "unknown key": ('[tool.diffexport]\nprofil = "ci"', "unknown key 'profil'; did you mean 'profile'?"),
     "unknown profile": ('[tool.diffexport]\nprofile = "cii"', "unknown profile 'cii'; did you mean 'ci'?"),
     "unknown runtime": (

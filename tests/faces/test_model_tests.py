@@ -204,6 +204,11 @@ def test_the_command_line_narrows_the_modes_of_a_test(project):
     result.stdout.fnmatch_lines(["*::test_it[[]dynamo[]] PASSED*"])
 
 
+def test_inputs_may_be_left_out(project):
+    result = run(project("LeftOut", "test_it = diffexport.test(LeftOut)\n", right=True), "-v")
+    result.assert_outcomes(passed=1)
+
+
 EXPECTED = """
 test_configured = diffexport.test({name}, modes="torchscript", **INPUTS)
 test_excluded = diffexport.test(

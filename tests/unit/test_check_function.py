@@ -137,6 +137,40 @@ def test_a_known_divergence_is_accepted_until_it_is_fixed(tmp_path):
     assert "its regression is not in" in str(diffexport.check(Less, **inputs, known=[known]))
 
 
+class Swish(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, slope):
+        return x * torch.sigmoid(slope * x)
+
+
+class Noise(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return x + torch.rand_like(x)
+
+
+class Never(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        raise RuntimeError("not on this machine")
+
+
+def test_inputs_that_are_not_declared_are_worked_out():
+    result = diffexport.check(Swish, **{**QUICK, "examples": 1})
+    assert result
+    assert len(result.inferred) == 2
+    assert result.inferred[0].startswith("float32[")
+    pasted = f"  inputs worked out, to be pasted and edited: inputs={list(result.inferred)!r}"
+    assert pasted in str(result).splitlines()
+
+
+def test_what_cannot_be_worked_out_says_how_to_declare_it():
+    with pytest.raises(UsageError, match=r"cannot be worked out: .*not on this machine.*inputs=\["):
+        diffexport.check(Never, **QUICK)
+    with pytest.raises(UsageError, match=r"draws random numbers.* declare its inputs: inputs=\['float32\["):
+        diffexport.check(Noise, **QUICK)
+
+
 WRONG = {
     "option": ({"rtool": 1}, "unknown option 'rtool'; did you mean 'rtol'?"),
     "upstream": ({"acceptable_error_percentage": 0.1}, "write mismatched=0.05"),
