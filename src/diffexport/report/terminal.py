@@ -166,9 +166,8 @@ class Terminal:
                 f"[dim]tolerated[/] on a case's own terms: {tolerated:,} checks in {pairs} (mode, runtime) pairs"
             )
         for one in self._summary.excluded:
-            self._say(
-                f"[dim]excluded[/] {escape(one.case)}: {one.count} modes, {escape(one.modes)}: {escape(one.reason)}"
-            )
+            text = f"{one.case}: {one.count} modes ({one.modes}): {one.reason}"
+            self._say(f"[dim]excluded[/] {escape(text)}")
         if unrefereed:
             self._say(
                 f"[dim]excused[/] fixed tolerance: {unrefereed:,} checks could not be run under rounding noise"
