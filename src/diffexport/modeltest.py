@@ -92,9 +92,10 @@ class ModelTest:
         """
         if self.parameters:
             place, _, name = text.rpartition(":")
+            needed = ", ".join(name for name in self.parameters if name != "self") or "its class"
             raise FixtureTargetError(
-                f"target {text!r}: its model is made from fixtures ({', '.join(self.parameters)}), which only pytest "
-                f"has; run: pytest {place}::{name.replace('.', '::')}"
+                f"target {text!r}: its model is made from fixtures ({needed}), which only pytest has; "
+                f"run: pytest {place}::{name.replace('.', '::')}"
             )
         from diffexport.strategies.texts import parse_inputs
         from diffexport.testing import as_case, case_options

@@ -90,14 +90,18 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test of a model once for each exporter, and one with an argument ``diffexport_mode`` for each mode."""
     if not {EXPORTER, MODE} & set(metafunc.fixturenames):
         return
+    from diffexport.errors import DiffexportError
     from diffexport.matrix import select
     from diffexport.modeltest import test_of
 
     own = test_of(metafunc.function)
-    if own is not None:
-        chosen = test_modes(own, metafunc.config)
-    else:
-        chosen = select(_texts(metafunc.config), _configuration(metafunc.config).matrices)
+    try:
+        if own is not None:
+            chosen = test_modes(own, metafunc.config)
+        else:
+            chosen = select(_texts(metafunc.config), _configuration(metafunc.config).matrices)
+    except DiffexportError as error:
+        raise pytest.Collector.CollectError(f"{metafunc.definition.name}: {error}") from None
     if MODE in metafunc.fixturenames:
         metafunc.parametrize(MODE, chosen, ids=str)
     elif own is not None:
@@ -175,9 +179,14 @@ class Checker:
         Takes what [diffexport.testing.check][] takes; modes, runtimes, examples and seed are the configured ones
         unless given, known divergences and exclusions are added to the configured ones.
         """
+        from diffexport.errors import DiffexportError
         from diffexport.testing import check
 
-        result = check(model, **self._with_defaults(options))
+        try:
+            result = check(model, **self._with_defaults(options))
+        except DiffexportError as error:
+            # It is about what the test says, and a traceback through diffexport helps nobody.
+            pytest.fail(str(error), pytrace=False)
         self._judge(result)
         return result
 

@@ -163,6 +163,12 @@ def scale():
 def test_made(scale, sign):
     return Module{name}(sign * scale)
 
+class TestMethods:
+    @diffexport.test(modes="torchscript", **INPUTS)
+    def test_method(self, scale):
+        assert type(self) is TestMethods
+        return torch.nn.Identity()
+
 @diffexport.test(modes="torchscript", **INPUTS)
 @pytest.mark.parametrize("model", [{name}, torch.nn.Identity], ids=["own", "identity"])
 def test_each(model):
@@ -177,6 +183,7 @@ def test_factories_take_fixtures_and_parameters(project):
         [
             "*::test_made[[]1-torchscript[]] FAILED*",
             "*::test_made[[]-1-torchscript[]] FAILED*",
+            "*::TestMethods::test_method[[]torchscript[]] PASSED*",
             "*::test_each[[]own-torchscript[]] FAILED*",
             "*::test_each[[]identity-torchscript[]] PASSED*",
         ]
@@ -185,7 +192,7 @@ def test_factories_take_fixtures_and_parameters(project):
     assert sorted(cases) == ["Fixtures-own", "ModuleFixtures--1", "ModuleFixtures-1"]
     # What only its test can make is replayed by it, and left out elsewhere.
     again = run(pytester, "-rs", "kept", "test_of_fixtures.py", "-k", "replay or test_made")
-    again.assert_outcomes(failed=2, skipped=3, deselected=2)
+    again.assert_outcomes(failed=2, skipped=3, deselected=3)
     again.stdout.fnmatch_lines(["*made from fixtures (scale, sign)*pytest *test_of_fixtures.py::test_made*"])
     again.stdout.fnmatch_lines(["STILL DIVERGES: modulefixtures-1--torchscript--*"])
     assert sum("STILL DIVERGES: " in line for line in again.outlines) == 2
