@@ -345,8 +345,8 @@ def inferred(model: Any, name: str) -> tuple[str, ...]:
         why = found.message or f"{name}: {STATUSES[found.status]}; declare them: inputs=['float32[N, 3]']"
         raise UsageError(f"the inputs of {name} are not declared, and cannot be worked out: {why}")
     raise UsageError(
-        f"{name}: {STATUSES[found.status]}, so that no export can be held against it; to check it all the same, declare "
-        f"its inputs: inputs={list(found.inputs)!r}"
+        f"{name}: {STATUSES[found.status]}, so that no export can be held against it; to check it all the same, "
+        f"declare its inputs: inputs={list(found.inputs)!r}"
     )
 
 
