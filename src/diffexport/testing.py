@@ -80,7 +80,7 @@ def assert_agrees(
             or not, and other values.
         runtimes: names; by default every one that is installed.
         export_inputs: what to export with; by default ordinary values of the shapes of ``inputs``.
-        known: divergences that are accepted; by default the catalogue's.
+        known: divergences that are accepted besides the case's own; by default the catalogue's.
         strict: let notes fail.
 
     Raises:
@@ -89,7 +89,7 @@ def assert_agrees(
     """
     mode = Mode.parse(mode) if isinstance(mode, str) else mode
     names = select(runtimes) if runtimes is not None else available()
-    entries = shipped_known(case.target) if known is None else tuple(known)
+    entries = (*case.known, *(shipped_known(case.target) if known is None else known))
     inputs = Call.of(inputs).plain()
     example = inputs if export_inputs is None else Call.of(export_inputs).plain()
     explorer = Explorer(case, names, Settings(), entries, emit=lambda _: None, road=shared_road())

@@ -50,6 +50,7 @@ from diffexport.regressions.literals import (
 )
 from diffexport.regressions.source import IMPORTS, model_source, root_of
 from diffexport.runtimes import RUNTIMES
+from diffexport.terms import DEFAULT
 from diffexport.verdict import Kind, Stage
 
 
@@ -91,6 +92,8 @@ def _header(regression: Regression, imports: Iterable[str]) -> str:
         "",
         f"Exported as {regression.mode}{ran}",
         *([f"Seen with {versions}"] if versions else []),
+        *([f"Checked on the terms {regression.terms}"] if regression.terms != DEFAULT else []),
+        *(["What differs is compared here without those terms"] if regression.terms.lenient else []),
         *([f"Needs {', '.join(sorted(libraries))} as well"] if libraries else []),
         'Exits 1 and prints "DIVERGES: ..." when the divergence shows, exits 0 and prints "agrees" when it '
         + ("does not; if it dies or hangs, that is it." if fatal else "does not; a traceback says neither."),
@@ -125,16 +128,18 @@ def _export(regression: Regression, case: Case, module: Any) -> str:
         axes = every_axis(given) if declared is None else declared
     if not mode.is_torchscript:
         return _export_dynamo(mode, regression.stage, given, axes, module)
-    named = named_leaves(module, given)
+    terms = regression.terms
+    named = named_leaves(module, given, script=terms.script)
     options = [f"input_names={names(named)}", *_options(mode)]
     if axes is not None:
         entries = [entry for entry in zip(input_names(given), axes, strict=True) if entry[0] in named]
         options.append(f"dynamic_axes={enclosed('{', [_named_axes(*entry) for entry in entries], '}')}")
+    model = "torch.jit.script(copy.deepcopy(model))" if terms.script else "model"
     return indented(
         _head(given),
         "buffer = io.BytesIO()",
         *([_SCOPE] if mode.scoped else []),
-        call("torch.onnx.export", "model", _args(given), "buffer", *_kwargs(given), "dynamo=False", *options),
+        call("torch.onnx.export", model, _args(given), "buffer", *_kwargs(given), "dynamo=False", *options),
         *(["torch.jit._trace._trace_module_map = None"] if mode.scoped else []),
         "return buffer.getvalue()",
     )
