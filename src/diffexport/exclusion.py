@@ -73,7 +73,9 @@ def of(given: Mapping[str, str] | Iterable[Exclusion]) -> tuple[Exclusion, ...]:
         InvalidModeError: a pattern does not parse.
     """
     if not isinstance(given, Mapping):
-        found: tuple[Any, ...] = (given,) if isinstance(given, str | Exclusion) else tuple(given)
+        # A person may have written anything.
+        written: Any = given
+        found = (written,) if isinstance(written, str | Exclusion) else tuple(written)
         for one in found:
             if not isinstance(one, Exclusion):
                 raise UsageError(

@@ -284,7 +284,7 @@ def as_case(
 
     if isinstance(model, torch.jit.ScriptModule):
         # There is no other way to export it.
-        terms = {**terms, "script": True}
+        terms["script"] = True
     called = name or name_of(model)
     found: tuple[str, ...] = ()
     if not inputs and strategy is None:
