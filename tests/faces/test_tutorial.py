@@ -79,5 +79,5 @@ def test_the_tables_of_the_tutorial_are_valid_configuration(tmp_path):
     text = "\n".join(re.findall(r"```toml\n(.*?)```", PAGE.read_text(encoding="utf-8"), re.S))
     (tmp_path / "pyproject.toml").write_text(text, encoding="utf-8")
     loaded = config.load(tmp_path / "pyproject.toml")
-    assert [entry.id for entry in loaded.known] == ["hard-sigmoid-slope"]
+    assert [entry.id for entry in loaded.known] == ["rounds-halves-to-even"]
     assert [str(entry.modes) for entry in loaded.exclude] == ["dynamo-strict"]
