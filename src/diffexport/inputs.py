@@ -95,7 +95,9 @@ def dynamic_axes(case: Case, inputs: Inputs) -> DynamicAxes | None:
     axes: list[dict[int, str | None]] = []
     for entry, value in zip(entries, values, strict=True):
         for tensor in tensors_of((value,)):
-            dims = entry.dims_for(tensor.dim()) if isinstance(entry, TensorSpec) else (Dim(),) * tensor.dim()
+            # A call that the specs do not admit may still be asked for.
+            spoken = isinstance(entry, TensorSpec) and entry.admits(tuple(tensor.shape))
+            dims = entry.dims_for(tensor.dim()) if spoken else (Dim(),) * tensor.dim()
             axes.append(
                 {axis: None if dim.one else dim.name for axis, dim in enumerate(dims) if dim.low != dim.high}
             )

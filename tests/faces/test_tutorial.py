@@ -13,7 +13,7 @@ import diffexport
 PAGE = Path(__file__).parents[2] / "docs" / "tutorial.md"
 #: A file that the reader is told to save, or a block of the console.
 STEP = re.compile(
-    r"Save this as `(?P<name>[\w.]+)`:\n\n```\w+\n(?P<text>.*?)```|```console\n(?P<said>.*?)```", re.S
+    r"Save this as\s`(?P<name>[\w.]+)`:\n\n```\w+\n(?P<text>.*?)```|```console\n(?P<said>.*?)```", re.S
 )
 
 

@@ -23,6 +23,11 @@ class Less(torch.autograd.Function):
         return g.op("Add", a, g.op("Constant", value_t=torch.tensor(3.0)))
 
 
+class Increase(torch.nn.Module):
+    def forward(self, a):
+        return a + 1
+
+
 class Right(torch.nn.Module):
     def forward(self, a):
         return a - 3
@@ -104,6 +109,15 @@ def test_extra_inputs_are_always_checked():
     assert diffexport.check(Absolute, **zeros)
     result = diffexport.check(Absolute, **zeros, extra_inputs=[(torch.tensor([5.0, -7.0]),)])
     assert [x.tolist() for x in result.findings[0].inputs] == [[5.0, -7.0]]
+    # They need not suit the specs; then they are left as they are.
+    spec = {
+        "inputs": ["float32[3]"],
+        **QUICK,
+        "modes": "torchscript,dynamic=true",
+        "examples": 1,
+    }
+    result = diffexport.check(Increase, **spec, extra_inputs=[(torch.ones(2, 2),)])
+    assert result, str(result)
     # With specs, what shows there is made as simple as they allow.
     spec = {"inputs": ["float32[*] in -9..9"], **QUICK, "examples": 1}
     result = diffexport.check(Absolute, **spec, extra_inputs=[(torch.tensor([5.0, -7.0]),)])
