@@ -241,7 +241,7 @@ CASES: dict[str, Case] = {
             rules=[
                 rule(
                     "the shape of what a custom domain gives is unknown, although its type is set",
-                    "torchscript,operator_export_type=ONNX|ONNX_ATEN_FALLBACK",
+                    "torchscript,operator_export_type=ONNX",
                     "refuses",
                     error="ONNX export of convolution for kernel of unknown shape",
                 ),
@@ -253,7 +253,37 @@ CASES: dict[str, Case] = {
                 ),
             ],
         ),
-        declare("traced_in_script", traced_in_script, traits=("symbolic-function", "aten-ops")),
+        declare(
+            "traced_in_script",
+            traced_in_script,
+            traits=("symbolic-function", "aten-ops"),
+            rules=[
+                rule(
+                    "torch.export takes no scripted module",
+                    "dynamo*",
+                    "refuses",
+                    error="Exporting a ScriptModule is not supported",
+                ),
+                rule(
+                    "modules as functions hook modules, which scripted ones cannot be",
+                    "torchscript,export_modules_as_functions=true",
+                    "refuses",
+                    error="register_forward_hook is not supported on ScriptModules",
+                ),
+                rule(
+                    "a Function in a branch is not in scope",
+                    "torchscript,dynamic=true",
+                    "refuses",
+                    error="not in scope",
+                ),
+                rule(
+                    "ONNX_ATEN keeps the branch, in which the Function is not in scope",
+                    "torchscript,operator_export_type=ONNX_ATEN",
+                    "refuses",
+                    error="not in scope",
+                ),
+            ],
+        ),
         declare("constant_output", ConstantOutput, traits=_BOTH),
     )
 }

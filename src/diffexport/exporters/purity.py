@@ -54,6 +54,9 @@ class Snapshot:
     @classmethod
     def take(cls, module: torch.nn.Module, inputs: Inputs) -> Snapshot:
         """Look at everything that an export has no business changing."""
+        for child in module.modules():
+            # A scripted module keeps its methods among its attributes from the first look on.
+            getattr(child, "forward", None)
         return cls(
             state={name: value.detach().clone() for name, value in _state(module).items()},
             training={name: child.training for name, child in module.named_modules()},
