@@ -8,7 +8,8 @@ a graph is an assertion here, made in every mode where it can hold; docs/catalog
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 
 import onnx
@@ -54,6 +55,17 @@ def scalar_is_attribute(model: onnx.ModelProto) -> str:
     return "" if given == [{"min": 2.0}] and inputs == [1] else f"Clips have {inputs} inputs and {given}"
 
 
+@contextlib.contextmanager
+def registered(symbolic: Callable[..., Any]) -> Iterator[None]:
+    """Register a symbolic of Python operators, and take it back."""
+    exporter: Any = torch.onnx
+    exporter.register_custom_op_symbolic("prim::PythonOp", symbolic, 1)
+    try:
+        yield
+    finally:
+        exporter.unregister_custom_op_symbolic("prim::PythonOp", 1)
+
+
 class ClipFromPlain(Function):
     """Without a symbolic of its own."""
 
@@ -88,14 +100,9 @@ def by_name(g: Any, *args: Any, **kwargs: Any) -> Any:
     raise NotImplementedError(f"no symbolic for the Function {kwargs['name']}")
 
 
-@contextlib.contextmanager
-def symbolics_by_name() -> Iterator[None]:
+def symbolics_by_name() -> AbstractContextManager[None]:
     """Have Python operators exported by their names, and no longer."""
-    torch.onnx.register_custom_op_symbolic("prim::PythonOp", by_name, 1)
-    try:
-        yield
-    finally:
-        torch.onnx.unregister_custom_op_symbolic("prim::PythonOp", 1)
+    return registered(by_name)
 
 
 class Twofold(Function):
@@ -187,14 +194,9 @@ def opaque(g: Any, *args: Any, **_: Any) -> Any:
     return g.op("com.microsoft::PythonOp", *args)
 
 
-@contextlib.contextmanager
-def opaque_symbolics() -> Iterator[None]:
+def opaque_symbolics() -> AbstractContextManager[None]:
     """Have Python operators exported as ONNX Runtime's own, and no longer."""
-    torch.onnx.register_custom_op_symbolic("prim::PythonOp", opaque, 1)
-    try:
-        yield
-    finally:
-        torch.onnx.unregister_custom_op_symbolic("prim::PythonOp", 1)
+    return registered(opaque)
 
 
 def shape_is_not_frozen(model: onnx.ModelProto) -> str:
@@ -301,14 +303,9 @@ def with_tensors(g: Any, *args: Any, **kwargs: Any) -> Any:
     return g.op("Clip", *args)
 
 
-@contextlib.contextmanager
-def clip_with_tensors() -> Iterator[None]:
+def clip_with_tensors() -> AbstractContextManager[None]:
     """Have Python operators exported as Clip, and no longer."""
-    torch.onnx.register_custom_op_symbolic("prim::PythonOp", with_tensors, 1)
-    try:
-        yield
-    finally:
-        torch.onnx.unregister_custom_op_symbolic("prim::PythonOp", 1)
+    return registered(with_tensors)
 
 
 _OPAQUE = ("opaque-function",)

@@ -191,7 +191,7 @@ def _uncounted(model: bytes) -> bytes:
     visit(proto.graph.node)
     for function in proto.functions:
         visit(function.node)
-    return proto.SerializeToString(deterministic=True)
+    return bytes(proto.SerializeToString(deterministic=True))
 
 
 def _root(error: BaseException) -> BaseException:

@@ -114,7 +114,8 @@ class Snapshot:
             if holder is not None and f"GLOBALS.{name}" in self.globals:
                 setattr(holder, name, self.globals[f"GLOBALS.{name}"])
         if "torch.jit._trace._trace_module_map" in self.globals:
-            torch.jit._trace._trace_module_map = self.globals["torch.jit._trace._trace_module_map"]
+            trace: Any = torch.jit._trace
+            trace._trace_module_map = self.globals["torch.jit._trace._trace_module_map"]
         symbolics.restore(self.symbolics)
 
 

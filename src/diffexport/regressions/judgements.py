@@ -44,6 +44,8 @@ _WATCHED = {
     "number of threads": "torch.get_num_threads()",
     "torch.onnx.is_in_onnx_export()": "torch.onnx.is_in_onnx_export()",
     "torch.jit._trace._trace_module_map": "torch.jit._trace._trace_module_map",
+    "custom symbolic ": "[(name, *group._functions._overrides) for name, group in SYMBOLICS._registry.items() "
+    "if group._functions._overrides and name == NAME]",
 }
 
 
@@ -162,6 +164,14 @@ present = [kind for part in (proto.graph, *proto.functions) for kind in kinds(pa
 wanted = $wanted
 print("wanted:", wanted, "present:", present)
 return any(present.count(kind) < wanted.count(kind) for kind in wanted)"""
+#: Of an assertion, by the function that tests it.
+ASSERTION = (
+    _READ
+    + """
+problem = $test(proto)
+print(problem or "it holds")
+return bool(problem)"""
+)
 _DECLARED = """\
 
 def dims(value):
