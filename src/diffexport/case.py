@@ -105,10 +105,10 @@ def make_case(
                 f"case {name!r}: input {entry!r} is neither a tensor spec nor a Hypothesis strategy; for a "
                 "constant write hypothesis.strategies.just(...)"
             )
-    if around is not None and not callable(around):
+    if around is not None and (not callable(around) or isinstance(around, AbstractContextManager)):
         raise UsageError(
-            f"case {name!r}: around={around!r} is not callable; give what makes a context manager, for instance "
-            "a function decorated with contextlib.contextmanager"
+            f"case {name!r}: around={around!r} does not make a context manager; give what does, for instance a "
+            "function decorated with contextlib.contextmanager, without calling it: there are several exports"
         )
     for domain, version in (custom_opsets or {}).items():
         if not domain or type(version) is not int or version < 1:

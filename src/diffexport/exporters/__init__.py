@@ -142,6 +142,16 @@ def inside(around: Around | None) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+def _undone(module: Any, inputs: Inputs) -> Iterator[None]:
+    """Put global state back afterwards, so that what is left behind here is not there before an export."""
+    before = Snapshot.take(module, inputs)
+    try:
+        yield
+    finally:
+        before.restore_globals()
+
+
+@contextlib.contextmanager
 def _of_the_case(doing: str) -> Iterator[None]:
     try:
         yield
@@ -227,7 +237,7 @@ def model_traits(module: Any, inputs: Inputs, around: Around | None = None) -> f
     Raises:
         TargetError: ``around`` raises.
     """
-    with captured(), inside(around):
+    with captured(), _undone(module, inputs), inside(around):
         return torchscript.model_traits(module, inputs)
 
 
@@ -258,7 +268,7 @@ def run_captured(
     """
     module = copy.deepcopy(module)
     axes = (every_axis(example) if dynamic is None else dynamic) if mode.dynamic else None
-    with captured(), inside(around), warnings.catch_warnings():
+    with captured(), _undone(module, example), inside(around), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             if mode.is_torchscript:
