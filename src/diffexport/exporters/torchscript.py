@@ -19,8 +19,8 @@ import torch
 
 from diffexport.call import Call, Inputs, mapped
 from diffexport.errors import ExporterInternalsError
+from diffexport.exporters import symbolics
 from diffexport.exporters.arguments import DynamicAxes, export_arguments, input_names, named_leaves, walk
-from diffexport.exporters.symbolics import is_registered
 from diffexport.mode import Mode
 from diffexport.verdict import Stage
 
@@ -110,7 +110,11 @@ def first_node_kind(module: torch.nn.Module, args: tuple[Any, ...], operator_exp
             f"torch {torch.__version__} has no torchscript_exporter.utils._model_to_graph (checked on 2.13.0)"
         )
     export_type = getattr(torch.onnx.OperatorExportTypes, operator_export_type)
-    graph, _, _ = utils._model_to_graph(module, args, operator_export_type=export_type)
+    before = symbolics.registered()
+    try:
+        graph, _, _ = utils._model_to_graph(module, args, operator_export_type=export_type)
+    finally:
+        symbolics.restore(before)
     return str(next(iter(graph.nodes())).kind())
 
 
@@ -163,7 +167,7 @@ def model_traits(module: Any, inputs: Inputs) -> frozenset[str]:
     A symbolic that is registered for Python operators is one of every Function that has none of its own.
     """
     traits: set[str] = set()
-    registered = is_registered("prim::PythonOp")
+    registered = symbolics.is_registered("prim::PythonOp")
     graph = _graph(module, Call.of(inputs))
     for node in graph.nodes() if graph is not None else ():
         kind = node.kind()
