@@ -314,6 +314,6 @@ CASES: dict[str, Case] = {
                 )
             ],
         ),
-        declare("unchanged_input", UnchangedInput, traits=_OPAQUE, nodes=("Reshape",)),
+        declare("unchanged_input", UnchangedInput, traits=_OPAQUE),
     )
 }

@@ -221,7 +221,8 @@ _JUDGEMENTS = {
     + '\nprint("opset asked for: $opset, of the model:", *got)\nreturn got[:1] != [$opset]',
     Kind.GRAPH_CONTRACT: _READ + _KINDS,
     Kind.STRUCTURE: _BOTH + "if len(eager) != len(got):\n    return True\n"
-    "return not all(a.shape == b.shape and np.allclose(a, b, equal_nan=True) for a, b in zip(eager, got))",
+    "return not all(\n    a.shape == b.shape and a.dtype == b.dtype and np.allclose(a, b, equal_nan=True)\n"
+    "    for a, b in zip(eager, got)\n)",
     Kind.DTYPE: _PAIR + "print(one.dtype, other.dtype)\nreturn one.dtype != other.dtype$parts",
     Kind.SHAPE: _PAIR + "print(one.shape, other.shape)\nreturn one.shape != other.shape",
     Kind.NAN_PLACEMENT: _SIDES + "return not np.array_equal(np.isnan(one), np.isnan(other))",
