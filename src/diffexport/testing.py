@@ -204,7 +204,7 @@ def check(
         case.terms,
         tuple(summary.saved.items()),
         tuple(summary.save_errors.items()),
-        case.inferred,
+        case.texts,
     )
 
 
@@ -302,7 +302,7 @@ def as_case(
         target=target or target_of(model),
         **terms,
     )
-    return replace(case, inferred=found)
+    return replace(case, texts=found)
 
 
 def name_of(model: Any) -> str:
