@@ -1,7 +1,7 @@
 """Targets that say more than a name: ``module:Function(_, 0.5)+parameter``, and what is made of them.
 
-Behind the name of an ``autograd.Function`` may stand how it is applied: ``_`` for each tensor that a model gets, and the
-values of the other arguments, which the model holds as a real one would. Flags follow, each with a ``+``:
+Behind the name of an ``autograd.Function`` may stand how it is applied: ``_`` for each tensor that a model gets, and
+the values of the other arguments, which the model holds as a real one would. Flags follow, each with a ``+``:
 
 ``parameter``         its tensors come out of a computation with a parameter, so that they require gradients
 ``without-symbolic``  its own ``symbolic`` is taken away

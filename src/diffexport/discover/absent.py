@@ -1,4 +1,4 @@
-"""Stand-ins for what is not installed, so that a module that only mentions it can be imported. In a child process alone.
+"""Stand-ins for what is not installed, so that a module that only mentions it can be imported. In a child process.
 
 While a module is imported a stand-in goes along with nearly everything: it can be subclassed, called, used as a
 decorator, indexed and compared. Once that is over, whoever calls it is told what is missing.
@@ -85,7 +85,10 @@ class StandIns(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         self.hollow: dict[str, Sequence[str]] = {}
 
     def find_spec(
-        self, name: str, path: Any = None, target: Any = None
+        self,
+        name: str,
+        path: Any = None,  # noqa: ARG002 - the protocol's
+        target: Any = None,  # noqa: ARG002
     ) -> importlib.machinery.ModuleSpec | None:
         """Return the spec of a stand-in."""
         if name in self.hollow:

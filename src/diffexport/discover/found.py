@@ -140,15 +140,17 @@ def _has(ancestry: Sequence[tuple[Source, Class]], name: str) -> bool:
             if isinstance(statement, ast.Assign):
                 for target in statement.targets:
                     if isinstance(target, ast.Name) and target.id == name:
-                        return not (isinstance(statement.value, ast.Constant) and statement.value.value is None)
+                        return not (
+                            isinstance(statement.value, ast.Constant) and statement.value.value is None
+                        )
     return False
 
 
 def _made_at_run_time(ancestry: Sequence[tuple[Source, Class]]) -> bool:
     """Return whether what a class holds is not all written in it: ``type(…)``, or a forward that is assigned."""
-    return any(not own.body or "forward" in source.patched.get(own.qualname, ()) for source, own in ancestry) or (
-        _has(ancestry, "forward")
-    )
+    return any(
+        not own.body or "forward" in source.patched.get(own.qualname, ()) for source, own in ancestry
+    ) or (_has(ancestry, "forward"))
 
 
 def _local(own: Class) -> str:

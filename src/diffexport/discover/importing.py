@@ -90,7 +90,7 @@ class Importer:
             for _ in range(_MOST):
                 try:
                     return Imported(run_file(file, name), tuple(self._stand_ins.missing))
-                except (Exception, SystemExit) as error:
+                except (Exception, SystemExit) as error:  # noqa: BLE001 - importing runs whatever code
                     if not self._stand_in_for(error, name):
                         raise CannotImport(why(error), missing_name(error)) from None
             raise CannotImport("more is missing than can be stood in for")
@@ -109,7 +109,7 @@ class Importer:
             try:
                 importlib.import_module(name)
                 return
-            except (Exception, SystemExit) as error:
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - importing runs whatever code
                 if self._stand_in_for(error, name):
                     continue
                 if not is_ancestor or name in self._why:
@@ -120,7 +120,11 @@ class Importer:
     def _stand_in_for(self, error: BaseException, name: str) -> bool:
         """Stand in for what an import did not find; return whether that is worth another try."""
         missing = missing_name(error)
-        if not missing or missing in self._stand_ins.missing or missing.partition(".")[0] == name.partition(".")[0]:
+        if (
+            not missing
+            or missing in self._stand_ins.missing
+            or missing.partition(".")[0] == name.partition(".")[0]
+        ):
             return False
         self._stand_ins.missing.append(missing)
         self._stand_ins.install()

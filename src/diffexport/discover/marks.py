@@ -26,7 +26,9 @@ MARKS = {
     "placeholder": "its forward returns its input, or nothing that depends on it, and it has a symbolic",
 }
 
-_TORCH_RANDOM = r"rand|randn|randint|rand_like|randn_like|randint_like|randperm|bernoulli|multinomial|normal|poisson"
+_TORCH_RANDOM = (
+    r"rand|randn|randint|rand_like|randn_like|randint_like|randperm|bernoulli|multinomial|normal|poisson"
+)
 _OUTSIDE = (
     ("random", re.compile(rf"torch\.({_TORCH_RANDOM})|(numpy\.)?random\.\w+(\.\w+)*|torch\.random\..*")),
     ("random", re.compile(r"torch\.nn\.functional\.(\w*dropout\w*|gumbel_softmax|rrelu_?)")),
@@ -39,7 +41,16 @@ _OUTSIDE = (
 )
 _METHODS = {
     "random": frozenset(
-        ("bernoulli_", "bernoulli", "uniform_", "normal_", "random_", "exponential_", "multinomial", "cauchy_")
+        (
+            "bernoulli_",
+            "bernoulli",
+            "uniform_",
+            "normal_",
+            "random_",
+            "exponential_",
+            "multinomial",
+            "cauchy_",
+        )
     ),
     "cuda": frozenset(("cuda",)),
 }
@@ -110,7 +121,7 @@ def _followed(
             elif leads.kind == "class":
                 yield from _applied(index, leads.module, leads.name, seen, depth)
             elif leads.kind in ("outside", "missing"):
-                yield from _outside(index, leads.dotted)
+                yield from _outside(leads.dotted)
 
 
 def _applied(index: Index, module: str, name: str, seen: set[int], depth: int) -> Iterator[str]:
@@ -124,7 +135,7 @@ def _applied(index: Index, module: str, name: str, seen: set[int], depth: int) -
             return
 
 
-def _outside(index: Index, name: str) -> Iterator[str]:
+def _outside(name: str) -> Iterator[str]:
     for mark, pattern in _OUTSIDE:
         if pattern.fullmatch(name):
             yield mark
@@ -150,12 +161,18 @@ def _decorated(index: Index, source: Source, function: FunctionNode) -> Iterator
         name = dotted(target)
         leads = index.lookup(source, name) if name is not None else None
         if leads is not None and leads.kind == "outside":
-            yield from _outside(index, leads.dotted)
+            yield from _outside(leads.dotted)
 
 
 def _local_names(function: FunctionNode) -> set[str]:
     arguments = function.args
-    every = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg]
+    every = [
+        *arguments.posonlyargs,
+        *arguments.args,
+        *arguments.kwonlyargs,
+        arguments.vararg,
+        arguments.kwarg,
+    ]
     return {argument.arg for argument in every if argument is not None}
 
 
@@ -174,7 +191,7 @@ def holds_a_place(forward: FunctionNode) -> bool:
     stars = {name.removeprefix("*") for name in names}
     returned = False
     for statement in forward.body:
-        if isinstance(statement, ast.Expr) or _is_bookkeeping(statement):
+        if _is_bookkeeping(statement, parameters(forward)[:1]):
             continue
         if not isinstance(statement, ast.Return) or statement.value is None:
             return False
@@ -185,8 +202,12 @@ def holds_a_place(forward: FunctionNode) -> bool:
     return returned
 
 
-def _is_bookkeeping(statement: ast.stmt) -> bool:
-    """Return whether a statement only assigns to attributes (of ``ctx``) or asserts."""
+def _is_bookkeeping(statement: ast.stmt, context: Sequence[str]) -> bool:
+    """Return whether a statement only assigns to attributes, calls a method of ``ctx``, asserts or says something."""
+    if isinstance(statement, ast.Expr):
+        call = statement.value
+        name = dotted(call.func) if isinstance(call, ast.Call) else None
+        return isinstance(call, ast.Constant) or (name is not None and name[0] in context)
     if isinstance(statement, ast.Assign):
         return all(isinstance(target, ast.Attribute) for target in statement.targets)
     return isinstance(statement, ast.Assert | ast.Pass)

@@ -223,7 +223,7 @@ def _path(text: str, path: Path) -> Place:
         tops.add(top)
     # Bases may stand in the rest of a package of which a part was given.
     for top in tops:
-        for file in _files(top) if not path == top and path not in top.parents else ():
+        for file in _files(top) if path != top and path not in top.parents else ():
             dotted = _dotted(top.name, file.relative_to(top))
             if file.suffix == ".py":
                 modules.setdefault(dotted, Module(dotted, file, _root(top.parent)))

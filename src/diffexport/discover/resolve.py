@@ -116,9 +116,7 @@ class Index:
                     if found is not None:
                         return found
         submodule = f"{source.module.name}.{first}"
-        if source.module.is_package and (
-            submodule in self.place.modules or submodule in self.place.native
-        ):
+        if source.module.is_package and (submodule in self.place.modules or submodule in self.place.native):
             return self.absolute([*submodule.split("."), *rest])
         for star in source.stars:
             outside = Name("outside", "", ".".join([star, first, *rest]))

@@ -56,7 +56,8 @@ class Row:
 
     ``checks`` counts compared samples, ``examples`` Hypothesis examples; ``rejected`` samples are those the
     model itself refuses in eager. ``arbitrated`` samples differed and eager was run again for them; of these,
-    ``excused`` ones differ by rounding alone, and of ``unrefereed`` ones a fixed tolerance had to judge.
+    ``excused`` ones differ by rounding alone, and of ``unrefereed`` ones a fixed tolerance had to judge. ``reason`` is
+    the first line of the first refusal.
     """
 
     runtime: str
@@ -73,6 +74,7 @@ class Row:
     excused: int = 0
     unrefereed: int = 0
     seconds: float = 0.0
+    reason: str = ""
 
     _ORDER = ("untested", "agrees", "refused", "known", "diverges")
 
