@@ -87,7 +87,14 @@ def run(plan: Plan, emit: Callable[[Event], None]) -> None:
             number = (os.cpu_count() or 1) if plan.jobs is None else max(plan.jobs, 1)
             exporters = dict.fromkeys(mode.partition(",")[0] for mode in plan.modes)
             pool = Pool(number, emit, plan.timeout, tuple(exporters))
-            pool.run([_job(plan, found) for found in left])
+            jobs = []
+            for found in left:
+                settled = _settled(found)
+                if settled is not None:
+                    emit(settled)
+                else:
+                    jobs.append(_job(plan, found))
+            pool.run(jobs)
     except KeyboardInterrupt:
         interrupted = True
     emit(ScanFinished(time.monotonic() - started, interrupted))
@@ -101,6 +108,13 @@ def matches(found: Found, patterns: Sequence[str]) -> bool:
     """Return whether a Function's name, or the last part of it, matches one of several globs."""
     names = (found.name, found.qualname, found.qualname.rpartition(".")[2])
     return any(fnmatch.fnmatchcase(name, pattern) for name in names for pattern in patterns)
+
+
+def _settled(found: Found) -> Examined | None:
+    """Return what there is to say of a Function whose source shows that it cannot be run; None of any other."""
+    if found.abstract:
+        return Examined(found, "abstract", "neither it nor a base that was read defines forward")
+    return Examined(found, "local", found.local) if found.local else None
 
 
 def _job(plan: Plan, found: Found) -> Job:

@@ -109,12 +109,6 @@ class Examiner:
     def examine(self, job: Job) -> None:
         """Do one job."""
         found = job.found
-        if found.abstract:
-            self.send(Concluded("abstract", "neither it nor a base defines forward"))
-            return
-        if found.local:
-            self.send(Concluded("local", found.local))
-            return
         try:
             imported, text = self._import(found)
         except CannotImport as error:
