@@ -1,4 +1,4 @@
-"""``diffexport scan`` as people meet it: one package with everything that goes wrong, and one that is as it should be."""
+"""``diffexport scan`` as people meet it: a package with everything that goes wrong, and one as it should be."""
 
 import json
 import re

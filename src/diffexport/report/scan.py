@@ -116,7 +116,7 @@ class Tally:
     @property
     def exit_code(self) -> int:
         """0 nothing diverges, 1 something does, 2 nothing could be tested or a place is not there, 130 interrupted."""
-        if any(entry.status == "diverges" for entry in self.entries):
+        if any(entry.diverges for entry in self.entries):
             return EXIT_FINDINGS
         if any(event.status == "not-installed" for event in self.failed):
             return EXIT_USAGE

@@ -40,6 +40,11 @@ class Entry:
         """Whether some export of it was looked at."""
         return bool(self.document["modes"])
 
+    @property
+    def diverges(self) -> bool:
+        """Whether it is to be looked into: an export differs from eager, or ended the process."""
+        return self.status == "diverges" or (self.status == "crash" and self.document["inferred"])
+
 
 def entry_of(examined: Examined, summary: Summary) -> Entry:
     """Return what is known of a Function as plain data; its findings have been given to ``summary`` before."""

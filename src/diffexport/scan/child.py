@@ -41,9 +41,10 @@ def main(
     if hasattr(os, "setsid"):
         # What a package starts is to be ended with it.
         os.setsid()
-    # A package that asks for input is told that there is none.
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
+    # A package that asks for input is told that there is none; what it says nobody reads.
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for descriptor in (0, 1, 2):
+        os.dup2(nothing, descriptor)
     sys.stdin = open(os.devnull)  # noqa: SIM115
     if root:
         sys.path.insert(0, root)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from shlex import quote as quoted
 from typing import Any
 
 import numpy as np
@@ -182,12 +183,19 @@ class Examiner:
 
             exploration = Exploration(own, job.runtimes, job.settings, known, tell, until)
             exploration.found = carried_over(before, own.target)
-            self.send(Progress("exploring", variant))
-            missed = exploration.run(of_variant(variant, modes, placeholder=job.placeholder))
+            chosen = of_variant(variant, modes, placeholder=job.placeholder)
+            reproduce = f"diffexport run {quoted(own.target)}" + "".join(
+                f" --input {quoted(str(spec))}" for spec in own.specs
+            )
+
+            def announce(mode: Mode, reproduce: str = reproduce) -> None:
+                self.send(Progress("exploring", f"{reproduce} --modes {quoted(str(mode))}"))
+
+            missed = exploration.run(chosen, announce)
             left += [f"{mode} ({variant})" if variant != AS_IS else str(mode) for mode in missed]
             if variant == AS_IS:
                 before = exploration.found
-            if exploration.failed:
+            if exploration.failed and variant == AS_IS:
                 break
         if left:
             message = f"the time limit of {job.timeout:g} s was reached; not run: {'; '.join(left)}"

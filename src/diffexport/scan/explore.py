@@ -51,14 +51,18 @@ class Exploration:
         self.found: dict[Identity, Finding] = {}
         self.failed = False
 
-    def run(self, modes: Sequence[Mode]) -> tuple[Mode, ...]:
-        """Explore each mode; return those that there was no time for."""
+    def run(self, modes: Sequence[Mode], announce: Callable[[Mode], None]) -> tuple[Mode, ...]:
+        """Explore each mode, announced before; return those that there was no time for.
+
+        Where nothing can be tested in the first mode the others are left out.
+        """
         for number, mode in enumerate(modes):
+            announce(mode)
             try:
                 self._mode(mode)
             except OutOfTime:
                 return tuple(modes[number:])
-            if self.failed:
+            if self.failed and number == 0:
                 return ()
         return ()
 

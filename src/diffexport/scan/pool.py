@@ -154,7 +154,7 @@ class Pool:
             child.doing = message
             if message.doing == "importing":
                 child.deadline = time.monotonic() + self._import_limit
-            self._emit(Working(result.found.name, " ".join((message.doing, message.detail)).strip()))
+            self._emit(Working(result.found.name, message.doing))
         elif isinstance(message, ImportDone):
             result.import_seconds, result.stand_ins = message.seconds, message.stand_ins
             result.notes += message.notes
@@ -192,10 +192,9 @@ class Pool:
             result.status = "timeout" if hung else "crash"
             what = "working out how to call it" if doing.doing == "inferring" else "exporting or running it"
             limit = f" within {job.timeout:g} s" if hung else ""
-            result.message = f"{what} {how}{limit}{f' ({doing.detail})' if doing.detail else ''}"
-            if result.modes:
-                result.notes.append(result.message)
-                result.status = "untested" if hung else "crash"
+            result.message = f"{what} {how}{limit}{f'; see it with: {doing.detail}' if doing.detail else ''}"
+            if result.modes and hung:
+                result.status = "untested"
         if child.job is not None:
             self._finish(child)
         self._give(self._replaced(child, job.found.root))
