@@ -82,7 +82,7 @@ class Case:
     def expect(self, mode: Mode, traits: frozenset[str]) -> Expectation:
         """Return what should happen in ``mode``, given the traits of the model."""
         expectation = expect(mode, traits, self.rules)
-        if expectation.expected is not Expected.AGREES:
+        if expectation.expected not in (Expected.AGREES, Expected.MAY_REFUSE):
             return expectation
         nodes = list(expectation.nodes)
         for pattern, kinds in self.contract.items():

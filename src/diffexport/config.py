@@ -76,6 +76,7 @@ class Config:
     seed: int = 0
     jobs: int | None = None
     strict: bool = False
+    placeholders: tuple[str, ...] = ()
     regressions: str = "tests/regressions"
     matrices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     known: tuple[Known, ...] = ()
@@ -92,6 +93,7 @@ _KEYS = (
     "seed",
     "jobs",
     "strict",
+    "placeholders",
     "regressions",
     "matrices",
     "known",
@@ -163,6 +165,7 @@ def parse(table: Any, file: Path) -> Config:
         seed: pydantic.NonNegativeInt = 0
         jobs: pydantic.NonNegativeInt | None = None
         strict: bool = False
+        placeholders: list[str] = []
         regressions: str = "tests/regressions"
         matrices: dict[str, list[str]] = {}
         known: Any = []
@@ -194,6 +197,7 @@ def parse(table: Any, file: Path) -> Config:
         seed=model.seed,
         jobs=model.jobs,
         strict=model.strict,
+        placeholders=tuple(model.placeholders),
         regressions=model.regressions,
         matrices={name: tuple(texts) for name, texts in model.matrices.items()},
         known=known,

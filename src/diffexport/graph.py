@@ -201,6 +201,11 @@ def missing_nodes(graph: Graph, wanted: Sequence[str]) -> list[str]:
     return sorted((Counter(wanted) - Counter(graph.nodes)).keys())
 
 
+def foreign_nodes(graph: Graph | None) -> list[str]:
+    """Return the node kinds of a graph that are of no standard domain."""
+    return sorted(kind for kind in graph.nodes if "::" in kind) if graph is not None else []
+
+
 def check_declared(
     graph: Graph, inputs: Mapping[str, np.ndarray[Any, Any]], outputs: Sequence[np.ndarray[Any, Any]]
 ) -> list[Divergence]:

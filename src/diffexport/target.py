@@ -1,22 +1,24 @@
 """Targets: what a person names on the command line, turned into a case.
 
 ``clamp`` is a catalogue case; ``package.module:attribute`` and ``path/to/file.py:attribute`` name a Case, a
-``torch.nn.Module`` (instance, class or factory) or an ``autograd.Function``.
+``torch.nn.Module`` (instance, class or factory) or an ``autograd.Function``, which may be followed by how it is applied
+(see [diffexport.application][]).
 """
 
 from __future__ import annotations
 
 import contextlib
 import importlib
-import importlib.util
 import inspect
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from diffexport import catalogue
+from diffexport.application import Application
 from diffexport.case import Case, make_case
+from diffexport.discover.importing import CannotImport, Importer, run_file
 from diffexport.errors import DiffexportError, TargetError, UnknownNameError
 
 
@@ -50,6 +52,9 @@ def resolve(text: str, *, inputs: Sequence[str] = (), otherwise: Sequence[str] =
             where = " (neither a case nor a group; a model of your own is module:attr or file.py:attr)"
             raise UnknownNameError("case", text, catalogue.nameable(), where=where) from None
         return _with_inputs(case, inputs)
+    parts = Application.parse(text)
+    if parts is not None and not parts.is_plain:
+        return _applied_case(parts, text, inputs or otherwise)
     value = look_up(text)
     own = getattr(value, "diffexport_test", None)
     if own is not None:
@@ -77,8 +82,14 @@ def look_up(text: str) -> Any:
     Raises:
         TargetError: the module does not import or has no such attribute.
     """
-    place, _, attribute = text.rpartition(":")
-    return _lookup(_import(place, text), attribute, text)
+    parts = Application.parse(text)
+    if parts is None:
+        place, _, attribute = text.rpartition(":")
+        return _lookup(_import(place, text), attribute, text)
+    module = _import(parts.place, text, stand_in="stubs" in parts.flags)
+    if ".<locals>." in parts.attribute:
+        return _local(module, parts.attribute, text)
+    return _lookup(module, parts.attribute, text)
 
 
 def _with_inputs(case: Case, inputs: Sequence[str]) -> Case:
@@ -89,14 +100,16 @@ def _with_inputs(case: Case, inputs: Sequence[str]) -> Case:
     return Case(**{**vars(case), "inputs": parse_inputs(inputs), "strategy": None, "texts": tuple(inputs)})
 
 
-def _import(place: str, text: str) -> Any:
+def _import(place: str, text: str, *, stand_in: bool = False) -> Any:
     try:
         if place.endswith(".py"):
-            return _import_file(Path(place), text)
-        with _current_folder_importable():
-            return importlib.import_module(place)
+            return _import_file(Path(place), text, stand_in)
+        with _importable_from(Path.cwd()):
+            return Importer().load(place).module if stand_in else importlib.import_module(place)
     except DiffexportError:
         raise
+    except CannotImport as error:
+        raise TargetError(f"target {text!r}: importing {place}: {error}") from error
     except (Exception, SystemExit) as error:
         lines = str(error).strip().splitlines()
         raise TargetError(
@@ -104,28 +117,25 @@ def _import(place: str, text: str) -> Any:
         ) from error
 
 
-def _import_file(path: Path, text: str) -> Any:
+def _import_file(path: Path, text: str, stand_in: bool = False) -> Any:
     if not path.is_file():
         raise TargetError(f"target {text!r}: there is no file {path}")
     loaded = _loaded(path.resolve())
     if loaded is not None:
         return loaded
     if (path.parent / "__init__.py").is_file():
-        return _import_from_package(path.resolve())
-    name = f"diffexport_target_{path.stem}_{abs(hash(str(path.resolve()))):x}"
-    specification = importlib.util.spec_from_file_location(name, path)
-    assert specification is not None
-    assert specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    sys.modules[name] = module
-    try:
-        # As for a script, and for pytest: what lies beside it can be imported.
-        with _current_folder_importable(), _importable(path.resolve().parent):
-            specification.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module
+        # Part of a package, whose relative imports only work by its full name.
+        root = path.resolve().parent
+        while (root / "__init__.py").is_file() and root.parent != root:
+            root = root.parent
+        name = ".".join(path.resolve().relative_to(root).with_suffix("").parts).removesuffix(".__init__")
+        with _importable_from(Path.cwd()), _importable_from(root):
+            return Importer().load(name).module if stand_in else importlib.import_module(name)
+    # As for a script, and for pytest: what lies beside it can be imported.
+    with _importable_from(Path.cwd()), _importable_from(path.resolve().parent):
+        if stand_in:
+            return Importer().load_file(path, file_module_name(path)).module
+        return run_file(path, file_module_name(path))
 
 
 def _loaded(path: Path) -> Any:
@@ -137,22 +147,13 @@ def _loaded(path: Path) -> Any:
     return None
 
 
-def _import_from_package(path: Path) -> Any:
-    """Import a file of a package as the part of it that it is, so that its relative imports hold."""
-    names, folder = [path.stem], path.parent
-    while (folder / "__init__.py").is_file():
-        names.insert(0, folder.name)
-        folder = folder.parent
-    with _current_folder_importable(), _importable(folder):
-        return importlib.import_module(".".join(names).removesuffix(".__init__"))
-
-
-def _current_folder_importable() -> Any:
-    return _importable(Path.cwd())
+def file_module_name(path: Path) -> str:
+    """Return the name that a file outside any package gets as a module; in this process alone."""
+    return f"diffexport_target_{path.stem}_{abs(hash(str(path.resolve()))):x}"
 
 
 @contextlib.contextmanager
-def _importable(folder: Path) -> Any:
+def _importable_from(folder: Path) -> Any:
     here = str(folder)
     added = here not in sys.path
     if added:
@@ -165,6 +166,39 @@ def _importable(folder: Path) -> Any:
                 sys.path.remove(here)
 
 
+def _local(module: Any, attribute: str, text: str) -> Any:
+    """Return a class that a function defines: the function is called, and what it returns is searched."""
+    factory = _lookup(module, attribute.partition(".<locals>.")[0], text)
+    try:
+        made = factory()
+    except (Exception, SystemExit) as error:
+        raise TargetError(f"target {text!r}: calling it raises {type(error).__name__}: {error}") from error
+    for value in _within(made, 4):
+        if isinstance(value, type) and value.__qualname__ == attribute:
+            return value
+    raise TargetError(
+        f"target {text!r}: what calling it returns does not hold {attribute.rpartition('.')[2]}"
+    )
+
+
+def _within(value: Any, depth: int) -> Iterator[Any]:
+    """Yield a value and what it holds: items, attributes, the variables of a closure, the class of a bound method."""
+    yield value
+    if depth == 0 or isinstance(value, type | str | bytes):
+        return
+    held: list[Any] = [getattr(value, "__self__", None), getattr(value, "__wrapped__", None)]
+    for cell in getattr(value, "__closure__", None) or ():
+        with contextlib.suppress(ValueError):
+            held.append(cell.cell_contents)
+    held += value.values() if isinstance(value, dict) else value if isinstance(value, tuple | list) else ()
+    held += (
+        getattr(value, "__dict__", {}).values() if not callable(value) or hasattr(value, "forward") else ()
+    )
+    for item in held:
+        if item is not None and item is not value:
+            yield from _within(item, depth - 1)
+
+
 def _lookup(module: Any, attribute: str, text: str) -> Any:
     value = module
     for part in attribute.split("."):
@@ -174,6 +208,18 @@ def _lookup(module: Any, attribute: str, text: str) -> Any:
             raise TargetError(str(error))
         value = getattr(value, part)
     return value
+
+
+def _applied_case(parts: Application, text: str, inputs: Sequence[str]) -> Case:
+    """Return the case of a Function whose application is written out."""
+    function = look_up(text)
+    build = parts.builder(function)
+    name = parts.attribute.rpartition(".")[2]
+    if parts.arguments is None:
+        return _case(name, build, function.forward, text, inputs, skip=int(not has_setup_context(function)))
+    if parts.holes == 0:
+        raise TargetError(f"target {text!r}: none of its arguments is a tensor; write _ for one that is")
+    return make_case(name, build, inputs=inputs or ["float32[...]"] * parts.holes, target=text)
 
 
 def _as_case(value: Any, text: str, inputs: Sequence[str]) -> Case:

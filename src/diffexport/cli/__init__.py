@@ -118,6 +118,50 @@ def mutate(targets: tuple[str, ...], **options: object) -> None:
     sys.exit(mutate_command(targets, **options))  # type: ignore[arg-type]
 
 
+@cli.command(epilog=EPILOG)
+@click.argument("places", nargs=-1, required=True, metavar="PACKAGE|PATH…")
+@click.option(
+    "--only", multiple=True, metavar="PATTERN", help="Functions to examine, by name; may be repeated."
+)
+@click.option("--modes", multiple=True, metavar="TEXT", help="Matrix, mode or mode pattern; may be repeated.")
+@click.option(
+    "--runtime", "runtimes", multiple=True, metavar="NAME", help="By default ort-disabled and ort-all."
+)
+@click.option("--examples", type=click.IntRange(min=1), help="Hypothesis examples for each mode.")
+@click.option("--seed", type=click.IntRange(min=0), help="The same seed gives the same scan.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=1),
+    default=60.0,
+    show_default=True,
+    help="Seconds for each Function.",
+)
+@click.option(
+    "--placeholder",
+    "placeholders",
+    multiple=True,
+    metavar="PATTERN",
+    help="Functions whose meaning is their symbolic; may be repeated.",
+)
+@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write a report.")
+@click.option(
+    "--save", "folder", type=click.Path(path_type=Path), metavar="DIR", help="Where findings are kept."
+)
+@click.option("--no-save", is_flag=True, help="Keep no regression files.")
+@click.option("--strict", is_flag=True, default=None, help="Let notes fail too: sign of zero, stale globals.")
+@click.option("--resume", is_flag=True, help="Leave out what an earlier scan of the same source has done.")
+@click.option(
+    "--state", "state_file", type=click.Path(dir_okay=False, path_type=Path), help="Where that is kept."
+)
+@click.option("--jobs", "-j", type=click.IntRange(min=1), help="Child processes.")
+@click.option("--list", "listed", is_flag=True, help="Only list what is found in the source.")
+def scan(places: tuple[str, ...], **options: object) -> None:
+    """Find every autograd.Function of a package, work out how to call it, export it and compare."""
+    from diffexport.cli.scan import scan_command
+
+    sys.exit(scan_command(places, **options))  # type: ignore[arg-type]
+
+
 @cli.command(name="list")
 def list_cases() -> None:
     """List the built-in cases with the group of each."""

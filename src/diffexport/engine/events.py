@@ -60,7 +60,8 @@ class Row:
     ``checks`` counts compared samples, ``examples`` Hypothesis examples; ``rejected`` samples are those the
     model itself refuses in eager. ``arbitrated`` samples differed and eager was run again for them; of these,
     ``excused`` ones differ by rounding alone, and of ``unrefereed`` ones a fixed tolerance had to judge.
-    ``tolerated`` ones differ by what the terms of the case let through.
+    ``tolerated`` ones differ by what the terms of the case let through. ``reason`` is the first line of the first
+    refusal.
     """
 
     runtime: str
@@ -78,6 +79,7 @@ class Row:
     unrefereed: int = 0
     tolerated: int = 0
     seconds: float = 0.0
+    reason: str = ""
 
     _ORDER = ("untested", "agrees", "refused", "known", "diverges")
 

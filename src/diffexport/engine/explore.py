@@ -442,7 +442,8 @@ class Explorer:
         for entry in self._killers:
             if not any(entry.concerns(self.case.name, mode, runtime) for runtime in self.runtimes):
                 continue
-            if self.case.expect(mode, self.case.traits or frozenset()).expected is not Expected.AGREES:
+            expected = self.case.expect(mode, self.case.traits or frozenset()).expected
+            if expected not in (Expected.AGREES, Expected.MAY_REFUSE):
                 return None
             arrays, exported = arrays_of(inputs), arrays_of(export_inputs)
             if all(traits.holds(trait, arrays, exported) for trait in entry.traits):
@@ -536,6 +537,8 @@ def _count(row: Row, verdict: Verdict, first_of_example: bool) -> None:
         row.notes[note.kind] = row.notes.get(note.kind, 0) + 1
     if verdict.outcome is not Outcome.DIVERGES:
         row.worsen(str(verdict.outcome))
+    if verdict.outcome is Outcome.REFUSED and not row.reason:
+        row.reason = verdict.reason.strip().partition("\n")[0]
 
 
 def arrays_of(inputs: Inputs) -> list[Any]:

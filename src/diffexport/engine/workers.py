@@ -63,14 +63,14 @@ def _start() -> _Worker:
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_main, args=(theirs,))
-    with _ignoring_interrupts():
+    with ignoring_interrupts():
         process.start()
     theirs.close()
     return _Worker(process, ours)
 
 
 @contextlib.contextmanager
-def _ignoring_interrupts() -> Iterator[None]:
+def ignoring_interrupts() -> Iterator[None]:
     """Let a child be born ignoring Ctrl-C, which is the parent's to handle: it keeps what was found."""
     try:
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)

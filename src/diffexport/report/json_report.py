@@ -58,7 +58,7 @@ def document(summary: Summary) -> dict[str, Any]:
             for event in summary.modes
             for row in event.rows
         ],
-        "divergences": [_divergence(finding, summary) for finding in summary.findings],
+        "divergences": [divergence_document(finding, summary) for finding in summary.findings],
         "known": [
             {"id": e.id, "regression": e.regression, "status": e.status, "message": e.message}
             for e in summary.replayed
@@ -71,7 +71,8 @@ def document(summary: Summary) -> dict[str, Any]:
     }
 
 
-def _divergence(finding: Finding, summary: Summary) -> dict[str, Any]:
+def divergence_document(finding: Finding, summary: Summary) -> dict[str, Any]:
+    """Return one finding as plain data."""
     divergence, identity = finding.divergence, finding.identity
     path = summary.saved.get(identity.digest)
     given, example = _arguments(finding.inputs), _arguments(finding.export_inputs)

@@ -254,7 +254,10 @@ class Block:
         unloadable = exported.expectation.expected is Expected.UNLOADABLE
         if isinstance(session, runtimes.LoadError):
             text = str(session)
-            if unloadable:
+            foreign = exported.expectation.expected is Expected.MAY_REFUSE and graph.foreign_nodes(
+                exported.graph
+            )
+            if unloadable or foreign:
                 return None, [], text
             signature = exporters.error_signature(session)
             error = Divergence(Stage.LOAD, Kind.LOAD_ERROR, "model", signature, f"{runtime}: {text}")

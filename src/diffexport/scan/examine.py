@@ -1,0 +1,314 @@
+"""Examine one Function, in a child process: import its module, work out how to call it, explore its variants."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from shlex import quote as quoted
+from typing import Any
+
+import numpy as np
+
+from diffexport import target
+from diffexport.application import Application
+from diffexport.case import Case
+from diffexport.chatter import captured
+from diffexport.discover import Found
+from diffexport.discover.importing import CannotImport, Imported, Importer
+from diffexport.engine.events import CaseFailed, Event, Finding, ModeFinished, Unhealthy
+from diffexport.engine.events import Found as FoundFinding
+from diffexport.engine.examples import plain_shapes
+from diffexport.engine.explore import Settings
+from diffexport.engine.run import shipped_for
+from diffexport.errors import DiffexportError
+from diffexport.infer import Inference, infer, infer_target
+from diffexport.inputs import as_call
+from diffexport.known import Known
+from diffexport.mode import Mode
+from diffexport.road import Road
+from diffexport.scan.explore import Exploration, carried_over
+from diffexport.scan.modes import AS_IS, FLAG, PARAMETER, RULES_OF_A_SCAN, WITHOUT_SYMBOLIC, of_variant
+from diffexport.strategies import examples
+from diffexport.verdict import Identity
+
+#: Share of the time for a Function that inference may take, and the most seconds.
+_INFER_SHARE, _INFER_MOST = 0.4, 10.0
+
+
+@dataclass(frozen=True)
+class Job:
+    """What a child process does in one go.
+
+    Attributes:
+        found: the Function.
+        modes: as text.
+        timeout: seconds, without importing.
+        placeholder: it was declared to mean what its ``symbolic`` says.
+        careful: inference ended the process before; let it have one of its own.
+    """
+
+    found: Found
+    modes: tuple[str, ...]
+    runtimes: tuple[str, ...]
+    settings: Settings
+    known: tuple[Known, ...]
+    timeout: float
+    placeholder: bool = False
+    careful: bool = False
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Sent by the child before it does something; ``doing`` is one of importing, inferring, exploring."""
+
+    doing: str
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class ImportDone:
+    """The module is there."""
+
+    seconds: float
+    stand_ins: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Concluded:
+    """What is known besides results: a status where nothing was run, or fields of the inference."""
+
+    status: str = ""
+    message: str = ""
+    inference: Inference | None = None
+    target: str = ""
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class InVariant:
+    """An event of the exploration of one variant."""
+
+    variant: str
+    event: Event
+
+
+@dataclass
+class Examiner:
+    """Examines Functions one after the other; modules stay imported in between.
+
+    Attributes:
+        skip: packages whose ``__init__`` must not be run, each with why.
+        send: takes what is to be told to the parent.
+    """
+
+    skip: Sequence[tuple[str, str]]
+    send: Callable[[Any], None]
+    _importer: Importer | None = field(default=None, repr=False)
+
+    def examine(self, job: Job) -> None:
+        """Do one job."""
+        found = job.found
+        try:
+            imported, text = self._import(found)
+        except CannotImport as error:
+            status = "needs-module" if error.missing else "import-error"
+            self.send(Concluded(status, str(error)))
+            return
+        started = time.monotonic()
+        until = started + 0.9 * job.timeout
+        try:
+            with captured():
+                function = target.look_up(text)
+        except DiffexportError as error:
+            status = "absent" if found.conditional or ".<locals>." in found.qualname else "import-error"
+            self.send(Concluded(status, str(error)))
+            return
+        self.send(Progress("inferring"))
+        inference = self._infer(function, text, job)
+        if inference.status != "inferred":
+            status, message = _why_not(inference, found, imported)
+            self.send(Concluded(status, message, replace(inference, model=None), text))
+            return
+        applied = application(text, inference)
+        case = _case(applied, inference)
+        notes = _placeholder_notes(case, found, job.placeholder)
+        plain = replace(inference, model=None)
+        self.send(Concluded("", "", plain, case.target, tuple(notes)))
+        self._explore(job, applied, case, inference, until)
+
+    def _import(self, found: Found) -> tuple[Imported, str]:
+        """Import a Function's module; return it, and the text by which the Function can be had."""
+        if self._importer is None:
+            self._importer = Importer(self.skip, lambda name: self.send(Progress("importing", name)))
+        started = time.monotonic()
+        with captured():
+            if found.target.rpartition(":")[0].endswith(".py"):
+                imported = self._importer.load_file(found.file, target.file_module_name(found.file))
+            else:
+                imported = self._importer.load(found.module)
+        stood_in = bool(imported.missing or imported.hollow)
+        notes = [f"{name} is not installed; stood in for" for name in imported.missing]
+        notes += [f"{name}/__init__ is left out: {reason}" for name, reason in imported.hollow]
+        stand_ins = (*imported.missing, *(name for name, _ in imported.hollow))
+        self.send(ImportDone(time.monotonic() - started, stand_ins, tuple(notes)))
+        return imported, found.target + ("+stubs" if stood_in else "")
+
+    def _infer(self, function: Any, text: str, job: Job) -> Inference:
+        seconds = min(_INFER_MOST, _INFER_SHARE * job.timeout)
+        if job.careful:
+            return infer_target(text, seconds=seconds, cached=False)
+        inference: Inference = infer(function, seconds=seconds, target=text)
+        return inference
+
+    def _explore(
+        self, job: Job, applied: Application | None, case: Case, inference: Inference, until: float
+    ) -> None:
+        modes = [Mode.parse(mode) for mode in job.modes]
+        known = (*job.known, *shipped_for(case.target))
+        before: dict[Identity, Finding] = {}
+        variants = [AS_IS]
+        if applied is not None:
+            variants += [WITHOUT_SYMBOLIC] * job.found.symbolic + [PARAMETER]
+        left: list[str] = []
+        for variant in variants:
+            own = case
+            if applied is not None and FLAG[variant]:
+                own = _case(applied.flagged(*FLAG[variant]), inference)
+
+            def tell(event: Event, variant: str = variant) -> None:
+                if isinstance(event, ModeFinished | FoundFinding | CaseFailed | Unhealthy):
+                    self.send(InVariant(variant, event))
+
+            exploration = Exploration(own, job.runtimes, job.settings, known, tell, until)
+            exploration.found = carried_over(before, own.target)
+            chosen = of_variant(variant, modes, placeholder=job.placeholder)
+            reproduce = f"diffexport run {quoted(own.target)}" + "".join(
+                f" --input {quoted(str(spec))}" for spec in own.specs
+            )
+
+            def announce(mode: Mode, reproduce: str = reproduce) -> None:
+                self.send(Progress("exploring", f"{reproduce} --modes {quoted(str(mode))}"))
+
+            missed = exploration.run(chosen, announce)
+            left += [f"{mode} ({variant})" if variant != AS_IS else str(mode) for mode in missed]
+            if variant == AS_IS:
+                before = exploration.found
+            if exploration.failed and variant == AS_IS:
+                break
+        if left:
+            message = f"the time limit of {job.timeout:g} s was reached; not run: {'; '.join(left)}"
+            self.send(Concluded(notes=(message,)))
+
+
+def application(text: str, inference: Inference) -> Application | None:
+    """Return a Function with the values of what is no tensor bound to it; None where a value cannot be.
+
+    Where several values were found the first is taken.
+    """
+    parts = Application.parse(text)
+    if parts is None:
+        return None
+    arguments = []
+    for entry in inference.inputs:
+        value = _constant(entry)
+        if value is None:
+            return None
+        arguments.append(value)
+    return replace(parts, arguments=tuple(arguments))
+
+
+def _constant(entry: str) -> str | None:
+    """Return ``_`` for a tensor spec, and the first value of a strategy as text; None where there is none."""
+    import ast
+
+    from diffexport.strategies.texts import is_spec
+
+    if is_spec(entry):
+        return "_"
+    try:
+        call = ast.parse(entry, mode="eval").body
+    except SyntaxError:
+        return None
+    name = call.func.id if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) else ""
+    assert isinstance(call, ast.Call)
+    if name == "none":
+        return "None"
+    if name == "booleans":
+        return "False"
+    if name == "just" and len(call.args) == 1:
+        return ast.unparse(call.args[0])
+    if name == "sampled_from" and call.args and isinstance(call.args[0], ast.List | ast.Tuple):
+        return ast.unparse(call.args[0].elts[0]) if call.args[0].elts else None
+    return None
+
+
+def _case(applied: Application | None, inference: Inference) -> Case:
+    """Return the case of an application: its tensors are its inputs. Without one, whatever was inferred."""
+    if applied is None:
+        case = inference.case()
+    else:
+        specs = tuple(entry for entry in inference.inputs if _constant(entry) == "_")
+        case = target.resolve(str(applied), inputs=specs)
+    return replace(case, rules=(*case.rules, *RULES_OF_A_SCAN))
+
+
+def _why_not(inference: Inference, found: Found, imported: Imported) -> tuple[str, str]:
+    """Return the status and message of a Function that is not run.
+
+    What its source says counts where calls only failed.
+    """
+    status, message = inference.status, inference.message
+    if status in ("rejected", "timeout", "crash"):
+        if "distributed" in found.marks:
+            status = "distributed"
+        elif "triton" in found.marks or "native" in found.marks:
+            status = "needs-native"
+        elif "cuda" in found.marks and status == "rejected" and "cuda" in message.lower():
+            status = "needs-cuda"
+        elif imported.missing and any(name in message for name in imported.missing):
+            status = "needs-module"
+    return status, message
+
+
+def _placeholder_notes(case: Case, found: Found, declared: bool) -> list[str]:
+    """Return what there is to say of a Function with a ``symbolic`` whose forward means nothing."""
+    if not found.symbolic:
+        return []
+    what = "returns its input" if "placeholder" in found.marks else _holds_a_place(case)
+    if not what:
+        return []
+    if declared:
+        return [
+            f"placeholder, as declared: its symbolic is its meaning, which dynamo ignores (its forward {what})"
+        ]
+    return [
+        f"placeholder? its forward {what}, so that its symbolic is its meaning: dynamo ignores it in silence, and a "
+        f"difference to eager is intended; declare it with --placeholder {found.name!r}"
+    ]
+
+
+def _holds_a_place(case: Case) -> str:
+    """Return in words that a model returns its input, or something that does not depend on it; else nothing."""
+    if not case.specs or len(case.specs) < len(case.inputs):
+        return ""
+    road, shapes = Road(), plain_shapes(case.specs)
+    seen = []
+    for flavour in ("ordinary", "negative"):
+        inputs = examples(shapes, case.specs, flavour)
+        eager = road.run_eager(case, Mode(), as_call(inputs))
+        if eager.error or not eager.outputs or not eager.outputs[0].size:
+            return ""
+        seen.append((inputs, eager.outputs))
+    if all(any(_same(output, given) for given in inputs) for inputs, outputs in seen for output in outputs):
+        return "returns its input"
+    (_, one), (_, other) = seen
+    differ = any(not _same(a, b) for a, b in zip(seen[0][0], seen[1][0], strict=True))
+    if differ and len(one) == len(other) and all(_same(a, b) for a, b in zip(one, other, strict=True)):
+        return "returns what does not depend on its input"
+    return ""
+
+
+def _same(one: Any, other: Any) -> bool:
+    return one.shape == other.shape and one.dtype == other.dtype and bool(np.array_equal(one, other))

@@ -1,0 +1,134 @@
+"""Explore one variant of one Function, mode after mode, within a time limit."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from diffexport.case import Case
+from diffexport.engine.diverged import diverged
+from diffexport.engine.events import CaseFailed, Event, Finding, Found, ModeFinished, Suspected, Unhealthy
+from diffexport.engine.explore import Explorer, Settings
+from diffexport.engine.minimise import Point
+from diffexport.known import Known
+from diffexport.mode import Mode
+from diffexport.scan.limits import OutOfTime, TimedRoad, simplified
+from diffexport.verdict import Identity
+
+#: Seconds that the shrinking of one finding may take, and those that simplifying it may take after that.
+SHRINK, SIMPLIFY = 6.0, 3.0
+#: Hypothesis examples in a mode of each exporter, and samples in one: a graph is exported for each of a few shapes.
+EXAMPLES = {"torchscript": 12, "dynamo": 3, "dynamo-strict": 2}
+BLOCK = 16
+
+
+class Exploration:
+    """Explores a case; the findings of the variants before are not made again.
+
+    Args:
+        case: the Function as it is applied.
+        runtimes: names.
+        settings: seed and strictness; examples where they were asked for, else 0.
+        known: the known divergences that apply.
+        emit: receives engine events: [ModeFinished][], [Found][], [Unhealthy][], [CaseFailed][].
+        until: when to stop, as ``time.monotonic()`` counts.
+    """
+
+    def __init__(
+        self,
+        case: Case,
+        runtimes: Sequence[str],
+        settings: Settings,
+        known: Sequence[Known],
+        emit: Callable[[Event], None],
+        until: float,
+    ) -> None:
+        self._case, self._runtimes, self._settings, self._known = case, runtimes, settings, known
+        self._emit, self._until = emit, until
+        self._road = TimedRoad()
+        self._suspects: dict[Identity, Finding] = {}
+        self.found: dict[Identity, Finding] = {}
+        self.failed = False
+
+    def run(self, modes: Sequence[Mode], announce: Callable[[Mode], None]) -> tuple[Mode, ...]:
+        """Explore each mode, announced before; return those that there was no time for.
+
+        Where nothing can be tested in the first mode the others are left out.
+        """
+        for number, mode in enumerate(modes):
+            announce(mode)
+            try:
+                self._mode(mode)
+            except OutOfTime:
+                return tuple(modes[number:])
+            if self.failed and number == 0:
+                return ()
+        return ()
+
+    def _mode(self, mode: Mode) -> None:
+        chosen = self._settings.examples or EXAMPLES[mode.exporter]
+        settings = replace(self._settings, examples=chosen, block=BLOCK)
+        for _ in range(4):
+            self._road.until = self._until
+            explorer = Explorer(
+                self._case, self._runtimes, settings, self._known, emit=self._take, road=self._road
+            )
+            explorer.found = self.found
+            try:
+                explorer.explore([mode])
+                return
+            except OutOfTime:
+                # Shrinking took too long, or all of it did. What was seen is kept as simple as can be had quickly.
+                self._road.until = min(time.monotonic() + SIMPLIFY, self._until + SIMPLIFY)
+                self._keep_suspects()
+                if time.monotonic() >= self._until:
+                    raise
+        raise OutOfTime
+
+    def _take(self, event: Event) -> None:
+        if isinstance(event, Suspected):
+            self._suspects[event.finding.identity] = event.finding
+            self._road.until = min(time.monotonic() + SHRINK, self._until)
+        elif isinstance(event, Found):
+            self._suspects.clear()
+            self._road.until = self._until
+            self._emit(event)
+        elif isinstance(event, CaseFailed):
+            self.failed = True
+            self._emit(event)
+        elif isinstance(event, ModeFinished | Unhealthy):
+            self._emit(event)
+
+    def _keep_suspects(self) -> None:
+        for identity, finding in self._suspects.items():
+            if identity in self.found:
+                continue
+            self.found[identity] = finding
+            kept = self._simple(finding)
+            if kept.identity != identity and kept.identity in self.found:
+                continue
+            self.found[kept.identity] = kept
+            self._emit(Found(kept))
+        self._suspects.clear()
+
+    def _simple(self, finding: Finding) -> Finding:
+        point = Point(Mode.parse(finding.mode), finding.runtime, finding.inputs, finding.export_inputs)
+        seen = simplified(self._road, self._case, point, finding.divergence, strict=self._settings.strict)
+        if seen is None:
+            return replace(finding, shrunk=False)
+        verdict = replace(seen.verdict, runtime=seen.point.runtime)
+        made = diverged(
+            self._case,
+            verdict.identity(seen.divergence),
+            seen.point,
+            verdict,
+            seen.divergence,
+            seed=self._settings.seed,
+        )
+        return replace(made.finding, shrunk=False)
+
+
+def carried_over(found: dict[Identity, Finding], target: str) -> dict[Identity, Finding]:
+    """Return findings under the target of another variant: the same failure there is not another one."""
+    return {replace(identity, target=target): finding for identity, finding in found.items()}

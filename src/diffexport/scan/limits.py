@@ -1,0 +1,83 @@
+"""Time limits on the road: a Function gets so long, and shrinking one finding of it so long."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from diffexport.call import Inputs
+from diffexport.case import Case
+from diffexport.engine.minimise import Minimiser, Point, Seen
+from diffexport.mode import Mode
+from diffexport.road import Block, Road
+from diffexport.verdict import Divergence
+
+
+class OutOfTime(BaseException):
+    """The time is over. Not an Exception: Hypothesis would take that for a failure of the model."""
+
+
+class TimedRoad(Road):
+    """A road that ends at a time.
+
+    Attributes:
+        until: the end, as ``time.monotonic()`` counts.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(exports=256, sessions=128)
+        self.until = math.inf
+
+    @contextlib.contextmanager
+    def block(
+        self,
+        case: Case,
+        mode: Mode,
+        names: Sequence[str],
+        *,
+        export_inputs: Inputs | None = None,
+        strict: bool = False,
+        repeat: bool = True,
+    ) -> Iterator[Block]:
+        """Check many inputs against one export, see [Road.block][diffexport.road.Road.block].
+
+        Raises:
+            OutOfTime: the time is over.
+        """
+        self.check_time()
+        with super().block(
+            case, mode, names, export_inputs=export_inputs, strict=strict, repeat=repeat
+        ) as block:
+            yield block
+
+    def check_time(self) -> None:
+        """Raise [OutOfTime][] if it is over."""
+        if time.monotonic() > self.until:
+            raise OutOfTime
+
+
+class KeepingMinimiser(Minimiser):
+    """Keeps the simplest point so far, so that it is not lost when the time is over."""
+
+    best: Seen | None = None
+
+    def look(self, point: Point, wanted: Divergence) -> Seen | None:
+        """Check one point; see [Minimiser.look][diffexport.engine.minimise.Minimiser.look]."""
+        seen = super().look(point, wanted)
+        if seen is not None:
+            self.best = seen
+        return seen
+
+
+def simplified(
+    road: TimedRoad, case: Case, point: Point, wanted: Divergence, *, strict: bool, budget: int = 200
+) -> Seen | None:
+    """Return the simplest point of a failure that is found before the time is over; None if it does not show."""
+    minimiser = KeepingMinimiser(road, case, strict, budget)
+    with contextlib.suppress(OutOfTime):
+        found: Any = minimiser.run(point, wanted)
+        return found if found is not None else None
+    return minimiser.best
