@@ -97,8 +97,8 @@ class ModelTest:
                 f"target {text!r}: its model is made from fixtures ({needed}), which only pytest has; "
                 f"run: pytest {place}::{name.replace('.', '::')}"
             )
+        from diffexport.modelcase import as_case, case_options
         from diffexport.strategies.texts import parse_inputs
-        from diffexport.testing import as_case, case_options
 
         own = case_options(self.options)
         if not inputs and not own.get("inputs") and own.get("strategy") is None:

@@ -122,32 +122,36 @@ class Checker:
             own: the test.
             given: what fixtures and parameters give to the factory, and which exporter or mode it is for.
         """
-        from diffexport.errors import UsageError
-        from diffexport.testing import as_case, case_options
+        from diffexport.errors import DiffexportError
+        from diffexport.modelcase import as_case, case_options
+        from diffexport.testing import explored, settings_for
 
-        exporter = given.pop(EXPORTER, None)
-        mode = given.get(MODE)
+        exporter, mode = given.pop(EXPORTER, None), given.get(MODE)
         selected = test_modes(own, self._request.config)
+        modes = [one for one in selected if exporter in (None, one.exporter) and mode in (None, one)]
         try:
             model = own.build({name: value for name, value in given.items() if name in own.parameters})
-            options = self._named(own, model)
+            options = self._with_defaults(self._named(own, model))
             case = as_case(model, **case_options(options))
-        except UsageError as error:
+            _replay_stored(self._request, case, {one.exporter for one in modes}, own)
+            settings = settings_for(
+                # As many examples as in a run over all of them; an item has a part.
+                len(selected),
+                examples=options["examples"],
+                seed=options["seed"],
+                strict=options["strict"],
+            )
+            result = explored(case, modes, options["runtimes"], settings, save=options["save"])
+        except DiffexportError as error:
             pytest.fail(str(error), pytrace=False)
-        texts = [str(one) for one in selected if exporter in (None, one.exporter) and mode in (None, one)]
-        _replay_stored(
-            self._request, case, {one.exporter for one in selected} if exporter is None else {exporter}, own
-        )
-        # What makes the case is in it by now; the rest says how it is explored.
-        left = {name: value for name, value in own.options.items() if name not in case_options(own.options)}
-        self.check(case, **{**left, "modes": texts})
+        self._judge(result)
 
     def _named(self, own: ModelTest, model: Any) -> dict[str, Any]:
         """Return the options with the name of the case, and the target by which it is found again."""
         from diffexport import catalogue
         from diffexport.case import Case
+        from diffexport.modelcase import name_of
         from diffexport.modeltest import relative
-        from diffexport.testing import name_of
 
         options, node = dict(own.options), self._request.node
         if isinstance(model, Case) and model.target in catalogue.ENTRIES:
