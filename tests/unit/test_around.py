@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.onnx._internal.torchscript_exporter.registration import registry
 
-from diffexport import Road, exporters, make_case
+from diffexport import Road, catalogue, exporters, make_case
 from diffexport.errors import TargetError, UsageError
 from diffexport.exporters import symbolics
 from diffexport.mode import Mode
@@ -220,3 +220,11 @@ def test_what_raises_is_told_of_the_case(when):
 def test_wrong_options_are_refused(options, message):
     with pytest.raises(UsageError, match=message):
         make_case("Model", Model, inputs=["float32[...]"], **options)
+
+
+def test_numbers_that_torch_counts_code_by_are_no_difference():
+    """A module that is traced into within a Function leaves such a number in the stack traces of its nodes."""
+    applies = catalogue.load("applies_module").build()
+    exported = exporters.export(applies, (torch.ones(2, 3),), Mode("dynamo"), repeat=True)
+    assert b"<eval_with_key>." in exported.model
+    assert exported.repeat == ""

@@ -114,7 +114,8 @@ def function_source(function: Any) -> Function:
             return Function(*_copied(*_read(place), name), name)
         except (_NoSourceError, OSError, TypeError, ImportError, SyntaxError) as error:
             reason = str(error)
-    name = re.sub(r"\W+", "_", getattr(function, "__name__", "")).strip("_") or "function"
+    name = getattr(function, "__name__", "")
+    name = name if name.isidentifier() else "function"
     called = getattr(function, "__qualname__", name)
     text = textwrap.fill(f"The source of {called} could not be copied: {reason}.", 98)
     stub = indented(f"def {name}(*args):", f'raise NotImplementedError("put {name} here")')
