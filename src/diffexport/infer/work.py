@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import itertools
+import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,12 +15,13 @@ import torch
 from diffexport.chatter import captured
 from diffexport.errors import TargetError
 from diffexport.infer import search as search_module
+from diffexport.infer.candidates import Argument, Candidate, Space, arguments_of
 from diffexport.infer.choices import Choice, Known, choices
 from diffexport.infer.inference import Inference
 from diffexport.infer.library import Library, around
 from diffexport.infer.probe import PER_CALL, Prober, restored
 from diffexport.infer.recognise import Behaviour, behaviour, uses_process_group
-from diffexport.infer.search import Argument, Candidate, Found, Space, arguments_of, search
+from diffexport.infer.search import Found, search
 from diffexport.infer.sites import Site, Sites
 from diffexport.infer.subject import Parameter, Subject, subject_of
 from diffexport.infer.usage import Usage, usages
@@ -161,6 +163,8 @@ class _Work:
         documentation = "\n".join(
             text for text in (inspect.getdoc(self._subject.forward), self._subject.owner.__doc__) if text
         )
+        if not self._subject.is_function and names[0] in evidence:
+            hinted(self._subject.module, evidence[names[0]])
         made = []
         for place, parameter in enumerate(parameters):
             known = [site.arguments[place] for site in self._sites if place < len(site.arguments)]
@@ -253,6 +257,12 @@ class _Work:
             status = "distributed"
         elif self._searcher.slow and 2 * self._searcher.slow >= self._searcher.tried:
             status = "timeout"
+        lacking = f"type object '{self._subject.owner.__name__}' has no attribute"
+        signs = sum(
+            n for said, n in found.errors.items() if lacking in said or said.startswith("NotImplementedError")
+        )
+        if not found.needs and 5 * signs > self._searcher.tried:
+            status = "abstract"
         tried = self._searcher.tried
         said = [
             f"{reason} ({count} times, first for {found.first.get(reason, 'it')})"
@@ -269,6 +279,22 @@ class _Work:
             f"{declared}, or inputs=[…] in Python"
         )
         return Inference(status, message=message, tried=tried)
+
+
+def hinted(module: torch.nn.Module, usage: Usage) -> None:
+    """Add what the first layer that has a name for it says of a module's first argument: ``Conv2d``, ``Embedding``."""
+    for layer in module.modules():
+        name = type(layer).__name__
+        spatial = re.search(r"(\d)d$", name)
+        if spatial and not name.startswith(("BatchNorm1", "Dropout1")):
+            usage.ranks.add(int(spatial[1]) + 2)
+        elif name in ("Embedding", "EmbeddingBag"):
+            usage.dtypes.add("int64")
+        elif name in ("LSTM", "GRU", "RNN", "MultiheadAttention"):
+            usage.ranks.add(3)
+        elif any(True for _ in layer.children()) or not any(True for _ in layer.parameters(recurse=False)):
+            continue
+        return
 
 
 def _text(argument: Argument, spec: TensorSpec | None, options: Sequence[str]) -> str:
