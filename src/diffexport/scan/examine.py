@@ -144,7 +144,7 @@ class Examiner:
             self._importer = Importer(self.skip, lambda name: self.send(Progress("importing", name)))
         started = time.monotonic()
         with captured():
-            if found.target.rpartition(":")[0].endswith(".py"):
+            if found.loose:
                 imported = self._importer.load_file(found.file, target.file_module_name(found.file))
             else:
                 imported = self._importer.load(found.module)
