@@ -181,7 +181,9 @@ class Examiner:
                 if isinstance(event, ModeFinished | FoundFinding | CaseFailed | Unhealthy):
                     self.send(InVariant(variant, event))
 
-            exploration = Exploration(own, job.runtimes, job.settings, known, tell, until)
+            exploration = Exploration(
+                own, job.runtimes, job.settings, known, tell, until, sparing=variant != AS_IS
+            )
             exploration.found = carried_over(before, own.target)
             chosen = of_variant(variant, modes, placeholder=job.placeholder)
             reproduce = f"diffexport run {quoted(own.target)}" + "".join(
