@@ -1,5 +1,6 @@
 """Targets that say how a Function is applied: read, made into modules, found again by their text."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -7,7 +8,11 @@ from diffexport.application import Application, stripped
 from diffexport.call import Call
 from diffexport.errors import TargetError
 from diffexport.exporters import model_traits
+from diffexport.mode import Mode
+from diffexport.regressions import Regression
+from diffexport.regressions.source import model_source
 from diffexport.target import look_up, resolve
+from diffexport.verdict import Kind, Stage
 
 SOURCE = """
 import torch
@@ -159,6 +164,32 @@ def test_a_file_of_a_package_is_imported_with_its_relatives(tmp_path):
     (folder / "mod.py").write_text("from .base import Scale\nclass Mine(Scale):\n    pass\n")
     case = resolve(f"{folder}/mod.py:Mine(_, 2, 'times')")
     assert case.build()(torch.ones(1)).tolist() == [2.0]
+
+
+def test_the_script_of_a_regression_applies_the_function_alike(file, tmp_path):
+    target = f"{file}:Scale(_, 3, 'times', [_])+parameter+without-symbolic"
+    x = np.ones(2, np.float32)
+    regression = Regression(
+        "Scale",
+        target,
+        Mode("torchscript"),
+        "ort-disabled",
+        Stage.COMPARE,
+        Kind.VALUE,
+        "output[0]",
+        "",
+        "",
+        (x, x),
+        (x, x),
+    )
+    source = model_source(regression, resolve(target))
+    text = "\n\n".join(["import torch", *source.imports, *source.definitions, f"model = {source.made}"])
+    made: dict = {}
+    exec(text, made)
+    result = made["model"](torch.ones(2), torch.ones(2))
+    assert result.tolist() == [4.0, 4.0]
+    assert result.requires_grad
+    assert not hasattr(made["Scale"], "symbolic")
 
 
 def test_what_is_not_installed_is_stood_in_for_where_the_target_says_so(tmp_path):

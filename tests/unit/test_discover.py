@@ -219,6 +219,18 @@ def test_a_path_inside_a_package_keeps_the_names_of_the_package(package):
     assert names(place / "sub" / "mod.py") == ["pkg.sub.mod.F"]
 
 
+def test_a_package_that_is_not_on_the_path_is_named_by_its_files(tmp_path, monkeypatch):
+    folder = tmp_path / "src" / "pkg_elsewhere"
+    folder.mkdir(parents=True)
+    (folder / "__init__.py").write_text("")
+    (folder / "mod.py").write_text("from torch.autograd import Function\nclass F(Function):\n" + FORWARD)
+    monkeypatch.chdir(tmp_path)
+    (found,) = discover("src").functions
+    assert (found.name, found.target) == ("pkg_elsewhere.mod.F", "src/pkg_elsewhere/mod.py:F")
+    assert found.root == str(tmp_path / "src")
+    assert not found.loose
+
+
 def test_files_outside_any_package_are_loaded_by_path(tmp_path, monkeypatch):
     source = "from torch.autograd import Function\nclass F(Function):\n" + FORWARD
     for folder in ("one", "two", ".hidden", "venv"):

@@ -22,7 +22,8 @@ class Found:
         module: the module to import.
         qualname: as Python says it, ``Outer.Inner`` or ``make.<locals>.Inner``.
         file, line: where its class statement is.
-        target: the text by which it can be had: ``module:qualname``, or ``file.py:qualname`` outside any package.
+        target: the text by which it can be had: ``module:qualname``, or ``file.py:qualname`` where the module is not
+            found from the current folder.
         root: the folder that has to be on ``sys.path``; empty where none has to be added.
         parameters: of ``forward``, without ``ctx``; a leading ``*`` as written.
         symbolic, setup_context: whether it, or a base, has one.
@@ -30,6 +31,7 @@ class Found:
         conditional: it is defined below ``if`` or ``try``, so that it may not exist here.
         abstract: neither it nor a base has a ``forward``.
         local: why a class defined inside a function cannot be had; empty for every other.
+        loose: its file belongs to no package and is loaded by path.
     """
 
     module: str
@@ -45,6 +47,7 @@ class Found:
     conditional: bool = False
     abstract: bool = False
     local: str = ""
+    loose: bool = False
 
     @property
     def name(self) -> str:
@@ -120,7 +123,7 @@ def _described(index: Index, name: str, qualname: str) -> Found:
         qualname=qualname,
         file=module.file,
         line=own.line,
-        target=f"{_relative(module.file) if module.loose else module.name}:{qualname}",
+        target=f"{_place_of(module)}:{qualname}",
         root=str(module.root or ""),
         parameters=names[before:],
         symbolic=symbolic,
@@ -129,7 +132,15 @@ def _described(index: Index, name: str, qualname: str) -> Found:
         conditional=own.conditional,
         abstract=forward is None and not _made_at_run_time(ancestry),
         local=_local(own),
+        loose=module.loose,
     )
+
+
+def _place_of(module: Module) -> str:
+    """Return the text by which a module is found from the current folder."""
+    if module.loose or (module.root is not None and module.root != Path.cwd().resolve()):
+        return _relative(module.file)
+    return module.name
 
 
 def _has(ancestry: Sequence[tuple[Source, Class]], name: str) -> bool:

@@ -74,6 +74,11 @@ def locate(text: str) -> Place:
         return _path(text, path)
     if re.fullmatch(r"[\w.\-]+", text) is None:
         raise PlaceError(f"{text!r} is neither the name of a package nor a path")
+    if path.is_dir() and not (path / "__init__.py").is_file():
+        # A plain folder is a package as well, to Python; to a person it is where packages are.
+        spec = _spec(text) if text.isidentifier() else None
+        if spec is None or spec.origin is None:
+            return _path(text, path)
     places = [place for place in (_package(name, text) for name in _import_names(text)) if place is not None]
     if places:
         return _merged(text, places)

@@ -291,7 +291,7 @@ class Explorer:
         """Return the strategy that a mode is explored with."""
         if not self.case.inputs:
             return self.case.strategy.map(lambda args: Trial((), (_as_inputs(args),)))  # type: ignore[no-any-return]
-        shapes = export_shapes(self.case.specs, mode)
+        shapes = self.export_shapes(mode)
         return trials(
             self.case.inputs,
             dynamic=mode.dynamic,
@@ -301,7 +301,7 @@ class Explorer:
             layouts=LAYOUTS,
             requires_grad=True,
             same=True,
-            variety=export_variety(mode),
+            variety=self.export_variety(mode),
             dynamic_axes=self._dynamic_axes(),
         )
 
@@ -311,6 +311,14 @@ class Explorer:
         if terms.dynamic_axes is None:
             return None
         return tuple(tuple(terms.axes_of(terms.input_name(n))) for n, _ in enumerate(self.case.specs))
+
+    def export_shapes(self, mode: Mode) -> Sequence[tuple[Shape, ...]]:
+        """Return the joint shapes that a mode is exported at."""
+        return export_shapes(self.case.specs, mode)
+
+    def export_variety(self, mode: Mode) -> Sequence[tuple[str, str, bool]]:
+        """Return what the example to export with may be like."""
+        return export_variety(mode)
 
     def _constants(self, mode: Mode, shapes: Sequence[tuple[Shape, ...]]) -> tuple[float, ...]:
         """Return the numbers in the graph that the mode exports: thresholds, slopes, scales."""

@@ -24,8 +24,10 @@ from typing import Any
 import torch
 
 from diffexport import target
+from diffexport.application import Application
 from diffexport.call import Call
 from diffexport.case import Case
+from diffexport.regressions.applied import application_imports, application_lines
 from diffexport.regressions.format import Regression
 from diffexport.regressions.literals import indented
 
@@ -69,8 +71,12 @@ class Model:
 
 def model_source(regression: Regression, case: Case) -> Model:
     """Copy the definition of a case's model, or import it where it cannot be copied."""
-    value = _unwrapped(case.build)
-    places = list(_places(value, regression.target))
+    applied = Application.parse(regression.target)
+    if applied is None or applied.is_plain:
+        applied = None
+    value = _unwrapped(case.build) if applied is None else target.look_up(regression.target)
+    stored = regression.target if applied is None else f"{applied.place}:{applied.attribute}"
+    places = list(_places(value, stored))
     reason = "it is made by a lambda or a closure"
     for place, name in places:
         try:
@@ -84,6 +90,11 @@ def model_source(regression: Regression, case: Case) -> Model:
     module = None if function else _built(case)
     if isinstance(value, torch.nn.Module):
         made = name
+    elif function and applied is not None:
+        count = len(Call.of(regression.export_inputs).args)
+        imports += application_imports(applied)
+        definitions += application_lines(applied, name, count)
+        made = "Applied()"
     elif function:
         given = ", ".join(f"x{number}" for number in range(len(Call.of(regression.export_inputs).args)))
         forward = indented(f"def forward(self, {given}):", f"return {name}.apply({given})")

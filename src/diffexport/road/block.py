@@ -273,7 +273,7 @@ class Block:
         return session, [], ""
 
     def _check_declared(
-        self, inspected: graph.Graph, feeds: dict[str, Array], got: tuple[Array, ...]
+        self, inspected: graph.Graph, feeds: dict[str, Any], got: tuple[Array, ...]
     ) -> list[Divergence]:
         """Look at declared types once for all inputs and outputs of the same types."""
         key = (

@@ -144,7 +144,7 @@ class Examiner:
             self._importer = Importer(self.skip, lambda name: self.send(Progress("importing", name)))
         started = time.monotonic()
         with captured():
-            if found.target.rpartition(":")[0].endswith(".py"):
+            if found.loose:
                 imported = self._importer.load_file(found.file, target.file_module_name(found.file))
             else:
                 imported = self._importer.load(found.module)
@@ -181,7 +181,9 @@ class Examiner:
                 if isinstance(event, ModeFinished | FoundFinding | CaseFailed | Unhealthy):
                     self.send(InVariant(variant, event))
 
-            exploration = Exploration(own, job.runtimes, job.settings, known, tell, until)
+            exploration = Exploration(
+                own, job.runtimes, job.settings, known, tell, until, sparing=variant != AS_IS
+            )
             exploration.found = carried_over(before, own.target)
             chosen = of_variant(variant, modes, placeholder=job.placeholder)
             reproduce = f"diffexport run {quoted(own.target)}" + "".join(

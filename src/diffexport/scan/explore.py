@@ -9,18 +9,56 @@ from dataclasses import replace
 from diffexport.case import Case
 from diffexport.engine.diverged import diverged
 from diffexport.engine.events import CaseFailed, Event, Finding, Found, ModeFinished, Suspected, Unhealthy
+from diffexport.engine.examples import plain_shapes
 from diffexport.engine.explore import Explorer, Settings
 from diffexport.engine.minimise import Point
 from diffexport.known import Known
 from diffexport.mode import Mode
 from diffexport.scan.limits import OutOfTime, TimedRoad, simplified
+from diffexport.spec import Shape
+from diffexport.strategies import VARIETY
 from diffexport.verdict import Identity
 
 #: Seconds that the shrinking of one finding may take, and those that simplifying it may take after that.
 SHRINK, SIMPLIFY = 6.0, 3.0
-#: Hypothesis examples in a mode of each exporter, and samples in one: a graph is exported for each of a few shapes.
-EXAMPLES = {"torchscript": 12, "dynamo": 3, "dynamo-strict": 2}
+#: Hypothesis examples in a mode of each exporter, and samples in one.
+EXAMPLES = {"torchscript": 10, "dynamo": 6, "dynamo-strict": 6}
 BLOCK = 16
+
+
+class ScanExplorer(Explorer):
+    """Explores a case with few exports by the exporters built on ``torch.export``, which take most of the time.
+
+    A static mode is exported at two joint shapes (a strict one, and one behind a parameter, at one), a dynamic one at
+    one, which has no size that would be taken for a constant; it is run at several.
+    """
+
+    #: Whether there are to be fewer still.
+    sparing = False
+
+    def export_shapes(self, mode: Mode) -> Sequence[tuple[Shape, ...]]:
+        """Return the joint shapes that a mode is exported at."""
+        shapes = super().export_shapes(mode)
+        if mode.is_torchscript or not self.case.specs:
+            return shapes
+        telling = max(shapes, key=_telling)
+        if mode.dynamic:
+            return [telling]
+        plain = plain_shapes(self.case.specs)
+        few = [plain if plain in shapes else shapes[0]]
+        if mode.exporter == "dynamo" and not self.sparing and telling not in few:
+            few.append(telling)
+        return few
+
+    def export_variety(self, mode: Mode) -> Sequence[tuple[str, str, bool]]:
+        """Return what the example to export with may be like."""
+        return super().export_variety(mode) if mode.is_torchscript else VARIETY[:1]
+
+
+def _telling(joint: tuple[Shape, ...]) -> tuple[bool, bool, int]:
+    """Sort key of joint shapes: neither 0 nor 1 among their sizes, then many dimensions."""
+    sizes = [size for shape in joint for size in shape]
+    return 0 not in sizes, 1 not in sizes, len(sizes)
 
 
 class Exploration:
@@ -33,6 +71,7 @@ class Exploration:
         known: the known divergences that apply.
         emit: receives engine events: [ModeFinished][], [Found][], [Unhealthy][], [CaseFailed][].
         until: when to stop, as ``time.monotonic()`` counts.
+        sparing: export as few times as can be; for another variant of what was explored before.
     """
 
     def __init__(
@@ -43,10 +82,13 @@ class Exploration:
         known: Sequence[Known],
         emit: Callable[[Event], None],
         until: float,
+        *,
+        sparing: bool = False,
     ) -> None:
         self._case, self._runtimes, self._settings, self._known = case, runtimes, settings, known
         self._emit, self._until = emit, until
-        self._road = TimedRoad()
+        self._road = TimedRoad(repeats=not sparing)
+        self._sparing = sparing
         self._suspects: dict[Identity, Finding] = {}
         self.found: dict[Identity, Finding] = {}
         self.failed = False
@@ -71,9 +113,10 @@ class Exploration:
         settings = replace(self._settings, examples=chosen, block=BLOCK)
         for _ in range(4):
             self._road.until = self._until
-            explorer = Explorer(
+            explorer = ScanExplorer(
                 self._case, self._runtimes, settings, self._known, emit=self._take, road=self._road
             )
+            explorer.sparing = self._sparing
             explorer.found = self.found
             try:
                 explorer.explore([mode])

@@ -5,15 +5,15 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from diffexport.call import Inputs
 from diffexport.case import Case
 from diffexport.engine.minimise import Minimiser, Point, Seen
 from diffexport.mode import Mode
-from diffexport.road import Block, Road
-from diffexport.verdict import Divergence
+from diffexport.road import Block, Exported, Road
+from diffexport.verdict import Divergence, Verdict
 
 
 class OutOfTime(BaseException):
@@ -23,13 +23,22 @@ class OutOfTime(BaseException):
 class TimedRoad(Road):
     """A road that ends at a time.
 
+    Args:
+        repeats: export twice, to see whether that gives the same, where it costs least.
+
     Attributes:
         until: the end, as ``time.monotonic()`` counts.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, repeats: bool = True) -> None:
         super().__init__(exports=256, sessions=128)
         self.until = math.inf
+        self._repeats = repeats
+
+    def export(self, case: Case, mode: Mode, inputs: Inputs, *, repeat: bool = True) -> Exported:
+        """Export (memoised); twice in the static modes of the cheaper exporters alone."""
+        cheap = not mode.dynamic and mode.exporter != "dynamo-strict"
+        return super().export(case, mode, inputs, repeat=repeat and cheap and self._repeats)
 
     @contextlib.contextmanager
     def block(
@@ -41,6 +50,7 @@ class TimedRoad(Road):
         export_inputs: Inputs | None = None,
         strict: bool = False,
         repeat: bool = True,
+        settled: Callable[[Inputs, Sequence[Verdict]], bool] | None = None,
     ) -> Iterator[Block]:
         """Check many inputs against one export, see [Road.block][diffexport.road.Road.block].
 
@@ -49,7 +59,7 @@ class TimedRoad(Road):
         """
         self.check_time()
         with super().block(
-            case, mode, names, export_inputs=export_inputs, strict=strict, repeat=repeat
+            case, mode, names, export_inputs=export_inputs, strict=strict, repeat=repeat, settled=settled
         ) as block:
             yield block
 

@@ -23,6 +23,7 @@ from diffexport.engine.workers import ignoring_interrupts
 from diffexport.scan.child import Done, Ready, main
 from diffexport.scan.events import Examined, ModeResult, Working
 from diffexport.scan.examine import Concluded, ImportDone, InVariant, Job, Progress
+from diffexport.scan.modes import WITHOUT_SYMBOLIC
 
 #: Functions that one child examines before it is replaced, so that memory stays flat.
 _USED_UP = 24
@@ -217,7 +218,7 @@ def status_of(result: Examined) -> str:
     """Return the status of a Function that was run."""
     if result.findings:
         return "diverges"
-    verdicts = {mode.verdict for mode in result.modes}
+    verdicts = {mode.verdict for mode in result.modes if mode.variant != WITHOUT_SYMBOLIC}
     return next((one for one in ("diverges", "agrees", "known", "refused") if one in verdicts), "untested")
 
 
