@@ -36,6 +36,7 @@ from diffexport.oracle import rounding
 from diffexport.oracle.noise import WIDE
 from diffexport.road import Road
 from diffexport.strategies import decode_block, ordinary
+from diffexport.strategies.tables import VARIANTS
 
 MODE = Mode("torchscript", dynamic=True)
 RUNTIMES = ("ort-disabled", "ort-all", "reference")
@@ -98,7 +99,7 @@ def samples(case: Case, number: int, seed: int) -> list[tuple[Any, ...]]:
     shape = SHAPES[0] if case.name == "perceptron" else SHAPES[number % len(SHAPES)]
     size = int(np.prod(shape))
     data = np.random.default_rng((seed, number)).bytes(size * BLOCK + 8 * BLOCK)
-    return decode_block(data, [shape], case.specs, variant=number, limit=BLOCK)
+    return decode_block(data, [shape], case.specs, variant=number % VARIANTS, limit=BLOCK)
 
 
 def arrays(result: Any) -> list[np.ndarray[Any, Any]]:
