@@ -34,12 +34,12 @@ class Case:
         rules: expectations of its own, tried before the general ones.
         contract: mode pattern to node kinds the graph must contain in the modes where it is to agree.
         target: the text from which another process can get the case again.
+        texts: ``inputs`` as texts, where the target does not carry them itself.
         summary, origin: one line each, for ``diffexport list``.
         terms: what it asks of export and comparison besides the mode.
         extra_inputs: calls that are checked in every mode, besides what is generated.
         known: divergences accepted for it.
         exclude: modes that are not run for it.
-        inferred: the texts of its inputs, where they were worked out and not declared.
     """
 
     name: str
@@ -52,11 +52,11 @@ class Case:
     target: str = ""
     summary: str = ""
     origin: str = ""
+    texts: tuple[str, ...] = ()
     terms: Terms = case_terms.DEFAULT
     extra_inputs: tuple[Call, ...] = ()
     known: tuple[Known, ...] = ()
     exclude: tuple[Exclusion, ...] = ()
-    inferred: tuple[str, ...] = ()
 
     @property
     def specs(self) -> tuple[TensorSpec, ...]:
@@ -92,6 +92,7 @@ def make_case(
     target: str = "",
     summary: str = "",
     origin: str = "",
+    texts: Sequence[str] = (),
     extra_inputs: Sequence[Inputs] = (),
     known: Sequence[Known] = (),
     exclude: Mapping[str, str] | Sequence[Exclusion] = (),
@@ -133,6 +134,7 @@ def make_case(
         target=target or name,
         summary=summary,
         origin=origin,
+        texts=tuple(texts),
         terms=agreed,
         extra_inputs=extra_calls(extra_inputs),
         known=tuple(known),

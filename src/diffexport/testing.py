@@ -219,7 +219,7 @@ def explored(
         case.terms,
         tuple(summary.saved.items()),
         tuple(summary.save_errors.items()),
-        case.inferred,
+        case.texts,
     )
 
 

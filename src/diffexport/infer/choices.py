@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 
+from diffexport.infer.configs import instances
 from diffexport.infer.subject import MISSING, Parameter, Subject
 from diffexport.infer.usage import Usage
 from diffexport.infer.words import (
@@ -28,6 +29,7 @@ from diffexport.infer.words import (
     KINDS,
     MASK,
     POSITIVE,
+    PREFIXES,
     PRIOR,
     SPOKEN_FOR,
     UNIT,
@@ -98,6 +100,9 @@ def choices(
     for spoken, kind, amount in SPOKEN_FOR:
         if words & spoken:
             weight[kind] += amount
+    first = re.match(r"_*([a-z]+)_", parameter.name)
+    if first and first[1] in PREFIXES:
+        weight[PREFIXES[first[1]]] += 3.0
     found = _annotated(parameter.annotation, subject, weight)
     _documented(parameter.name, documentation, weight)
     for one in known:
@@ -121,11 +126,15 @@ def choices(
         for n, text in enumerate(found)
     ]
     start = start + 1.0 if found else start
-    for kind in dict.fromkeys(usage.classes):
-        owner = importable(kind)
+    for number, text in enumerate(_containers(parameter.annotation, usage)):
+        made.append(Choice("container", start + 0.3 + 0.3 * number, text, source="what is done with it"))
+    for checked in dict.fromkeys(usage.classes):
+        owner = importable(checked)
         # A check is a good reason to give one, or to give none of the kind: subclasses of tensors are special cases.
-        if owner is not None and not issubclass(kind, torch.Tensor):
-            made.append(Choice(_kind_of_class(kind), start + 0.5, f"{owner}()", source="a check of its type"))
+        if owner is not None and not issubclass(checked, torch.Tensor):
+            made.append(
+                Choice(_kind_of_class(checked), start + 0.5, f"{owner}()", source="a check of its type")
+            )
     values = _Values(words, usage, place)
     for kind, amount in weight.items():
         for extra, choice in values.of(kind):
@@ -190,8 +199,24 @@ def _annotated(annotation: Any, subject: Subject, weight: dict[str, float]) -> l
         elif isinstance(part, type) and issubclass(part, enum.Enum):
             texts += [text for member in part if (text := text_of(member)) is not None][:6]
         elif isinstance(part, type) and dataclasses.is_dataclass(part):
-            texts += _default_instance(part)
+            texts += instances(part)
     return texts
+
+
+def _containers(annotation: Any, usage: Usage) -> list[str]:
+    """Return the texts of dicts, lists and deques that an argument may be."""
+    said = str(annotation).lower() if annotation is not None else ""
+    texts = []
+    if usage.keys:
+        keys = dict.fromkeys(usage.keys)
+        texts += [
+            f"{{{', '.join(f'{key!r}: {value}' for key in keys)}}}" for value in ("False", "1.0", "True")
+        ]
+    texts += sorted(usage.containers)
+    for word, text in (("deque", "collections.deque()"), ("dict", "{}"), ("mapping", "{}")):
+        if re.search(rf"\b{word}\b", said):
+            texts.append(text)
+    return list(dict.fromkeys(texts))
 
 
 def _parts(annotation: Any, subject: Subject) -> Iterable[Any]:
@@ -252,14 +277,6 @@ def _annotation_kind(part: Any) -> str:
         if re.search(pattern, text.lower()):
             return kind
     return ""
-
-
-def _default_instance(kind: type) -> list[str]:
-    try:
-        text = text_of(kind())
-    except Exception:  # noqa: BLE001 - it needs arguments, or refuses
-        return []
-    return [text] if text is not None else []
 
 
 _DOCUMENTED = (
@@ -359,14 +376,9 @@ class _Values:
         ]
 
     def _dtype(self) -> list[str]:
-        return [
-            "torch.float32",
-            "torch.float16",
-            "torch.bfloat16",
-            "torch.int64",
-            "torch.int8",
-            "torch.float64",
-        ]
+        usual = [f"torch.{name}" for name in ("float32", "float16", "bfloat16", "int64", "int8", "float64")]
+        narrow = [f"torch.{name}" for name in ("float8_e4m3fn", "float8_e5m2", "uint8")]
+        return [*narrow, *usual] if self._words & {"float", "fp"} else [*usual, *narrow]
 
     def _device(self) -> list[str]:
         return ["torch.device('cpu')", "'cpu'", "None"]

@@ -27,6 +27,7 @@ class Advice:
         same_shape: whether some tensors should have the same shape.
         wants: kinds that some argument should have.
         not_kinds: kinds that some argument should not have.
+        definite: whether some matrix should be positive definite, or invertible.
         words: all words of the message; one may be the name of the argument that is at fault.
     """
 
@@ -40,6 +41,7 @@ class Advice:
     same_shape: bool = False
     wants: tuple[str, ...] = ()
     not_kinds: tuple[str, ...] = ()
+    definite: bool = False
     words: frozenset[str] = frozenset()
 
 
@@ -89,8 +91,8 @@ def read(error: BaseException) -> Advice:
         for inside in re.findall(r"[\[(]([\d, ]+)[\])]", text)
     ]
     for one, other in itertools.pairwise(shapes):
-        if len(one) == len(other):
-            found.sizes += [(a, b) for a, b in zip(one, other, strict=True) if a != b]
+        # From the end: what is in front may be any number of batch dimensions.
+        found.sizes += [(a, b) for a, b in zip(one[::-1], other[::-1], strict=False) if a != b]
     if re.search(r"dim|rank|-d\b|\dd\b", low):
         found.ranks += [int(number) for number in _RANK.findall(text)]
     unpacked = re.search(r"not enough values to unpack \(expected (?:at least )?(\d), got (\d)\)", low)
@@ -141,6 +143,7 @@ def read(error: BaseException) -> Advice:
         ),
         wants=tuple(dict.fromkeys(found.wants)),
         not_kinds=tuple(dict.fromkeys(found.not_kinds)),
+        definite=bool(re.search(r"positive.(?:semi.?)?definite|singular|not invertible|cholesky", low)),
         words=frozenset(re.findall(r"[A-Za-z_]\w*", f"{text[:400]} {line}")),
     )
 
@@ -226,7 +229,8 @@ _NEEDS = (
     ),
     (
         "needs-module",
-        r"no module named|modulenotfounderror|is not installed|please install|pip install|package is required",
+        r"no module named|modulenotfounderror|^nameerror: name .* is not defined|"
+        r"is not installed|please install|pip install|package is required",
     ),
 )
 
