@@ -17,8 +17,7 @@ from diffexport.exclusion import Exclusion
 from diffexport.expectation import Rule
 from diffexport.known import Known
 from diffexport.spec import TensorSpec
-from diffexport.strategies.texts import parse_inputs
-from diffexport.target import builder_of
+from diffexport.target import builder_of, with_inputs
 from diffexport.terms import TermOptions, Terms
 
 if TYPE_CHECKING:
@@ -78,7 +77,8 @@ def as_case(
     found: tuple[str, ...] = ()
     if not inputs and strategy is None:
         found = inferred(model, called)
-        inputs = parse_inputs(found)
+        # Replaced below.
+        inputs = ["float32[...]"]
     case = make_case(
         called,
         builder_of(model),
@@ -91,7 +91,7 @@ def as_case(
         target=target or target_of(model),
         **terms,
     )
-    return replace(case, texts=found)
+    return with_inputs(case, found)
 
 
 def name_of(model: Any) -> str:

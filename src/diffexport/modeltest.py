@@ -98,18 +98,20 @@ class ModelTest:
                 f"run: pytest {place}::{name.replace('.', '::')}"
             )
         from diffexport.modelcase import as_case, case_options
-        from diffexport.strategies.texts import parse_inputs
+        from diffexport.target import with_inputs
 
         own = case_options(self.options)
         if not inputs and not own.get("inputs") and own.get("strategy") is None:
             inputs = otherwise
         if inputs:
-            own = {**own, "inputs": parse_inputs(inputs), "strategy": None}
+            # Replaced below.
+            own = {**own, "inputs": ["float32[...]"], "strategy": None}
         import torch
 
         # The factory, where it makes a module: of that a script can be made.
         made = self.build({})
-        return as_case(self.model if isinstance(made, torch.nn.Module) else made, **{**own, "target": text})
+        model = self.model if isinstance(made, torch.nn.Module) else made
+        return with_inputs(as_case(model, **{**own, "target": text}), inputs)
 
 
 def test(model: Any = None, /, **options: Unpack[TestOptions]) -> Any:  # noqa: PT028 - it is no test itself

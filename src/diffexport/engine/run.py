@@ -211,7 +211,7 @@ def _of_cases(plan: Plan) -> list[Known]:
     for target in plan.targets:
         if not is_catalogue_name(target):
             with contextlib.suppress(DiffexportError):
-                case = resolve(target, inputs=plan.inputs)
+                case = resolve(target, inputs=plan.inputs_of(target))
                 found += [replace(entry, cases=(case.name,)) for entry in case.known]
     return found
 

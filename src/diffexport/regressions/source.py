@@ -29,7 +29,7 @@ from diffexport.call import Call
 from diffexport.case import Case
 from diffexport.regressions.applied import application_imports, application_lines
 from diffexport.regressions.format import Regression
-from diffexport.regressions.literals import indented
+from diffexport.regressions.literals import indented, literal
 
 _Place = ModuleType | Path | str
 
@@ -45,7 +45,18 @@ IMPORTS = {name: f"import {name}" for name in _MODULES} | {
     "SYMBOLICS": "from torch.onnx._internal.torchscript_exporter.registration import registry as SYMBOLICS",
 }
 #: What else a script binds at its top level.
-_FUNCTIONS = {"Applied", "arrays", "as_bfloat16", "export", "load", "main", "run_in_values", "spec", "target"}
+_FUNCTIONS = {
+    "Applied",
+    "WithConstants",
+    "arrays",
+    "as_bfloat16",
+    "export",
+    "load",
+    "main",
+    "run_in_values",
+    "spec",
+    "target",
+}
 
 
 class _NoSourceError(Exception):
@@ -74,7 +85,9 @@ def model_source(regression: Regression, case: Case) -> Model:
     applied = Application.parse(regression.target)
     if applied is None or applied.is_plain:
         applied = None
-    value = _unwrapped(case.build) if applied is None else target.look_up(regression.target)
+    constants = dict(case.build.constants) if isinstance(case.build, target.Bound) else {}
+    build = case.build.build if isinstance(case.build, target.Bound) else case.build
+    value = _unwrapped(build) if applied is None else target.look_up(regression.target)
     stored = regression.target if applied is None else f"{applied.place}:{applied.attribute}"
     places = list(_places(value, stored))
     reason = "it is made by a lambda or a closure"
@@ -88,6 +101,7 @@ def model_source(regression: Regression, case: Case) -> Model:
         imports, definitions, name = [], *_imported(places, reason)
     function = isinstance(value, type) and issubclass(value, torch.autograd.Function)
     module = None if function else _built(case)
+    given, whole = _arguments(len(Call.of(regression.export_inputs).args), constants)
     if isinstance(value, torch.nn.Module):
         made = name
     elif function and applied is not None:
@@ -96,13 +110,17 @@ def model_source(regression: Regression, case: Case) -> Model:
         definitions += application_lines(applied, name, count)
         made = "Applied()"
     elif function:
-        given = ", ".join(f"x{number}" for number in range(len(Call.of(regression.export_inputs).args)))
-        forward = indented(f"def forward(self, {given}):", f"return {name}.apply({given})")
+        forward = indented(f"def forward(self, {given}):", f"return {name}.apply({whole})")
         definitions.append(indented("class Applied(torch.nn.Module):", forward))
         made = "Applied()"
     else:
         plain = name.removeprefix("target.") == getattr(value, "__qualname__", "")
         made = f"{name}()" if plain else f'getattr({name}, "build", {name})()'
+    if constants and not function:
+        start = indented("def __init__(self, inner):", "super().__init__()", "self.inner = inner")
+        forward = indented(f"def forward(self, {given}):", f"return self.inner({whole})")
+        definitions.append(indented("class WithConstants(torch.nn.Module):", start, "", forward))
+        made = f"WithConstants({made})"
     if module is not None and any(True for _ in module.parameters()):
         definitions.insert(0, "torch.manual_seed(0)  # weights may be random: those seen are not stored")
     return Model(imports, definitions, made, module)
@@ -131,6 +149,15 @@ def function_source(function: Any) -> Function:
     text = textwrap.fill(f"The source of {called} could not be copied: {reason}.", 98)
     stub = indented(f"def {name}(*args):", f'raise NotImplementedError("put {name} here")')
     return Function([], [f"{textwrap.indent(text, '# ')}\n{stub}"], name)
+
+
+def _arguments(count: int, constants: Mapping[int, Any]) -> tuple[str, str]:
+    """Return the parameters of a forward, and all arguments that it calls with, constants in their places."""
+    given = [f"x{number}" for number in range(count)]
+    whole = list(given)
+    for place, value in sorted(constants.items()):
+        whole.insert(place, literal(value))
+    return ", ".join(given), ", ".join(whole)
 
 
 def _unwrapped(build: Any) -> Any:
