@@ -26,14 +26,15 @@ def registered() -> Symbolics:
     try:
         from torch.onnx._internal.torchscript_exporter.registration import registry
 
-        groups = registry._registry.items()
-        return {
-            (name, opset): function
-            for name, group in groups
-            for opset, function in group._functions._overrides.items()
-        }
+        found: dict[tuple[str, int], Callable[..., Any]] = {}
+        # Of some hundred operators hardly any has one; this is done several times for each export.
+        for name, group in registry._registry.items():
+            overrides: Any = group._functions._overrides
+            if overrides:
+                found.update(((name, opset), function) for opset, function in overrides.items())
     except (ImportError, AttributeError):
         return {}
+    return found
 
 
 def is_registered(operator: str) -> bool:
