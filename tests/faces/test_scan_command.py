@@ -50,7 +50,7 @@ class Quantize(Function):
 
     @staticmethod
     def forward(ctx, x):
-        return x
+        return x * 1.0
 
     @staticmethod
     def symbolic(g, x):
@@ -76,7 +76,7 @@ TROUBLED = {
     "breaks": "from torch.autograd import Function\nclass Breaks(Function):\n"
     "  @staticmethod\n  def forward(ctx, x): return x\n1 / 0\n",
     "old": "from torch.autograd import Function\nprint 'two'\n",
-    "kinds": '''
+    "kinds": """
 import os
 import time
 import torch
@@ -156,7 +156,7 @@ def make(bits):
             return x * bits
 
     return Local
-''',
+""",
 }
 
 #: What each of them is in the report, and what its line says.
@@ -237,7 +237,9 @@ def test_a_scan_from_findings_to_replay_and_resume(cli, project):
     assert finding["kind"] == "value"
     assert finding["inputs"][0]["reads"] == "0"
     assert "`symbolic` of WrongSymbolic" in finding["blame"]["because"]
-    assert any(note.startswith("placeholder? its forward returns its input") for note in seen["Quantize"]["notes"])
+    assert any(
+        note.startswith("placeholder? its forward returns its input") for note in seen["Quantize"]["notes"]
+    )
     assert "WrongSymbolic: value at compare" in ran.out
     # What was found is a regression like any other.
     stored = re.search(r"reproduce +diffexport (replay \S*wrongsymbolic\S*)", ran.out)
