@@ -50,7 +50,7 @@ class Quantize(Function):
 
     @staticmethod
     def forward(ctx, x):
-        return x
+        return x * 1.0
 
     @staticmethod
     def symbolic(g, x):

@@ -46,6 +46,8 @@ class Job:
         timeout: seconds, without importing.
         placeholder: it was declared to mean what its ``symbolic`` says.
         careful: inference ended the process before; let it have one of its own.
+        skipped: variants and modes that are done, or ended the process.
+        before: what was found in them.
     """
 
     found: Found
@@ -56,14 +58,23 @@ class Job:
     timeout: float
     placeholder: bool = False
     careful: bool = False
+    skipped: tuple[tuple[str, str], ...] = ()
+    before: tuple[Finding, ...] = ()
 
 
 @dataclass(frozen=True)
 class Progress:
-    """Sent by the child before it does something; ``doing`` is one of importing, inferring, exploring."""
+    """Sent by the child before it does something.
+
+    Attributes:
+        doing: importing, inferring or exploring.
+        detail: the module that is imported, or the command that does what is explored.
+        at: the variant and mode that is explored.
+    """
 
     doing: str
     detail: str = ""
+    at: tuple[str, str] = ("", "")
 
 
 @dataclass(frozen=True)
@@ -167,7 +178,7 @@ class Examiner:
     ) -> None:
         modes = [Mode.parse(mode) for mode in job.modes]
         known = (*job.known, *shipped_for(case.target))
-        before: dict[Identity, Finding] = {}
+        before: dict[Identity, Finding] = {finding.identity: finding for finding in job.before}
         variants = [AS_IS]
         if applied is not None:
             variants += [WITHOUT_SYMBOLIC] * job.found.symbolic + [PARAMETER]
@@ -184,14 +195,19 @@ class Examiner:
             exploration = Exploration(
                 own, job.runtimes, job.settings, known, tell, until, sparing=variant != AS_IS
             )
-            exploration.found = carried_over(before, own.target)
-            chosen = of_variant(variant, modes, placeholder=job.placeholder)
+            exploration.found = {**before, **carried_over(before, own.target)}
+            chosen = [
+                mode
+                for mode in of_variant(variant, modes, placeholder=job.placeholder)
+                if (variant, str(mode)) not in job.skipped
+            ]
             reproduce = f"diffexport run {quoted(own.target)}" + "".join(
                 f" --input {quoted(str(spec))}" for spec in own.specs
             )
 
-            def announce(mode: Mode, reproduce: str = reproduce) -> None:
-                self.send(Progress("exploring", f"{reproduce} --modes {quoted(str(mode))}"))
+            def announce(mode: Mode, reproduce: str = reproduce, variant: str = variant) -> None:
+                command = f"{reproduce} --modes {quoted(str(mode))}"
+                self.send(Progress("exploring", command, (variant, str(mode))))
 
             missed = exploration.run(chosen, announce)
             left += [f"{mode} ({variant})" if variant != AS_IS else str(mode) for mode in missed]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -19,8 +20,8 @@ from diffexport.spec import Shape
 from diffexport.strategies import VARIETY
 from diffexport.verdict import Identity
 
-#: Seconds that the shrinking of one finding may take, and those that simplifying it may take after that.
-SHRINK, SIMPLIFY = 6.0, 3.0
+#: Seconds of the processor that shrinking one finding may take, and those that simplifying it may take after that.
+SHRINK, SIMPLIFY = 8.0, 3.0
 #: Hypothesis examples in a mode of each exporter, and samples in one.
 EXAMPLES = {"torchscript": 10, "dynamo": 6, "dynamo-strict": 6}
 BLOCK = 16
@@ -112,7 +113,7 @@ class Exploration:
         chosen = self._settings.examples or EXAMPLES[mode.exporter]
         settings = replace(self._settings, examples=chosen, block=BLOCK)
         for _ in range(4):
-            self._road.until = self._until
+            self._road.until, self._road.spent = self._until, math.inf
             explorer = ScanExplorer(
                 self._case, self._runtimes, settings, self._known, emit=self._take, road=self._road
             )
@@ -123,7 +124,7 @@ class Exploration:
                 return
             except OutOfTime:
                 # Shrinking took too long, or all of it did. What was seen is kept as simple as can be had quickly.
-                self._road.until = min(time.monotonic() + SIMPLIFY, self._until + SIMPLIFY)
+                self._road.until, self._road.spent = self._until + SIMPLIFY, time.process_time() + SIMPLIFY
                 self._keep_suspects()
                 if time.monotonic() >= self._until:
                     raise
@@ -132,10 +133,10 @@ class Exploration:
     def _take(self, event: Event) -> None:
         if isinstance(event, Suspected):
             self._suspects[event.finding.identity] = event.finding
-            self._road.until = min(time.monotonic() + SHRINK, self._until)
+            self._road.spent = time.process_time() + SHRINK
         elif isinstance(event, Found):
             self._suspects.clear()
-            self._road.until = self._until
+            self._road.spent = math.inf
             self._emit(event)
         elif isinstance(event, CaseFailed):
             self.failed = True

@@ -29,6 +29,8 @@ from diffexport.scan.modes import WITHOUT_SYMBOLIC
 _USED_UP = 24
 #: Seconds a child may take to start, and to come to its end after its own time limit.
 _START, _GRACE = 120.0, 5.0
+#: Modes of one Function that may be done before one that ends the process, for the rest to be tried.
+_MOST_SKIPPED = 12
 #: Bytes that a child may allocate beyond what torch needs.
 MEMORY = 6 << 30
 
@@ -66,6 +68,7 @@ class Pool:
         self._waiting: deque[Job] = deque()
         self._skip: dict[str, str] = {}
         self._broken: dict[str, str] = {}
+        self._partial: dict[str, Examined] = {}
 
     def run(self, jobs: Sequence[Job]) -> None:
         """Examine everything; ends early only by an exception, KeyboardInterrupt among them."""
@@ -99,7 +102,8 @@ class Pool:
                 continue
             if job.found.root != child.root or child.done >= _USED_UP:
                 child = self._replaced(child, job.found.root)
-            child.job, child.result = job, Examined(job.found)
+            child.job = job
+            child.result = self._partial.pop(job.found.name, None) or Examined(job.found)
             child.doing = Progress("starting" if not child.ready else "importing", job.found.module)
             limit = self._import_limit if child.ready else _START
             child.started, child.deadline = time.monotonic(), time.monotonic() + limit
@@ -158,9 +162,9 @@ class Pool:
             self._emit(Working(result.found.name, message.doing))
         elif isinstance(message, ImportDone):
             result.import_seconds, result.stand_ins = message.seconds, message.stand_ins
-            result.notes += message.notes
+            result.notes += [note for note in message.notes if note not in result.notes]
             child.started = time.monotonic()
-            child.deadline = child.started + job.timeout + _GRACE
+            child.deadline = child.started + job.timeout + (_START if job.careful else _GRACE)
         elif isinstance(message, Concluded):
             _conclude(result, message)
         elif isinstance(message, InVariant):
@@ -170,7 +174,7 @@ class Pool:
         result = child.result
         assert result is not None
         if child.doing.doing not in ("importing", "starting"):
-            result.seconds = time.monotonic() - child.started
+            result.seconds += time.monotonic() - child.started
         if result.status == "untested":
             result.status = status_of(result)
         child.result = child.job = None
@@ -196,6 +200,14 @@ class Pool:
             result.message = f"{what} {how}{limit}{f'; see it with: {doing.detail}' if doing.detail else ''}"
             if result.modes and hung:
                 result.status = "untested"
+            if doing.doing == "exploring" and not hung and len(job.skipped) < _MOST_SKIPPED:
+                # The other modes may be fine.
+                done = [(mode.variant, mode.mode) for mode in result.modes]
+                skipped = tuple(dict.fromkeys((*job.skipped, *done, doing.at)))
+                result.seconds += time.monotonic() - child.started
+                self._partial[job.found.name] = result
+                self._waiting.appendleft(replace(job, skipped=skipped, before=tuple(result.findings)))
+                child.job = child.result = None
         if child.job is not None:
             self._finish(child)
         self._give(self._replaced(child, job.found.root))
@@ -226,12 +238,12 @@ def _conclude(result: Examined, message: Concluded) -> None:
     result.status = message.status or result.status
     result.message = message.message or result.message
     result.target = message.target or result.target
-    result.notes += message.notes
+    result.notes += [note for note in message.notes if note not in result.notes]
     inference = message.inference
     if inference is not None:
         result.inputs, result.call, result.source = inference.inputs, inference.call, inference.source
         result.tried = inference.tried
-        result.notes += inference.notes
+        result.notes += [note for note in inference.notes if note not in result.notes]
 
 
 def _add(result: Examined, message: InVariant) -> None:
