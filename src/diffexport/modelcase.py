@@ -58,7 +58,7 @@ def as_case(
         if inputs or strategy is not None:
             given = make_case(model.name, model.build, inputs=inputs, strategy=strategy)
             model = replace(model, inputs=given.inputs, strategy=given.strategy)
-        return replace(
+        changed: Case = replace(
             model,
             rules=(*rules, *model.rules),
             known=(*model.known, *known),
@@ -68,6 +68,7 @@ def as_case(
             name=name or model.name,
             target=target or model.target,
         )
+        return changed
     import torch
 
     if isinstance(model, torch.jit.ScriptModule):

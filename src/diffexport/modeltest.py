@@ -26,10 +26,8 @@ from diffexport.terms import ELSEWHERE, TermOptions, Terms
 CHECKER, EXPORTER, MODE = "diffexport", "diffexport_exporter", "diffexport_mode"
 
 
-class TestOptions(TermOptions, total=False):
+class CheckOptions(TermOptions, total=False):
     """The keyword arguments of [test][]: those of [check][diffexport.testing.check] that a test has."""
-
-    __test__ = False
 
     inputs: Sequence[Any]
     strategy: Any
@@ -114,7 +112,7 @@ class ModelTest:
         return with_inputs(as_case(model, **{**own, "target": text}), inputs)
 
 
-def test(model: Any = None, /, **options: Unpack[TestOptions]) -> Any:  # noqa: PT028 - it is no test itself
+def test(model: Any = None, /, **options: Unpack[CheckOptions]) -> Any:  # noqa: PT028 - it is no test itself
     """Make a test of a model, or decorate the function that makes the model.
 
     ``test_relu = diffexport.test(Relu, inputs=["float32[N]"])`` is collected by pytest as one item for each exporter,
@@ -156,10 +154,10 @@ test.__test__ = False  # type: ignore[attr-defined]
 def _check_options(options: Mapping[str, Any]) -> None:
     terms = {name: value for name, value in options.items() if name in TermOptions.__annotations__}
     for name in options:
-        if name in TestOptions.__annotations__ or name in terms:
+        if name in CheckOptions.__annotations__ or name in terms:
             continue
         hint = ELSEWHERE.get(name)
-        known = [*TestOptions.__annotations__, *TermOptions.__annotations__]
+        known = [*CheckOptions.__annotations__, *TermOptions.__annotations__]
         raise UsageError(f"unknown option {name!r}" + (f": {hint}" if hint else suggestion(name, known)))
     Terms.of(terms)
 

@@ -122,9 +122,10 @@ def test_a_model_is_one_test_for_each_exporter(project):
         result.stdout.fnmatch_lines([f"*::{name}[[]dynamo[]] PASSED*"])
         result.stdout.fnmatch_lines([f"*::{name}[[]torchscript[]] FAILED*"])
     result.stdout.no_fnmatch_line("*modeltest.py*")
-    selected = run(pytester, "-k", "test_class and dynamo")
+    here = "test_of_fourlines.py"
+    selected = run(pytester, here, "-k", "test_class and dynamo")
     selected.assert_outcomes(passed=1, deselected=7)
-    first = run(pytester, "-x", "-k", "torchscript")
+    first = run(pytester, here, "-x", "-k", "torchscript")
     first.assert_outcomes(failed=1, deselected=4)
 
 

@@ -278,7 +278,7 @@ class Block:
         """Look at declared types once for all inputs and outputs of the same types."""
         key = (
             inspected,
-            [(name, np.shape(array)) for name, array in feeds.items() if not isinstance(array, list)],
+            [(name, np.shape(array)) for name, array in feeds.items() if hasattr(array, "dtype")],
             [(array.dtype, array.shape) for array in got],
         )
         last, found = self._declared
