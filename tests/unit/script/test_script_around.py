@@ -68,6 +68,8 @@ def test_an_assertion_is_copied_and_judges(here: Any) -> None:
 
 def test_an_assertion_that_cannot_be_copied_is_a_stub(here: Any) -> None:
     text = broken(lambda model: "no")
-    assert "could not be copied: it is made by a lambda or a closure" in " ".join(text.replace("#", "").split())
+    assert "could not be copied: it is made by a lambda or a closure" in " ".join(
+        text.replace("#", "").split()
+    )
     assert 'raise NotImplementedError("put function here")' in text
     compile(text, "script", "exec")
