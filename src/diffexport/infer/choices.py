@@ -18,56 +18,26 @@ from typing import Any
 
 import torch
 
+from diffexport.infer.configs import instances
 from diffexport.infer.subject import MISSING, Parameter, Subject
-from diffexport.infer.usage import KINDS, Usage
-from diffexport.strategies.texts import text_of
+from diffexport.infer.usage import Usage
+from diffexport.infer.words import (
+    DIMENSION,
+    FLOATS,
+    INDEX,
+    INTS,
+    KINDS,
+    MASK,
+    POSITIVE,
+    PREFIXES,
+    PRIOR,
+    SPOKEN_FOR,
+    UNIT,
+)
+from diffexport.strategies.texts import importable, text_of
 
 #: Choices that are this much less likely than the best are left out.
 _FAR = 7.0
-#: How likely each kind is before anything is known, for the first argument and for others.
-_PRIOR = {
-    "tensor": (3.0, 1.3), "int": (0.0, 0.7), "float": (0.0, 0.8), "bool": (-1.0, 0.1), "none": (-2.0, 0.0),
-    "str": (-2.0, -1.5), "shape": (-1.0, -1.0), "dtype": (-2.0, -1.5), "device": (-3.0, -2.0),
-    "callable": (-0.5, -0.8), "module": (-0.8, -1.2), "tensors": (-0.5, -1.0),
-}  # fmt: skip
-
-#: What words in a parameter's name speak for.
-_WORDS: tuple[tuple[str, str, float], ...] = (
-    ("x y z input inputs inp tensor weight weights bias mask grad score scores logit logits target targets label labels "
-     "index indices idx ids q k v query key value keys values feature features feat image images img spikes spk mem hidden state "
-     "embedding embeddings data src source running mean var mu sigma zero points scales matrix mat coords xyz points a b "
-     "bernoulli probs prob logp u w wt theta zeropoint params", "tensor", 1.5),
-    ("dim dims axis", "int", 2.5),
-    ("n num k bit bits iters iter iterations niter steps groups group stride padding dilation kernel size width height order degree "
-     "heads classes channels length count level levels depth max_iter seed capacity block chunks nbits window radius blocks T "
-     "ndim layer", "int", 1.2),
-    ("eps epsilon alpha beta gamma slope lambda lambd lamb scale temp temperature tau threshold thresh vth momentum rate lr decay p "
-     "factor sigma ratio coef coefficient strength leak delta min max lower upper low high bound value tol budget width "
-     "margin dropout prob step", "float", 1.1),
-    ("is use return ensure training train inplace detach keepdim keepdims flag affine enable enabled has do with requires "
-     "symmetric per layerwise preserve causal signed narrow normalize reverse transpose sorted", "bool", 1.8),
-    ("fn func function callback run forward op act activation f surrogate closure", "callable", 2.5),
-    ("module layer net network model mod block", "module", 2.0),
-    ("shape sizes shapes", "shape", 2.0),
-    ("dtype", "dtype", 4.0),
-    ("device", "device", 4.0),
-    ("mode reduction name method kind type algo backend tag format padding", "str", 1.0),
-    ("pg process generator out", "none", 1.5),
-    ("tensors xs args params parameters list outputs", "tensors", 1.0),
-)  # fmt: skip
-_INDEX_WORDS = frozenset(
-    "index indices idx ids label labels target targets perm permutation argmax lengths lens batch tokens".split()
-)
-_MASK_WORDS = frozenset("mask masks keep drop valid".split())
-_POSITIVE_WORDS = frozenset(
-    "scale scales std var variance sigma temperature positive rate step alpha norm delta threshold".split()
-)
-_UNIT_WORDS = frozenset("prob probs probability probabilities p".split())
-
-_FLOATS = {"eps": 1e-5, "epsilon": 1e-5, "tol": 1e-4, "threshold": 0.5, "thresh": 0.5, "slope": 0.1, "p": 0.5, "momentum": 0.1,
-           "lr": 0.1, "dropout": 0.5, "min": -1.0, "low": -1.0, "lower": -1.0, "decay": 0.5, "leak": 0.5, "ratio": 0.5}  # fmt: skip
-_INTS = {"bit": 4, "bits": 4, "nbits": 4, "stride": 1, "padding": 0, "dilation": 1, "groups": 1, "k": 2, "iters": 8, "iter": 8,
-         "steps": 4, "kernel": 3, "heads": 2, "classes": 4, "levels": 4}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -75,7 +45,7 @@ class Choice:
     """What one argument may be.
 
     Attributes:
-        kind: one of [KINDS][diffexport.infer.usage.KINDS].
+        kind: one of [KINDS][diffexport.infer.words.KINDS].
         cost: 0 for the likeliest.
         text: of the value, for what is no tensor.
         dtype, domain: of a tensor; the domain is ``any``, ``positive``, ``unit`` (0 to 1), ``index`` (small integers).
@@ -126,10 +96,13 @@ def choices(
     """
     words = set(re.findall(r"[a-z]+|[A-Z]+(?![a-z])|[A-Z][a-z]+", parameter.name))
     words = {word if word == "T" else word.lower() for word in words} | {parameter.name.lower()}
-    weight = {kind: _PRIOR[kind][min(place, 1)] + usage.weight.get(kind, 0.0) for kind in KINDS}
-    for texts, kind, amount in _WORDS:
-        if words & set(texts.split()):
+    weight = {kind: PRIOR[kind][min(place, 1)] + usage.weight.get(kind, 0.0) for kind in KINDS}
+    for spoken, kind, amount in SPOKEN_FOR:
+        if words & spoken:
             weight[kind] += amount
+    first = re.match(r"_*([a-z]+)_", parameter.name)
+    if first and first[1] in PREFIXES:
+        weight[PREFIXES[first[1]]] += 3.0
     found = _annotated(parameter.annotation, subject, weight)
     _documented(parameter.name, documentation, weight)
     for one in known:
@@ -153,6 +126,15 @@ def choices(
         for n, text in enumerate(found)
     ]
     start = start + 1.0 if found else start
+    for number, text in enumerate(_containers(parameter.annotation, usage)):
+        made.append(Choice("container", start + 0.3 + 0.3 * number, text, source="what is done with it"))
+    for checked in dict.fromkeys(usage.classes):
+        owner = importable(checked)
+        # A check is a good reason to give one, or to give none of the kind: subclasses of tensors are special cases.
+        if owner is not None and not issubclass(checked, torch.Tensor):
+            made.append(
+                Choice(_kind_of_class(checked), start + 0.5, f"{owner}()", source="a check of its type")
+            )
     values = _Values(words, usage, place)
     for kind, amount in weight.items():
         for extra, choice in values.of(kind):
@@ -191,6 +173,10 @@ def _kind_of(value: Any) -> str:
     return "callable" if callable(value) else "str"
 
 
+def _kind_of_class(kind: type) -> str:
+    return "module" if issubclass(kind, torch.nn.Module) else "callable"
+
+
 def _kind_of_text(text: str) -> str:
     try:
         return _kind_of(ast.literal_eval(text))
@@ -213,8 +199,24 @@ def _annotated(annotation: Any, subject: Subject, weight: dict[str, float]) -> l
         elif isinstance(part, type) and issubclass(part, enum.Enum):
             texts += [text for member in part if (text := text_of(member)) is not None][:6]
         elif isinstance(part, type) and dataclasses.is_dataclass(part):
-            texts += _default_instance(part)
+            texts += instances(part)
     return texts
+
+
+def _containers(annotation: Any, usage: Usage) -> list[str]:
+    """Return the texts of dicts, lists and deques that an argument may be."""
+    said = str(annotation).lower() if annotation is not None else ""
+    texts = []
+    if usage.keys:
+        keys = dict.fromkeys(usage.keys)
+        texts += [
+            f"{{{', '.join(f'{key!r}: {value}' for key in keys)}}}" for value in ("False", "1.0", "True")
+        ]
+    texts += sorted(usage.containers)
+    for word, text in (("deque", "collections.deque()"), ("dict", "{}"), ("mapping", "{}")):
+        if re.search(rf"\b{word}\b", said):
+            texts.append(text)
+    return list(dict.fromkeys(texts))
 
 
 def _parts(annotation: Any, subject: Subject) -> Iterable[Any]:
@@ -277,19 +279,17 @@ def _annotation_kind(part: Any) -> str:
     return ""
 
 
-def _default_instance(kind: type) -> list[str]:
-    try:
-        text = text_of(kind())
-    except Exception:  # noqa: BLE001 - it needs arguments, or refuses
-        return []
-    return [text] if text is not None else []
-
-
 _DOCUMENTED = (
-    (r"tensor|ndarray", "tensor"), (r"\bint(eger)?\b", "int"), (r"\bfloat\b", "float"), (r"\bbool(ean)?\b", "bool"),
-    (r"\bstr(ing)?\b", "str"), (r"callable|\bfunction\b", "callable"), (r"\bdtype\b", "dtype"), (r"nn\.module", "module"),
+    (r"tensor|ndarray", "tensor"),
+    (r"\bint(eger)?\b", "int"),
+    (r"\bfloat\b", "float"),
+    (r"\bbool(ean)?\b", "bool"),
+    (r"\bstr(ing)?\b", "str"),
+    (r"callable|\bfunction\b", "callable"),
+    (r"\bdtype\b", "dtype"),
+    (r"nn\.module", "module"),
     (r"\btuple\b|\bshape\b", "shape"),
-)  # fmt: skip
+)
 
 
 def _documented(name: str, documentation: str, weight: dict[str, float]) -> None:
@@ -324,10 +324,10 @@ class _Values:
 
     def _tensors(self) -> Iterable[tuple[float, Choice]]:
         words, hints = self._words, self._usage.dtypes
-        index = bool(words & _INDEX_WORDS) or "int64" in hints
-        mask = bool(words & _MASK_WORDS) or "bool" in hints
-        positive = bool(words & _POSITIVE_WORDS) and self._place > 0
-        unit = bool(words & _UNIT_WORDS)
+        index = (bool(words & INDEX) and "float32" not in hints) or "int64" in hints
+        mask = bool(words & MASK) or "bool" in hints
+        positive = bool(words & POSITIVE) and self._place > 0
+        unit = bool(words & UNIT)
         yield (1.0 if index and self._place else 0.6 if "complex64" in hints else 0.0), Choice("tensor")
         yield (
             (0.0 if index and self._place else 0.8 if index else 2.0),
@@ -341,14 +341,14 @@ class _Values:
         yield 3.8, Choice("tensor", dtype="int32", domain="index")
 
     def _float(self) -> list[str]:
-        first = [repr(value) for word, value in _FLOATS.items() if word in self._words][:1]
+        first = [repr(value) for word, value in FLOATS.items() if word in self._words][:1]
         return [*first, "1.0", "0.5", "2.0", "0.1", "0.0", "1.5"]
 
     def _int(self) -> list[str]:
         seen = [repr(value) for value in self._usage.values if type(value) is int][:3]
-        if self._words & {"dim", "axis", "dims"}:
+        if self._words & DIMENSION:
             return ["-1", "1", "0", "2"]
-        first = [repr(value) for word, value in _INTS.items() if word in self._words][:1]
+        first = [repr(value) for word, value in INTS.items() if word in self._words][:1]
         return [*first, "2", "1", *seen, "4", "0", "3", "8", "-1", "16"]
 
     def _bool(self) -> list[str]:
@@ -376,14 +376,9 @@ class _Values:
         ]
 
     def _dtype(self) -> list[str]:
-        return [
-            "torch.float32",
-            "torch.float16",
-            "torch.bfloat16",
-            "torch.int64",
-            "torch.int8",
-            "torch.float64",
-        ]
+        usual = [f"torch.{name}" for name in ("float32", "float16", "bfloat16", "int64", "int8", "float64")]
+        narrow = [f"torch.{name}" for name in ("float8_e4m3fn", "float8_e5m2", "uint8")]
+        return [*narrow, *usual] if self._words & {"float", "fp"} else [*usual, *narrow]
 
     def _device(self) -> list[str]:
         return ["torch.device('cpu')", "'cpu'", "None"]

@@ -15,10 +15,12 @@ if TYPE_CHECKING:
 STATUSES: Mapping[str, str] = {
     "inferred": "it runs on the inputs shown",
     "random": "it runs, and draws random numbers: two calls differ unless the seed is set",
-    "stateful": "it runs, and what it returns depends on earlier calls",
+    "stateful": "it runs, and what it returns depends on more than its inputs and the seed: on earlier calls, or on "
+    "memory that nothing was written to",
     "mutates-input": "it runs, and changes a tensor that it was given",
     "non-tensor": "it runs, and returns no tensor",
     "rejected": "nothing that was tried ran",
+    "abstract": "it is a base: subclasses define what it lacks",
     "distributed": "it needs a process group",
     "needs-cuda": "it needs CUDA",
     "needs-native": "it needs a native extension, or an operator that is not registered",
@@ -71,21 +73,18 @@ class Inference:
         return self.status in RAN
 
     def case(self) -> Case:
-        """Return a case with the inferred inputs.
+        """Return a case with the inferred inputs; those that are constants become part of its model.
 
         Raises:
             UsageError: there are none; the message is that of the inference.
         """
         from diffexport import target
-        from diffexport.case import make_case
-        from diffexport.strategies.texts import parse_inputs
 
         if not self.inputs:
             raise UsageError(self.message or f"{self.name}: {STATUSES[self.status]}")
         if self.model is None:
             return target.resolve(self.target, inputs=self.inputs)
-        inputs = parse_inputs(self.inputs)
-        return make_case(self.name, target.builder_of(self.model), inputs=inputs, target=self.target)
+        return target.case_of(self.name, target.builder_of(self.model), self.inputs, self.target)
 
     def document(self) -> dict[str, Any]:
         """Return the inference as JSON; the model is left out."""

@@ -16,8 +16,8 @@ from typing import Any
 
 from diffexport.bridge import to_tensor
 from diffexport.errors import UsageError
+from diffexport.infer.candidates import Argument, Candidate
 from diffexport.infer.probe import Outcome, Prober, tensor_of
-from diffexport.infer.search import Argument, Candidate
 from diffexport.spec import Dim, TensorSpec, representative_shapes, shapes_of_ranks
 from diffexport.strategies.block import decode_block
 
@@ -25,12 +25,12 @@ from diffexport.strategies.block import decode_block
 _SIZES = (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 16, 17)
 #: Names for dimensions of several inputs that must match.
 _NAMES = "NMKPQRSTUVW"
-#: Share of generated inputs that may be rejected.
-_REJECTED = 0.25
+#: Share of generated inputs that may be rejected; and for integers, which are indices where bounds matter at all.
+_REJECTED, _REJECTED_INDICES = 0.34, 0.05
 #: Bounds of values that are tried, the loosest first.
 _BOUNDS: dict[str, tuple[tuple[float | None, float | None], ...]] = {
     "float": ((None, None), (-1e3, 1e3), (-8, 8), (0, 8), (0, 1), (0.125, 4), (0.125, 0.875)),
-    "int": ((None, None), (0, None), (-8, 8), (0, 7), (0, 3), (0, 1)),
+    "int": ((None, None), (0, None), (-8, 8), *((0, high) for high in (15, 7, 6, 5, 4, 3, 2, 1))),
     "none": ((None, None),),
 }
 
@@ -66,6 +66,8 @@ class _Widener:
         #: Of each dimension, (place, axis), the symbol; of each symbol, its size.
         self._symbols: dict[tuple[int, int], int] = {}
         self._sizes: dict[int, int] = {}
+        #: The specs before any had a lead.
+        self._plain: dict[int, TensorSpec] = {}
 
     def go(self) -> Widened:
         self._same_sizes()
@@ -74,7 +76,8 @@ class _Widener:
         self._order(dims)
         self._fixed_together(dims)
         specs = self._named(dims)
-        specs = self._leads(specs, dims)
+        self._plain = dict(specs)
+        specs = self._leads(specs)
         specs = self._bounds(specs)
         return Widened(specs, self._notes)
 
@@ -131,7 +134,9 @@ class _Widener:
                         continue
                     size = self._sizes[symbol]
                     others = [n for n in (size + 1, size + 2, max(size - 1, 2), 2 * size, 3) if n != size][:4]
-                    if all(self._works(self._sizes, dict.fromkeys(some, n)) for n in others[:3]):
+                    # Two others will do: a kernel may be smaller than its image, and not larger.
+                    good = (n for n in others if self._works(self._sizes, dict.fromkeys(some, n)))
+                    if len(list(itertools.islice(good, 2))) == 2:
                         new = max(self._sizes) + 1
                         self._sizes[new] = self._fresh_size(size)
                         self._symbols.update(dict.fromkeys(some, new))
@@ -141,7 +146,9 @@ class _Widener:
 
     def _fresh_size(self, near: int) -> int:
         used = set(self._sizes.values())
-        return next(n for n in itertools.count(near + 1) if n not in used)
+        return next(
+            (n for n in (*_SIZES[_SIZES.index(3) :], *range(18, 64)) if n not in used and n != near), near + 1
+        )
 
     def _groups(self) -> dict[int, list[tuple[int, int]]]:
         groups: dict[int, list[tuple[int, int]]] = {}
@@ -153,16 +160,14 @@ class _Widener:
         """Return the sizes that a symbol may have."""
         base = self._sizes[symbol]
         good = {n for n in _SIZES if n == base or self._works({**self._sizes, symbol: n})} | {base}
-        most = max(_SIZES)
-        if base > most:
-            return Dim(base, base) if len(good) < 4 else Dim(min(good), None)
-        low = base
-        while low - 1 in good:
+        tried = sorted({*_SIZES, base})
+        low = high = tried.index(base)
+        while low > 0 and tried[low - 1] in good:
             low -= 1
-        high = base
-        while high < 9 and high + 1 in good:
+        while high + 1 < len(tried) and tried[high + 1] in good:
             high += 1
-        if high >= 9 and most in good:
+        low, high = tried[low], tried[high]
+        if high == tried[-1]:
             return Dim(low, None)
         if high == low and len(good) > 2:
             steps = sorted(good)
@@ -181,7 +186,7 @@ class _Widener:
                 if (
                     other != symbol
                     and theirs.high is None
-                    and 0 < theirs.low
+                    and theirs.low > 0
                     and abs(dim.high - self._sizes[other]) <= 1
                 ):
                     most = max(dim.low, min(3, dim.high))
@@ -210,7 +215,7 @@ class _Widener:
             specs[place] = TensorSpec(choice.dtype, parts, False)
         return specs
 
-    def _leads(self, specs: dict[int, TensorSpec], dims: dict[int, Dim]) -> dict[int, TensorSpec]:
+    def _leads(self, specs: dict[int, TensorSpec]) -> dict[int, TensorSpec]:
         """Replace leading dimensions by any number of them, in as many tensors together as share them."""
         symbols = {p: [self._symbols[p, axis] for axis in range(len(self._shape(p)))] for p in self._tensors}
         done: set[int] = set()
@@ -282,7 +287,8 @@ class _Widener:
                     break
                 if not _holds(bounds, self._candidate[place]):
                     continue
-                if rejected(self._prober, self._candidate, {**tight, place: loose}) <= _REJECTED:
+                share = rejected(self._prober, self._candidate, {**tight, place: loose})
+                if share <= (_REJECTED_INDICES if _class(loose.dtype) == "int" else _REJECTED):
                     tight[place] = loose
                     break
         return tight
@@ -300,17 +306,22 @@ class _Widener:
         """Give dimensions a minimum where what may be generated is rejected for being empty, or small."""
         if rejected(self._prober, self._candidate, specs) <= _REJECTED:
             return specs
-        for least in (1, 2):
+        for least, plain in ((1, False), (1, True), (2, True)):
             raised = {
-                p: replace(s, dims=tuple(_at_least(dim, least) for dim in s.dims)) for p, s in specs.items()
+                p: replace(
+                    own,
+                    dims=tuple(_at_least(dim, least) for dim in own.dims),
+                    low=specs[p].low,
+                    high=specs[p].high,
+                )
+                for p, own in (self._plain if plain else specs).items()
             }
             if rejected(self._prober, self._candidate, raised) <= _REJECTED:
                 return raised
-        fixed = {
-            p: replace(s, dims=tuple(Dim(n, n) for n in (self._sizes[self._symbols[p, a]] for a in range(len(self._shape(p))))),
-                       leading=False, lead=None)
-            for p, s in specs.items()
-        }  # fmt: skip
+        fixed = {}
+        for p, spec in specs.items():
+            sizes = [self._sizes[self._symbols[p, axis]] for axis in range(len(self._shape(p)))]
+            fixed[p] = replace(spec, dims=tuple(Dim(n, n) for n in sizes), leading=False, lead=None)
         if rejected(self._prober, self._candidate, fixed) < rejected(self._prober, self._candidate, raised):
             self._note("only the sizes shown are known to work")
             return fixed

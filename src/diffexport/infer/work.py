@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-import itertools
+import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,16 +14,17 @@ import torch
 from diffexport.chatter import captured
 from diffexport.errors import TargetError
 from diffexport.infer import search as search_module
+from diffexport.infer.candidates import Argument, Candidate, Space, arguments_of
 from diffexport.infer.choices import Choice, Known, choices
 from diffexport.infer.inference import Inference
 from diffexport.infer.library import Library, around
 from diffexport.infer.probe import PER_CALL, Prober, restored
-from diffexport.infer.recognise import Behaviour, behaviour, uses_process_group
-from diffexport.infer.search import Argument, Candidate, Found, Space, arguments_of, search
+from diffexport.infer.recognise import behaviour, uses_process_group
+from diffexport.infer.search import Found, search
 from diffexport.infer.sites import Site, Sites
 from diffexport.infer.subject import Parameter, Subject, subject_of
 from diffexport.infer.usage import Usage, usages
-from diffexport.infer.widen import generated, widened
+from diffexport.infer.widen import widened
 from diffexport.spec import TensorSpec
 
 #: Most values of one argument that are shown, and most arguments of a forward that takes any number.
@@ -134,7 +135,8 @@ class _Work:
             for number in seen:
                 numbers.setdefault(number, 0.0)
             for extra in range(_VARIADIC):
-                numbers.setdefault(max(least, 0) + extra + (0 if least else 1), 0.5 + 0.5 * extra)
+                numbers.setdefault(len(fixed) + 1 + extra, 0.5 + 0.5 * extra)
+            numbers.setdefault(least, 2.0)
         else:
             if least:
                 numbers[least] = 0.0
@@ -160,6 +162,8 @@ class _Work:
         documentation = "\n".join(
             text for text in (inspect.getdoc(self._subject.forward), self._subject.owner.__doc__) if text
         )
+        if not self._subject.is_function and names[0] in evidence:
+            hinted(self._subject.module, evidence[names[0]])
         made = []
         for place, parameter in enumerate(parameters):
             known = [site.arguments[place] for site in self._sites if place < len(site.arguments)]
@@ -181,8 +185,8 @@ class _Work:
         notes = [*wide.notes, *seen.notes]
         if not found.outcome.finite:
             notes.append("its outputs are not finite for any ordinary input that was tried")
-        options = self._options(prober, found, candidate, wide.specs, seen)
-        texts, call = self._texts(candidate, found.names, wide.specs, options)
+        notes += self._others(found, candidate)
+        texts, call = self._texts(candidate, found.names, wide.specs)
         sources = [a.choice.source for a in candidate if not a.choice.is_tensor]
         return Inference(
             seen.status,
@@ -193,55 +197,33 @@ class _Work:
             source=", ".join(dict.fromkeys(sources)),
         )
 
-    def _options(
-        self,
-        prober: Prober,
-        found: Found,
-        candidate: Candidate,
-        specs: dict[int, TensorSpec],
-        seen: Behaviour,
-    ) -> dict[int, list[str]]:
-        """Return further values of arguments that are no tensors: those of other call sites, both of a bool."""
+    def _others(self, found: Found, candidate: Candidate) -> list[str]:
+        """Return notes of the other values that call sites and annotations give for what are no tensors."""
         space = next((s for s in self._spaces() if s.names == found.names), None)
-        if space is None:
-            return {}
-        made: dict[int, list[str]] = {}
-        for place, argument in enumerate(candidate):
+        notes = []
+        for place, argument in enumerate(candidate if space is not None else ()):
             own = argument.choice
-            if own.is_tensor or own.count:
+            if own.is_tensor or own.count or space is None:
                 continue
-            for choice in space.choices[place]:
-                named = choice.source.startswith(("call site", "annotation")) and choice.source != "guess"
-                wanted = named or (choice.kind == own.kind == "bool" and own.source == "guess")
-                if not wanted or choice.text in ("", own.text) or choice.is_tensor:
-                    continue
-                changed = (*candidate[:place], Argument(choice), *candidate[place + 1 :])
-                if self._as_good(prober, changed, specs, seen):
-                    made.setdefault(place, [own.text]).append(choice.text)
-                if len(made.get(place, ())) >= _VALUES:
-                    break
-        return made
-
-    @staticmethod
-    def _as_good(prober: Prober, candidate: Candidate, specs: dict[int, TensorSpec], seen: Behaviour) -> bool:
-        """Return whether the model runs on a candidate just as well, and does nothing else than before."""
-        for arguments in itertools.islice(generated(candidate, specs), 4):
-            outcome = prober.call(arguments, copied=False)
-            if not outcome.ran or not outcome.tensors or prober.over:
-                return False
-        return behaviour(prober, lambda number: arguments_of(candidate, number)).status == seen.status
+            further = [
+                choice.text
+                for choice in space.choices[place]
+                if choice.text not in ("", own.text) and choice.source.startswith(("call site", "annotation"))
+            ]
+            if further:
+                notes.append(f"{found.names[place]} is also {', '.join(further[:_VALUES])} elsewhere")
+        return notes
 
     def _texts(
         self,
         candidate: Candidate,
         names: Sequence[str],
         specs: dict[int, TensorSpec],
-        options: dict[int, list[str]] | None = None,
     ) -> tuple[tuple[str, ...], str]:
         """Return a text for each argument, and the call in one line."""
         texts, shown = [], []
         for place, (argument, name) in enumerate(zip(candidate, names, strict=True)):
-            text = _text(argument, specs.get(place), (options or {}).get(place, []))
+            text = _text(argument, specs.get(place))
             texts.append(text)
             shown.append(f"{name}: {text}" if argument.choice.is_tensor else text)
         return tuple(texts), self._subject.display(shown)
@@ -252,6 +234,12 @@ class _Work:
             status = "distributed"
         elif self._searcher.slow and 2 * self._searcher.slow >= self._searcher.tried:
             status = "timeout"
+        lacking = f"type object '{self._subject.owner.__name__}' has no attribute"
+        signs = sum(
+            n for said, n in found.errors.items() if lacking in said or said.startswith("NotImplementedError")
+        )
+        if not found.needs and 5 * signs > self._searcher.tried:
+            status = "abstract"
         tried = self._searcher.tried
         said = [
             f"{reason} ({count} times, first for {found.first.get(reason, 'it')})"
@@ -270,7 +258,23 @@ class _Work:
         return Inference(status, message=message, tried=tried)
 
 
-def _text(argument: Argument, spec: TensorSpec | None, options: Sequence[str]) -> str:
+def hinted(module: torch.nn.Module, usage: Usage) -> None:
+    """Add what the first layer that has a name for it says of a module's first argument: ``Conv2d``, ``Embedding``."""
+    for layer in module.modules():
+        name = type(layer).__name__
+        spatial = re.search(r"(\d)d$", name)
+        if spatial and not name.startswith(("BatchNorm1", "Dropout1")):
+            usage.ranks.add(int(spatial[1]) + 2)
+        elif name in ("Embedding", "EmbeddingBag"):
+            usage.dtypes.add("int64")
+        elif name in ("LSTM", "GRU", "RNN", "MultiheadAttention"):
+            usage.ranks.add(3)
+        elif any(True for _ in layer.children()) or not any(True for _ in layer.parameters(recurse=False)):
+            continue
+        return
+
+
+def _text(argument: Argument, spec: TensorSpec | None) -> str:
     """Return the strategy of one argument as a text."""
     own: Choice = argument.choice
     if own.is_tensor:
@@ -279,6 +283,4 @@ def _text(argument: Argument, spec: TensorSpec | None, options: Sequence[str]) -
         shape = ", ".join(map(str, argument.shape or ()))
         one = f"arrays('float32[{shape}]')"
         return f"tuples({', '.join([one] * own.count)})"
-    if len(options) > 1:
-        return "booleans()" if set(options) == {"True", "False"} else f"sampled_from([{', '.join(options)}])"
     return "none()" if own.text == "None" else f"just({own.text})"

@@ -9,11 +9,13 @@ evaluated: the text is read as a syntax tree, of which only these forms are unde
 from __future__ import annotations
 
 import ast
+import collections
 import dataclasses
 import enum
 import importlib
 import math
 import re
+import types
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -27,6 +29,14 @@ from diffexport.spec import DTYPES, TensorSpec, check_names
 STRATEGIES = ("just", "none", "booleans", "integers", "floats", "sampled_from", "tuples", "arrays")
 #: What in torch makes nothing but a value.
 _MAKERS = ("tensor", "Size", "device", "zeros", "ones", "eye", "full", "arange", "finfo", "iinfo")
+#: What else may be called.
+_PLAIN: dict[str, Callable[..., Any]] = {
+    "float": float,
+    "complex": complex,
+    "slice": slice,
+    "collections.deque": collections.deque,
+    "collections.OrderedDict": collections.OrderedDict,
+}
 _PREFIX = re.compile(r"(?:hypothesis\.)?(?:st|strategies)\.(?=\w+\()")
 _SPEC = re.compile(rf"\s*(?:{'|'.join(DTYPES)})\s*(?:\[|\bin\b|\Z)")
 
@@ -58,6 +68,28 @@ def parse_inputs(texts: Iterable[str | Entry]) -> tuple[Entry, ...]:
     entries = tuple(parse_input(text) if isinstance(text, str) else text for text in texts)
     check_names([entry for entry in entries if isinstance(entry, TensorSpec)])
     return entries
+
+
+def split(texts: Iterable[str]) -> tuple[tuple[Entry, ...], dict[int, Any]]:
+    """Parse the texts of all arguments and set the constants apart, ``just(…)`` and ``none()``, by position.
+
+    What never changes is no input of an exported model, and exporters refuse most values that are no tensors.
+
+    Raises:
+        UsageError: see [parse_inputs][].
+    """
+    entries: list[Entry] = []
+    constants: dict[int, Any] = {}
+    for place, text in enumerate(texts):
+        node = None if is_spec(text) else _tree(_PREFIX.sub("", text.strip()), text)
+        called = node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else ""
+        if isinstance(node, ast.Call) and called == "just" and len(node.args) == 1 and not node.keywords:
+            constants[place] = _value(node.args[0], text)
+        elif isinstance(node, ast.Call) and called == "none" and not node.args and not node.keywords:
+            constants[place] = None
+        else:
+            entries.append(parse_input(text))
+    return parse_inputs(entries), constants
 
 
 def canonical(texts: Iterable[str]) -> tuple[str, ...]:
@@ -117,7 +149,7 @@ def _value(node: ast.expr, text: str) -> Any:
         return node.value
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd):
         number = _value(node.operand, text)
-        if isinstance(number, int | float | complex):
+        if isinstance(number, int | float | complex) or hasattr(number, "dtype"):
             return -number if isinstance(node.op, ast.USub) else number
     if isinstance(node, ast.Tuple | ast.List | ast.Set):
         kind = {ast.Tuple: tuple, ast.List: list, ast.Set: set}[type(node)]
@@ -151,8 +183,8 @@ def _made(node: ast.Call, text: str) -> Any:
 
 def _maker(called: str) -> Callable[..., Any] | None:
     """Return what a text may call, if it may call it."""
-    if called in ("float", "complex", "slice"):
-        return {"float": float, "complex": complex, "slice": slice}[called]
+    if called in _PLAIN:
+        return _PLAIN[called]
     if called.removeprefix("torch.") in _MAKERS and called.startswith("torch."):
         made: Callable[..., Any] = named(called)
         return made
@@ -184,7 +216,7 @@ def named(name: str) -> Any:
         try:
             for part in parts[end:]:
                 value = getattr(value, part)
-        except AttributeError:
+        except Exception:  # noqa: BLE001 - there is none, or a lazy module cannot load it
             continue
         return value
     raise UsageError(
@@ -201,7 +233,7 @@ def text_of(value: Any) -> str | None:
     if type(value) in (tuple, list, dict, set):
         return _container(value)
     if isinstance(value, enum.Enum):
-        owner = _importable(type(value))
+        owner = importable(type(value))
         return f"{owner}.{value.name}" if owner and value.name in type(value).__members__ else None
     import torch
 
@@ -213,7 +245,9 @@ def text_of(value: Any) -> str | None:
         return f"torch.device({str(value)!r})"
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return _dataclass(value)
-    return _importable(value) if callable(value) and not isinstance(value, torch.nn.Module) else None
+    if isinstance(value, torch.nn.Module):
+        return _module(value)
+    return importable(value) if callable(value) else None
 
 
 def _container(value: Any) -> str | None:
@@ -234,19 +268,45 @@ def _container(value: Any) -> str | None:
 
 
 def _dataclass(value: Any) -> str | None:
-    owner = _importable(type(value))
-    fields = [
-        (field.name, text_of(getattr(value, field.name))) for field in dataclasses.fields(value) if field.init
-    ]
-    if owner is None or any(text is None for _, text in fields):
+    """Return the call that makes a dataclass of the same fields; those that have their default are left out."""
+    owner = importable(type(value))
+    given = []
+    for own in dataclasses.fields(value):
+        here = getattr(value, own.name)
+        if own.init and not _is_default(own, here):
+            given.append((own.name, text_of(here)))
+    if owner is None or any(text is None for _, text in given):
         return None
-    return f"{owner}({', '.join(f'{name}={text}' for name, text in fields)})"
+    return f"{owner}({', '.join(f'{name}={text}' for name, text in given)})"
 
 
-def _importable(value: Any) -> str | None:
-    """Return the dotted name by which ``value`` can be imported."""
-    module, name = getattr(value, "__module__", None), getattr(value, "__qualname__", None)
-    if not module or not name or "<" in name:
+def _module(value: Any) -> str | None:
+    """Return the call that makes a module without parameters, where its repr is one."""
+    owner = importable(type(value))
+    if owner is None or any(True for _ in value.parameters()) or any(True for _ in value.buffers()):
+        return None
+    text = owner + repr(value).removeprefix(type(value).__name__)
+    try:
+        made = value_of(text)
+    except UsageError:
+        return None
+    return text if type(made) is type(value) and repr(made) == repr(value) else None
+
+
+def _is_default(own: dataclasses.Field[Any], value: Any) -> bool:
+    try:
+        if own.default is not dataclasses.MISSING:
+            return bool(own.default == value)
+        return own.default_factory is not dataclasses.MISSING and bool(own.default_factory() == value)
+    except Exception:  # noqa: BLE001 - comparing, or making, runs whatever code
+        return False
+
+
+def importable(value: Any) -> str | None:
+    """Return the dotted name by which ``value`` can be imported; None where it has none."""
+    module, name = getattr(value, "__module__", None) or "builtins", getattr(value, "__name__", "")
+    name = getattr(value, "__qualname__", name) if isinstance(value, type | types.FunctionType) else name
+    if not isinstance(name, str) or not name or "<" in name:
         return None
     for text in (f"{module}.{name}", f"torch.{name}", f"torch.nn.functional.{name}"):
         try:
