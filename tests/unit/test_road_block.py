@@ -35,6 +35,56 @@ def test_a_block_says_what_single_checks_say(name):
         np.testing.assert_equal((one.eager, one.got), (other.eager, other.got))
 
 
+@pytest.fixture
+def arbitrated(monkeypatch):
+    """The inputs of the samples for which eager was run again."""
+    inputs, shipped = [], Road.rerun
+
+    def rerun(road, case, mode, given):
+        inputs.append(float(given[0][0]))
+        return shipped(road, case, mode, given)
+
+    monkeypatch.setattr(Road, "rerun", rerun)
+    return inputs
+
+
+def saturating(values):
+    """Samples for clamp, of which ONNX Runtime gets infinities wrong."""
+    return [(np.array([value], "float32"),) for value in values]
+
+
+def test_what_differs_is_arbitrated_when_its_turn_comes(arbitrated):
+    samples = saturating([1, np.inf, 2, 3, np.inf])
+    with Road().block(
+        catalogue.load("clamp"), Mode("torchscript"), ("ort-disabled",), export_inputs=samples[0]
+    ) as check:
+        outcomes = [next(verdicts)[0].outcome.value for verdicts in [check.each(samples)] for _ in range(3)]
+    assert outcomes == ["agrees", "diverges", "agrees"]
+    assert arbitrated == [np.inf]
+
+
+def test_what_is_settled_is_not_arbitrated(arbitrated):
+    samples = saturating([1, np.inf, 2, -np.inf])
+    asked = []
+
+    def settled(inputs, verdicts):
+        asked.append((float(inputs[0][0]), [d.kind.value for v in verdicts for d in v.divergences]))
+        return True
+
+    with Road().block(
+        catalogue.load("clamp"),
+        Mode("torchscript"),
+        ("ort-disabled",),
+        export_inputs=samples[0],
+        settled=settled,
+    ) as check:
+        verdicts = [verdict for (verdict,) in check.each(samples)]
+    assert [v.outcome.value for v in verdicts] == ["agrees", "diverges", "agrees", "agrees"]
+    assert not verdicts[1].arbitrated
+    assert asked == [(np.inf, ["infinity"])]
+    assert arbitrated == []
+
+
 class Overwrites(torch.nn.Module):
     def forward(self, x):
         return x.mul_(2) + 1

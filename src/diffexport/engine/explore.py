@@ -316,7 +316,13 @@ class Explorer:
                 row.known[killer.id] = row.known.get(killer.id, 0) + 1
                 row.worsen("known", Stage.RUN, Kind.CRASH)
         with self.road.block(
-            self.case, mode, self.runtimes, export_inputs=example, strict=self.settings.strict, repeat=repeat
+            self.case,
+            mode,
+            self.runtimes,
+            export_inputs=example,
+            strict=self.settings.strict,
+            repeat=repeat,
+            settled=lambda inputs, verdicts: self._settled(mode, example, inputs, verdicts, rows is not None),
         ) as check:
             judged = (
                 self._one_by_one(mode, example, spared, check)
@@ -327,6 +333,21 @@ class Explorer:
                 failure = self._tell(mode, example, inputs, verdicts, rows, number == 0)
                 if failure is not None:
                     yield failure
+
+    def _settled(
+        self, mode: Mode, example: Inputs, inputs: Inputs, verdicts: Sequence[Verdict], counting: bool
+    ) -> bool:
+        """Return whether all that differs is known or found, so that it need not be asked if rounding explains it.
+
+        Arbitration takes up to 128 runs of eager; a model with a bug differs in every other sample.
+        """
+        if counting and any(note.stage is Stage.COMPARE for verdict in verdicts for note in verdict.notes):
+            return False
+        return all(
+            identity in self.found
+            or self._known(mode, verdict.runtime, divergence, inputs, example) is not None
+            for verdict, divergence, identity in attribute(verdicts)
+        )
 
     def _one_by_one(
         self, mode: Mode, example: Inputs, samples: Sequence[Inputs], check: Block

@@ -31,6 +31,9 @@ from typing import Any
 #: Whether what is kept is also taken out of the garbage collector's sight. A process that exports all the time
 #: wants that: a full collection walks some hundred thousand objects of registries, none of which ever dies.
 freeze = False
+#: Most of a kind that is kept. There is one for each opset; every operator that is registered between two exports
+#: makes the ones before it useless.
+_MOST = 32
 
 _registries: dict[Any, Any] = {}
 _tables: dict[Any, tuple[Any, dict[Any, Any]]] = {}
@@ -126,6 +129,12 @@ def _replace(stack: contextlib.ExitStack, owner: Any, name: str, value: Any) -> 
     setattr(owner, name, value)
 
 
+def _keep(kept: dict[Any, Any], key: Any, value: Any) -> None:
+    kept[key] = value
+    while len(kept) > _MOST:
+        del kept[next(iter(kept))]
+
+
 def _table_once(torch: Any, build: Callable[[Any], dict[Any, Any]]) -> Callable[[Any], dict[Any, Any]]:
     def table_for(registered: Any) -> dict[Any, Any]:
         known = frozenset(map(id, registered))
@@ -135,7 +144,7 @@ def _table_once(torch: Any, build: Callable[[Any], dict[Any, Any]]) -> Callable[
             # Building fills the namespaces, hence the key taken anew. The operators are kept alive with the
             # table, so that their ids cannot be taken by others.
             key = known, _operators_registered(torch)
-            _tables[key] = registered, table
+            _keep(_tables, key, (registered, table))
         return dict(_tables[key][1])
 
     return table_for
@@ -150,7 +159,7 @@ def _split_once(
         if key not in _split:
             composite, python = shipped(table)
             key = *key[:2], _operators_registered(torch)
-            _split[key] = given, dict(composite), dict(python)
+            _keep(_split, key, (given, dict(composite), dict(python)))
             return composite, python
         _, composite, python = _split[key]
         for op in given.keys() - python.keys():
@@ -176,7 +185,7 @@ def _override_once(
             with shipped(decompositions):
                 after = {op: dict(op.py_kernels) for op in decompositions}
                 rules = {op: implementations[op] for op in decompositions if op not in ruled}
-                _overridden[key] = _Overridden(dict(decompositions), before, ruled, after, rules)
+                _keep(_overridden, key, _Overridden(dict(decompositions), before, ruled, after, rules))
                 yield
             return
         try:

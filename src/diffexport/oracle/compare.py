@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Container, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -73,7 +73,7 @@ def _compare_one(where: str, eager: Array, got: Array) -> list[Divergence]:
     return [_at(where, Kind.VALUE, "exact", differs, eager, got)]
 
 
-def suspects(eager: Sequence[Sequence[Array]], got: Sequence[Sequence[Array] | None]) -> Container[int]:
+def suspects(eager: Sequence[Sequence[Array]], got: Sequence[Sequence[Array] | None]) -> Collection[int]:
     """Return the numbers of the samples to [compare][]; all others agree, or have no outputs at all (None).
 
     ``eager`` and ``got`` hold the outputs of each sample. Where all have the same types they are compared together.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,6 +32,29 @@ TOGETHER = 64
 _NOTHING = oracle.Judgement([])
 
 
+@dataclass(frozen=True)
+class _Ran:
+    """What one runtime made of many samples, or why it was not run; ``suspects`` are those whose outputs may differ."""
+
+    name: str
+    loaded: bool
+    found: Sequence[Divergence] = ()
+    refused: str = ""
+    runs: Sequence[tuple[tuple[Array, ...] | None, list[Divergence]]] = ()
+    results: Sequence[tuple[Array, ...] | None] = ()
+    suspects: Collection[int] = ()
+
+
+class _Comparing:
+    """Judges without arbitration."""
+
+    def __init__(self, eager: Eager) -> None:
+        self._outputs = eager.outputs
+
+    def judge(self, got: Sequence[Array]) -> oracle.Judgement:
+        return oracle.Judgement(oracle.compare(self._outputs, got))
+
+
 class Block:
     """A case in a mode with its export and sessions looked up once, to check one tuple of inputs after another.
 
@@ -46,7 +70,9 @@ class Block:
         export_inputs: Inputs | None,
         strict: bool,
         repeat: bool,
+        settled: Callable[[Inputs, Sequence[Verdict]], bool] | None = None,
     ) -> None:
+        self._settled = settled
         self._road, self._case, self._mode, self._names = road, case, mode, names
         self._strict, self._repeat = strict, repeat
         self._example = None if export_inputs is None else as_call(export_inputs)
@@ -58,13 +84,14 @@ class Block:
 
     def __call__(self, inputs: Inputs) -> list[Verdict]:
         """Return one verdict for each runtime."""
-        return self._together([inputs])[0]
+        return next(self._together([inputs]))
 
     def each(self, samples: Sequence[Inputs]) -> Iterator[list[Verdict]]:
         """Yield for each of many inputs one verdict for each runtime.
 
-        Several are done together: first eager for all of them, then each runtime, then the comparison, each of
-        which stays in the processor's caches that way. That takes half the time of one after the other.
+        Several are run together: first eager for all of them, then each runtime, then the comparison, each of
+        which stays in the processor's caches that way. That takes half the time of one after the other. What
+        differs is arbitrated only when its turn comes: who stops at the first failure pays for no other.
         """
         start = 0
         while start < len(samples):
@@ -72,7 +99,7 @@ class Block:
             yield from self._together(samples[start : start + together])
             start += together
 
-    def _together(self, samples: Sequence[Inputs]) -> list[list[Verdict]]:
+    def _together(self, samples: Sequence[Inputs]) -> Iterator[list[Verdict]]:
         given = [as_call(inputs) for inputs in samples]
         # Arrays were copied into tensors; what eager does to those leaves the arrays as they are.
         own = [
@@ -82,25 +109,28 @@ class Block:
         ]
         eagers = self._eager([call if o else clone(call) for call, o in zip(given, own, strict=True)])
         if eagers is None:
-            return [self(inputs) for inputs in samples]
-        verdicts: list[list[Verdict]] = []
-        accepted: list[tuple[Eager, dict[str, Array], list[Verdict], Inputs]] = []
+            for inputs in samples:
+                yield self(inputs)
+            return
+        accepted: list[tuple[Eager, dict[str, Array], Inputs]] = []
+        reasons: list[str] = []
         for inputs, call, is_own, eager in zip(samples, given, own, eagers, strict=True):
-            verdicts.append(self._rejected(eager.error) if eager.error else [])
+            reasons.append(eager.error)
             if eager.error:
                 continue
             example = ordinary_like(call) if self._example is None else self._example
             if self._exported is None or self._example is None:
                 self._exported = self._road.export(self._case, self._mode, example, repeat=self._repeat)
             if self._exported.rejected:
-                reason = f"{ON_EXAMPLE}{self._exported.rejected}"
-                verdicts[-1].extend(self._rejected(reason))
+                reasons[-1] = f"{ON_EXAMPLE}{self._exported.rejected}"
                 continue
-            feeds = self._feeds(example, call, inputs if is_own else None)
-            accepted.append((eager, feeds, verdicts[-1], inputs))
-        if accepted:
-            self._judge(*(list(column) for column in zip(*accepted, strict=True)))
-        return verdicts
+            accepted.append((eager, self._feeds(example, call, inputs if is_own else None), inputs))
+        judged = self._judge(*(list(column) for column in zip(*accepted, strict=True))) if accepted else None
+        for reason in reasons:
+            if reason or judged is None:
+                yield self._rejected(reason)
+            else:
+                yield next(judged)
 
     def _feeds(self, example: Call, call: Call, own: Any) -> dict[str, Array]:
         """Return what to feed; ``own``, where it is not None, holds the arrays that ``call`` is of."""
@@ -127,56 +157,77 @@ class Block:
         ]
 
     def _judge(
-        self,
-        eagers: list[Eager],
-        feeds: list[dict[str, Array]],
-        verdicts: list[list[Verdict]],
-        samples: list[Inputs],
-    ) -> None:
-        """Append the verdict of each runtime to the list of each sample."""
+        self, eagers: list[Eager], feeds: list[dict[str, Array]], samples: list[Inputs]
+    ) -> Iterator[list[Verdict]]:
+        """Yield for each sample the verdict of each runtime."""
         exported = self._exported
         assert exported is not None
-        typed: list[dict[str, Array]] | None = None
-        # Runtimes of one family usually give the same outputs: what was found for each, and when.
-        before: dict[int, tuple[tuple[Array, ...], oracle.Judgement]] = {}
-        # Eager is run again once for all of them.
-        arbiters: dict[int, oracle.Arbiter] = {}
+        typed: list[dict[str, Array]] = []
+        outputs = [eager.outputs for eager in eagers]
+        ran: list[_Ran] = []
         for name in self._names:
             session, found, refused = self._load(exported, name)
             if session is None:
-                for eager, own in zip(eagers, verdicts, strict=True):
-                    own.append(self._verdict(name, exported, eager, found, refused=refused))
+                ran.append(_Ran(name, False, found, refused))
                 continue
             assert exported.graph is not None
-            if typed is None:
-                typed = [_typed(arrays, exported.graph) for arrays in feeds]
+            typed = typed or [_typed(arrays, exported.graph) for arrays in feeds]
             runs = [_run(session, name, arrays, exported.graph) for arrays in typed]
-            outputs = [eager.outputs for eager in eagers]
             results = [
                 None if raw is None else _as_complex(raw, own)
                 for (raw, _), own in zip(runs, outputs, strict=True)
             ]
             suspects = range(1) if len(results) == 1 else oracle.suspects(outputs, results)
-            for number, ((raw, found), got) in enumerate(zip(runs, results, strict=True)):
-                judgement = _NOTHING
-                if raw is not None and got is not None:
-                    if eagers[number].foreign:
-                        found = _foreign(eagers[number])
-                    elif number in suspects:
-                        last = before.get(number)
-                        if last is None or not oracle.same_bits(last[0], got):
-                            if number not in arbiters:
-                                rerun = self._road.rerun(self._case, self._mode, samples[number])
-                                arbiters[number] = oracle.Arbiter(outputs[number], rerun)
-                            last = before[number] = got, arbiters[number].judge(got)
-                        judgement = last[1]
-                        found = judgement.found
-                    found = found + self._check_declared(exported.graph, typed[number], raw)
-                verdicts[number].append(
-                    self._verdict(
-                        name, exported, eagers[number], found, () if got is None else got, judgement=judgement
-                    )
+            ran.append(_Ran(name, True, runs=runs, results=results, suspects=suspects))
+        for number, eager in enumerate(eagers):
+            fed = typed[number] if typed else {}
+            suspicious = any(runtime.loaded and number in runtime.suspects for runtime in ran)
+            if not suspicious or self._settled is not None:
+                plain = self._judge_one(number, eager, fed, ran, _Comparing(eager))
+                if not suspicious or (self._settled is not None and self._settled(samples[number], plain)):
+                    yield plain
+                    continue
+            rerun = self._road.rerun(self._case, self._mode, samples[number])
+            # Eager is run again once for all runtimes.
+            yield self._judge_one(number, eager, fed, ran, oracle.Arbiter(eager.outputs, rerun))
+
+    def _judge_one(
+        self,
+        number: int,
+        eager: Eager,
+        fed: dict[str, Array],
+        ran: Sequence[_Ran],
+        judge: oracle.Arbiter | _Comparing,
+    ) -> list[Verdict]:
+        exported = self._exported
+        assert exported is not None
+        verdicts = []
+        # Runtimes of one family usually give the same outputs: what was found for the last, and for what.
+        last: tuple[tuple[Array, ...], oracle.Judgement] | None = None
+        for runtime in ran:
+            if not runtime.loaded:
+                verdicts.append(
+                    self._verdict(runtime.name, exported, eager, runtime.found, refused=runtime.refused)
                 )
+                continue
+            assert exported.graph is not None
+            (raw, found), got = runtime.runs[number], runtime.results[number]
+            judgement = _NOTHING
+            if raw is not None and got is not None:
+                if eager.foreign:
+                    found = _foreign(eager)
+                elif number in runtime.suspects:
+                    if last is None or not oracle.same_bits(last[0], got):
+                        last = got, judge.judge(got)
+                    judgement = last[1]
+                    found = judgement.found
+                found = found + self._check_declared(exported.graph, fed, raw)
+            verdicts.append(
+                self._verdict(
+                    runtime.name, exported, eager, found, () if got is None else got, judgement=judgement
+                )
+            )
+        return verdicts
 
     def _load(
         self, exported: Exported, runtime: str

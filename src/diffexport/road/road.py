@@ -6,7 +6,7 @@ import contextlib
 import copy
 import hashlib
 import warnings
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -103,12 +103,17 @@ class Road:
         export_inputs: Inputs | None = None,
         strict: bool = False,
         repeat: bool = True,
+        settled: Callable[[Inputs, Sequence[Verdict]], bool] | None = None,
     ) -> Iterator[Block]:
-        """Check many inputs against one export: yields what [check_runtimes][] is, for the inputs alone."""
+        """Check many inputs against one export: yields what [check_runtimes][] is, for the inputs alone.
+
+        ``settled`` is asked about each sample and the verdicts on it before arbitration; where it says yes, they
+        stand.
+        """
         with warnings.catch_warnings():
             # What the model and the runtimes warn about while running is not the user's to act on.
             warnings.simplefilter("ignore")
-            yield Block(self, case, mode, names, export_inputs, strict, repeat)
+            yield Block(self, case, mode, names, export_inputs, strict, repeat, settled)
 
     def eager(self, case: Case, mode: Mode, inputs: Inputs) -> Eager:
         """Run the eager model, in training mode if the mode exports it so, on copies of the inputs."""
