@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from diffexport.call import Inputs
@@ -42,25 +42,14 @@ class TimedRoad(Road):
         return super().export(case, mode, inputs, repeat=repeat and cheap and self._repeats)
 
     @contextlib.contextmanager
-    def block(
-        self,
-        case: Case,
-        mode: Mode,
-        names: Sequence[str],
-        *,
-        export_inputs: Inputs | None = None,
-        strict: bool = False,
-        repeat: bool = True,
-    ) -> Iterator[Block]:
+    def block(self, *args: Any, **kwargs: Any) -> Iterator[Block]:
         """Check many inputs against one export, see [Road.block][diffexport.road.Road.block].
 
         Raises:
             OutOfTime: the time is over.
         """
         self.check_time()
-        with super().block(
-            case, mode, names, export_inputs=export_inputs, strict=strict, repeat=repeat
-        ) as block:
+        with super().block(*args, **kwargs) as block:
             yield block
 
     def check_time(self) -> None:
