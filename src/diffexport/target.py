@@ -11,7 +11,7 @@ import importlib
 import importlib.util
 import inspect
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ def resolve(text: str, *, inputs: Sequence[str] = (), otherwise: Sequence[str] =
 
     Args:
         text: the target.
-        inputs: tensor specs that replace the case's own, or stand in for missing ones.
+        inputs: tensor specs or strategies, as texts, that replace the case's own, or stand in for missing ones.
         otherwise: tensor specs for a model that comes without any, in place of float tensors of any shape.
 
     Raises:
@@ -47,20 +47,29 @@ def resolve(text: str, *, inputs: Sequence[str] = (), otherwise: Sequence[str] =
                 "case", text, catalogue.ENTRIES, where=" (a model of your own is module:attr or file.py:attr)"
             ) from None
         return _with_inputs(case, inputs)
-    place, _, attribute = text.rpartition(":")
-    value = _lookup(_import(place, text), attribute, text)
+    value = look_up(text)
     if isinstance(value, Case):
         # Another process has to find it again, and by this text it can.
         return _with_inputs(Case(**{**vars(value), "target": text}), inputs)
     return _as_case(value, text, inputs or otherwise)
 
 
+def look_up(text: str) -> Any:
+    """Return the object that ``package.module:attr`` or ``file.py:attr`` names, whatever it is; imports its module.
+
+    Raises:
+        TargetError: the module does not import or has no such attribute.
+    """
+    place, _, attribute = text.rpartition(":")
+    return _lookup(_import(place, text), attribute, text)
+
+
 def _with_inputs(case: Case, inputs: Sequence[str]) -> Case:
     if not inputs:
         return case
-    from diffexport.spec import parse_specs
+    from diffexport.strategies.texts import parse_inputs
 
-    return Case(**{**vars(case), "inputs": parse_specs(inputs), "strategy": None})
+    return Case(**{**vars(case), "inputs": parse_inputs(inputs), "strategy": None})
 
 
 def _import(place: str, text: str) -> Any:
@@ -132,7 +141,7 @@ def _as_case(value: Any, text: str, inputs: Sequence[str]) -> Case:
     if isinstance(value, type) and issubclass(value, torch.nn.Module):
         return _case(name, value, value.forward, text, inputs, skip=1)
     if isinstance(value, type) and issubclass(value, torch.autograd.Function):
-        context = int(not _has_setup_context(value))
+        context = int(not has_setup_context(value))
         return _case(name, lambda: applied(value), value.forward, text, inputs, skip=context)
     if callable(value):
         try:
@@ -162,7 +171,29 @@ def applied(function: Any) -> Any:
     return Applied()
 
 
-def _has_setup_context(function: Any) -> bool:
+def builder_of(model: Any) -> Callable[[], Any]:
+    """Return what makes the module of a model: an instance, class or factory, or an ``autograd.Function``.
+
+    Raises:
+        TargetError: it is none of these.
+    """
+    import torch
+
+    if isinstance(model, torch.nn.Module):
+        return lambda: model
+    if isinstance(model, type) and issubclass(model, torch.autograd.Function):
+        return lambda: applied(model)
+    if callable(model):
+        build: Callable[[], Any] = model
+        return build
+    raise TargetError(
+        f"{model!r} is a {type(model).__name__}; it must be a torch.nn.Module (instance, class or factory) or an "
+        "autograd.Function"
+    )
+
+
+def has_setup_context(function: Any) -> bool:
+    """Return whether an ``autograd.Function`` has a ``setup_context``, so that its forward takes no ``ctx``."""
     import torch
 
     return bool(function.setup_context is not torch.autograd.Function.setup_context)
@@ -170,7 +201,8 @@ def _has_setup_context(function: Any) -> bool:
 
 def _case(name: str, build: Any, forward: Any, text: str, inputs: Sequence[str], *, skip: int = 0) -> Case:
     if not inputs:
-        # Without a declaration each required argument is taken to be a float tensor of any shape.
+        # Without a declaration each required argument is taken to be a float tensor of any shape. Faces ask the room
+        # infer/ first, which knows better.
         count = len(_required(forward)[skip:])
         if count == 0:
             raise TargetError(
@@ -178,7 +210,9 @@ def _case(name: str, build: Any, forward: Any, text: str, inputs: Sequence[str],
                 "say what it takes with --input, for instance --input 'float32[N, 3]'"
             )
         inputs = ["float32[...]"] * count
-    return make_case(name, build, inputs=inputs, target=text)
+    from diffexport.strategies.texts import parse_inputs
+
+    return make_case(name, build, inputs=parse_inputs(inputs), target=text)
 
 
 def _required(forward: Any) -> list[str]:

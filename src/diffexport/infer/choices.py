@@ -1,0 +1,395 @@
+"""What each argument may be, the plausible first.
+
+A [Choice][] is a dtype and a domain for a tensor, or the text of a value. Its cost is how much less likely it is than
+the likeliest, in the manner of a logarithm. What a call site says comes first, then defaults, then what annotation,
+documentation, name and use of the parameter together speak for.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import enum
+import re
+import typing
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from diffexport.infer.subject import MISSING, Parameter, Subject
+from diffexport.infer.usage import KINDS, Usage
+from diffexport.strategies.texts import text_of
+
+#: Choices that are this much less likely than the best are left out.
+_FAR = 7.0
+#: How likely each kind is before anything is known, for the first argument and for others.
+_PRIOR = {
+    "tensor": (3.0, 1.3), "int": (0.0, 0.7), "float": (0.0, 0.8), "bool": (-1.0, 0.1), "none": (-2.0, 0.0),
+    "str": (-2.0, -1.5), "shape": (-1.0, -1.0), "dtype": (-2.0, -1.5), "device": (-3.0, -2.0),
+    "callable": (-0.5, -0.8), "module": (-0.8, -1.2), "tensors": (-0.5, -1.0),
+}  # fmt: skip
+
+#: What words in a parameter's name speak for.
+_WORDS: tuple[tuple[str, str, float], ...] = (
+    ("x y z input inputs inp tensor weight weights bias mask grad score scores logit logits target targets label labels "
+     "index indices idx ids q k v query key value keys values feature features feat image images img spikes spk mem hidden state "
+     "embedding embeddings data src source running mean var mu sigma zero points scales matrix mat coords xyz points a b "
+     "bernoulli probs prob logp u w wt theta zeropoint params", "tensor", 1.5),
+    ("dim dims axis", "int", 2.5),
+    ("n num k bit bits iters iter iterations niter steps groups group stride padding dilation kernel size width height order degree "
+     "heads classes channels length count level levels depth max_iter seed capacity block chunks nbits window radius blocks T "
+     "ndim layer", "int", 1.2),
+    ("eps epsilon alpha beta gamma slope lambda lambd lamb scale temp temperature tau threshold thresh vth momentum rate lr decay p "
+     "factor sigma ratio coef coefficient strength leak delta min max lower upper low high bound value tol budget width "
+     "margin dropout prob step", "float", 1.1),
+    ("is use return ensure training train inplace detach keepdim keepdims flag affine enable enabled has do with requires "
+     "symmetric per layerwise preserve causal signed narrow normalize reverse transpose sorted", "bool", 1.8),
+    ("fn func function callback run forward op act activation f surrogate closure", "callable", 2.5),
+    ("module layer net network model mod block", "module", 2.0),
+    ("shape sizes shapes", "shape", 2.0),
+    ("dtype", "dtype", 4.0),
+    ("device", "device", 4.0),
+    ("mode reduction name method kind type algo backend tag format padding", "str", 1.0),
+    ("pg process generator out", "none", 1.5),
+    ("tensors xs args params parameters list outputs", "tensors", 1.0),
+)  # fmt: skip
+_INDEX_WORDS = frozenset(
+    "index indices idx ids label labels target targets perm permutation argmax lengths lens batch tokens".split()
+)
+_MASK_WORDS = frozenset("mask masks keep drop valid".split())
+_POSITIVE_WORDS = frozenset(
+    "scale scales std var variance sigma temperature positive rate step alpha norm delta threshold".split()
+)
+_UNIT_WORDS = frozenset("prob probs probability probabilities p".split())
+
+_FLOATS = {"eps": 1e-5, "epsilon": 1e-5, "tol": 1e-4, "threshold": 0.5, "thresh": 0.5, "slope": 0.1, "p": 0.5, "momentum": 0.1,
+           "lr": 0.1, "dropout": 0.5, "min": -1.0, "low": -1.0, "lower": -1.0, "decay": 0.5, "leak": 0.5, "ratio": 0.5}  # fmt: skip
+_INTS = {"bit": 4, "bits": 4, "nbits": 4, "stride": 1, "padding": 0, "dilation": 1, "groups": 1, "k": 2, "iters": 8, "iter": 8,
+         "steps": 4, "kernel": 3, "heads": 2, "classes": 4, "levels": 4}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What one argument may be.
+
+    Attributes:
+        kind: one of [KINDS][diffexport.infer.usage.KINDS].
+        cost: 0 for the likeliest.
+        text: of the value, for what is no tensor.
+        dtype, domain: of a tensor; the domain is ``any``, ``positive``, ``unit`` (0 to 1), ``index`` (small integers).
+        count: of a tuple or list of tensors.
+        source: where the value comes from.
+    """
+
+    kind: str
+    cost: float = 0.0
+    text: str = ""
+    dtype: str = "float32"
+    domain: str = "any"
+    count: int = 0
+    source: str = "guess"
+
+    @property
+    def is_tensor(self) -> bool:
+        """Whether it is a single tensor."""
+        return self.kind == "tensor"
+
+
+@dataclass(frozen=True)
+class Known:
+    """What a call site says of one argument: the text of its value, or (empty) that it is made of tensors."""
+
+    text: str
+    source: str
+    tensor: bool = False
+
+
+def choices(
+    parameter: Parameter,
+    place: int,
+    usage: Usage,
+    known: Sequence[Known],
+    documentation: str,
+    subject: Subject,
+) -> list[Choice]:
+    """Return what an argument may be, the likeliest first.
+
+    Args:
+        parameter: the argument.
+        place: its position.
+        usage: how the source uses it.
+        known: what call sites give.
+        documentation: text that may speak of it.
+        subject: whose argument it is.
+    """
+    words = set(re.findall(r"[a-z]+|[A-Z]+(?![a-z])|[A-Z][a-z]+", parameter.name))
+    words = {word if word == "T" else word.lower() for word in words} | {parameter.name.lower()}
+    weight = {kind: _PRIOR[kind][min(place, 1)] + usage.weight.get(kind, 0.0) for kind in KINDS}
+    for texts, kind, amount in _WORDS:
+        if words & set(texts.split()):
+            weight[kind] += amount
+    found = _annotated(parameter.annotation, subject, weight)
+    _documented(parameter.name, documentation, weight)
+    for one in known:
+        if one.tensor:
+            weight["tensor"] += 2.0
+    if parameter.default is not MISSING and parameter.default is not None:
+        weight[_kind_of(parameter.default)] += 2.0
+    best = max(weight.values())
+    made = [
+        Choice(_kind_of_text(one.text), 0.2 * n, one.text, source=one.source)
+        for n, one in enumerate(_distinct(known))
+    ]
+    start = 1.0 if made else 0.0
+    if parameter.default is not MISSING:
+        text = text_of(parameter.default)
+        if text is not None:
+            made.append(Choice(_kind_of(parameter.default), start, text, source="default"))
+            start += 0.8
+    made += [
+        Choice(_kind_of_text(text), start + 0.4 * n, text, source="annotation")
+        for n, text in enumerate(found)
+    ]
+    start = start + 1.0 if found else start
+    values = _Values(words, usage, place)
+    for kind, amount in weight.items():
+        for extra, choice in values.of(kind):
+            made.append(dataclasses.replace(choice, cost=start + best - amount + extra))
+    kept: dict[Any, Choice] = {}
+    for choice in sorted(made, key=lambda choice: choice.cost):
+        if choice.cost <= _FAR:
+            kept.setdefault(
+                (
+                    choice.text,
+                    choice.kind if not choice.text else "",
+                    choice.dtype,
+                    choice.domain,
+                    choice.count,
+                ),
+                choice,
+            )
+    return list(kept.values())
+
+
+def _distinct(known: Sequence[Known]) -> list[Known]:
+    """Return the values that sites give, the frequent ones first."""
+    counted: dict[str, list[Known]] = {}
+    for one in known:
+        if one.text:
+            counted.setdefault(one.text, []).append(one)
+    return [group[0] for group in sorted(counted.values(), key=lambda group: -len(group))][:6]
+
+
+def _kind_of(value: Any) -> str:
+    for kind, types in (("none", type(None)), ("bool", bool), ("int", int), ("float", float), ("str", str),
+                        ("dtype", torch.dtype), ("device", torch.device), ("module", torch.nn.Module),
+                        ("tensor", torch.Tensor), ("shape", tuple | list)):  # fmt: skip
+        if isinstance(value, types):
+            return kind
+    return "callable" if callable(value) else "str"
+
+
+def _kind_of_text(text: str) -> str:
+    try:
+        return _kind_of(ast.literal_eval(text))
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return "dtype" if text.startswith("torch.") else "callable"
+
+
+def _annotated(annotation: Any, subject: Subject, weight: dict[str, float]) -> list[str]:
+    """Add what an annotation speaks for; return texts of values where it names all of them."""
+    if annotation is None:
+        return []
+    texts: list[str] = []
+    for part in _parts(annotation, subject):
+        if typing.get_origin(part) is typing.Literal:
+            texts += [text for value in typing.get_args(part) if (text := text_of(value)) is not None]
+            continue
+        kind = _annotation_kind(part)
+        if kind:
+            weight[kind] += 3.0
+        elif isinstance(part, type) and issubclass(part, enum.Enum):
+            texts += [text for member in part if (text := text_of(member)) is not None][:6]
+        elif isinstance(part, type) and dataclasses.is_dataclass(part):
+            texts += _default_instance(part)
+    return texts
+
+
+def _parts(annotation: Any, subject: Subject) -> Iterable[Any]:
+    """Yield the alternatives of an annotation, strings looked up where they can be."""
+    if isinstance(annotation, str):
+        try:
+            tree = ast.parse(annotation, mode="eval").body
+        except SyntaxError:
+            return
+        yield from _named_parts(tree, subject)
+        return
+    origin = typing.get_origin(annotation)
+    if origin is typing.Union or str(origin) == "<class 'types.UnionType'>":
+        for part in typing.get_args(annotation):
+            yield from _parts(part, subject)
+        return
+    yield annotation
+
+
+def _named_parts(node: ast.expr, subject: Subject) -> Iterable[Any]:
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr):
+        yield from _named_parts(node.left, subject)
+        yield from _named_parts(node.right, subject)
+        return
+    if isinstance(node, ast.Subscript) and ast.unparse(node.value).split(".")[-1] in ("Optional", "Union"):
+        for item in node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]:
+            yield from _named_parts(item, subject)
+        if ast.unparse(node.value).endswith("Optional"):
+            yield type(None)
+        return
+    value: Any = None
+    if isinstance(node, ast.Name):
+        value = subject.globals.get(node.id)
+    yield value if isinstance(value, type) else ast.unparse(node)
+
+
+def _annotation_kind(part: Any) -> str:
+    if part is type(None) or part == "None":
+        return "none"
+    if isinstance(part, type) and issubclass(part, torch.nn.Module):
+        return "module"
+    text = (
+        part
+        if isinstance(part, str)
+        else getattr(part, "__name__", "")
+        if isinstance(part, type)
+        else str(part)
+    )
+    text = text.replace("typing.", "").replace("torch.", "").replace("collections.abc.", "")
+    for pattern, kind in (
+        (r"(list|tuple|sequence|iterable)\[.*tensor", "tensors"),
+        (r"(list|tuple|sequence|iterable)\[.*(int|float)|^size$|\bsize\b", "shape"),
+        (r"^(fake|bool|long|float)?tensor$|tensortype|^parameter$|\btensor\b", "tensor"),
+        (r"^int$", "int"), (r"^float$|^number$|^scalar$", "float"), (r"^bool$", "bool"), (r"^str$", "str"),
+        (r"dtype", "dtype"), (r"device", "device"), (r"callable", "callable"), (r"module", "module"),
+        (r"^(tuple|list)$", "tensors"), (r"group|generator", "none"),
+    ):  # fmt: skip
+        if re.search(pattern, text.lower()):
+            return kind
+    return ""
+
+
+def _default_instance(kind: type) -> list[str]:
+    try:
+        text = text_of(kind())
+    except Exception:  # noqa: BLE001 - it needs arguments, or refuses
+        return []
+    return [text] if text is not None else []
+
+
+_DOCUMENTED = (
+    (r"tensor|ndarray", "tensor"), (r"\bint(eger)?\b", "int"), (r"\bfloat\b", "float"), (r"\bbool(ean)?\b", "bool"),
+    (r"\bstr(ing)?\b", "str"), (r"callable|\bfunction\b", "callable"), (r"\bdtype\b", "dtype"), (r"nn\.module", "module"),
+    (r"\btuple\b|\bshape\b", "shape"),
+)  # fmt: skip
+
+
+def _documented(name: str, documentation: str, weight: dict[str, float]) -> None:
+    """Add what a documentation string says of the type of a parameter, in any of the usual styles."""
+    if not documentation:
+        return
+    escaped = re.escape(name)
+    styles = rf"(?m)^\s*(?::type {escaped}:|:param {escaped}:|{escaped}\s*\(|{escaped}\s*:)(?P<said>[^\n)]*)"
+    for match in re.finditer(styles, documentation):
+        said = match["said"].lower()
+        for pattern, kind in _DOCUMENTED:
+            if re.search(pattern, said[:60]):
+                weight[kind] += 1.5
+                break
+
+
+class _Values:
+    """The values worth trying of each kind, with how much less likely each is than the first of its kind."""
+
+    def __init__(self, words: set[str], usage: Usage, place: int) -> None:
+        self._words, self._usage, self._place = words, usage, place
+
+    def of(self, kind: str) -> Iterable[tuple[float, Choice]]:
+        if kind == "tensor":
+            yield from self._tensors()
+        elif kind == "tensors":
+            for extra, count in ((0.0, 2), (0.6, 1), (0.8, 3)):
+                yield extra, Choice(kind, count=count)
+        else:
+            for place, value in enumerate(getattr(self, f"_{kind}")()):
+                yield 0.35 * place, Choice(kind, text=value)
+
+    def _tensors(self) -> Iterable[tuple[float, Choice]]:
+        words, hints = self._words, self._usage.dtypes
+        index = bool(words & _INDEX_WORDS) or "int64" in hints
+        mask = bool(words & _MASK_WORDS) or "bool" in hints
+        positive = bool(words & _POSITIVE_WORDS) and self._place > 0
+        unit = bool(words & _UNIT_WORDS)
+        yield (1.0 if index and self._place else 0.6 if "complex64" in hints else 0.0), Choice("tensor")
+        yield (
+            (0.0 if index and self._place else 0.8 if index else 2.0),
+            Choice("tensor", dtype="int64", domain="index"),
+        )
+        yield (0.4 if mask else 2.6), Choice("tensor", dtype="bool")
+        yield (-0.1 if unit else 1.4), Choice("tensor", domain="unit")
+        yield (-0.1 if positive else 1.6), Choice("tensor", domain="positive")
+        yield (0.0 if "complex64" in hints else 3.2), Choice("tensor", dtype="complex64")
+        yield 3.4, Choice("tensor", dtype="float64")
+        yield 3.8, Choice("tensor", dtype="int32", domain="index")
+
+    def _float(self) -> list[str]:
+        first = [repr(value) for word, value in _FLOATS.items() if word in self._words][:1]
+        return [*first, "1.0", "0.5", "2.0", "0.1", "0.0", "1.5"]
+
+    def _int(self) -> list[str]:
+        seen = [repr(value) for value in self._usage.values if type(value) is int][:3]
+        if self._words & {"dim", "axis", "dims"}:
+            return ["-1", "1", "0", "2"]
+        first = [repr(value) for word, value in _INTS.items() if word in self._words][:1]
+        return [*first, "2", "1", *seen, "4", "0", "3", "8", "-1", "16"]
+
+    def _bool(self) -> list[str]:
+        return ["False", "True"]
+
+    def _none(self) -> list[str]:
+        return ["None"]
+
+    def _str(self) -> list[str]:
+        seen = [repr(value) for value in dict.fromkeys(self._usage.values) if isinstance(value, str)][:6]
+        return [*seen, *(["'cpu'"] if "device" in self._words else ["'mean'", "'x'"])]
+
+    def _shape(self) -> list[str]:
+        return [
+            "(2, 4)",
+            "(1, 1)",
+            "(4,)",
+            "(2, 2)",
+            "(3, 3)",
+            "[1, 1]",
+            "(4, 2)",
+            "(-1,)",
+            "()",
+            "(2, 4, 6)",
+        ]
+
+    def _dtype(self) -> list[str]:
+        return [
+            "torch.float32",
+            "torch.float16",
+            "torch.bfloat16",
+            "torch.int64",
+            "torch.int8",
+            "torch.float64",
+        ]
+
+    def _device(self) -> list[str]:
+        return ["torch.device('cpu')", "'cpu'", "None"]
+
+    def _callable(self) -> list[str]:
+        return ["torch.nn.functional.relu", "torch.neg", "torch.add", "torch.nn.Identity()"]
+
+    def _module(self) -> list[str]:
+        return ["torch.nn.Identity()", "torch.nn.Linear(4, 4)", "torch.nn.ReLU()", "torch.nn.Sequential()"]

@@ -1,0 +1,221 @@
+"""What error messages say: which dimension, dtype or kind of argument to change.
+
+Messages are read for what they mean, not for who raises them: two sizes that do not fit, a number of dimensions, a
+dtype, a type that lacks something. Reading one gives [Advice][], which the search turns into the next candidates.
+"""
+
+from __future__ import annotations
+
+import re
+import traceback
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What to change.
+
+    Attributes:
+        sizes: pairs of sizes, the first of which is to become the second, or the other way round.
+        ranks: numbers of dimensions that are wanted.
+        rank_step: one dimension more (1) or fewer (-1) for some tensor.
+        multiple: sizes are to be multiples of this.
+        dtypes: that some tensor should have.
+        scalar: whether some tensor should be a number, or of one element.
+        smaller: whether values, or integers, are too large.
+        same_shape: whether some tensors should have the same shape.
+        wants: kinds that some argument should have.
+        not_kinds: kinds that some argument should not have.
+    """
+
+    sizes: tuple[tuple[int, int], ...] = ()
+    ranks: tuple[int, ...] = ()
+    rank_step: int = 0
+    multiple: int = 0
+    dtypes: tuple[str, ...] = ()
+    scalar: bool = False
+    smaller: bool = False
+    same_shape: bool = False
+    wants: tuple[str, ...] = ()
+    not_kinds: tuple[str, ...] = ()
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to go by."""
+        return self == Advice()
+
+
+@dataclass
+class _Found:
+    sizes: list[tuple[int, int]] = field(default_factory=list)
+    ranks: list[int] = field(default_factory=list)
+    dtypes: list[str] = field(default_factory=list)
+    wants: list[str] = field(default_factory=list)
+    not_kinds: list[str] = field(default_factory=list)
+
+
+_DTYPE_WORDS = {
+    "long": "int64", "int64": "int64", "int": "int32", "int32": "int32", "bool": "bool", "boolean": "bool",
+    "float": "float32", "float32": "float32", "double": "float64", "float64": "float64", "half": "float16",
+    "bfloat16": "bfloat16", "byte": "uint8", "uint8": "uint8", "complexfloat": "complex64", "complex": "complex64",
+    "integer": "int64", "integers": "int64", "integral": "int64",
+}  # fmt: skip
+_PYTHON_KINDS = {"float": "float", "int": "int", "NoneType": "none", "str": "str", "bool": "bool", "Tensor": "tensor",
+                 "tuple": "shape", "list": "shape", "dict": "none", "function": "callable"}  # fmt: skip
+_RANK = re.compile(r"\b([0-5])\s*-?\s*(?:d\b|dim|dimension)", re.IGNORECASE)
+_SIZE_PAIRS = (
+    r"size of tensor a \((\d+)\) must match the size of tensor b \((\d+)\)",
+    r"to have (\d+) channels?, but got (\d+)",
+    r"contain (\d+) elements,? not (\d+)",
+    r"size mismatch,? (?:got|expected)[^\d]*(\d+)[^\d]+(\d+)",
+    r"expected[^\d]{0,60}?\b(\d+)\b[^\d]{0,40}\b(?:got|but got|found)\b[^\d]{0,40}(\d+)",
+    r"got (\d+)[^\d]{1,40}expected[^\d]{0,20}(\d+)",
+    r"\b(\d+) (?:vs\.?|!=|and|but|not|is not equal to|does not match) (\d+)\b",
+    r"batch_size \((\d+)\) to match target batch_size \((\d+)\)",
+    r"Sizes of tensors must match.*Expected size (\d+) but got size (\d+)",
+)
+
+
+def read(error: BaseException) -> Advice:
+    """Return what an error says should be different."""
+    text = str(error)
+    low = text.lower()
+    found = _Found()
+    step = 0
+    for pattern in _SIZE_PAIRS:
+        found.sizes += [(int(a), int(b)) for a, b in re.findall(pattern, text, re.IGNORECASE) if a != b]
+    for a, b, c, d in re.findall(r"\((\d+)x(\d+) and (\d+)x(\d+)\)", text):
+        found.sizes += [(int(c), int(b)), (int(b), int(c)), (int(a), int(d))]
+    shapes = [
+        tuple(int(n) for n in re.findall(r"\d+", inside))
+        for inside in re.findall(r"[\[(]([\d, ]+)[\])]", text)
+    ]
+    for one, other in zip(shapes, shapes[1:], strict=False):
+        if len(one) == len(other):
+            found.sizes += [(a, b) for a, b in zip(one, other, strict=True) if a != b]
+    if re.search(r"dim|rank|-d\b|\dd\b", low):
+        found.ranks += [int(number) for number in _RANK.findall(text)]
+    unpacked = re.search(r"not enough values to unpack \(expected (?:at least )?(\d), got (\d)\)", low)
+    if unpacked:
+        found.ranks.append(int(unpacked[1]))
+        step = 1
+    fewer = re.search(r"too many values to unpack \(expected (\d)", low)
+    if fewer:
+        found.ranks.append(int(fewer[1]))
+        step = -1
+    if re.search(
+        r"dimension out of range|index out of range|too many indices|dimension specified as|0-d|zero-dim", low
+    ):
+        step = 1
+    line = _assertion(error)
+    if line:
+        found.ranks += [
+            int(number)
+            for number in re.findall(r"(?:dim\(\)|ndim|len\([^)]*\))\s*(?:==|>=|in)\s*\(?(\d)", line)
+        ]
+    _dtypes(low, found)
+    _kinds(text, low, found)
+    multiple = re.search(r"(?:divisible by|multiples? of|%\s*)\D{0,12}(\d+)", f"{low} {line}")
+    return Advice(
+        sizes=tuple(dict.fromkeys(found.sizes)),
+        ranks=tuple(dict.fromkeys(found.ranks)),
+        rank_step=step,
+        multiple=int(multiple[1]) if multiple and 1 < int(multiple[1]) <= 1024 else 0,
+        dtypes=tuple(dict.fromkeys(found.dtypes)),
+        scalar=bool(
+            re.search(
+                r"only one element tensors|cannot be converted to scalar|value of tensor with more than one|"
+                r"only integer tensors of a single element|only tensors of length 1",
+                low,
+            )
+        ),
+        smaller=bool(
+            re.search(
+                r"out of bounds|out of range|too large|exceed|must be (?:less|smaller|in)|alloc|overflow", low
+            )
+        ),
+        same_shape=bool(
+            re.search(
+                r"same (?:shape|size)|shape mismatch|shapes? (?:do|does) not match|must match", low + line
+            )
+        ),
+        wants=tuple(dict.fromkeys(found.wants)),
+        not_kinds=tuple(dict.fromkeys(found.not_kinds)),
+    )
+
+
+def _dtypes(low: str, found: _Found) -> None:
+    if re.search(
+        r"tensors used as indices must be|index.{0,20}must be.{0,20}(?:long|int)|expected .{0,20}integer", low
+    ):
+        found.dtypes.append("int64")
+    for word in re.findall(
+        r"(?:expected|to have|expects?|one of|type|dtype|be)[^.]{0,50}?\b(?:torch\.)?(\w+)\b(?:tensor)?", low
+    ):
+        if word in _DTYPE_WORDS:
+            found.dtypes.append(_DTYPE_WORDS[word])
+    for word in re.findall(r"scalar types?:? (?:torch\.)?(\w+)", low):
+        if word in _DTYPE_WORDS:
+            found.dtypes.append(_DTYPE_WORDS[word])
+    if re.search(
+        r"not implemented for '(?:long|int|byte|bool|short|char)'|floating point|can only.{0,30}float|result type float",
+        low,
+    ):
+        found.dtypes.append("float32")
+    if re.search(r"not implemented for '(?:float|half|double)'|bitwise|'~'", low):
+        found.dtypes += ["bool", "int64"]
+    if re.search(r"complex", low):
+        found.dtypes.append("complex64")
+
+
+def _kinds(text: str, low: str, found: _Found) -> None:
+    lacking = re.search(r"'(\w+)' object (?:has no attribute|is not|does not support|cannot be)", text)
+    if lacking:
+        found.not_kinds.append(_PYTHON_KINDS.get(lacking[1], ""))
+        if "not callable" in text:
+            found.wants += ["callable", "module"]
+        elif "has no attribute" in text and lacking[1] != "Tensor":
+            found.wants.append("tensor")
+        elif lacking[1] == "Tensor" and "as an integer" in text:
+            found.wants.append("int")
+    if re.search(r"nonetype", low):
+        found.not_kinds.append("none")
+    match = re.search(r"(?:must be|expected|should be)(?: a| an| of type)?(?: tuple of)? '?(?:torch\.)?(\w+)'?[^.]{0,60}?(?:not|got|but)\W+"
+                      r"(?:a |an |type )?'?(\w+)", text)  # fmt: skip
+    if match:
+        found.wants.append(_PYTHON_KINDS.get(match[1], ""))
+        found.not_kinds.append(_PYTHON_KINDS.get(match[2], ""))
+    if re.search(r"argument must be (?:a )?(?:real )?number|must be real number|must be number", low):
+        found.wants += ["float", "int"]
+    if re.search(r"cannot be interpreted as an integer|indices must be integers|must be integer", low):
+        found.wants.append("int")
+    if re.search(r"must be callable|is not callable", low):
+        found.wants += ["callable", "module"]
+    found.wants = [kind for kind in found.wants if kind]
+    found.not_kinds = [kind for kind in found.not_kinds if kind]
+
+
+def _assertion(error: BaseException) -> str:
+    """Return the line of source that a bare assertion stands on."""
+    if not isinstance(error, AssertionError):
+        return ""
+    frames = traceback.extract_tb(error.__traceback__)
+    return (frames[-1].line or "") if frames else ""
+
+
+#: What tells that a model needs more than this process has, by status; matched in this order.
+_NEEDS = (
+    ("distributed", r"process group|init_process_group|torch\.distributed|distributed package|model parallel group|"
+                    r"\brank\b.{0,20}\bgroup\b|world_size|rendezvous"),
+    ("needs-cuda", r"cuda|\bgpu\b|nvidia|is_cuda|cudnn|hip\b|\bxpu\b|found no nvidia|triton|cpu tensor\?|"
+                   r"arguments from the 'cpu' backend|device-side|not on (?:a )?gpu"),
+    ("needs-native", r"_opnamespace|no attribute '_?c'|extension|\.so\b|undefined symbol|'nonetype' object has no attribute "
+                     r"'\w*(?:forward|fwd)\w*'|not compiled with|cpp_extension|ninja|could not run '"),
+    ("needs-module", r"no module named|modulenotfounderror|is not installed|please install|pip install|package is required"),
+)  # fmt: skip
+
+
+def need_of(error: BaseException) -> str:
+    """Return the status of a model that raises this for lack of something, empty for any other error."""
+    text = f"{type(error).__name__}: {error} {_assertion(error)}".lower()
+    return next((status for status, pattern in _NEEDS if re.search(pattern, text)), "")

@@ -1,0 +1,257 @@
+"""Arguments as texts that a person can paste: ``float32[N, >=3]``, ``just(0.5)``, ``sampled_from(['sum', 'mean'])``.
+
+A text is a tensor spec or a call of one of a few Hypothesis strategies. Its values are literals, names of importable
+things (``torch.float32``, ``torch.nn.functional.relu``, ``package.module.Enum.MEMBER``) and calls of what only makes a
+value: ``torch.tensor([1, 2])``, a module such as ``torch.nn.Linear(4, 4)``, a dataclass or a named tuple. Nothing is
+evaluated: the text is read as a syntax tree, of which only these forms are understood.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import enum
+import importlib
+import math
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from hypothesis import strategies as st
+from hypothesis.errors import InvalidArgument
+
+from diffexport.errors import UsageError
+from diffexport.spec import DTYPES, TensorSpec, check_names
+
+#: The strategies that a text may call, for messages.
+STRATEGIES = ("just", "none", "booleans", "integers", "floats", "sampled_from", "tuples", "arrays")
+#: What in torch makes nothing but a value.
+_MAKERS = ("tensor", "Size", "device", "zeros", "ones", "eye", "full", "arange", "finfo", "iinfo")
+_PREFIX = re.compile(r"(?:hypothesis\.)?(?:st|strategies)\.(?=\w+\()")
+_SPEC = re.compile(rf"\s*(?:{'|'.join(DTYPES)})\s*(?:\[|\bin\b|\Z)")
+
+Entry = TensorSpec | st.SearchStrategy[Any]
+
+
+def is_spec(text: str) -> bool:
+    """Return whether a text is meant as a tensor spec rather than a strategy."""
+    return "(" not in text or _SPEC.match(text) is not None
+
+
+def parse_input(text: str) -> Entry:
+    """Return the spec or the strategy that a text stands for.
+
+    Raises:
+        UsageError: it is neither.
+    """
+    if is_spec(text):
+        return TensorSpec.parse(text)
+    return _strategy(_tree(_PREFIX.sub("", text.strip()), text), text)
+
+
+def parse_inputs(texts: Iterable[str | Entry]) -> tuple[Entry, ...]:
+    """Parse several, one for each argument, leaving those already parsed as they are.
+
+    Raises:
+        UsageError: a text does not parse, or specs contradict each other.
+    """
+    entries = tuple(parse_input(text) if isinstance(text, str) else text for text in texts)
+    check_names([entry for entry in entries if isinstance(entry, TensorSpec)])
+    return entries
+
+
+def canonical(texts: Iterable[str]) -> tuple[str, ...]:
+    """Return the texts, checked, in the form in which they are stored and shown.
+
+    Raises:
+        UsageError: see [parse_inputs][].
+    """
+    texts = tuple(texts)
+    entries = parse_inputs(texts)
+    return tuple(
+        str(entry) if isinstance(entry, TensorSpec) else _PREFIX.sub("", text.strip())
+        for entry, text in zip(entries, texts, strict=True)
+    )
+
+
+def value_of(text: str) -> Any:
+    """Return the value that a text stands for, as it may stand inside ``just(…)``.
+
+    Raises:
+        UsageError: it is no literal, no importable name and no call that only makes a value.
+    """
+    return _value(_tree(text, text), text)
+
+
+def _tree(text: str, whole: str) -> ast.expr:
+    try:
+        return ast.parse(text, mode="eval").body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        raise UsageError(
+            f"{whole!r} is neither a tensor spec nor a strategy; write for instance 'float32[N, >=3]' or 'just(0.5)'"
+        ) from None
+
+
+def _strategy(node: ast.expr, text: str) -> st.SearchStrategy[Any]:
+    name = node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else ""
+    if not isinstance(node, ast.Call) or name not in STRATEGIES:
+        raise UsageError(f"{text!r} is no strategy; what can be written is {', '.join(STRATEGIES)}(…)")
+    if name == "tuples":
+        return st.tuples(*(_strategy(item, text) for item in node.args))
+    args = [_value(item, text) for item in node.args]
+    kwargs = {key.arg or "": _value(key.value, text) for key in node.keywords}
+    if name == "arrays":
+        from diffexport.strategies.trials import arrays as make
+    else:
+        make = getattr(st, name)
+    try:
+        made: st.SearchStrategy[Any] = make(*args, **kwargs)
+        made.validate()
+    except (TypeError, InvalidArgument, UsageError) as error:
+        raise UsageError(f"{text!r}: {error}") from None
+    return made
+
+
+def _value(node: ast.expr, text: str) -> Any:
+    if isinstance(node, ast.Constant):
+        return node.value
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd):
+        number = _value(node.operand, text)
+        if isinstance(number, int | float | complex):
+            return -number if isinstance(node.op, ast.USub) else number
+    if isinstance(node, ast.Tuple | ast.List | ast.Set):
+        kind = {ast.Tuple: tuple, ast.List: list, ast.Set: set}[type(node)]
+        return kind(_value(item, text) for item in node.elts)
+    if isinstance(node, ast.Dict) and None not in node.keys:
+        return {_value(k, text): _value(v, text) for k, v in zip(node.keys, node.values, strict=True) if k}
+    if isinstance(node, ast.Name | ast.Attribute):
+        return named(ast.unparse(node))
+    if isinstance(node, ast.Call):
+        return _made(node, text)
+    raise UsageError(
+        f"{ast.unparse(node)!r} in {text!r} is no literal, no name and no call that makes a value"
+    )
+
+
+def _made(node: ast.Call, text: str) -> Any:
+    called = ast.unparse(node.func)
+    maker = _maker(called)
+    if maker is None:
+        raise UsageError(
+            f"{called!r} in {text!r} cannot be called in a text; what can is torch.tensor and the like, modules, "
+            "dataclasses and named tuples. Give anything else in Python: inputs=[…, strategies.just(value)]"
+        )
+    args = [_value(item, text) for item in node.args]
+    kwargs = {key.arg or "": _value(key.value, text) for key in node.keywords}
+    try:
+        return maker(*args, **kwargs)
+    except Exception as error:  # noqa: BLE001 - whatever a constructor raises is about the text
+        raise UsageError(f"{text!r}: {called} raises {type(error).__name__}: {error}") from None
+
+
+def _maker(called: str) -> Callable[..., Any] | None:
+    """Return what a text may call, if it may call it."""
+    if called in ("float", "complex", "slice"):
+        return {"float": float, "complex": complex, "slice": slice}[called]
+    if called.removeprefix("torch.") in _MAKERS and called.startswith("torch."):
+        made: Callable[..., Any] = named(called)
+        return made
+    found = named(called)
+    if not isinstance(found, type):
+        return None
+    import torch
+
+    plain = dataclasses.is_dataclass(found) or issubclass(found, enum.Enum) or hasattr(found, "_fields")
+    return found if plain or issubclass(found, torch.nn.Module) else None
+
+
+def named(name: str) -> Any:
+    """Return what a dotted name stands for: the longest part that is a module is imported, the rest looked up.
+
+    Raises:
+        UsageError: there is no such thing.
+    """
+    parts = name.split(".")
+    for end in range(len(parts), 0, -1):
+        try:
+            value: Any = importlib.import_module(".".join(parts[:end]))
+        except ImportError:
+            continue
+        except Exception as error:  # noqa: BLE001 - importing runs whatever code
+            raise UsageError(
+                f"importing {'.'.join(parts[:end])} raises {type(error).__name__}: {error}"
+            ) from None
+        try:
+            for part in parts[end:]:
+                value = getattr(value, part)
+        except AttributeError:
+            continue
+        return value
+    raise UsageError(
+        f"there is nothing of the name {name!r}; write the whole of it, for instance torch.float32"
+    )
+
+
+def text_of(value: Any) -> str | None:
+    """Return the text that [value_of][] reads back as ``value``; None where there is none."""
+    if value is None or isinstance(value, bool | str | bytes) or type(value) is int:
+        return repr(value)
+    if type(value) is float:
+        return repr(value) if math.isfinite(value) else f"float('{value}')"
+    if type(value) in (tuple, list, dict, set):
+        return _container(value)
+    if isinstance(value, enum.Enum):
+        owner = _importable(type(value))
+        return f"{owner}.{value.name}" if owner and value.name in type(value).__members__ else None
+    import torch
+
+    if isinstance(value, torch.Size):
+        return repr(tuple(value))
+    if isinstance(value, torch.dtype | torch.memory_format | torch.layout):
+        return str(value)
+    if isinstance(value, torch.device):
+        return f"torch.device({str(value)!r})"
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return _dataclass(value)
+    return _importable(value) if callable(value) and not isinstance(value, torch.nn.Module) else None
+
+
+def _container(value: Any) -> str | None:
+    if type(value) is dict:
+        pairs = [(text_of(key), text_of(item)) for key, item in value.items()]
+        return (
+            None if any(None in pair for pair in pairs) else f"{{{', '.join(f'{k}: {v}' for k, v in pairs)}}}"
+        )
+    if type(value) is set and not value:
+        return None
+    items = [text_of(item) for item in value]
+    if None in items:
+        return None
+    inside = ", ".join(item for item in items if item is not None)
+    if type(value) is tuple:
+        return f"({inside},)" if len(items) == 1 else f"({inside})"
+    return f"[{inside}]" if type(value) is list else f"{{{inside}}}"
+
+
+def _dataclass(value: Any) -> str | None:
+    owner = _importable(type(value))
+    fields = [
+        (field.name, text_of(getattr(value, field.name))) for field in dataclasses.fields(value) if field.init
+    ]
+    if owner is None or any(text is None for _, text in fields):
+        return None
+    return f"{owner}({', '.join(f'{name}={text}' for name, text in fields)})"
+
+
+def _importable(value: Any) -> str | None:
+    """Return the dotted name by which ``value`` can be imported."""
+    module, name = getattr(value, "__module__", None), getattr(value, "__qualname__", None)
+    if not module or not name or "<" in name:
+        return None
+    for text in (f"{module}.{name}", f"torch.{name}", f"torch.nn.functional.{name}"):
+        try:
+            if named(text) is value:
+                return text
+        except UsageError:
+            continue
+    return None
