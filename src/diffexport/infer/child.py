@@ -10,6 +10,7 @@ import gc
 import json
 import os
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TextIO
@@ -86,14 +87,19 @@ def _answer(
         map(str, around(model if isinstance(model, type) else type(model)))
     )
     library = libraries.setdefault(roots, Library([Path(root) for root in roots]))
-    made: Inference = work.infer(
-        model,
-        seconds=request["seconds"],
-        per_call=request["per_call"],
-        library=library,
-        skipped=frozenset(request["skipped"]),
-        target=target,
-    )
+    try:
+        made: Inference = work.infer(
+            model,
+            seconds=request["seconds"],
+            per_call=request["per_call"],
+            library=library,
+            skipped=frozenset(request["skipped"]),
+            target=target,
+        )
+    except Exception as error:  # noqa: BLE001 - a bug of ours, or probed code that reaches out of its call
+        where = "".join(traceback.format_tb(error.__traceback__)[-2:])
+        message = f"internal error of diffexport: {type(error).__name__}: {error}\n{where}"
+        return Inference("rejected", message=message, name=name, target=target).document()
     return made.document()
 
 

@@ -19,55 +19,23 @@ from typing import Any
 import torch
 
 from diffexport.infer.subject import MISSING, Parameter, Subject
-from diffexport.infer.usage import KINDS, Usage
-from diffexport.strategies.texts import text_of
+from diffexport.infer.usage import Usage
+from diffexport.infer.words import (
+    DIMENSION,
+    FLOATS,
+    INDEX,
+    INTS,
+    KINDS,
+    MASK,
+    POSITIVE,
+    PRIOR,
+    SPOKEN_FOR,
+    UNIT,
+)
+from diffexport.strategies.texts import importable, text_of
 
 #: Choices that are this much less likely than the best are left out.
 _FAR = 7.0
-#: How likely each kind is before anything is known, for the first argument and for others.
-_PRIOR = {
-    "tensor": (3.0, 1.3), "int": (0.0, 0.7), "float": (0.0, 0.8), "bool": (-1.0, 0.1), "none": (-2.0, 0.0),
-    "str": (-2.0, -1.5), "shape": (-1.0, -1.0), "dtype": (-2.0, -1.5), "device": (-3.0, -2.0),
-    "callable": (-0.5, -0.8), "module": (-0.8, -1.2), "tensors": (-0.5, -1.0),
-}  # fmt: skip
-
-#: What words in a parameter's name speak for.
-_WORDS: tuple[tuple[str, str, float], ...] = (
-    ("x y z input inputs inp tensor weight weights bias mask grad score scores logit logits target targets label labels "
-     "index indices idx ids q k v query key value keys values feature features feat image images img spikes spk mem hidden state "
-     "embedding embeddings data src source running mean var mu sigma zero points scales matrix mat coords xyz points a b "
-     "bernoulli probs prob logp u w wt theta zeropoint params", "tensor", 1.5),
-    ("dim dims axis", "int", 2.5),
-    ("n num k bit bits iters iter iterations niter steps groups group stride padding dilation kernel size width height order degree "
-     "heads classes channels length count level levels depth max_iter seed capacity block chunks nbits window radius blocks T "
-     "ndim layer", "int", 1.2),
-    ("eps epsilon alpha beta gamma slope lambda lambd lamb scale temp temperature tau threshold thresh vth momentum rate lr decay p "
-     "factor sigma ratio coef coefficient strength leak delta min max lower upper low high bound value tol budget width "
-     "margin dropout prob step", "float", 1.1),
-    ("is use return ensure training train inplace detach keepdim keepdims flag affine enable enabled has do with requires "
-     "symmetric per layerwise preserve causal signed narrow normalize reverse transpose sorted", "bool", 1.8),
-    ("fn func function callback run forward op act activation f surrogate closure", "callable", 2.5),
-    ("module layer net network model mod block", "module", 2.0),
-    ("shape sizes shapes", "shape", 2.0),
-    ("dtype", "dtype", 4.0),
-    ("device", "device", 4.0),
-    ("mode reduction name method kind type algo backend tag format padding", "str", 1.0),
-    ("pg process generator out", "none", 1.5),
-    ("tensors xs args params parameters list outputs", "tensors", 1.0),
-)  # fmt: skip
-_INDEX_WORDS = frozenset(
-    "index indices idx ids label labels target targets perm permutation argmax lengths lens batch tokens".split()
-)
-_MASK_WORDS = frozenset("mask masks keep drop valid".split())
-_POSITIVE_WORDS = frozenset(
-    "scale scales std var variance sigma temperature positive rate step alpha norm delta threshold".split()
-)
-_UNIT_WORDS = frozenset("prob probs probability probabilities p".split())
-
-_FLOATS = {"eps": 1e-5, "epsilon": 1e-5, "tol": 1e-4, "threshold": 0.5, "thresh": 0.5, "slope": 0.1, "p": 0.5, "momentum": 0.1,
-           "lr": 0.1, "dropout": 0.5, "min": -1.0, "low": -1.0, "lower": -1.0, "decay": 0.5, "leak": 0.5, "ratio": 0.5}  # fmt: skip
-_INTS = {"bit": 4, "bits": 4, "nbits": 4, "stride": 1, "padding": 0, "dilation": 1, "groups": 1, "k": 2, "iters": 8, "iter": 8,
-         "steps": 4, "kernel": 3, "heads": 2, "classes": 4, "levels": 4}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -75,7 +43,7 @@ class Choice:
     """What one argument may be.
 
     Attributes:
-        kind: one of [KINDS][diffexport.infer.usage.KINDS].
+        kind: one of [KINDS][diffexport.infer.words.KINDS].
         cost: 0 for the likeliest.
         text: of the value, for what is no tensor.
         dtype, domain: of a tensor; the domain is ``any``, ``positive``, ``unit`` (0 to 1), ``index`` (small integers).
@@ -126,9 +94,9 @@ def choices(
     """
     words = set(re.findall(r"[a-z]+|[A-Z]+(?![a-z])|[A-Z][a-z]+", parameter.name))
     words = {word if word == "T" else word.lower() for word in words} | {parameter.name.lower()}
-    weight = {kind: _PRIOR[kind][min(place, 1)] + usage.weight.get(kind, 0.0) for kind in KINDS}
-    for texts, kind, amount in _WORDS:
-        if words & set(texts.split()):
+    weight = {kind: PRIOR[kind][min(place, 1)] + usage.weight.get(kind, 0.0) for kind in KINDS}
+    for spoken, kind, amount in SPOKEN_FOR:
+        if words & spoken:
             weight[kind] += amount
     found = _annotated(parameter.annotation, subject, weight)
     _documented(parameter.name, documentation, weight)
@@ -153,6 +121,11 @@ def choices(
         for n, text in enumerate(found)
     ]
     start = start + 1.0 if found else start
+    for kind in dict.fromkeys(usage.classes):
+        owner = importable(kind)
+        # A check is a good reason to give one, or to give none of the kind: subclasses of tensors are special cases.
+        if owner is not None and not issubclass(kind, torch.Tensor):
+            made.append(Choice(_kind_of_class(kind), start + 0.5, f"{owner}()", source="a check of its type"))
     values = _Values(words, usage, place)
     for kind, amount in weight.items():
         for extra, choice in values.of(kind):
@@ -189,6 +162,10 @@ def _kind_of(value: Any) -> str:
         if isinstance(value, types):
             return kind
     return "callable" if callable(value) else "str"
+
+
+def _kind_of_class(kind: type) -> str:
+    return "module" if issubclass(kind, torch.nn.Module) else "callable"
 
 
 def _kind_of_text(text: str) -> str:
@@ -286,10 +263,16 @@ def _default_instance(kind: type) -> list[str]:
 
 
 _DOCUMENTED = (
-    (r"tensor|ndarray", "tensor"), (r"\bint(eger)?\b", "int"), (r"\bfloat\b", "float"), (r"\bbool(ean)?\b", "bool"),
-    (r"\bstr(ing)?\b", "str"), (r"callable|\bfunction\b", "callable"), (r"\bdtype\b", "dtype"), (r"nn\.module", "module"),
+    (r"tensor|ndarray", "tensor"),
+    (r"\bint(eger)?\b", "int"),
+    (r"\bfloat\b", "float"),
+    (r"\bbool(ean)?\b", "bool"),
+    (r"\bstr(ing)?\b", "str"),
+    (r"callable|\bfunction\b", "callable"),
+    (r"\bdtype\b", "dtype"),
+    (r"nn\.module", "module"),
     (r"\btuple\b|\bshape\b", "shape"),
-)  # fmt: skip
+)
 
 
 def _documented(name: str, documentation: str, weight: dict[str, float]) -> None:
@@ -324,10 +307,10 @@ class _Values:
 
     def _tensors(self) -> Iterable[tuple[float, Choice]]:
         words, hints = self._words, self._usage.dtypes
-        index = bool(words & _INDEX_WORDS) or "int64" in hints
-        mask = bool(words & _MASK_WORDS) or "bool" in hints
-        positive = bool(words & _POSITIVE_WORDS) and self._place > 0
-        unit = bool(words & _UNIT_WORDS)
+        index = (bool(words & INDEX) and "float32" not in hints) or "int64" in hints
+        mask = bool(words & MASK) or "bool" in hints
+        positive = bool(words & POSITIVE) and self._place > 0
+        unit = bool(words & UNIT)
         yield (1.0 if index and self._place else 0.6 if "complex64" in hints else 0.0), Choice("tensor")
         yield (
             (0.0 if index and self._place else 0.8 if index else 2.0),
@@ -341,14 +324,14 @@ class _Values:
         yield 3.8, Choice("tensor", dtype="int32", domain="index")
 
     def _float(self) -> list[str]:
-        first = [repr(value) for word, value in _FLOATS.items() if word in self._words][:1]
+        first = [repr(value) for word, value in FLOATS.items() if word in self._words][:1]
         return [*first, "1.0", "0.5", "2.0", "0.1", "0.0", "1.5"]
 
     def _int(self) -> list[str]:
         seen = [repr(value) for value in self._usage.values if type(value) is int][:3]
-        if self._words & {"dim", "axis", "dims"}:
+        if self._words & DIMENSION:
             return ["-1", "1", "0", "2"]
-        first = [repr(value) for word, value in _INTS.items() if word in self._words][:1]
+        first = [repr(value) for word, value in INTS.items() if word in self._words][:1]
         return [*first, "2", "1", *seen, "4", "0", "3", "8", "-1", "16"]
 
     def _bool(self) -> list[str]:

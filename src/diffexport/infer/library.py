@@ -27,15 +27,18 @@ class Source:
     def placed(self) -> list[tuple[ast.AST, tuple[Scope, ...]]]:
         """Return every node with the classes and functions around it, the outermost first."""
         if not self._placed:
-            self._placed.extend(_placed(self.tree, ()))
+            self._placed.extend(_placed(self.tree))
         return self._placed
 
 
-def _placed(node: ast.AST, around: tuple[Scope, ...]) -> Iterator[tuple[ast.AST, tuple[Scope, ...]]]:
-    inside = (*around, node) if isinstance(node, Scope) else around
-    for child in ast.iter_child_nodes(node):
-        yield child, inside
-        yield from _placed(child, inside)
+def _placed(tree: ast.AST) -> Iterator[tuple[ast.AST, tuple[Scope, ...]]]:
+    waiting: list[tuple[ast.AST, tuple[Scope, ...]]] = [(tree, ())]
+    while waiting:
+        node, around = waiting.pop()
+        inside = (*around, node) if isinstance(node, Scope) else around
+        children = [(child, inside) for child in ast.iter_child_nodes(node)]
+        yield from children
+        waiting.extend(reversed(children))
 
 
 class Library:
@@ -65,15 +68,15 @@ class Library:
                     found.setdefault(path)
         return list(found)
 
-    def mentioning(self, word: str) -> list[Source]:
-        """Return the files in which a word occurs, as far as they can be parsed."""
-        pattern = re.compile(rf"\b{re.escape(word)}\b")
-        found = [
-            self._source(path, text)
-            for path, text in self._read().items()
-            if word in text and pattern.search(text)
-        ]
-        return [source for source in found if source is not None]
+    def mentioning(self, word: str, *, called: bool = False) -> Iterator[Source]:
+        """Yield the files in which a word occurs (``called``: before a parenthesis), as far as they can be parsed."""
+        whole = rf"\b{re.escape(word)}"
+        pattern = re.compile(rf"(?<!def )(?<!class ){whole}\(" if called else rf"{whole}\b")
+        for path, text in self._read().items():
+            if word in text and pattern.search(text):
+                source = self._source(path, text)
+                if source is not None:
+                    yield source
 
     def _source(self, path: Path, text: str) -> Source | None:
         if path not in self._sources:

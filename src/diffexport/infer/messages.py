@@ -6,6 +6,7 @@ dtype, a type that lacks something. Reading one gives [Advice][], which the sear
 
 from __future__ import annotations
 
+import itertools
 import re
 import traceback
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ class Advice:
         same_shape: whether some tensors should have the same shape.
         wants: kinds that some argument should have.
         not_kinds: kinds that some argument should not have.
+        words: all words of the message; one may be the name of the argument that is at fault.
     """
 
     sizes: tuple[tuple[int, int], ...] = ()
@@ -38,11 +40,7 @@ class Advice:
     same_shape: bool = False
     wants: tuple[str, ...] = ()
     not_kinds: tuple[str, ...] = ()
-
-    @property
-    def empty(self) -> bool:
-        """Whether there is nothing to go by."""
-        return self == Advice()
+    words: frozenset[str] = frozenset()
 
 
 @dataclass
@@ -90,7 +88,7 @@ def read(error: BaseException) -> Advice:
         tuple(int(n) for n in re.findall(r"\d+", inside))
         for inside in re.findall(r"[\[(]([\d, ]+)[\])]", text)
     ]
-    for one, other in zip(shapes, shapes[1:], strict=False):
+    for one, other in itertools.pairwise(shapes):
         if len(one) == len(other):
             found.sizes += [(a, b) for a, b in zip(one, other, strict=True) if a != b]
     if re.search(r"dim|rank|-d\b|\dd\b", low):
@@ -116,14 +114,16 @@ def read(error: BaseException) -> Advice:
     _dtypes(low, found)
     _kinds(text, low, found)
     multiple = re.search(r"(?:divisible by|multiples? of|%\s*)\D{0,12}(\d+)", f"{low} {line}")
+    factor = int(multiple[1]) if multiple else 32 if re.search(r"divisible|multiple of", low) else 0
     return Advice(
         sizes=tuple(dict.fromkeys(found.sizes)),
         ranks=tuple(dict.fromkeys(found.ranks)),
         rank_step=step,
-        multiple=int(multiple[1]) if multiple and 1 < int(multiple[1]) <= 1024 else 0,
+        multiple=factor if 1 < factor <= 1024 else 0,
         dtypes=tuple(dict.fromkeys(found.dtypes)),
         scalar=bool(
             re.search(
+                r"scalars|(?:be|expected) an? (?:python |real )?(?:scalar|number|float)|"
                 r"only one element tensors|cannot be converted to scalar|value of tensor with more than one|"
                 r"only integer tensors of a single element|only tensors of length 1",
                 low,
@@ -141,6 +141,7 @@ def read(error: BaseException) -> Advice:
         ),
         wants=tuple(dict.fromkeys(found.wants)),
         not_kinds=tuple(dict.fromkeys(found.not_kinds)),
+        words=frozenset(re.findall(r"[A-Za-z_]\w*", f"{text[:400]} {line}")),
     )
 
 
@@ -158,7 +159,7 @@ def _dtypes(low: str, found: _Found) -> None:
         if word in _DTYPE_WORDS:
             found.dtypes.append(_DTYPE_WORDS[word])
     if re.search(
-        r"not implemented for '(?:long|int|byte|bool|short|char)'|floating point|can only.{0,30}float|result type float",
+        r"not implemented for '(?:long|int|byte|bool|short|char)'|floating.point|can only.{0,30}float|type float",
         low,
     ):
         found.dtypes.append("float32")
@@ -180,8 +181,11 @@ def _kinds(text: str, low: str, found: _Found) -> None:
             found.wants.append("int")
     if re.search(r"nonetype", low):
         found.not_kinds.append("none")
-    match = re.search(r"(?:must be|expected|should be)(?: a| an| of type)?(?: tuple of)? '?(?:torch\.)?(\w+)'?[^.]{0,60}?(?:not|got|but)\W+"
-                      r"(?:a |an |type )?'?(\w+)", text)  # fmt: skip
+    match = re.search(
+        r"(?:must be|expected|should be)(?: a| an| of type)?(?: tuple of)? '?(?:torch\.)?(\w+)'?[^.]{0,60}?"
+        r"(?:not|got|but)\W+(?:a |an |type )?'?(\w+)",
+        text,
+    )
     if match:
         found.wants.append(_PYTHON_KINDS.get(match[1], ""))
         found.not_kinds.append(_PYTHON_KINDS.get(match[2], ""))
@@ -205,14 +209,26 @@ def _assertion(error: BaseException) -> str:
 
 #: What tells that a model needs more than this process has, by status; matched in this order.
 _NEEDS = (
-    ("distributed", r"process group|init_process_group|torch\.distributed|distributed package|model parallel group|"
-                    r"\brank\b.{0,20}\bgroup\b|world_size|rendezvous"),
-    ("needs-cuda", r"cuda|\bgpu\b|nvidia|is_cuda|cudnn|hip\b|\bxpu\b|found no nvidia|triton|cpu tensor\?|"
-                   r"arguments from the 'cpu' backend|device-side|not on (?:a )?gpu"),
-    ("needs-native", r"_opnamespace|no attribute '_?c'|extension|\.so\b|undefined symbol|'nonetype' object has no attribute "
-                     r"'\w*(?:forward|fwd)\w*'|not compiled with|cpp_extension|ninja|could not run '"),
-    ("needs-module", r"no module named|modulenotfounderror|is not installed|please install|pip install|package is required"),
-)  # fmt: skip
+    (
+        "distributed",
+        r"process group|init_process_group|torch\.distributed|distributed package|model parallel group|"
+        r"\brank\b.{0,20}\bgroup\b|world_size|rendezvous",
+    ),
+    (
+        "needs-cuda",
+        r"cuda|\bgpu\b|nvidia|is_cuda|cudnn|hip\b|\bxpu\b|triton|cpu tensor\?|arguments from the 'cpu' backend|"
+        r"device-side|not on (?:a )?gpu",
+    ),
+    (
+        "needs-native",
+        r"_opnamespace|no attribute '_?c'|extension|\.so\b|undefined symbol|not compiled with|cpp_extension|ninja|"
+        r"'nonetype' object has no attribute '\w*(?:forward|fwd)\w*'|could not run '",
+    ),
+    (
+        "needs-module",
+        r"no module named|modulenotfounderror|is not installed|please install|pip install|package is required",
+    ),
+)
 
 
 def need_of(error: BaseException) -> str:

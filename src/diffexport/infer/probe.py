@@ -26,10 +26,11 @@ class OutOfTime(BaseException):
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What a call gave: its output, or what it raised."""
+    """What a call gave: its output, or what it raised; ``arguments`` where the caller wants them kept."""
 
     output: Any = None
     error: BaseException | None = None
+    arguments: tuple[Any, ...] = ()
 
     @property
     def ran(self) -> bool:
@@ -56,12 +57,27 @@ class Outcome:
             return True
 
     @property
+    def gives_back(self) -> bool:
+        """Whether every output is an argument, unchanged."""
+        given = [leaf for leaf in leaves(self.arguments) if isinstance(leaf, torch.Tensor)]
+        return bool(self.tensors) and all(any(_alike(out, one) for one in given) for out in self.tensors)
+
+    @property
     def reason(self) -> str:
         """The error in one line."""
         if self.error is None:
             return ""
         lines = str(self.error).strip().splitlines()
         return f"{type(self.error).__name__}: {lines[0] if lines else ''}".rstrip(": ")
+
+
+def _alike(one: torch.Tensor, other: torch.Tensor) -> bool:
+    if one.shape != other.shape or one.dtype != other.dtype:
+        return False
+    try:
+        return bool(torch.equal(one, other))
+    except (RuntimeError, NotImplementedError, TypeError):
+        return False
 
 
 class Prober:
@@ -100,7 +116,8 @@ class Prober:
         if copied:
             arguments = [clone(argument) for argument in arguments]
         self.tried += 1
-        torch.manual_seed(seed)
+        # Not torch.manual_seed, whose first call imports torch._dynamo, which takes seconds.
+        torch.default_generator.manual_seed(seed)
         try:
             with _alarm(max(min(self._per_call, self.left), 0.01)):
                 output = self.subject.module(*arguments)
@@ -159,7 +176,8 @@ def restored() -> Iterator[None]:
         torch.set_default_dtype(dtype)
         torch.set_grad_enabled(grad)
         torch.set_rng_state(state)
-        torch.use_deterministic_algorithms(deterministic)
+        if torch.are_deterministic_algorithms_enabled() != deterministic:
+            torch.use_deterministic_algorithms(deterministic)
 
 
 def tensor_of(shape: Sequence[int], dtype: str, domain: str, number: int = 0) -> torch.Tensor:

@@ -13,18 +13,9 @@ from typing import Any
 import torch
 
 from diffexport.call import leaves
+from diffexport.infer.operators import DISTRIBUTED, RANDOM
 from diffexport.infer.probe import Outcome, Prober, clone
 from diffexport.infer.subject import Subject
-
-#: Calls whose results depend on torch's random state.
-_RANDOM = frozenset(
-    "rand randn randint randperm rand_like randn_like randint_like bernoulli bernoulli_ multinomial normal normal_ uniform_ "
-    "dropout alpha_dropout random_ exponential_ poisson sample rsample gumbel_softmax".split()
-)
-_DISTRIBUTED = frozenset(
-    "all_reduce all_gather all_gather_into_tensor reduce_scatter reduce_scatter_tensor all_to_all all_to_all_single broadcast "
-    "get_world_size get_rank isend irecv send recv barrier _all_gather_base _reduce_scatter_base".split()
-)
 
 
 @dataclass
@@ -75,12 +66,12 @@ def behaviour(prober: Prober, make: Callable[[int], Sequence[Any]]) -> Behaviour
     if first is not None:
         _gradients(prober, first[0], seen)
     calls = _called(prober.subject)
-    if calls & _RANDOM and seen.status == "inferred":
+    if calls & RANDOM and seen.status == "inferred":
         seen.notes.append(
-            f"its source draws random numbers ({', '.join(sorted(calls & _RANDOM))}), which was not seen to matter"
+            f"its source draws random numbers ({', '.join(sorted(calls & RANDOM))}), which was not seen to matter"
         )
-    if calls & _DISTRIBUTED:
-        seen.notes.append(f"its source uses a process group ({', '.join(sorted(calls & _DISTRIBUTED))})")
+    if calls & DISTRIBUTED:
+        seen.notes.append(f"its source uses a process group ({', '.join(sorted(calls & DISTRIBUTED))})")
     return seen
 
 
@@ -184,4 +175,4 @@ def _called(subject: Subject) -> set[str]:
 
 def uses_process_group(subject: Subject) -> bool:
     """Return whether the forward calls functions of torch.distributed."""
-    return bool(_called(subject) & _DISTRIBUTED)
+    return bool(_called(subject) & DISTRIBUTED)

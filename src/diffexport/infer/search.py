@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -21,6 +22,11 @@ from diffexport.strategies.texts import value_of
 #: Most calls, most calls after one that ran with numbers that are not finite, and most changes in a row that messages
 #: suggested.
 _CALLS, _AFTERWARDS, _REPAIRS = 4000, 60, 8
+#: How many calls may raise nothing new before the search is given up.
+_PATIENCE = 600
+#: How much dearer a candidate may be than one that runs but shows little: whose numbers are not finite, or which gives
+#: back its inputs, as a quantizer of 32 bits may; and the merit of one that shows it all.
+_DEARER, _BEST = 2.0, 2
 #: An option this much worse than the best of its argument is not tried.
 _WORST = 6.5
 
@@ -131,6 +137,10 @@ class _Search:
         self._heap: list[tuple[float, int, int, Candidate | tuple[int, ...], int]] = []
         self._count = itertools.count()
         self._seen: set[Any] = set()
+        #: Errors met, numbers aside, and when the last new one was.
+        self._kinds: set[str] = set()
+        self._merit = -1
+        self._news = 0
         self._options = [space.options() for space in spaces]
 
     def go(self) -> None:
@@ -138,7 +148,8 @@ class _Search:
             if all(options):
                 self._push_indices(number, (0,) * len(options))
         allowed = _CALLS
-        while self._heap and not self._prober.over and self._prober.tried < allowed:
+        dearest = float("inf")
+        while self._heap and not self._prober.over and self._prober.tried < allowed and not self._hopeless():
             cost, _, number, what, repairs = heapq.heappop(self._heap)
             candidate = self._expand(number, what) if repairs < 0 else what
             if not candidate or not self._new(number, candidate):  # type: ignore[arg-type]
@@ -149,15 +160,36 @@ class _Search:
             if outcome.ran and outcome.tensors:
                 if self.found.candidate is None:
                     allowed = min(allowed, self._prober.tried + _AFTERWARDS)
-                if self.found.candidate is None or outcome.finite:
-                    self.found.candidate, self.found.outcome = candidate, outcome  # type: ignore[assignment]
-                    self.found.names = self._spaces[number].names
-                if outcome.finite:
+                    dearest = cost + _DEARER
+                self._take(number, candidate, outcome)  # type: ignore[arg-type]
+                if self._merit == _BEST or cost > dearest:
                     return
             elif outcome.ran:
                 self._note_foreign(number, candidate, outcome)  # type: ignore[arg-type]
             elif outcome.error is not None:
                 self._learn(cost, number, candidate, outcome, max(repairs, 0))  # type: ignore[arg-type]
+
+    def _take(self, number: int, candidate: Candidate, outcome: Outcome) -> None:
+        """Keep what ran if it is the first, or shows more of the model than what is kept."""
+        finite = outcome.finite
+        unchanged = finite and any(not a.choice.is_tensor for a in candidate) and outcome.gives_back
+        merit = _BEST if finite and not unchanged else int(finite)
+        if merit > self._merit:
+            self._merit = merit
+            self.found.candidate, self.found.outcome = candidate, outcome
+            self.found.names = self._spaces[number].names
+
+    def _hopeless(self) -> bool:
+        """Return whether more of the same is not going to help.
+
+        That is where most calls fail for lack of something, or nothing new has been raised for long.
+        """
+        tried, found = self._prober.tried, self.found
+        if found.candidate is not None:
+            return False
+        if found.foreign is not None and tried > self._news + _PATIENCE // 4:
+            return True
+        return tried > self._news + _PATIENCE or (tried > 100 and sum(found.needs.values()) > 0.7 * tried)
 
     def _note_foreign(self, number: int, candidate: Candidate, outcome: Outcome) -> None:
         """Remember a call that ran and gave no tensor, in case no other does."""
@@ -210,12 +242,17 @@ class _Search:
         except UsageError:
             return None
         announce(text)
-        return self._prober.call(arguments, copied=False)
+        outcome = self._prober.call(arguments, copied=False)
+        return replace(outcome, arguments=tuple(arguments)) if outcome.ran else outcome
 
     def _learn(self, cost: float, number: int, candidate: Candidate, outcome: Outcome, repairs: int) -> None:
         error = outcome.error
         assert error is not None
         reason = outcome.reason
+        kind = re.sub(r"[\d\[\](), x-]+", " ", reason)
+        if kind not in self._kinds:
+            self._kinds.add(kind)
+            self._news = self._prober.tried
         self.found.errors[reason] += 1
         self.found.first.setdefault(reason, describe(candidate))
         need = need_of(error)
@@ -224,11 +261,39 @@ class _Search:
         if repairs >= _REPAIRS:
             return
         advice = read(error)
-        if advice.empty:
-            return
-        space = self._spaces[number]
-        for extra, changed in repaired(candidate, space, advice):
+        for extra, changed in repaired(candidate, self._spaces[number], advice):
             heapq.heappush(self._heap, (cost + extra, next(self._count), number, changed, repairs + 1))
+        self._named(cost, number, candidate, advice, repairs)
+
+    def _named(self, cost: float, number: int, candidate: Candidate, advice: Advice, repairs: int) -> None:
+        """Try other values of the arguments that a message names, also of those that were left to their default."""
+        for further, space in enumerate(self._spaces):
+            extended = self._extended(candidate, further) if further != number else candidate
+            if extended is None:
+                continue
+            for place, name in enumerate(space.names):
+                if (
+                    len(name) < 3
+                    or name not in advice.words
+                    or (further != number and place < len(candidate))
+                ):
+                    continue
+                own = extended[place].choice
+                for choice in space.choices[place][:8]:
+                    if choice.is_tensor or choice.count or choice.text == own.text:
+                        continue
+                    changed = (*extended[:place], Argument(choice), *extended[place + 1 :])
+                    extra = 0.2 + 0.3 * max(choice.cost - own.cost, 0.0) + 0.2 * (further != number)
+                    entry = (cost + extra, next(self._count), further, changed, repairs + 1)
+                    heapq.heappush(self._heap, entry)
+
+    def _extended(self, candidate: Candidate, number: int) -> Candidate | None:
+        """Return a candidate with as many arguments as another space has, the further ones of no tensors."""
+        choices = self._spaces[number].choices
+        if len(choices) <= len(candidate):
+            return None
+        further = [next((c for c in own if c.text), None) for own in choices[len(candidate) :]]
+        return (*candidate, *(Argument(c) for c in further if c is not None)) if None not in further else None
 
 
 def describe(candidate: Candidate) -> str:
@@ -247,7 +312,7 @@ def describe(candidate: Candidate) -> str:
 #: What is announced when a candidate has been found and others are tried around it.
 WIDENING = "around what runs"
 #: Called with each candidate before it is tried; the child process has this tell its parent.
-announce: Any = lambda text: None  # noqa: E731
+announce: Callable[[str], None] = lambda _: None  # noqa: E731
 
 
 def repaired(candidate: Candidate, space: Space, advice: Advice) -> Iterator[tuple[float, Candidate]]:

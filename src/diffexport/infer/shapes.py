@@ -21,37 +21,31 @@ PLAIN: Mapping[int, Shape] = {0: (), 1: (C,), 2: (N, C), 3: (N, C, H), 4: (N, C,
 #: How plausible each rank is, before anything is known.
 _RANK_COST = {2: 0.0, 1: 0.5, 4: 0.6, 3: 0.55, 0: 2.0, 5: 2.2}
 
-#: Shapes in relation to the first tensor's; None where it has no such one.
-RELATIVE: Mapping[str, Callable[[Shape], Shape | None]] = {
-    "same": lambda x: x,
-    "last": lambda x: x[-1:] or None,
-    "channel": lambda x: x[1:2] if len(x) > 2 else None,
-    "scalar": lambda x: () if x else None,
-    "one": lambda x: (1,),
-    "linear weight": lambda x: (O, x[-1]) if x else None,
-    "matrix on the right": lambda x: (x[-1], O) if len(x) > 0 else None,
-    "batched on the right": lambda x: (*x[:-2], x[-1], O) if len(x) > 2 else None,
-    "batched transposed": lambda x: (*x[:-2], O, x[-1]) if len(x) > 2 else None,
-    "convolution weight": lambda x: (O, x[1], *(3,) * (len(x) - 2)) if len(x) > 2 else None,
-    "transposed convolution weight": lambda x: (x[1], O, *(3,) * (len(x) - 2)) if len(x) > 2 else None,
-    "out features": lambda x: (O,),
-    "one for each row": lambda x: x[:-1] if x else None,
-    "row with one column": lambda x: (*x[:-1], 1) if x else None,
-    "one step": lambda x: x[1:] if len(x) > 1 else None,
-    "batch": lambda x: x[:1] if len(x) > 1 else None,
-    "square": lambda x: (x[-1], x[-1]) if x else None,
-    "pooled": lambda x: (*x[:2], *(1,) * (len(x) - 2)) if len(x) > 2 else None,
-    "vector": lambda x: (M,),
-    "matrix": lambda x: (O, M),
-    "transposed": lambda x: (*x[:-2], x[-1], x[-2]) if len(x) > 1 else None,
-    "doubled rows": lambda x: (2 * x[0], *x[1:]) if x else None,
+#: Shapes in relation to the first tensor's, with what each costs; None where it has no such one.
+RELATIVE: Mapping[str, tuple[float, Callable[[Shape], Shape | None]]] = {
+    "same": (0.0, lambda x: x),
+    "last": (0.9, lambda x: x[-1:] or None),
+    "channel": (1.3, lambda x: x[1:2] if len(x) > 2 else None),
+    "scalar": (1.2, lambda x: () if x else None),
+    "one": (1.3, lambda _: (1,)),
+    "linear weight": (1.0, lambda x: (O, x[-1]) if x else None),
+    "matrix on the right": (1.2, lambda x: (x[-1], O) if x else None),
+    "batched on the right": (1.6, lambda x: (*x[:-2], x[-1], O) if len(x) > 2 else None),
+    "batched transposed": (1.7, lambda x: (*x[:-2], O, x[-1]) if len(x) > 2 else None),
+    "convolution weight": (1.2, lambda x: (O, x[1], *(3,) * (len(x) - 2)) if len(x) > 2 else None),
+    "transposed convolution weight": (1.9, lambda x: (x[1], O, *(3,) * (len(x) - 2)) if len(x) > 2 else None),
+    "out features": (1.4, lambda _: (O,)),
+    "one for each row": (1.1, lambda x: x[:-1] if x else None),
+    "row with one column": (1.5, lambda x: (*x[:-1], 1) if x else None),
+    "one step": (1.5, lambda x: x[1:] if len(x) > 1 else None),
+    "batch": (1.3, lambda x: x[:1] if len(x) > 1 else None),
+    "square": (2.0, lambda x: (x[-1], x[-1]) if x else None),
+    "pooled": (2.0, lambda x: (*x[:2], *(1,) * (len(x) - 2)) if len(x) > 2 else None),
+    "vector": (1.9, lambda _: (M,)),
+    "matrix": (2.1, lambda _: (O, M)),
+    "transposed": (1.8, lambda x: (*x[:-2], x[-1], x[-2]) if len(x) > 1 else None),
+    "doubled rows": (2.6, lambda x: (2 * x[0], *x[1:]) if x else None),
 }
-_RELATIVE_COST = {
-    "same": 0.0, "last": 0.9, "channel": 1.3, "scalar": 1.2, "one": 1.3, "linear weight": 1.0, "matrix on the right": 1.2,
-    "batched on the right": 1.6, "batched transposed": 1.7, "convolution weight": 1.2, "transposed convolution weight": 1.9,
-    "out features": 1.4, "one for each row": 1.1, "row with one column": 1.5, "one step": 1.5, "batch": 1.3, "square": 2.0,
-    "pooled": 2.0, "vector": 1.9, "matrix": 2.1, "transposed": 1.8, "doubled rows": 2.6,
-}  # fmt: skip
 #: What words in a parameter's name speak for.
 _NAMED: Mapping[str, tuple[str, ...]] = {
     "weight weights w kernel filter filters": ("linear weight", "convolution weight", "matrix on the right"),
@@ -102,7 +96,7 @@ def relations(name: str, usage: Usage) -> list[tuple[float, str]]:
     words = set(re.findall(r"[a-z]+", name.lower()))
     preferred = [kind for texts, kinds in _NAMED.items() if words & set(texts.split()) for kind in kinds]
     found = []
-    for kind, cost in _RELATIVE_COST.items():
+    for kind, (cost, _) in RELATIVE.items():
         own = 0.15 * preferred.index(kind) + 0.1 if kind in preferred else cost + 0.5 * bool(preferred)
         found.append((own, kind))
     found += [(2.0 + cost + (0.0 if not usage.ranks or int(kind[-1]) in usage.ranks else 1.5), kind)
@@ -110,18 +104,8 @@ def relations(name: str, usage: Usage) -> list[tuple[float, str]]:
     return sorted(found)
 
 
-def admits(usage: Usage, shape: Shape) -> float:
-    """Return what a shape costs in view of the ranks that the source speaks of."""
-    cost = 0.0
-    if usage.ranks and len(shape) not in usage.ranks:
-        cost += 1.0
-    if len(shape) < usage.least:
-        cost += 2.0
-    return cost
-
-
 def shape_of(kind: str, first: Shape | None) -> Shape | None:
     """Return the shape that a name stands for, given that of the first tensor; None where there is none."""
     if kind in ABSOLUTE:
         return ABSOLUTE[kind]
-    return None if first is None else RELATIVE[kind](first)
+    return None if first is None else RELATIVE[kind][1](first)

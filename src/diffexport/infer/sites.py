@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import ast
 import operator
+import time
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +19,7 @@ import torch
 
 from diffexport.infer.choices import Known
 from diffexport.infer.library import Library, Scope, Source
-from diffexport.infer.usage import _TENSOR_ATTRIBUTES
+from diffexport.infer.operators import TENSOR_ATTRIBUTES
 from diffexport.strategies.texts import text_of
 
 #: How many steps a value is traced, how many wrappers are followed, and how many sites are read.
@@ -61,10 +62,11 @@ _TENSOR = Known("", "", tensor=True)
 
 
 class Sites:
-    """Reads the call sites of Functions in one library of files."""
+    """Reads the call sites of Functions in one library of files; values are traced for some seconds at most."""
 
-    def __init__(self, library: Library) -> None:
+    def __init__(self, library: Library, seconds: float = 1.0) -> None:
         self._library = library
+        self._end = time.monotonic() + seconds
 
     def of(self, owner: type) -> list[Site]:
         """Return the call sites of a Function."""
@@ -97,7 +99,7 @@ class Sites:
             for alias in aliases:
                 yield from self._called(alias, [source])
 
-    def _called(self, name: str, sources: list[Source]) -> Iterator[tuple[ast.Call, _Place]]:
+    def _called(self, name: str, sources: Iterable[Source]) -> Iterator[tuple[ast.Call, _Place]]:
         for source in sources:
             for node, around in source.placed():
                 if isinstance(node, ast.Call) and _tail(node.func) == name:
@@ -105,7 +107,7 @@ class Sites:
 
     def _value(self, node: ast.expr, place: _Place, steps: int, layers: int) -> Known | None:
         """Return what an expression stands for; None where that cannot be told."""
-        if steps <= 0:
+        if steps <= 0 or time.monotonic() > self._end:
             return None
         if isinstance(node, ast.Constant):
             return _known(node.value)
@@ -216,11 +218,11 @@ class Sites:
             return None
         shift = int(method)
         tried = 0
-        for call, there in self._called(called, self._library.mentioning(called)):
+        for call, there in self._called(called, self._library.mentioning(called, called=True)):
             if scope in there.around:
                 continue
             tried += 1
-            if tried > _SITES:
+            if tried > _SITES or time.monotonic() > self._end:
                 return None
             index = names.index(name) - shift if name in names else -1
             node = next((key.value for key in call.keywords if key.arg == name), None)
@@ -308,7 +310,7 @@ class Sites:
             if module.startswith("torch") or isinstance(root[0], types.BuiltinFunctionType):
                 return _TENSOR if module != "torch.nn.modules" else None
             return None
-        tensorial = isinstance(node.func, ast.Attribute) and name in _TENSOR_ATTRIBUTES
+        tensorial = isinstance(node.func, ast.Attribute) and name in TENSOR_ATTRIBUTES
         return (
             _TENSOR
             if tensorial and name not in ("size", "dim", "numel", "item", "tolist", "stride")
@@ -341,20 +343,19 @@ def _looked_up(node: ast.expr, place: _Place) -> tuple[Any] | None:
 
 def _assigned(scope: ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef, name: str) -> list[ast.expr]:
     """Return what a function assigns to a local."""
-    found = []
-    for node in ast.walk(scope):
-        if isinstance(node, ast.Assign) and any(
-            isinstance(t, ast.Name) and t.id == name for t in node.targets
-        ):
-            found.append(node.value)
-        elif (
-            isinstance(node, ast.AnnAssign)
-            and isinstance(node.target, ast.Name)
-            and node.target.id == name
-            and node.value
-        ):
-            found.append(node.value)
-    return found
+    return [value for node in ast.walk(scope) if (value := _bound(node, name)) is not None]
+
+
+def _bound(node: ast.AST, name: str) -> ast.expr | None:
+    """Return what a statement assigns to a name."""
+    targets: list[ast.expr] = []
+    if isinstance(node, ast.Assign):
+        targets = node.targets
+    elif isinstance(node, ast.AnnAssign):
+        targets = [node.target]
+    else:
+        return None
+    return node.value if any(isinstance(t, ast.Name) and t.id == name for t in targets) else None
 
 
 def _is_apply(node: ast.expr, name: str) -> bool:

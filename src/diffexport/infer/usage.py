@@ -13,44 +13,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
-
+from diffexport.infer import operators as ops
 from diffexport.infer.subject import tree_of
 
-#: What an argument may be.
-KINDS = (
-    "tensor", "int", "float", "bool", "none", "str", "shape", "dtype", "device", "callable", "module", "tensors",
-)  # fmt: skip
-
-_PLAIN = (str, list, dict, tuple, int, float, type, set)
-#: Attributes that tell a tensor from anything else.
-_TENSOR_ATTRIBUTES = frozenset(
-    name
-    for name in dir(torch.Tensor)
-    if not name.startswith("__") and not any(hasattr(t, name) for t in _PLAIN)
-) | {"real", "imag"}
-#: Methods of a tensor that take a dimension first.
-_DIM_FIRST = frozenset(
-    "sum mean amax amin argmax argmin softmax log_softmax logsumexp cumsum cumprod cumsum_ size unsqueeze squeeze sort "
-    "argsort unbind any all prod std var median index_select gather scatter scatter_ scatter_add scatter_add_ select "
-    "narrow flip flatten transpose norm".split()
-)
-_SHAPE_TAKERS = frozenset(
-    "view reshape expand zeros ones empty full rand randn broadcast_to new_zeros new_ones".split()
-)
-#: Rank of the first and second argument of operators that want a certain one.
-_RANKS: Mapping[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
-    "conv1d": ((3,), (3,)), "conv2d": ((4,), (4,)), "conv3d": ((5,), (5,)),
-    "conv_transpose1d": ((3,), (3,)), "conv_transpose2d": ((4,), (4,)), "conv_transpose3d": ((5,), (5,)),
-    "mm": ((2,), (2,)), "bmm": ((3,), (3,)), "addmm": ((), (2,)), "t": ((2,), ()), "mv": ((2,), (1,)),
-    "max_pool1d": ((3,), ()), "max_pool2d": ((4,), ()), "avg_pool1d": ((3,), ()), "avg_pool2d": ((4,), ()),
-    "interpolate": ((4,), ()), "adaptive_avg_pool2d": ((4,), ()), "unfold": ((4,), ()), "pixel_shuffle": ((4,), ()),
-    "grid_sample": ((4,), (4,)), "dot": ((1,), (1,)), "outer": ((1,), (1,)), "embedding": ((), (2,)),
-}  # fmt: skip
-_SECOND_TENSORS = frozenset(
-    "matmul mm bmm linear mul add sub div where maximum minimum mse_loss cross_entropy nll_loss l1_loss "
-    "binary_cross_entropy binary_cross_entropy_with_logits kl_div addmm baddbmm einsum cdist outer dot mv embedding".split()
-)
 #: How deep functions that a forward calls are followed.
 _DEPTH = 2
 
@@ -67,6 +32,7 @@ class Usage:
         dtypes: of a tensor, as far as seen.
         members: attributes that are read of it and that tensors do not have.
         optional: whether it is compared with None.
+        classes: others than these that it is checked to be an instance of.
     """
 
     weight: dict[str, float] = field(default_factory=lambda: defaultdict(float))
@@ -76,6 +42,7 @@ class Usage:
     dtypes: set[str] = field(default_factory=set)
     members: set[str] = field(default_factory=set)
     optional: bool = False
+    classes: list[type] = field(default_factory=list)
 
     def merge(self, other: Usage, share: float) -> None:
         """Add what a function that it is passed on to does with it."""
@@ -86,6 +53,7 @@ class Usage:
         self.values += other.values
         self.dtypes |= other.dtypes
         self.members |= other.members
+        self.classes += other.classes
         self.optional = self.optional or other.optional
 
 
@@ -152,17 +120,17 @@ class _Reader:
         usage = self._of(node.value)
         if usage is None:
             return
-        if node.attr in _TENSOR_ATTRIBUTES:
+        if node.attr in ops.TENSOR_ATTRIBUTES:
             usage.weight["tensor"] += 1.5
             if node.attr in ("real", "imag") or node.attr.startswith("view_as_real"):
                 usage.dtypes.add("complex64")
-            for rank in _RANKS.get(node.attr, ((),))[0]:
+            for rank in ops.RANKS.get(node.attr, ((),))[0]:
                 usage.ranks.add(rank)
-            if node.attr in ("mT", "mH", "triu", "tril", "bmm"):
+            if node.attr in ops.MATRICES:
                 usage.least = max(usage.least, 2)
         elif node.attr in ("parameters", "named_parameters", "state_dict", "forward", "train", "eval"):
             usage.weight["module"] += 3
-        elif not any(hasattr(kind, node.attr) for kind in _PLAIN):
+        elif not any(hasattr(kind, node.attr) for kind in ops.PLAIN):
             usage.members.add(node.attr)
 
     def _call(self, node: ast.Call) -> None:
@@ -199,14 +167,14 @@ class _Reader:
     def _method(self, node: ast.Call, name: str) -> None:
         """Note what the arguments of a method are, presumably one of a tensor."""
         arguments = node.args
-        if name in _DIM_FIRST and arguments:
+        if name in ops.DIM_FIRST and arguments:
             self._note(arguments[0], int=1.5)
             if (
                 name in ("gather", "scatter", "scatter_", "index_select", "scatter_add", "scatter_add_")
                 and len(arguments) > 1
             ):
                 self._index(arguments[1])
-        elif name in _SHAPE_TAKERS:
+        elif name in ops.SHAPE_TAKERS:
             weights = {"shape": 1.5} if len(arguments) == 1 else {"int": 1.5}
             for item in arguments:
                 self._note(item, **weights)
@@ -224,26 +192,23 @@ class _Reader:
             if axis is not None and isinstance(node.func, ast.Attribute):
                 self._rank(node.func.value, least=axis + 1 if axis >= 0 else -axis)
         for place, ranks in enumerate(
-            _RANKS.get(name, ())[1:] if isinstance(node.func, ast.Attribute) else ()
+            ops.RANKS.get(name, ())[1:] if isinstance(node.func, ast.Attribute) else ()
         ):
             if place < len(arguments):
                 self._rank(arguments[place], ranks)
                 self._note(arguments[place], tensor=1.5)
 
     def _keyword(self, key: ast.keyword) -> None:
-        kinds = {"dim": "int", "axis": "int", "dims": "shape", "dtype": "dtype", "device": "device", "size": "shape",
-                 "keepdim": "bool", "keepdims": "bool", "min": "float", "max": "float", "k": "int", "num_classes": "int",
-                 "weight": "tensor", "bias": "tensor", "inplace": "bool", "training": "bool", "reduction": "str",
-                 "mode": "str", "eps": "float"}  # fmt: skip
-        if key.arg in kinds:
-            self._note(key.value, **{kinds[key.arg]: 1.5})
+        if key.arg in ops.KEYWORDS:
+            self._note(key.value, **{ops.KEYWORDS[key.arg]: 1.5})
 
     def _isinstance(self, value: ast.expr, kinds: ast.expr) -> None:
         for kind in kinds.elts if isinstance(kinds, ast.Tuple) else [kinds]:
-            match = {"Tensor": "tensor", "int": "int", "float": "float", "bool": "bool", "str": "str", "Module": "module",
-                     "Callable": "callable", "tuple": "tensors", "list": "tensors", "Parameter": "tensor"}  # fmt: skip
-            if _last(kind) in match:
-                self._note(value, **{match[_last(kind)]: 1.0})
+            usage = self._of(value)
+            if _last(kind) in ops.TYPES:
+                self._note(value, **{ops.TYPES[_last(kind)]: 1.0})
+            elif usage is not None and isinstance(found := self._resolve(kind), type):
+                usage.classes.append(found)
 
     def _is_torch(self, function: ast.expr) -> bool:
         root = function
@@ -259,7 +224,7 @@ class _Reader:
 
     def _torch(self, node: ast.Call, name: str) -> None:
         first, *rest = node.args
-        if name in _SHAPE_TAKERS or name in ("Size", "broadcast_shapes"):
+        if name in ops.SHAPE_TAKERS:
             self._note(first, **({"shape": 1.5, "int": 0.5} if not rest else {"int": 1.0, "shape": 0.5}))
             return
         if name in (
@@ -278,17 +243,17 @@ class _Reader:
             self._note(first, tensors=2)
         else:
             self._note(first, tensor=2)
-        ranks = _RANKS.get(name, ((), ()))
+        ranks = ops.RANKS.get(name, ((), ()))
         for item, exact in zip(node.args, ranks, strict=False):
             self._rank(item, exact)
         for place, item in enumerate(rest):
             if (
-                (place == 0 and name in _SECOND_TENSORS)
+                (place == 0 and name in ops.SECOND_TENSORS)
                 or name == "where"
                 or (place == 1 and name in ("linear", "conv2d"))
             ):
                 self._note(item, tensor=1.5)
-            elif place == 0 and name in _DIM_FIRST:
+            elif place == 0 and name in ops.DIM_FIRST:
                 self._note(item, int=1.5)
             elif place == 0 and name.startswith("conv"):
                 self._note(item, tensor=2)
@@ -401,6 +366,12 @@ class _Reader:
         self._note(node.slice, int=0.5, tensor=0.5)
 
     def _operator(self, node: ast.BinOp) -> None:
+        if isinstance(node.op, ast.Add | ast.Sub | ast.Mult | ast.Div):
+            for side in (node.left, node.right):
+                usage = self._of(side)
+                if usage is not None:
+                    # What is calculated with is no index.
+                    usage.dtypes.add("float32")
         if isinstance(node.op, ast.MatMult):
             for side in (node.left, node.right):
                 self._note(side, tensor=3)

@@ -74,7 +74,7 @@ class _Widener:
         self._order(dims)
         self._fixed_together(dims)
         specs = self._named(dims)
-        specs = self._leads(specs, dims)
+        specs = self._leads(specs)
         specs = self._bounds(specs)
         return Widened(specs, self._notes)
 
@@ -141,7 +141,9 @@ class _Widener:
 
     def _fresh_size(self, near: int) -> int:
         used = set(self._sizes.values())
-        return next(n for n in itertools.count(near + 1) if n not in used)
+        return next(
+            (n for n in (*_SIZES[_SIZES.index(3) :], *range(18, 64)) if n not in used and n != near), near + 1
+        )
 
     def _groups(self) -> dict[int, list[tuple[int, int]]]:
         groups: dict[int, list[tuple[int, int]]] = {}
@@ -153,16 +155,14 @@ class _Widener:
         """Return the sizes that a symbol may have."""
         base = self._sizes[symbol]
         good = {n for n in _SIZES if n == base or self._works({**self._sizes, symbol: n})} | {base}
-        most = max(_SIZES)
-        if base > most:
-            return Dim(base, base) if len(good) < 4 else Dim(min(good), None)
-        low = base
-        while low - 1 in good:
+        tried = sorted({*_SIZES, base})
+        low = high = tried.index(base)
+        while low > 0 and tried[low - 1] in good:
             low -= 1
-        high = base
-        while high < 9 and high + 1 in good:
+        while high + 1 < len(tried) and tried[high + 1] in good:
             high += 1
-        if high >= 9 and most in good:
+        low, high = tried[low], tried[high]
+        if high == tried[-1]:
             return Dim(low, None)
         if high == low and len(good) > 2:
             steps = sorted(good)
@@ -181,7 +181,7 @@ class _Widener:
                 if (
                     other != symbol
                     and theirs.high is None
-                    and 0 < theirs.low
+                    and theirs.low > 0
                     and abs(dim.high - self._sizes[other]) <= 1
                 ):
                     most = max(dim.low, min(3, dim.high))
@@ -210,7 +210,7 @@ class _Widener:
             specs[place] = TensorSpec(choice.dtype, parts, False)
         return specs
 
-    def _leads(self, specs: dict[int, TensorSpec], dims: dict[int, Dim]) -> dict[int, TensorSpec]:
+    def _leads(self, specs: dict[int, TensorSpec]) -> dict[int, TensorSpec]:
         """Replace leading dimensions by any number of them, in as many tensors together as share them."""
         symbols = {p: [self._symbols[p, axis] for axis in range(len(self._shape(p)))] for p in self._tensors}
         done: set[int] = set()
@@ -306,11 +306,10 @@ class _Widener:
             }
             if rejected(self._prober, self._candidate, raised) <= _REJECTED:
                 return raised
-        fixed = {
-            p: replace(s, dims=tuple(Dim(n, n) for n in (self._sizes[self._symbols[p, a]] for a in range(len(self._shape(p))))),
-                       leading=False, lead=None)
-            for p, s in specs.items()
-        }  # fmt: skip
+        fixed = {}
+        for p, spec in specs.items():
+            sizes = [self._sizes[self._symbols[p, axis]] for axis in range(len(self._shape(p)))]
+            fixed[p] = replace(spec, dims=tuple(Dim(n, n) for n in sizes), leading=False, lead=None)
         if rejected(self._prober, self._candidate, fixed) < rejected(self._prober, self._candidate, raised):
             self._note("only the sizes shown are known to work")
             return fixed

@@ -134,7 +134,8 @@ class _Work:
             for number in seen:
                 numbers.setdefault(number, 0.0)
             for extra in range(_VARIADIC):
-                numbers.setdefault(max(least, 0) + extra + (0 if least else 1), 0.5 + 0.5 * extra)
+                numbers.setdefault(len(fixed) + 1 + extra, 0.5 + 0.5 * extra)
+            numbers.setdefault(least, 2.0)
         else:
             if least:
                 numbers[least] = 0.0

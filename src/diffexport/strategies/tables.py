@@ -256,10 +256,11 @@ def _neighbourhood(constants: tuple[float, ...], dtype: np.dtype[Any], variant: 
 def _bounded(values: Array, dtype: str, low: float | None, high: float | None) -> Array:
     """Return a table of the values between the bounds, those of the full table first, then evenly spread ones."""
     kind: Any = values.dtype.type
-    least, most = 0.0, 1.0
-    if dtype != "bool":
-        least, most = float(limits(values.dtype).min), float(limits(values.dtype).max)
     real = dtype != "bool" and dtypes.is_floating(values.dtype)
+    least, most = 0, 1
+    if dtype != "bool" and not real:
+        # Not as floats: the largest int64 would become one more than it is.
+        least, most = int(limits(values.dtype).min), int(limits(values.dtype).max)
     bottom = (-math.inf if real else least) if low is None else low
     top = (math.inf if real else most) if high is None else high
     if low is not None and high is not None and not low <= high:

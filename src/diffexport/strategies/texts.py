@@ -201,7 +201,7 @@ def text_of(value: Any) -> str | None:
     if type(value) in (tuple, list, dict, set):
         return _container(value)
     if isinstance(value, enum.Enum):
-        owner = _importable(type(value))
+        owner = importable(type(value))
         return f"{owner}.{value.name}" if owner and value.name in type(value).__members__ else None
     import torch
 
@@ -213,7 +213,7 @@ def text_of(value: Any) -> str | None:
         return f"torch.device({str(value)!r})"
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return _dataclass(value)
-    return _importable(value) if callable(value) and not isinstance(value, torch.nn.Module) else None
+    return importable(value) if callable(value) and not isinstance(value, torch.nn.Module) else None
 
 
 def _container(value: Any) -> str | None:
@@ -234,17 +234,29 @@ def _container(value: Any) -> str | None:
 
 
 def _dataclass(value: Any) -> str | None:
-    owner = _importable(type(value))
-    fields = [
-        (field.name, text_of(getattr(value, field.name))) for field in dataclasses.fields(value) if field.init
-    ]
-    if owner is None or any(text is None for _, text in fields):
+    """Return the call that makes a dataclass of the same fields; those that have their default are left out."""
+    owner = importable(type(value))
+    given = []
+    for own in dataclasses.fields(value):
+        here = getattr(value, own.name)
+        if own.init and not _is_default(own, here):
+            given.append((own.name, text_of(here)))
+    if owner is None or any(text is None for _, text in given):
         return None
-    return f"{owner}({', '.join(f'{name}={text}' for name, text in fields)})"
+    return f"{owner}({', '.join(f'{name}={text}' for name, text in given)})"
 
 
-def _importable(value: Any) -> str | None:
-    """Return the dotted name by which ``value`` can be imported."""
+def _is_default(own: dataclasses.Field[Any], value: Any) -> bool:
+    try:
+        if own.default is not dataclasses.MISSING:
+            return bool(own.default == value)
+        return own.default_factory is not dataclasses.MISSING and bool(own.default_factory() == value)
+    except Exception:  # noqa: BLE001 - comparing, or making, runs whatever code
+        return False
+
+
+def importable(value: Any) -> str | None:
+    """Return the dotted name by which ``value`` can be imported; None where it has none."""
     module, name = getattr(value, "__module__", None), getattr(value, "__qualname__", None)
     if not module or not name or "<" in name:
         return None
