@@ -28,6 +28,7 @@ class Case:
         rules: expectations of its own, tried before the general ones.
         contract: mode pattern to node kinds the graph must contain in the modes where it is to agree.
         target: the text from which another process can get the case again.
+        texts: ``inputs`` as texts, where the target does not carry them itself.
         summary, origin: one line each, for ``diffexport list``.
     """
 
@@ -41,6 +42,7 @@ class Case:
     target: str = ""
     summary: str = ""
     origin: str = ""
+    texts: tuple[str, ...] = ()
 
     @property
     def specs(self) -> tuple[TensorSpec, ...]:
@@ -71,6 +73,7 @@ def make_case(
     target: str = "",
     summary: str = "",
     origin: str = "",
+    texts: Sequence[str] = (),
 ) -> Case:
     """Make a [Case][] from texts; see there for the arguments.
 
@@ -103,4 +106,5 @@ def make_case(
         target=target or name,
         summary=summary,
         origin=origin,
+        texts=tuple(texts),
     )

@@ -54,6 +54,15 @@ def resolve(text: str, *, inputs: Sequence[str] = (), otherwise: Sequence[str] =
     return _as_case(value, text, inputs or otherwise)
 
 
+def declares_inputs(text: str) -> bool:
+    """Return whether a target says itself what its inputs are like: a catalogue case, or a Case in a module.
+
+    Raises:
+        TargetError: see [look_up][].
+    """
+    return is_catalogue_name(text) or isinstance(look_up(text), Case)
+
+
 def look_up(text: str) -> Any:
     """Return the object that ``package.module:attr`` or ``file.py:attr`` names, whatever it is; imports its module.
 
@@ -69,7 +78,7 @@ def _with_inputs(case: Case, inputs: Sequence[str]) -> Case:
         return case
     from diffexport.strategies.texts import parse_inputs
 
-    return Case(**{**vars(case), "inputs": parse_inputs(inputs), "strategy": None})
+    return Case(**{**vars(case), "inputs": parse_inputs(inputs), "strategy": None, "texts": tuple(inputs)})
 
 
 def _import(place: str, text: str) -> Any:
@@ -212,7 +221,7 @@ def _case(name: str, build: Any, forward: Any, text: str, inputs: Sequence[str],
         inputs = ["float32[...]"] * count
     from diffexport.strategies.texts import parse_inputs
 
-    return make_case(name, build, inputs=parse_inputs(inputs), target=text)
+    return make_case(name, build, inputs=parse_inputs(inputs), target=text, texts=inputs)
 
 
 def _required(forward: Any) -> list[str]:

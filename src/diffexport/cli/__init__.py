@@ -14,6 +14,7 @@ import click
 from diffexport.errors import DiffexportError, UsageError
 from diffexport.names import RUNTIME_CHOICES
 
+INPUT_HELP = "One for each argument: a tensor spec, e.g. 'float32[N, >=3]', or a strategy, e.g. 'just(0.5)'."
 EPILOG = "Exit codes: 0 all as expected, 1 findings, 2 wrong use or nothing testable, 130 interrupted."
 
 
@@ -36,7 +37,7 @@ def cli() -> None:
 @click.option("--examples", type=click.IntRange(min=1), help="Hypothesis examples for each mode.")
 @click.option("--seed", type=click.IntRange(min=0), help="The same seed gives the same run.")
 @click.option("--profile", metavar="NAME", help="dev, ci, nightly or debug.")
-@click.option("--input", "inputs", multiple=True, metavar="SPEC", help="Tensor spec, e.g. 'float32[N, >=3]'.")
+@click.option("--input", "inputs", multiple=True, metavar="TEXT", help=INPUT_HELP)
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write a report.")
 @click.option(
     "--save", "folder", type=click.Path(path_type=Path), metavar="DIR", help="Where findings are kept."
@@ -61,7 +62,7 @@ def run(targets: tuple[str, ...], **options: object) -> None:
 )
 @click.option("--examples", type=click.IntRange(min=1), help="Hypothesis examples; 200 by default.")
 @click.option("--seed", type=click.IntRange(min=0), help="The same seed gives the same run.")
-@click.option("--input", "inputs", multiple=True, metavar="SPEC", help="Tensor spec, e.g. 'float32[N, >=3]'.")
+@click.option("--input", "inputs", multiple=True, metavar="TEXT", help=INPUT_HELP)
 @click.option(
     "--input-name",
     "input_names",
@@ -98,7 +99,7 @@ def compare(model: Path, target: str, **options: object) -> None:
     "--examples", type=click.IntRange(min=1), help="Hypothesis examples for each mutant; 200 by default."
 )
 @click.option("--seed", type=click.IntRange(min=0), help="The same seed gives the same run.")
-@click.option("--input", "inputs", multiple=True, metavar="SPEC", help="Tensor spec, e.g. 'float32[N, >=3]'.")
+@click.option("--input", "inputs", multiple=True, metavar="TEXT", help=INPUT_HELP)
 @click.option("--only", multiple=True, metavar="PATTERN", help="Mutators to apply, by name; may be repeated.")
 @click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write a report.")
 @click.option("--strict", is_flag=True, default=None, help="Let notes fail too: sign of zero.")

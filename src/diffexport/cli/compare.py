@@ -22,7 +22,7 @@ from diffexport.errors import DiffexportError
 from diffexport.mode import Mode
 from diffexport.report.summary import Summary, quote
 from diffexport.runtimes import select as select_runtimes
-from diffexport.spec import parse_specs
+from diffexport.strategies.texts import canonical
 from diffexport.target import resolve
 from diffexport.verdict import Severity
 
@@ -52,7 +52,7 @@ def compare_command(
         UsageError: the file is no valid model, the target does not import, or their inputs do not fit each other.
     """
     loaded = configuration.load()
-    specs = tuple(str(spec) for spec in parse_specs(inputs))
+    specs = canonical(inputs)
     chosen = select_runtimes(runtimes or loaded.runtimes)
     artefact = artefacts.read(model, mode=Mode.parse(mode) if mode else None)
     artefact = _mapped(artefact, target, specs, input_names, output_names)

@@ -21,7 +21,7 @@ from diffexport.mutate.registry import mutators, select
 from diffexport.report import mutation
 from diffexport.report.summary import EXIT_USAGE
 from diffexport.runtimes import select as select_runtimes
-from diffexport.spec import parse_specs
+from diffexport.strategies.texts import canonical
 
 #: The plainest mode of each exporter with free dimensions, which leaves most to be planted.
 MODES = ("torchscript,dynamic=true", "dynamo,dynamic=true")
@@ -54,7 +54,7 @@ def mutate_command(
         _list()
         return 0
     loaded = configuration.load()
-    specs = tuple(str(spec) for spec in parse_specs(inputs))
+    specs = canonical(inputs)
     names = tuple(dict.fromkeys(targets or loaded.cases or ENTRIES))
     check_targets(names, specs)
     chosen = select(only, (symbolics.NAME,))

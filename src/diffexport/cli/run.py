@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from shlex import quote
 
 import click
 
@@ -14,12 +15,14 @@ from diffexport.engine.events import Event
 from diffexport.engine.explore import Settings
 from diffexport.engine.run import Plan
 from diffexport.engine.run import run as run_plan
+from diffexport.errors import TargetError
+from diffexport.infer import STATUSES, Inference, Session
 from diffexport.report import json_report
 from diffexport.report.summary import EXIT_USAGE, Summary
 from diffexport.report.terminal import Terminal
 from diffexport.runtimes import select as select_runtimes
-from diffexport.spec import parse_specs
-from diffexport.target import is_catalogue_name, resolve
+from diffexport.strategies.texts import canonical
+from diffexport.target import declares_inputs, is_catalogue_name, resolve
 
 #: From this many modes on, modes that export the same model share their examples; see Settings.share.
 SHARING_FROM = 500
@@ -49,7 +52,7 @@ def run_command(
     """
     loaded = configuration.load()
     chosen = configuration.profile(profile or loaded.profile)
-    specs = tuple(str(spec) for spec in parse_specs(inputs))
+    specs = canonical(inputs)
     names = tuple(targets) or loaded.cases or tuple(ENTRIES)
     check_targets(names, specs)
     base = loaded.file.parent if loaded.file is not None else Path.cwd()
@@ -75,6 +78,7 @@ def run_command(
         folders=(base / loaded.regressions,),
         jobs=loaded.jobs if jobs is None else jobs,
         fail_fast=fail_fast,
+        inferred={} if specs else inferred_inputs(names),
     )
     return perform(
         plan, Summary(None if no_save else regressions), json_file, verbose or chosen.name == "debug"
@@ -106,6 +110,39 @@ def write_report(write: Callable[[], None]) -> bool:
         click.echo(f"diffexport: the report could not be written: {error}", err=True)
         return False
     return True
+
+
+def inferred_inputs(names: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Work out how to call the targets that do not say so themselves, and show it as it can be pasted.
+
+    A model that crashes or hangs on every input that is tried is left to the run, which isolates and reports that.
+
+    Raises:
+        TargetError: nothing that was tried runs; the message says what it was and how to declare inputs.
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    with Session() as session:
+        for name in dict.fromkeys(names):
+            if declares_inputs(name):
+                continue
+            made = session.infer(name)
+            if made.inputs:
+                found[name] = made.inputs
+                click.echo(shown(made))
+            elif made.status not in ("crash", "timeout"):
+                raise TargetError(
+                    f"target {name!r}: no inputs are declared and none could be inferred: {made.message}"
+                )
+    return found
+
+
+def shown(made: Inference) -> str:
+    """Return what was inferred, and how to say so."""
+    options = " ".join(f"--input {quote(text)}" for text in made.inputs)
+    lines = [f"{made.target}: inputs inferred: {made.call}", f"    to keep or change them: {options}"]
+    if made.status != "inferred":
+        lines.append(f"    {made.status}: {STATUSES[made.status]}")
+    return "\n".join([*lines, *(f"    note: {note}" for note in made.notes)])
 
 
 def check_targets(names: Sequence[str], specs: tuple[str, ...]) -> None:

@@ -69,6 +69,8 @@ def diverged(
 
 def _texts(case: Case) -> tuple[str, ...]:
     """Return the specs of a case that does not carry them itself, as given on the command line."""
+    if case.texts:
+        return case.texts
     if case.target == case.name or len(case.specs) < len(case.inputs):
         return ()
     return tuple(str(spec) for spec in case.specs)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import fnmatch
 import os
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from diffexport import catalogue
@@ -40,6 +40,7 @@ class Plan:
         jobs: worker processes; 0 does everything in this one.
         fail_fast: stop at the first new divergence.
         artefact: a model to compare the one target with, in place of exports; ``modes`` is then its own.
+        inferred: what the inputs of targets are like that declare none, where ``inputs`` are not given.
     """
 
     targets: tuple[str, ...]
@@ -53,6 +54,11 @@ class Plan:
     jobs: int | None = None
     fail_fast: bool = False
     artefact: Artefact | None = None
+    inferred: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def inputs_of(self, target: str) -> tuple[str, ...]:
+        """Return what the inputs of a target are to be like, as far as the plan says."""
+        return self.inputs or self.inferred.get(target, ())
 
 
 def name_of(target: str, inputs: Sequence[str] = ()) -> str:
@@ -91,7 +97,7 @@ def run(plan: Plan, emit: Callable[[Event], None]) -> None:
     started = time.perf_counter()
     emit(
         RunStarted(
-            cases=tuple(name_of(target, plan.inputs) for target in plan.targets),
+            cases=tuple(name_of(target, plan.inputs_of(target)) for target in plan.targets),
             modes=len(plan.modes),
             runtimes=plan.runtimes,
             examples=plan.settings.examples,
@@ -160,7 +166,7 @@ def _units(plan: Plan) -> list[Unit]:
     own = applicable(plan.known)
     folders = (*plan.folders, catalogue.regressions_folder())
     units = []
-    names = [name_of(target, plan.inputs) for target in plan.targets]
+    names = [name_of(target, plan.inputs_of(target)) for target in plan.targets]
     to_replay = [entry for entry in own if _concerns(entry, names, plan)]
     if plan.artefact is not None:
         # Regressions replay exports, which this run makes none of.
@@ -177,7 +183,7 @@ def _units(plan: Plan) -> list[Unit]:
                     Unit(
                         target,
                         name,
-                        plan.inputs,
+                        plan.inputs_of(target),
                         texts,
                         plan.runtimes,
                         plan.settings,

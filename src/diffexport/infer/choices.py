@@ -28,6 +28,7 @@ from diffexport.infer.words import (
     KINDS,
     MASK,
     POSITIVE,
+    PREFIXES,
     PRIOR,
     SPOKEN_FOR,
     UNIT,
@@ -98,6 +99,9 @@ def choices(
     for spoken, kind, amount in SPOKEN_FOR:
         if words & spoken:
             weight[kind] += amount
+    first = re.match(r"_*([a-z]+)_", parameter.name)
+    if first and first[1] in PREFIXES:
+        weight[PREFIXES[first[1]]] += 3.0
     found = _annotated(parameter.annotation, subject, weight)
     _documented(parameter.name, documentation, weight)
     for one in known:
@@ -359,14 +363,9 @@ class _Values:
         ]
 
     def _dtype(self) -> list[str]:
-        return [
-            "torch.float32",
-            "torch.float16",
-            "torch.bfloat16",
-            "torch.int64",
-            "torch.int8",
-            "torch.float64",
-        ]
+        usual = [f"torch.{name}" for name in ("float32", "float16", "bfloat16", "int64", "int8", "float64")]
+        narrow = [f"torch.{name}" for name in ("float8_e4m3fn", "float8_e5m2", "uint8")]
+        return [*narrow, *usual] if self._words & {"float", "fp"} else [*usual, *narrow]
 
     def _device(self) -> list[str]:
         return ["torch.device('cpu')", "'cpu'", "None"]

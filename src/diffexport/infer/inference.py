@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 STATUSES: Mapping[str, str] = {
     "inferred": "it runs on the inputs shown",
     "random": "it runs, and draws random numbers: two calls differ unless the seed is set",
-    "stateful": "it runs, and what it returns depends on earlier calls",
+    "stateful": "it runs, and what it returns depends on more than its inputs and the seed: on earlier calls, or on "
+    "memory that nothing was written to",
     "mutates-input": "it runs, and changes a tensor that it was given",
     "non-tensor": "it runs, and returns no tensor",
     "rejected": "nothing that was tried ran",

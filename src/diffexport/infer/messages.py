@@ -27,6 +27,7 @@ class Advice:
         same_shape: whether some tensors should have the same shape.
         wants: kinds that some argument should have.
         not_kinds: kinds that some argument should not have.
+        definite: whether some matrix should be positive definite, or invertible.
         words: all words of the message; one may be the name of the argument that is at fault.
     """
 
@@ -40,6 +41,7 @@ class Advice:
     same_shape: bool = False
     wants: tuple[str, ...] = ()
     not_kinds: tuple[str, ...] = ()
+    definite: bool = False
     words: frozenset[str] = frozenset()
 
 
@@ -141,6 +143,7 @@ def read(error: BaseException) -> Advice:
         ),
         wants=tuple(dict.fromkeys(found.wants)),
         not_kinds=tuple(dict.fromkeys(found.not_kinds)),
+        definite=bool(re.search(r"positive.(?:semi.?)?definite|singular|not invertible|cholesky", low)),
         words=frozenset(re.findall(r"[A-Za-z_]\w*", f"{text[:400]} {line}")),
     )
 

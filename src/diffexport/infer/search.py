@@ -369,7 +369,21 @@ def repaired(candidate: Candidate, space: Space, advice: Advice) -> Iterator[tup
             0.1,
             tuple(replace(a, shape=everywhere[p]) if p in everywhere else a for p, a in enumerate(candidate)),
         )
+    if advice.definite:
+        yield from _definite(candidate, tensors)
     yield from _rechosen(candidate, space, advice, with_choice)
+
+
+def _definite(candidate: Candidate, tensors: Sequence[int]) -> Iterator[tuple[float, Candidate]]:
+    """Yield candidates of which one tensor is a constant definite matrix."""
+    sizes = dict.fromkeys(
+        size for p in tensors for size in reversed(candidate[p].shape or ()) if 1 < size <= 16
+    )
+    for place in reversed(tensors):
+        for number, size in enumerate(sizes):
+            for text in (f"torch.eye({size})", f"-torch.eye({size})"):
+                changed = Argument(Choice("matrix", text=text))
+                yield 0.2 + 0.2 * number, (*candidate[:place], changed, *candidate[place + 1 :])
 
 
 def _rechosen(

@@ -26,7 +26,7 @@ _SIZES = (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 16, 17)
 #: Names for dimensions of several inputs that must match.
 _NAMES = "NMKPQRSTUVW"
 #: Share of generated inputs that may be rejected.
-_REJECTED = 0.25
+_REJECTED = 0.34
 #: Bounds of values that are tried, the loosest first.
 _BOUNDS: dict[str, tuple[tuple[float | None, float | None], ...]] = {
     "float": ((None, None), (-1e3, 1e3), (-8, 8), (0, 8), (0, 1), (0.125, 4), (0.125, 0.875)),
@@ -66,6 +66,8 @@ class _Widener:
         #: Of each dimension, (place, axis), the symbol; of each symbol, its size.
         self._symbols: dict[tuple[int, int], int] = {}
         self._sizes: dict[int, int] = {}
+        #: The specs before any had a lead.
+        self._plain: dict[int, TensorSpec] = {}
 
     def go(self) -> Widened:
         self._same_sizes()
@@ -74,6 +76,7 @@ class _Widener:
         self._order(dims)
         self._fixed_together(dims)
         specs = self._named(dims)
+        self._plain = dict(specs)
         specs = self._leads(specs)
         specs = self._bounds(specs)
         return Widened(specs, self._notes)
@@ -300,9 +303,15 @@ class _Widener:
         """Give dimensions a minimum where what may be generated is rejected for being empty, or small."""
         if rejected(self._prober, self._candidate, specs) <= _REJECTED:
             return specs
-        for least in (1, 2):
+        for least, plain in ((1, False), (1, True), (2, True)):
             raised = {
-                p: replace(s, dims=tuple(_at_least(dim, least) for dim in s.dims)) for p, s in specs.items()
+                p: replace(
+                    own,
+                    dims=tuple(_at_least(dim, least) for dim in own.dims),
+                    low=specs[p].low,
+                    high=specs[p].high,
+                )
+                for p, own in (self._plain if plain else specs).items()
             }
             if rejected(self._prober, self._candidate, raised) <= _REJECTED:
                 return raised

@@ -93,6 +93,14 @@ SPOKEN_FOR: tuple[tuple[frozenset[str], str, float], ...] = (
     (_words("tensors xs args params parameters list outputs"), "tensors", 1.0),
 )
 
+#: What the first word of a name of several speaks for.
+PREFIXES: Mapping[str, str] = {
+    **dict.fromkeys(("num", "n", "nb", "number"), "int"),
+    **dict.fromkeys(
+        ("is", "use", "has", "keep", "return", "do", "preserve", "with", "enable", "should"), "bool"
+    ),
+}
+
 INDEX = _words(
     "index indices idx ids label labels target targets perm permutation argmax lengths lens batch",
     "tokens",

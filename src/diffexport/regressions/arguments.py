@@ -6,6 +6,7 @@ storage it starts) and ``same_as`` (it is the very tensor of that number, counte
 
 from __future__ import annotations
 
+import dataclasses
 import io
 from pathlib import Path
 from typing import Any, Literal
@@ -15,8 +16,9 @@ import pydantic
 import torch
 
 from diffexport import tensors
-from diffexport.errors import RegressionFileError
+from diffexport.errors import RegressionFileError, UsageError
 from diffexport.inputs import array_of, as_call
+from diffexport.strategies.texts import text_of, value_of
 
 
 class Tensor(pydantic.BaseModel, extra="forbid"):
@@ -34,9 +36,9 @@ class Tensor(pydantic.BaseModel, extra="forbid"):
 
 
 class Value(pydantic.BaseModel, extra="forbid"):
-    """An argument that is not a tensor."""
+    """An argument that is not a tensor; one that is ``named`` is kept as its text, ``torch.float32``."""
 
-    type: Literal["none", "bool", "int", "float", "str", "tuple", "list", "dict"]
+    type: Literal["none", "bool", "int", "float", "str", "tuple", "list", "dict", "named"]
     value: Any = None
 
 
@@ -104,10 +106,14 @@ def encode(value: Any, seen: Seen, file: str = "") -> tuple[dict[str, Any], byte
         return {"type": type(value).__name__, "value": [encode(item, seen)[0] for item in value]}, None
     if type(value) is dict and all(isinstance(key, str) for key in value):
         return {"type": "dict", "value": {key: encode(item, seen)[0] for key, item in value.items()}}, None
+    text = None if dataclasses.is_dataclass(value) else text_of(value)
+    if text is not None and not isinstance(value, tuple | list | dict | set | bytes):
+        return {"type": "named", "value": text}, None
     kept = "a dict with other keys than texts" if type(value) is dict else f"type {type(value).__name__}"
     raise RegressionFileError(
         f"an argument of {kept} cannot be stored in a regression file; "
-        "what can is tensors, numbers, texts, None, and tuples, lists and dicts of them"
+        "what can is tensors, numbers, texts, None, what has a name (torch.float32, a function), and tuples, lists and "
+        "dicts of them"
     )
 
 
@@ -172,6 +178,11 @@ class Decoder:
                 return tensors.parse_number(value)
             except (ValueError, TypeError):
                 raise RegressionFileError(f"{value!r} is not a hexadecimal float as text") from None
+        if argument.type == "named":
+            try:
+                return value_of(value)
+            except (UsageError, TypeError) as error:
+                raise RegressionFileError(f"{value!r} names nothing: {error}") from None
         wanted = {"bool": bool, "int": int, "str": str}[argument.type]
         if type(value) is not wanted:
             raise RegressionFileError(f"{value!r} is not a value of type {argument.type}")

@@ -16,6 +16,7 @@ from diffexport import tensors
 from diffexport.dtypes import is_floating, parts
 from diffexport.inputs import array_of
 from diffexport.regressions.arguments import is_tensor, offset_of
+from diffexport.strategies.texts import text_of
 
 
 def indented(head: str, *lines: str) -> str:
@@ -74,7 +75,19 @@ def literal(value: Any, named: Mapping[int, str] | None = None) -> str:
         return sequence(value, [literal(item, named) for item in value])
     if isinstance(value, dict):
         return mapping({key: literal(item, named) for key, item in value.items()})
-    return _number(value) if isinstance(value, float) else repr(value)
+    if isinstance(value, float):
+        return _number(value)
+    plain = value is None or isinstance(value, bool | int | str | bytes | np.generic)
+    return repr(value) if plain else _named(value)
+
+
+def _named(value: Any) -> str:
+    """Return an expression for something that has a name, which needs no import but that of torch."""
+    text = text_of(value)
+    if text is None or text.startswith(("torch.", "-torch.")):
+        return text or repr(value)
+    module = getattr(value, "__module__", "")
+    return f"__import__('importlib').import_module({module!r}){text.removeprefix(module)}"
 
 
 def _number(value: Any) -> str:

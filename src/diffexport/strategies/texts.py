@@ -14,6 +14,7 @@ import enum
 import importlib
 import math
 import re
+import types
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -117,7 +118,7 @@ def _value(node: ast.expr, text: str) -> Any:
         return node.value
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd):
         number = _value(node.operand, text)
-        if isinstance(number, int | float | complex):
+        if isinstance(number, int | float | complex) or hasattr(number, "dtype"):
             return -number if isinstance(node.op, ast.USub) else number
     if isinstance(node, ast.Tuple | ast.List | ast.Set):
         kind = {ast.Tuple: tuple, ast.List: list, ast.Set: set}[type(node)]
@@ -184,7 +185,7 @@ def named(name: str) -> Any:
         try:
             for part in parts[end:]:
                 value = getattr(value, part)
-        except AttributeError:
+        except Exception:  # noqa: BLE001 - there is none, or a lazy module cannot load it
             continue
         return value
     raise UsageError(
@@ -213,7 +214,9 @@ def text_of(value: Any) -> str | None:
         return f"torch.device({str(value)!r})"
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return _dataclass(value)
-    return importable(value) if callable(value) and not isinstance(value, torch.nn.Module) else None
+    if isinstance(value, torch.nn.Module):
+        return _module(value)
+    return importable(value) if callable(value) else None
 
 
 def _container(value: Any) -> str | None:
@@ -246,6 +249,19 @@ def _dataclass(value: Any) -> str | None:
     return f"{owner}({', '.join(f'{name}={text}' for name, text in given)})"
 
 
+def _module(value: Any) -> str | None:
+    """Return the call that makes a module without parameters, where its repr is one."""
+    owner = importable(type(value))
+    if owner is None or any(True for _ in value.parameters()) or any(True for _ in value.buffers()):
+        return None
+    text = owner + repr(value).removeprefix(type(value).__name__)
+    try:
+        made = value_of(text)
+    except UsageError:
+        return None
+    return text if type(made) is type(value) and repr(made) == repr(value) else None
+
+
 def _is_default(own: dataclasses.Field[Any], value: Any) -> bool:
     try:
         if own.default is not dataclasses.MISSING:
@@ -257,8 +273,9 @@ def _is_default(own: dataclasses.Field[Any], value: Any) -> bool:
 
 def importable(value: Any) -> str | None:
     """Return the dotted name by which ``value`` can be imported; None where it has none."""
-    module, name = getattr(value, "__module__", None), getattr(value, "__qualname__", None)
-    if not module or not name or "<" in name:
+    module, name = getattr(value, "__module__", None) or "builtins", getattr(value, "__name__", "")
+    name = getattr(value, "__qualname__", name) if isinstance(value, type | types.FunctionType) else name
+    if not isinstance(name, str) or not name or "<" in name:
         return None
     for text in (f"{module}.{name}", f"torch.{name}", f"torch.nn.functional.{name}"):
         try:
