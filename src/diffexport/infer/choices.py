@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 
+from diffexport.infer.configs import instances
 from diffexport.infer.subject import MISSING, Parameter, Subject
 from diffexport.infer.usage import Usage
 from diffexport.infer.words import (
@@ -125,6 +126,8 @@ def choices(
         for n, text in enumerate(found)
     ]
     start = start + 1.0 if found else start
+    for number, text in enumerate(_containers(parameter.annotation, usage)):
+        made.append(Choice("container", start + 0.3 + 0.3 * number, text, source="what is done with it"))
     for kind in dict.fromkeys(usage.classes):
         owner = importable(kind)
         # A check is a good reason to give one, or to give none of the kind: subclasses of tensors are special cases.
@@ -194,8 +197,24 @@ def _annotated(annotation: Any, subject: Subject, weight: dict[str, float]) -> l
         elif isinstance(part, type) and issubclass(part, enum.Enum):
             texts += [text for member in part if (text := text_of(member)) is not None][:6]
         elif isinstance(part, type) and dataclasses.is_dataclass(part):
-            texts += _default_instance(part)
+            texts += instances(part)
     return texts
+
+
+def _containers(annotation: Any, usage: Usage) -> list[str]:
+    """Return the texts of dicts, lists and deques that an argument may be."""
+    said = str(annotation).lower() if annotation is not None else ""
+    texts = []
+    if usage.keys:
+        keys = dict.fromkeys(usage.keys)
+        texts += [
+            f"{{{', '.join(f'{key!r}: {value}' for key in keys)}}}" for value in ("False", "1.0", "True")
+        ]
+    texts += sorted(usage.containers)
+    for word, text in (("deque", "collections.deque()"), ("dict", "{}"), ("mapping", "{}")):
+        if re.search(rf"\b{word}\b", said):
+            texts.append(text)
+    return list(dict.fromkeys(texts))
 
 
 def _parts(annotation: Any, subject: Subject) -> Iterable[Any]:
@@ -256,14 +275,6 @@ def _annotation_kind(part: Any) -> str:
         if re.search(pattern, text.lower()):
             return kind
     return ""
-
-
-def _default_instance(kind: type) -> list[str]:
-    try:
-        text = text_of(kind())
-    except Exception:  # noqa: BLE001 - it needs arguments, or refuses
-        return []
-    return [text] if text is not None else []
 
 
 _DOCUMENTED = (

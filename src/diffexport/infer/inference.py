@@ -20,6 +20,7 @@ STATUSES: Mapping[str, str] = {
     "mutates-input": "it runs, and changes a tensor that it was given",
     "non-tensor": "it runs, and returns no tensor",
     "rejected": "nothing that was tried ran",
+    "abstract": "it is a base: subclasses define what it lacks",
     "distributed": "it needs a process group",
     "needs-cuda": "it needs CUDA",
     "needs-native": "it needs a native extension, or an operator that is not registered",

@@ -91,8 +91,8 @@ def read(error: BaseException) -> Advice:
         for inside in re.findall(r"[\[(]([\d, ]+)[\])]", text)
     ]
     for one, other in itertools.pairwise(shapes):
-        if len(one) == len(other):
-            found.sizes += [(a, b) for a, b in zip(one, other, strict=True) if a != b]
+        # From the end: what is in front may be any number of batch dimensions.
+        found.sizes += [(a, b) for a, b in zip(one[::-1], other[::-1], strict=False) if a != b]
     if re.search(r"dim|rank|-d\b|\dd\b", low):
         found.ranks += [int(number) for number in _RANK.findall(text)]
     unpacked = re.search(r"not enough values to unpack \(expected (?:at least )?(\d), got (\d)\)", low)
@@ -229,7 +229,8 @@ _NEEDS = (
     ),
     (
         "needs-module",
-        r"no module named|modulenotfounderror|is not installed|please install|pip install|package is required",
+        r"no module named|modulenotfounderror|^nameerror: name .* is not defined|"
+        r"is not installed|please install|pip install|package is required",
     ),
 )
 

@@ -82,6 +82,12 @@ TYPES: Mapping[str, str] = {
     "Module": "module",
     "Callable": "callable",
 }
+#: What has a method of this name, and is no tensor.
+CONTAINERS: Mapping[str, str] = {
+    **dict.fromkeys(("append", "extend", "pop", "insert"), "[]"),
+    **dict.fromkeys(("items", "keys", "get", "update", "setdefault"), "{}"),
+    **dict.fromkeys(("appendleft", "popleft"), "collections.deque()"),
+}
 #: Calls whose results depend on torch's random state.
 RANDOM = _names(
     "rand randn randint randperm rand_like randn_like randint_like bernoulli bernoulli_ multinomial normal normal_",

@@ -17,13 +17,13 @@ from types import TracebackType
 from typing import Any
 
 from diffexport.infer import cache
-from diffexport.infer.child import DONE, IMPORTING, STARTED, TRYING, WIDENING
+from diffexport.infer.child import DONE, IMPORTING, PROBING, STARTED, TRYING, WIDENING
 from diffexport.infer.inference import STATUSES, Inference
 
 #: Seconds for torch to be imported, for the target's module to be, and for the child to answer after its time.
 _START, _IMPORT, _GRACE = 120.0, 60.0, 3.0
 #: How many candidates may end the process before the model is given up.
-_DEATHS = 4
+_DEATHS = 3
 #: What looks a target up, by dotted name.
 LOADER = "diffexport.target.look_up"
 
@@ -81,7 +81,7 @@ class _Child:
             os.write(self._requests, (json.dumps(request) + "\n").encode())
         except OSError:
             raise self._gone() from None
-        self._until("probing", _IMPORT, DONE)
+        self._until(PROBING, request["import_seconds"], DONE)
         if self.doing == DONE:
             return self._value
         self._until(DONE, seconds + _GRACE)
@@ -136,13 +136,24 @@ class Session:
             [look_up][diffexport.target.look_up].
         folder: where the child works; by default here.
         cached: whether results are kept in, and taken from, ``.diffexport/``.
+        import_seconds: the longest that importing the module of a target may take.
     """
 
     def __init__(
-        self, *, memory: int = 4 << 30, loader: str = LOADER, folder: Path | None = None, cached: bool = True
+        self,
+        *,
+        memory: int = 4 << 30,
+        loader: str = LOADER,
+        folder: Path | None = None,
+        cached: bool = True,
+        import_seconds: float = _IMPORT,
     ) -> None:
+        self._import_seconds = import_seconds
         self._memory, self._loader, self._folder, self._cached = memory, loader, folder, cached
         self._child: _Child | None = None
+        #: Modules whose import ended the process, or did not end, and what was said then.
+        self._broken: dict[str, Inference] = {}
+        self._import_ended = False
 
     def __enter__(self) -> Session:
         return self
@@ -169,17 +180,23 @@ class Session:
             per_call: the longest a single call may take, in seconds.
             roots: files and folders whose source may call it; by default its package, or its file.
         """
+        place, _, name = target.rpartition(":")
+        if place in self._broken:
+            return replace(self._broken[place], name=name, target=target)
         asked = (f"{seconds}", f"{per_call}", self._loader, *map(str, roots))
         key = cache.key(target, asked, self._folder) if self._cached else None
         kept = cache.load(key)
         if kept is not None:
             return kept
         made = self._infer(target, seconds, per_call, roots)
+        if self._import_ended:
+            self._broken[place] = made
         if made.ran or made.status == "rejected":
             cache.store(key, made)
         return made
 
     def _infer(self, target: str, seconds: float, per_call: float, roots: Sequence[Path]) -> Inference:
+        self._import_ended = False
         skipped: list[str] = []
         died: list[str] = []
         gone: _Gone | None = None
@@ -192,6 +209,7 @@ class Session:
                 "per_call": per_call,
                 "roots": list(map(str, roots)),
                 "skipped": skipped,
+                "import_seconds": self._import_seconds,
                 "loader": self._loader,
             }
             try:
@@ -204,6 +222,7 @@ class Session:
                 self.close()
                 gone = error
                 if gone.doing not in (TRYING, WIDENING):
+                    self._import_ended = gone.doing == IMPORTING
                     break
                 skipped.append(gone.value)
                 died.append(gone.value if gone.doing == TRYING else "larger inputs")

@@ -6,18 +6,17 @@ import heapq
 import itertools
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from diffexport.errors import UsageError
 from diffexport.infer import shapes as known_shapes
-from diffexport.infer.choices import Choice
+from diffexport.infer.candidates import Argument, Candidate, Space, arguments_of, describe
 from diffexport.infer.messages import Advice, need_of, read
-from diffexport.infer.probe import Outcome, Prober, tensor_of
+from diffexport.infer.probe import Outcome, Prober
+from diffexport.infer.repairs import repaired
 from diffexport.infer.shapes import Shape
-from diffexport.infer.usage import Usage
-from diffexport.strategies.texts import value_of
 
 #: Most calls, most calls after one that ran with numbers that are not finite, and most changes in a row that messages
 #: suggested.
@@ -27,69 +26,13 @@ _PATIENCE = 600
 #: How much dearer a candidate may be than one that runs but shows little: whose numbers are not finite, or which gives
 #: back its inputs, as a quantizer of 32 bits may; and the merit of one that shows it all.
 _DEARER, _BEST = 2.0, 2
-#: An option this much worse than the best of its argument is not tried.
-_WORST = 6.5
+#: How much sooner the repairs of a candidate are tried that got to the end of the forward, or raised something new.
+_PROGRESS, _NEWS = 1.5, 0.5
 
-
-@dataclass(frozen=True)
-class Argument:
-    """What one argument of a candidate is: a choice, and a shape where it is a tensor (or several)."""
-
-    choice: Choice
-    shape: Shape | None = None
-
-    @property
-    def key(self) -> tuple[Any, ...]:
-        """What tells it from others."""
-        own = self.choice
-        return (
-            (own.kind, own.text, own.dtype, own.domain, own.count, self.shape)
-            if not own.text
-            else (own.text,)
-        )
-
-    def value(self, number: int) -> Any:
-        """Return the argument itself.
-
-        Raises:
-            UsageError: its text gives no value here.
-        """
-        if self.choice.is_tensor:
-            return tensor_of(self.shape or (), self.choice.dtype, self.choice.domain, number)
-        if self.choice.kind == "tensors" and self.choice.count:
-            return tuple(
-                tensor_of(self.shape or (), "float32", "any", number + k) for k in range(self.choice.count)
-            )
-        return value_of(self.choice.text)
-
-
-Candidate = tuple[Argument, ...]
-
-
-@dataclass(frozen=True)
-class Space:
-    """What may be tried for a call of so many arguments: the names, choices and usages of each, and what it costs."""
-
-    names: tuple[str, ...]
-    choices: tuple[tuple[Choice, ...], ...]
-    usages: tuple[Usage, ...]
-    cost: float = 0.0
-
-    def options(self) -> list[list[tuple[float, Choice, str]]]:
-        """Return the options of each argument, the best first: a cost, a choice, and the name of a shape."""
-        made = []
-        for place, own in enumerate(self.choices):
-            found: list[tuple[float, Choice, str]] = []
-            for choice in own:
-                if choice.is_tensor or choice.count:
-                    usage, name = self.usages[place], self.names[place]
-                    kinds = known_shapes.relations(name, usage) if place else known_shapes.ranks(usage)
-                    found += [(choice.cost + cost, choice, kind) for cost, kind in kinds]
-                else:
-                    found.append((choice.cost, choice, ""))
-            found.sort(key=lambda option: option[0])
-            made.append([option for option in found if option[0] <= found[0][0] + _WORST])
-        return made
+#: What is announced when a candidate has been found and others are tried around it.
+WIDENING = "around what runs"
+#: Called with each candidate before it is tried; the child process has this tell its parent.
+announce: Callable[[str], None] = lambda _: None  # noqa: E731
 
 
 @dataclass
@@ -108,15 +51,6 @@ class Found:
     first: dict[str, str] = field(default_factory=dict)
 
 
-def arguments_of(candidate: Candidate, number: int = 0) -> list[Any]:
-    """Return the values of a candidate, other tensors for each ``number``.
-
-    Raises:
-        UsageError: a text gives no value here.
-    """
-    return [argument.value(10 * number + place) for place, argument in enumerate(candidate)]
-
-
 def search(prober: Prober, spaces: Sequence[Space], skipped: frozenset[str] = frozenset()) -> Found:
     """Look for a candidate that runs and gives finite numbers.
 
@@ -130,11 +64,24 @@ def search(prober: Prober, spaces: Sequence[Space], skipped: frozenset[str] = fr
     return run.found
 
 
+@dataclass(order=True)
+class _Entry:
+    """What waits to be tried: a vector of indices into the options of a space, or a candidate that was suggested."""
+
+    priority: float
+    count: int
+    number: int = field(compare=False)
+    cost: float = field(compare=False)
+    indices: tuple[int, ...] = field(default=(), compare=False)
+    candidate: Candidate | None = field(default=None, compare=False)
+    repairs: int = field(default=0, compare=False)
+
+
 class _Search:
     def __init__(self, prober: Prober, spaces: Sequence[Space], skipped: frozenset[str]) -> None:
         self._prober, self._spaces, self._skipped = prober, spaces, skipped
         self.found = Found()
-        self._heap: list[tuple[float, int, int, Candidate | tuple[int, ...], int]] = []
+        self._heap: list[_Entry] = []
         self._count = itertools.count()
         self._seen: set[Any] = set()
         #: Errors met, numbers aside, and when the last new one was.
@@ -150,24 +97,24 @@ class _Search:
         allowed = _CALLS
         dearest = float("inf")
         while self._heap and not self._prober.over and self._prober.tried < allowed and not self._hopeless():
-            cost, _, number, what, repairs = heapq.heappop(self._heap)
-            candidate = self._expand(number, what) if repairs < 0 else what
-            if not candidate or not self._new(number, candidate):  # type: ignore[arg-type]
+            entry = heapq.heappop(self._heap)
+            candidate = entry.candidate or self._expand(entry.number, entry.indices)
+            if candidate is None or not self._new(entry.number, candidate):
                 continue
-            outcome = self._probe(candidate)  # type: ignore[arg-type]
+            outcome = self._probe(candidate)
             if outcome is None:
                 continue
             if outcome.ran and outcome.tensors:
                 if self.found.candidate is None:
                     allowed = min(allowed, self._prober.tried + _AFTERWARDS)
-                    dearest = cost + _DEARER
-                self._take(number, candidate, outcome)  # type: ignore[arg-type]
-                if self._merit == _BEST or cost > dearest:
+                    dearest = entry.cost + _DEARER
+                self._take(entry.number, candidate, outcome)
+                if self._merit == _BEST or entry.cost > dearest:
                     return
             elif outcome.ran:
-                self._note_foreign(number, candidate, outcome)  # type: ignore[arg-type]
+                self._note_foreign(entry.number, candidate, outcome)
             elif outcome.error is not None:
-                self._learn(cost, number, candidate, outcome, max(repairs, 0))  # type: ignore[arg-type]
+                self._learn(entry, candidate, outcome)
 
     def _take(self, number: int, candidate: Candidate, outcome: Outcome) -> None:
         """Keep what ran if it is the first, or shows more of the model than what is kept."""
@@ -205,11 +152,10 @@ class _Search:
             return
         self._seen.add((number, indices))
         cost = self._spaces[number].cost + sum(own[i][0] for i, own in zip(indices, options, strict=True))
-        heapq.heappush(self._heap, (cost, next(self._count), number, indices, -1))
+        heapq.heappush(self._heap, _Entry(cost, next(self._count), number, cost, indices))
 
-    def _expand(self, number: int, what: Any) -> Candidate | None:
+    def _expand(self, number: int, indices: tuple[int, ...]) -> Candidate | None:
         """Return the candidate of a vector of indices, whose neighbours are put onto the heap."""
-        indices: tuple[int, ...] = what
         for place in range(len(indices)):
             self._push_indices(number, (*indices[:place], indices[place] + 1, *indices[place + 1 :]))
         chosen = [own[i] for i, own in zip(indices, self._options[number], strict=True)]
@@ -245,47 +191,64 @@ class _Search:
         outcome = self._prober.call(arguments, copied=False)
         return replace(outcome, arguments=tuple(arguments)) if outcome.ran else outcome
 
-    def _learn(self, cost: float, number: int, candidate: Candidate, outcome: Outcome, repairs: int) -> None:
+    def _learn(self, entry: _Entry, candidate: Candidate, outcome: Outcome) -> None:
+        """Count an error, and put what it suggests onto the heap: the farther the forward got, the sooner."""
         error = outcome.error
         assert error is not None
         reason = outcome.reason
         kind = re.sub(r"[\d\[\](), x-]+", " ", reason)
+        reward = _PROGRESS * self._progress(error)
         if kind not in self._kinds:
             self._kinds.add(kind)
             self._news = self._prober.tried
+            reward += _NEWS
         self.found.errors[reason] += 1
         self.found.first.setdefault(reason, describe(candidate))
         need = need_of(error)
         if need:
             self.found.needs[need] += 1
-        if repairs >= _REPAIRS:
+        if entry.repairs >= _REPAIRS:
             return
         advice = read(error)
-        for extra, changed in repaired(candidate, self._spaces[number], advice):
-            heapq.heappush(self._heap, (cost + extra, next(self._count), number, changed, repairs + 1))
-        self._named(cost, number, candidate, advice, repairs)
+        for extra, changed in repaired(candidate, self._spaces[entry.number], advice):
+            self._push(entry, entry.number, changed, extra, reward)
+        self._named(entry, candidate, advice, reward)
 
-    def _named(self, cost: float, number: int, candidate: Candidate, advice: Advice, repairs: int) -> None:
+    def _push(self, parent: _Entry, number: int, candidate: Candidate, extra: float, reward: float) -> None:
+        cost = parent.cost + extra
+        made = _Entry(cost - reward, next(self._count), number, cost, (), candidate, parent.repairs + 1)
+        heapq.heappush(self._heap, made)
+
+    def _progress(self, error: BaseException) -> float:
+        """Return how far through its source the forward got before it raised, from 0 to 1."""
+        code = getattr(self._prober.subject.forward, "__code__", None)
+        tree = self._prober.subject.tree
+        length = (tree.end_lineno or 0) - tree.lineno if tree is not None else 0
+        trace = error.__traceback__
+        while trace is not None:
+            if trace.tb_frame.f_code is code and code is not None and length > 0:
+                return min(max((trace.tb_lineno - code.co_firstlineno) / length, 0.0), 1.0)
+            trace = trace.tb_next
+        return 0.0
+
+    def _named(self, entry: _Entry, candidate: Candidate, advice: Advice, reward: float) -> None:
         """Try other values of the arguments that a message names, also of those that were left to their default."""
-        for further, space in enumerate(self._spaces):
-            extended = self._extended(candidate, further) if further != number else candidate
+        for number, space in enumerate(self._spaces):
+            extended = self._extended(candidate, number) if number != entry.number else candidate
             if extended is None:
                 continue
             for place, name in enumerate(space.names):
-                if (
-                    len(name) < 3
-                    or name not in advice.words
-                    or (further != number and place < len(candidate))
-                ):
+                if len(name) < 3 or name not in advice.words:
+                    continue
+                if number != entry.number and place < len(candidate):
                     continue
                 own = extended[place].choice
                 for choice in space.choices[place][:8]:
                     if choice.is_tensor or choice.count or choice.text == own.text:
                         continue
                     changed = (*extended[:place], Argument(choice), *extended[place + 1 :])
-                    extra = 0.2 + 0.3 * max(choice.cost - own.cost, 0.0) + 0.2 * (further != number)
-                    entry = (cost + extra, next(self._count), further, changed, repairs + 1)
-                    heapq.heappush(self._heap, entry)
+                    extra = 0.2 + 0.3 * max(choice.cost - own.cost, 0.0) + 0.2 * (number != entry.number)
+                    self._push(entry, number, changed, extra, reward)
 
     def _extended(self, candidate: Candidate, number: int) -> Candidate | None:
         """Return a candidate with as many arguments as another space has, the further ones of no tensors."""
@@ -294,150 +257,3 @@ class _Search:
             return None
         further = [next((c for c in own if c.text), None) for own in choices[len(candidate) :]]
         return (*candidate, *(Argument(c) for c in further if c is not None)) if None not in further else None
-
-
-def describe(candidate: Candidate) -> str:
-    """Return a candidate in one line."""
-    parts = []
-    for argument in candidate:
-        own = argument.choice
-        shape = ", ".join(map(str, argument.shape or ()))
-        if own.is_tensor:
-            parts.append(f"{own.dtype}[{shape}]" + ("" if own.domain == "any" else f" ({own.domain})"))
-        else:
-            parts.append(f"{own.count} × float32[{shape}]" if own.count else own.text)
-    return ", ".join(parts)
-
-
-#: What is announced when a candidate has been found and others are tried around it.
-WIDENING = "around what runs"
-#: Called with each candidate before it is tried; the child process has this tell its parent.
-announce: Callable[[str], None] = lambda _: None  # noqa: E731
-
-
-def repaired(candidate: Candidate, space: Space, advice: Advice) -> Iterator[tuple[float, Candidate]]:
-    """Yield the candidates that an error message suggests, with what they cost more than the one that raised it."""
-    tensors = [place for place, argument in enumerate(candidate) if argument.shape is not None]
-
-    def with_shape(place: int, shape: Shape) -> Candidate:
-        return (*candidate[:place], replace(candidate[place], shape=shape), *candidate[place + 1 :])
-
-    def with_choice(place: int, choice: Choice, shape: Shape | None = None) -> Candidate:
-        return (*candidate[:place], Argument(choice, shape), *candidate[place + 1 :])
-
-    for one, other in advice.sizes:
-        for old, new in ((one, other), (other, one)):
-            places = [
-                (p, axis)
-                for p in tensors
-                for axis, size in enumerate(candidate[p].shape or ())
-                if size == old
-            ]
-            if not places or not 0 < new <= 1024:
-                continue
-            if len(places) > 1:
-                yield 0.05, _resized(candidate, places, new)
-            for place in reversed(places):
-                yield 0.1, _resized(candidate, [place], new)
-    for place in tensors:
-        shape = candidate[place].shape or ()
-        wanted = [rank for rank in advice.ranks if rank != len(shape)]
-        if advice.rank_step:
-            wanted.append(len(shape) + advice.rank_step)
-        for rank in dict.fromkeys(wanted):
-            if 0 <= rank <= 5:
-                yield 0.1 + 0.1 * place, with_shape(place, _of_rank(shape, rank))
-        if advice.scalar and shape:
-            yield 0.6, with_shape(place, ())
-            yield 0.7, with_shape(place, (1,))
-        if advice.same_shape and place and shape != candidate[tensors[0]].shape:
-            yield 0.3, with_shape(place, candidate[tensors[0]].shape or ())
-    for rank in advice.ranks:
-        if len(tensors) > 1 and 0 <= rank <= 5:
-            shapes = {p: _of_rank(candidate[p].shape or (), rank) for p in tensors}
-            yield (
-                0.3,
-                tuple(replace(a, shape=shapes[p]) if p in shapes else a for p, a in enumerate(candidate)),
-            )
-    if advice.multiple:
-        m = advice.multiple
-        for p in tensors:
-            rounded = tuple(-(-size // m) * m for size in candidate[p].shape or ())
-            yield 0.2, with_shape(p, rounded)
-        everywhere = {p: tuple(-(-size // m) * m for size in candidate[p].shape or ()) for p in tensors}
-        yield (
-            0.1,
-            tuple(replace(a, shape=everywhere[p]) if p in everywhere else a for p, a in enumerate(candidate)),
-        )
-    if advice.definite:
-        yield from _definite(candidate, tensors)
-    yield from _rechosen(candidate, space, advice, with_choice)
-
-
-def _definite(candidate: Candidate, tensors: Sequence[int]) -> Iterator[tuple[float, Candidate]]:
-    """Yield candidates of which one tensor is a constant definite matrix."""
-    sizes = dict.fromkeys(
-        size for p in tensors for size in reversed(candidate[p].shape or ()) if 1 < size <= 16
-    )
-    for place in reversed(tensors):
-        for number, size in enumerate(sizes):
-            for text in (f"torch.eye({size})", f"-torch.eye({size})"):
-                changed = Argument(Choice("matrix", text=text))
-                yield 0.2 + 0.2 * number, (*candidate[:place], changed, *candidate[place + 1 :])
-
-
-def _rechosen(
-    candidate: Candidate, space: Space, advice: Advice, with_choice: Any
-) -> Iterator[tuple[float, Candidate]]:
-    """Yield candidates of which one argument is of another dtype or kind."""
-    for place, argument in enumerate(candidate):
-        own = argument.choice
-        for dtype in advice.dtypes:
-            if own.is_tensor and own.dtype != dtype:
-                domain = "index" if dtype.startswith(("int", "uint")) else "any"
-                yield 0.4, with_choice(place, replace(own, dtype=dtype, domain=domain), argument.shape)
-        if own.is_tensor and advice.smaller and own.domain == "any" and own.dtype != "bool":
-            yield (
-                0.8,
-                with_choice(
-                    place, replace(own, domain="unit" if "float" in own.dtype else "index"), argument.shape
-                ),
-            )
-        wanted = set(advice.wants) | (
-            {"float", "int", "bool", "none"} if advice.scalar and own.is_tensor else set()
-        )
-        if (
-            own.kind in advice.not_kinds
-            or (wanted and own.kind not in wanted)
-            or (advice.smaller and own.kind == "int")
-        ):
-            met: set[str] = set()
-            for choice in space.choices[place]:
-                if choice.kind == own.kind and not (advice.smaller and own.kind == "int"):
-                    continue
-                if wanted and choice.kind not in wanted and own.kind not in advice.not_kinds:
-                    continue
-                if choice.kind in met and not choice.text:
-                    continue
-                met.add(choice.kind)
-                shape = None
-                if choice.is_tensor or choice.count:
-                    shapes = [a.shape for a in candidate if a.shape is not None]
-                    shape = argument.shape or (shapes[0] if shapes else known_shapes.PLAIN[2])
-                yield 0.5 + 0.3 * max(choice.cost - own.cost, 0), with_choice(place, choice, shape)
-
-
-def _resized(candidate: Candidate, places: Sequence[tuple[int, int]], size: int) -> Candidate:
-    changed = list(candidate)
-    for place, axis in places:
-        shape = changed[place].shape or ()
-        changed[place] = replace(changed[place], shape=(*shape[:axis], size, *shape[axis + 1 :]))
-    return tuple(changed)
-
-
-def _of_rank(shape: Shape, rank: int) -> Shape:
-    """Return a shape of another rank: dimensions are taken away in front, or put there."""
-    if rank <= len(shape):
-        return shape[len(shape) - rank :]
-    plain = known_shapes.PLAIN[rank]
-    return (*plain[: rank - len(shape)], *shape)

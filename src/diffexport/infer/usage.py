@@ -33,6 +33,8 @@ class Usage:
         members: attributes that are read of it and that tensors do not have.
         optional: whether it is compared with None.
         classes: others than these that it is checked to be an instance of.
+        keys: texts that it is subscripted with, as a dict is.
+        containers: texts of what it may be in view of the methods that are called on it.
     """
 
     weight: dict[str, float] = field(default_factory=lambda: defaultdict(float))
@@ -43,6 +45,8 @@ class Usage:
     members: set[str] = field(default_factory=set)
     optional: bool = False
     classes: list[type] = field(default_factory=list)
+    keys: list[str] = field(default_factory=list)
+    containers: set[str] = field(default_factory=set)
 
     def merge(self, other: Usage, share: float) -> None:
         """Add what a function that it is passed on to does with it."""
@@ -54,6 +58,8 @@ class Usage:
         self.dtypes |= other.dtypes
         self.members |= other.members
         self.classes += other.classes
+        self.keys += other.keys
+        self.containers |= other.containers
         self.optional = self.optional or other.optional
 
 
@@ -130,6 +136,8 @@ class _Reader:
                 usage.least = max(usage.least, 2)
         elif node.attr in ("parameters", "named_parameters", "state_dict", "forward", "train", "eval"):
             usage.weight["module"] += 3
+        elif node.attr in ops.CONTAINERS:
+            usage.containers.add(ops.CONTAINERS[node.attr])
         elif not any(hasattr(kind, node.attr) for kind in ops.PLAIN):
             usage.members.add(node.attr)
 
@@ -352,7 +360,9 @@ class _Reader:
     def _subscript(self, node: ast.Subscript) -> None:
         usage = self._of(node.value)
         axis = _integer(node.slice)
-        if usage is not None:
+        if usage is not None and isinstance(node.slice, ast.Constant) and isinstance(node.slice.value, str):
+            usage.keys.append(node.slice.value)
+        elif usage is not None:
             parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
             if any(isinstance(part, ast.Slice) or _is_ellipsis(part) for part in parts) and len(parts) > 1:
                 usage.weight["tensor"] += 2

@@ -16,8 +16,8 @@ from typing import Any
 
 from diffexport.bridge import to_tensor
 from diffexport.errors import UsageError
+from diffexport.infer.candidates import Argument, Candidate
 from diffexport.infer.probe import Outcome, Prober, tensor_of
-from diffexport.infer.search import Argument, Candidate
 from diffexport.spec import Dim, TensorSpec, representative_shapes, shapes_of_ranks
 from diffexport.strategies.block import decode_block
 

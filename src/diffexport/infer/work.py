@@ -14,12 +14,13 @@ import torch
 from diffexport.chatter import captured
 from diffexport.errors import TargetError
 from diffexport.infer import search as search_module
+from diffexport.infer.candidates import Argument, Candidate, Space, arguments_of
 from diffexport.infer.choices import Choice, Known, choices
 from diffexport.infer.inference import Inference
 from diffexport.infer.library import Library, around
 from diffexport.infer.probe import PER_CALL, Prober, restored
 from diffexport.infer.recognise import Behaviour, behaviour, uses_process_group
-from diffexport.infer.search import Argument, Candidate, Found, Space, arguments_of, search
+from diffexport.infer.search import Found, search
 from diffexport.infer.sites import Site, Sites
 from diffexport.infer.subject import Parameter, Subject, subject_of
 from diffexport.infer.usage import Usage, usages
@@ -253,6 +254,12 @@ class _Work:
             status = "distributed"
         elif self._searcher.slow and 2 * self._searcher.slow >= self._searcher.tried:
             status = "timeout"
+        lacking = f"type object '{self._subject.owner.__name__}' has no attribute"
+        signs = sum(
+            n for said, n in found.errors.items() if lacking in said or said.startswith("NotImplementedError")
+        )
+        if not found.needs and 5 * signs > self._searcher.tried:
+            status = "abstract"
         tried = self._searcher.tried
         said = [
             f"{reason} ({count} times, first for {found.first.get(reason, 'it')})"

@@ -9,6 +9,7 @@ evaluated: the text is read as a syntax tree, of which only these forms are unde
 from __future__ import annotations
 
 import ast
+import collections
 import dataclasses
 import enum
 import importlib
@@ -28,6 +29,14 @@ from diffexport.spec import DTYPES, TensorSpec, check_names
 STRATEGIES = ("just", "none", "booleans", "integers", "floats", "sampled_from", "tuples", "arrays")
 #: What in torch makes nothing but a value.
 _MAKERS = ("tensor", "Size", "device", "zeros", "ones", "eye", "full", "arange", "finfo", "iinfo")
+#: What else may be called.
+_PLAIN: dict[str, Callable[..., Any]] = {
+    "float": float,
+    "complex": complex,
+    "slice": slice,
+    "collections.deque": collections.deque,
+    "collections.OrderedDict": collections.OrderedDict,
+}
 _PREFIX = re.compile(r"(?:hypothesis\.)?(?:st|strategies)\.(?=\w+\()")
 _SPEC = re.compile(rf"\s*(?:{'|'.join(DTYPES)})\s*(?:\[|\bin\b|\Z)")
 
@@ -152,8 +161,8 @@ def _made(node: ast.Call, text: str) -> Any:
 
 def _maker(called: str) -> Callable[..., Any] | None:
     """Return what a text may call, if it may call it."""
-    if called in ("float", "complex", "slice"):
-        return {"float": float, "complex": complex, "slice": slice}[called]
+    if called in _PLAIN:
+        return _PLAIN[called]
     if called.removeprefix("torch.") in _MAKERS and called.startswith("torch."):
         made: Callable[..., Any] = named(called)
         return made
