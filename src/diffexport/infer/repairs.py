@@ -43,7 +43,8 @@ def repaired(candidate: Candidate, space: Space, advice: Advice) -> Iterator[tup
             wanted.append(len(shape) + advice.rank_step)
         for rank in dict.fromkeys(wanted):
             if 0 <= rank <= 5:
-                yield 0.1 + 0.1 * place, with_shape(place, _of_rank(shape, rank))
+                # Of several, the one with more dimensions: without a batch is the special case.
+                yield 0.25 + 0.1 * place - 0.03 * rank, with_shape(place, _of_rank(shape, rank))
         if advice.scalar and shape:
             yield 0.6, with_shape(place, ())
             yield 0.7, with_shape(place, (1,))

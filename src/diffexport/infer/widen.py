@@ -25,12 +25,12 @@ from diffexport.strategies.block import decode_block
 _SIZES = (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 16, 17)
 #: Names for dimensions of several inputs that must match.
 _NAMES = "NMKPQRSTUVW"
-#: Share of generated inputs that may be rejected.
-_REJECTED = 0.34
+#: Share of generated inputs that may be rejected; and for integers, which are indices where bounds matter at all.
+_REJECTED, _REJECTED_INDICES = 0.34, 0.05
 #: Bounds of values that are tried, the loosest first.
 _BOUNDS: dict[str, tuple[tuple[float | None, float | None], ...]] = {
     "float": ((None, None), (-1e3, 1e3), (-8, 8), (0, 8), (0, 1), (0.125, 4), (0.125, 0.875)),
-    "int": ((None, None), (0, None), (-8, 8), (0, 7), (0, 3), (0, 1)),
+    "int": ((None, None), (0, None), (-8, 8), *((0, high) for high in (15, 7, 6, 5, 4, 3, 2, 1))),
     "none": ((None, None),),
 }
 
@@ -134,7 +134,9 @@ class _Widener:
                         continue
                     size = self._sizes[symbol]
                     others = [n for n in (size + 1, size + 2, max(size - 1, 2), 2 * size, 3) if n != size][:4]
-                    if all(self._works(self._sizes, dict.fromkeys(some, n)) for n in others[:3]):
+                    # Two others will do: a kernel may be smaller than its image, and not larger.
+                    good = (n for n in others if self._works(self._sizes, dict.fromkeys(some, n)))
+                    if len(list(itertools.islice(good, 2))) == 2:
                         new = max(self._sizes) + 1
                         self._sizes[new] = self._fresh_size(size)
                         self._symbols.update(dict.fromkeys(some, new))
@@ -285,7 +287,8 @@ class _Widener:
                     break
                 if not _holds(bounds, self._candidate[place]):
                     continue
-                if rejected(self._prober, self._candidate, {**tight, place: loose}) <= _REJECTED:
+                share = rejected(self._prober, self._candidate, {**tight, place: loose})
+                if share <= (_REJECTED_INDICES if _class(loose.dtype) == "int" else _REJECTED):
                     tight[place] = loose
                     break
         return tight

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import itertools
+import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -162,6 +163,8 @@ class _Work:
         documentation = "\n".join(
             text for text in (inspect.getdoc(self._subject.forward), self._subject.owner.__doc__) if text
         )
+        if not self._subject.is_function and names[0] in evidence:
+            hinted(self._subject.module, evidence[names[0]])
         made = []
         for place, parameter in enumerate(parameters):
             known = [site.arguments[place] for site in self._sites if place < len(site.arguments)]
@@ -276,6 +279,22 @@ class _Work:
             f"{declared}, or inputs=[…] in Python"
         )
         return Inference(status, message=message, tried=tried)
+
+
+def hinted(module: torch.nn.Module, usage: Usage) -> None:
+    """Add what the first layer that has a name for it says of a module's first argument: ``Conv2d``, ``Embedding``."""
+    for layer in module.modules():
+        name = type(layer).__name__
+        spatial = re.search(r"(\d)d$", name)
+        if spatial and not name.startswith(("BatchNorm1", "Dropout1")):
+            usage.ranks.add(int(spatial[1]) + 2)
+        elif name in ("Embedding", "EmbeddingBag"):
+            usage.dtypes.add("int64")
+        elif name in ("LSTM", "GRU", "RNN", "MultiheadAttention"):
+            usage.ranks.add(3)
+        elif any(True for _ in layer.children()) or not any(True for _ in layer.parameters(recurse=False)):
+            continue
+        return
 
 
 def _text(argument: Argument, spec: TensorSpec | None, options: Sequence[str]) -> str:
