@@ -294,6 +294,12 @@ def native(ctx, x):
     return torch.ops.no_such_library.no_such_operator(x)
 
 
+def emptying(ctx, x):
+    result = x.clone()
+    result.untyped_storage().resize_(0)
+    return result
+
+
 def slow(ctx, x):
     time.sleep(30)
     return x
@@ -311,6 +317,7 @@ def slow(ctx, x):
         (on_a_device, "needs-cuda"),
         (in_a_group, "distributed"),
         (native, "needs-native"),
+        (emptying, "rejected"),
         (slow, "timeout"),
     ],
     ids=lambda value: getattr(value, "__name__", ""),

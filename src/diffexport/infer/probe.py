@@ -72,7 +72,7 @@ class Outcome:
 
 
 def _alike(one: torch.Tensor, other: torch.Tensor) -> bool:
-    if one.shape != other.shape or one.dtype != other.dtype:
+    if one.shape != other.shape or one.dtype != other.dtype or not (readable(one) and readable(other)):
         return False
     try:
         return bool(torch.equal(one, other))
@@ -132,7 +132,22 @@ class Prober:
             if os.getpid() != self._process:
                 # The model forked, and this is the child: the parent goes on.
                 os._exit(0)
-        return Outcome(output)
+        outcome = Outcome(output)
+        if not all(map(readable, outcome.tensors)):
+            return Outcome(error=RuntimeError("it returns a tensor whose memory it has given back"))
+        return outcome
+
+
+def readable(tensor: torch.Tensor) -> bool:
+    """Return whether the storage of a tensor holds it: code may have emptied that to save memory; to read it crashes."""
+    if tensor.layout is not torch.strided or tensor.device.type != "cpu" or not tensor.numel():
+        return True
+    try:
+        last = sum((size - 1) * step for size, step in zip(tensor.shape, tensor.stride(), strict=True))
+        needed = (tensor.storage_offset() + last + 1) * tensor.element_size()
+        return tensor.untyped_storage().nbytes() >= needed
+    except (RuntimeError, NotImplementedError):  # a subclass that has none
+        return True
 
 
 @contextlib.contextmanager

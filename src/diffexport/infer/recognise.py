@@ -14,7 +14,7 @@ import torch
 
 from diffexport.call import leaves
 from diffexport.infer.operators import DISTRIBUTED, RANDOM
-from diffexport.infer.probe import Outcome, Prober, clone
+from diffexport.infer.probe import Outcome, Prober, clone, readable
 from diffexport.infer.subject import Subject
 
 
@@ -124,7 +124,7 @@ def _requiring(value: Any) -> Any:
 def _same(one: Any, other: Any) -> bool:
     if not isinstance(one, torch.Tensor) or not isinstance(other, torch.Tensor):
         return True
-    if one.shape != other.shape or one.dtype != other.dtype:
+    if one.shape != other.shape or one.dtype != other.dtype or not (readable(one) and readable(other)):
         return False
     try:
         return bool(torch.equal(torch.nan_to_num(one.detach()), torch.nan_to_num(other.detach())))
