@@ -11,13 +11,14 @@ import importlib
 import importlib.util
 import inspect
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from diffexport import catalogue
 from diffexport.case import Case, make_case
-from diffexport.errors import DiffexportError, TargetError, UnknownNameError
+from diffexport.errors import DiffexportError, TargetError, UnknownNameError, UsageError
 
 
 def is_catalogue_name(text: str) -> bool:
@@ -76,9 +77,16 @@ def look_up(text: str) -> Any:
 def _with_inputs(case: Case, inputs: Sequence[str]) -> Case:
     if not inputs:
         return case
-    from diffexport.strategies.texts import parse_inputs
+    from diffexport.strategies.texts import split
 
-    return Case(**{**vars(case), "inputs": parse_inputs(inputs), "strategy": None, "texts": tuple(inputs)})
+    entries, constants = split(inputs)
+    changed = {
+        "inputs": entries,
+        "strategy": None,
+        "texts": tuple(inputs),
+        "build": binding(case.build, constants),
+    }
+    return Case(**{**vars(case), **changed})
 
 
 def _import(place: str, text: str) -> Any:
@@ -180,6 +188,57 @@ def applied(function: Any) -> Any:
     return Applied()
 
 
+@dataclass(frozen=True)
+class Bound:
+    """Makes a module of which some arguments are constants: those at ``constants``, by position in the whole call."""
+
+    build: Callable[[], Any]
+    constants: tuple[tuple[int, Any], ...]
+
+    def __call__(self) -> Any:
+        """Return the module, which takes the other arguments."""
+        import torch
+
+        constants = self.constants
+        modules = [place for place, value in constants if isinstance(value, torch.nn.Module)]
+
+        class WithConstants(torch.nn.Module):
+            def __init__(self, inner: torch.nn.Module) -> None:
+                super().__init__()
+                self.inner = inner
+                # Where they can be seen: parameters must be known to exporters, and copied along.
+                self.given = torch.nn.ModuleDict(
+                    {str(place): value for place, value in constants if isinstance(value, torch.nn.Module)}
+                )
+
+            def forward(self, *args: Any) -> Any:
+                merged = list(args)
+                for place, value in constants:
+                    merged.insert(place, self.given[str(place)] if place in modules else value)
+                return self.inner(*merged)
+
+        return WithConstants(self.build())
+
+
+def binding(build: Callable[[], Any], constants: Mapping[int, Any]) -> Callable[[], Any]:
+    """Return what makes the module with constants in place of some arguments, if there are any."""
+    return Bound(build, tuple(sorted(constants.items()))) if constants else build
+
+
+def case_of(name: str, build: Callable[[], Any], texts: Sequence[str], target: str) -> Case:
+    """Make a case of a model and a text for each argument; constants among them become part of the model.
+
+    Raises:
+        UsageError: a text does not parse, or all of them are constants.
+    """
+    from diffexport.strategies.texts import split
+
+    entries, constants = split(texts)
+    if not entries:
+        raise UsageError(f"{name}: every argument is a constant, so that there is nothing to generate")
+    return make_case(name, binding(build, constants), inputs=entries, target=target, texts=texts)
+
+
 def builder_of(model: Any) -> Callable[[], Any]:
     """Return what makes the module of a model: an instance, class or factory, or an ``autograd.Function``.
 
@@ -219,9 +278,7 @@ def _case(name: str, build: Any, forward: Any, text: str, inputs: Sequence[str],
                 "say what it takes with --input, for instance --input 'float32[N, 3]'"
             )
         inputs = ["float32[...]"] * count
-    from diffexport.strategies.texts import parse_inputs
-
-    return make_case(name, build, inputs=parse_inputs(inputs), target=text, texts=inputs)
+    return case_of(name, build, inputs, text)
 
 
 def _required(forward: Any) -> list[str]:

@@ -142,7 +142,7 @@ def split_in(ctx, x, parts):
         (halves, ("float32[..., 4]",)),
         (turned, ("complex64[...]",)),
         (only_four, ("float32[*, >=1, >=2, >=2]",)),
-        (chosen, ("float32[...]", "booleans()")),
+        (chosen, ("float32[...]", "just(False)")),
         # Not float32, which would show nothing of it.
         (converted, ("float32[...]", "just(torch.float16)")),
         (applied_to, ("just(torch.nn.functional.relu)", "float32[...]")),

@@ -73,21 +73,18 @@ class Inference:
         return self.status in RAN
 
     def case(self) -> Case:
-        """Return a case with the inferred inputs.
+        """Return a case with the inferred inputs; those that are constants become part of its model.
 
         Raises:
             UsageError: there are none; the message is that of the inference.
         """
         from diffexport import target
-        from diffexport.case import make_case
-        from diffexport.strategies.texts import parse_inputs
 
         if not self.inputs:
             raise UsageError(self.message or f"{self.name}: {STATUSES[self.status]}")
         if self.model is None:
             return target.resolve(self.target, inputs=self.inputs)
-        inputs = parse_inputs(self.inputs)
-        return make_case(self.name, target.builder_of(self.model), inputs=inputs, target=self.target)
+        return target.case_of(self.name, target.builder_of(self.model), self.inputs, self.target)
 
     def document(self) -> dict[str, Any]:
         """Return the inference as JSON; the model is left out."""

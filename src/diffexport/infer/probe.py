@@ -139,7 +139,7 @@ class Prober:
 
 
 def readable(tensor: torch.Tensor) -> bool:
-    """Return whether the storage of a tensor holds it: code may have emptied that to save memory; to read it crashes."""
+    """Return whether the storage of a tensor holds it: code may have emptied that, and to read it crashes."""
     if tensor.layout is not torch.strided or tensor.device.type != "cpu" or not tensor.numel():
         return True
     try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import itertools
 import re
 import time
 from collections.abc import Sequence
@@ -20,12 +19,12 @@ from diffexport.infer.choices import Choice, Known, choices
 from diffexport.infer.inference import Inference
 from diffexport.infer.library import Library, around
 from diffexport.infer.probe import PER_CALL, Prober, restored
-from diffexport.infer.recognise import Behaviour, behaviour, uses_process_group
+from diffexport.infer.recognise import behaviour, uses_process_group
 from diffexport.infer.search import Found, search
 from diffexport.infer.sites import Site, Sites
 from diffexport.infer.subject import Parameter, Subject, subject_of
 from diffexport.infer.usage import Usage, usages
-from diffexport.infer.widen import generated, widened
+from diffexport.infer.widen import widened
 from diffexport.spec import TensorSpec
 
 #: Most values of one argument that are shown, and most arguments of a forward that takes any number.
@@ -186,8 +185,8 @@ class _Work:
         notes = [*wide.notes, *seen.notes]
         if not found.outcome.finite:
             notes.append("its outputs are not finite for any ordinary input that was tried")
-        options = self._options(prober, found, candidate, wide.specs, seen)
-        texts, call = self._texts(candidate, found.names, wide.specs, options)
+        notes += self._others(found, candidate)
+        texts, call = self._texts(candidate, found.names, wide.specs)
         sources = [a.choice.source for a in candidate if not a.choice.is_tensor]
         return Inference(
             seen.status,
@@ -198,55 +197,33 @@ class _Work:
             source=", ".join(dict.fromkeys(sources)),
         )
 
-    def _options(
-        self,
-        prober: Prober,
-        found: Found,
-        candidate: Candidate,
-        specs: dict[int, TensorSpec],
-        seen: Behaviour,
-    ) -> dict[int, list[str]]:
-        """Return further values of arguments that are no tensors: those of other call sites, both of a bool."""
+    def _others(self, found: Found, candidate: Candidate) -> list[str]:
+        """Return notes of the other values that call sites and annotations give for what are no tensors."""
         space = next((s for s in self._spaces() if s.names == found.names), None)
-        if space is None:
-            return {}
-        made: dict[int, list[str]] = {}
-        for place, argument in enumerate(candidate):
+        notes = []
+        for place, argument in enumerate(candidate if space is not None else ()):
             own = argument.choice
-            if own.is_tensor or own.count:
+            if own.is_tensor or own.count or space is None:
                 continue
-            for choice in space.choices[place]:
-                named = choice.source.startswith(("call site", "annotation")) and choice.source != "guess"
-                wanted = named or (choice.kind == own.kind == "bool" and own.source == "guess")
-                if not wanted or choice.text in ("", own.text) or choice.is_tensor:
-                    continue
-                changed = (*candidate[:place], Argument(choice), *candidate[place + 1 :])
-                if self._as_good(prober, changed, specs, seen):
-                    made.setdefault(place, [own.text]).append(choice.text)
-                if len(made.get(place, ())) >= _VALUES:
-                    break
-        return made
-
-    @staticmethod
-    def _as_good(prober: Prober, candidate: Candidate, specs: dict[int, TensorSpec], seen: Behaviour) -> bool:
-        """Return whether the model runs on a candidate just as well, and does nothing else than before."""
-        for arguments in itertools.islice(generated(candidate, specs), 4):
-            outcome = prober.call(arguments, copied=False)
-            if not outcome.ran or not outcome.tensors or prober.over:
-                return False
-        return behaviour(prober, lambda number: arguments_of(candidate, number)).status == seen.status
+            further = [
+                choice.text
+                for choice in space.choices[place]
+                if choice.text not in ("", own.text) and choice.source.startswith(("call site", "annotation"))
+            ]
+            if further:
+                notes.append(f"{found.names[place]} is also {', '.join(further[:_VALUES])} elsewhere")
+        return notes
 
     def _texts(
         self,
         candidate: Candidate,
         names: Sequence[str],
         specs: dict[int, TensorSpec],
-        options: dict[int, list[str]] | None = None,
     ) -> tuple[tuple[str, ...], str]:
         """Return a text for each argument, and the call in one line."""
         texts, shown = [], []
         for place, (argument, name) in enumerate(zip(candidate, names, strict=True)):
-            text = _text(argument, specs.get(place), (options or {}).get(place, []))
+            text = _text(argument, specs.get(place))
             texts.append(text)
             shown.append(f"{name}: {text}" if argument.choice.is_tensor else text)
         return tuple(texts), self._subject.display(shown)
@@ -297,7 +274,7 @@ def hinted(module: torch.nn.Module, usage: Usage) -> None:
         return
 
 
-def _text(argument: Argument, spec: TensorSpec | None, options: Sequence[str]) -> str:
+def _text(argument: Argument, spec: TensorSpec | None) -> str:
     """Return the strategy of one argument as a text."""
     own: Choice = argument.choice
     if own.is_tensor:
@@ -306,6 +283,4 @@ def _text(argument: Argument, spec: TensorSpec | None, options: Sequence[str]) -
         shape = ", ".join(map(str, argument.shape or ()))
         one = f"arrays('float32[{shape}]')"
         return f"tuples({', '.join([one] * own.count)})"
-    if len(options) > 1:
-        return "booleans()" if set(options) == {"True", "False"} else f"sampled_from([{', '.join(options)}])"
     return "none()" if own.text == "None" else f"just({own.text})"

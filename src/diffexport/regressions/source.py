@@ -27,7 +27,7 @@ from diffexport import target
 from diffexport.call import Call
 from diffexport.case import Case
 from diffexport.regressions.format import Regression
-from diffexport.regressions.literals import indented
+from diffexport.regressions.literals import indented, literal
 
 _Place = ModuleType | Path | str
 
@@ -42,7 +42,18 @@ IMPORTS = {name: f"import {name}" for name in _MODULES} | {
     "GLOBALS": "from torch.onnx._internal.torchscript_exporter._globals import GLOBALS",
 }
 #: What else a script binds at its top level.
-_FUNCTIONS = {"Applied", "arrays", "as_bfloat16", "export", "load", "main", "run_in_values", "spec", "target"}
+_FUNCTIONS = {
+    "Applied",
+    "WithConstants",
+    "arrays",
+    "as_bfloat16",
+    "export",
+    "load",
+    "main",
+    "run_in_values",
+    "spec",
+    "target",
+}
 
 
 class _NoSourceError(Exception):
@@ -68,7 +79,8 @@ class Model:
 
 def model_source(regression: Regression, case: Case) -> Model:
     """Copy the definition of a case's model, or import it where it cannot be copied."""
-    value = _unwrapped(case.build)
+    constants = dict(case.build.constants) if isinstance(case.build, target.Bound) else {}
+    value = _unwrapped(case.build.build if isinstance(case.build, target.Bound) else case.build)
     places = list(_places(value, regression.target))
     reason = "it is made by a lambda or a closure"
     for place, name in places:
@@ -81,19 +93,33 @@ def model_source(regression: Regression, case: Case) -> Model:
         imports, definitions, name = [], *_imported(places, reason)
     function = isinstance(value, type) and issubclass(value, torch.autograd.Function)
     module = None if function else _built(case)
+    given, whole = _arguments(len(Call.of(regression.export_inputs).args), constants)
     if isinstance(value, torch.nn.Module):
         made = name
     elif function:
-        given = ", ".join(f"x{number}" for number in range(len(Call.of(regression.export_inputs).args)))
-        forward = indented(f"def forward(self, {given}):", f"return {name}.apply({given})")
+        forward = indented(f"def forward(self, {given}):", f"return {name}.apply({whole})")
         definitions.append(indented("class Applied(torch.nn.Module):", forward))
         made = "Applied()"
     else:
         plain = name.removeprefix("target.") == getattr(value, "__qualname__", "")
         made = f"{name}()" if plain else f'getattr({name}, "build", {name})()'
+    if constants and not function:
+        start = indented("def __init__(self, inner):", "super().__init__()", "self.inner = inner")
+        forward = indented(f"def forward(self, {given}):", f"return self.inner({whole})")
+        definitions.append(indented("class WithConstants(torch.nn.Module):", start, "", forward))
+        made = f"WithConstants({made})"
     if module is not None and any(True for _ in module.parameters()):
         definitions.insert(0, "torch.manual_seed(0)  # weights may be random: those seen are not stored")
     return Model(imports, definitions, made, module)
+
+
+def _arguments(count: int, constants: Mapping[int, Any]) -> tuple[str, str]:
+    """Return the parameters of a forward, and all arguments that it calls with, constants in their places."""
+    given = [f"x{number}" for number in range(count)]
+    whole = list(given)
+    for place, value in sorted(constants.items()):
+        whole.insert(place, literal(value))
+    return ", ".join(given), ", ".join(whole)
 
 
 def _unwrapped(build: Any) -> Any:

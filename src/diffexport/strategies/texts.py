@@ -70,6 +70,28 @@ def parse_inputs(texts: Iterable[str | Entry]) -> tuple[Entry, ...]:
     return entries
 
 
+def split(texts: Iterable[str]) -> tuple[tuple[Entry, ...], dict[int, Any]]:
+    """Parse the texts of all arguments and set the constants apart, ``just(…)`` and ``none()``, by position.
+
+    What never changes is no input of an exported model, and exporters refuse most values that are no tensors.
+
+    Raises:
+        UsageError: see [parse_inputs][].
+    """
+    entries: list[Entry] = []
+    constants: dict[int, Any] = {}
+    for place, text in enumerate(texts):
+        node = None if is_spec(text) else _tree(_PREFIX.sub("", text.strip()), text)
+        called = node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else ""
+        if isinstance(node, ast.Call) and called == "just" and len(node.args) == 1 and not node.keywords:
+            constants[place] = _value(node.args[0], text)
+        elif isinstance(node, ast.Call) and called == "none" and not node.args and not node.keywords:
+            constants[place] = None
+        else:
+            entries.append(parse_input(text))
+    return parse_inputs(entries), constants
+
+
 def canonical(texts: Iterable[str]) -> tuple[str, ...]:
     """Return the texts, checked, in the form in which they are stored and shown.
 
