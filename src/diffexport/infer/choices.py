@@ -128,11 +128,13 @@ def choices(
     start = start + 1.0 if found else start
     for number, text in enumerate(_containers(parameter.annotation, usage)):
         made.append(Choice("container", start + 0.3 + 0.3 * number, text, source="what is done with it"))
-    for kind in dict.fromkeys(usage.classes):
-        owner = importable(kind)
+    for checked in dict.fromkeys(usage.classes):
+        owner = importable(checked)
         # A check is a good reason to give one, or to give none of the kind: subclasses of tensors are special cases.
-        if owner is not None and not issubclass(kind, torch.Tensor):
-            made.append(Choice(_kind_of_class(kind), start + 0.5, f"{owner}()", source="a check of its type"))
+        if owner is not None and not issubclass(checked, torch.Tensor):
+            made.append(
+                Choice(_kind_of_class(checked), start + 0.5, f"{owner}()", source="a check of its type")
+            )
     values = _Values(words, usage, place)
     for kind, amount in weight.items():
         for extra, choice in values.of(kind):

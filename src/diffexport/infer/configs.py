@@ -43,7 +43,7 @@ def instances(kind: type) -> list[str]:
 
 def _trials(kind: type) -> Iterator[dict[str, Any]]:
     """Yield what to make an instance with, the fewest changes first."""
-    own: tuple[dataclasses.Field[Any], ...] = dataclasses.fields(kind)  # type: ignore[arg-type]
+    own: tuple[dataclasses.Field[Any], ...] = dataclasses.fields(kind)
     fields = [field for field in own if field.init]
     required = [field for field in fields if _default(field) is dataclasses.MISSING]
     options = [[(field.name, value) for value in _values(field)] for field in required]

@@ -34,8 +34,8 @@ def repaired(candidate: Candidate, space: Space, advice: Advice) -> Iterator[tup
                 continue
             if len(places) > 1:
                 yield 0.05, _resized(candidate, places, new)
-            for place in reversed(places):
-                yield 0.1, _resized(candidate, [place], new)
+            for at in reversed(places):
+                yield 0.1, _resized(candidate, [at], new)
     for place in tensors:
         shape = candidate[place].shape or ()
         wanted = [rank for rank in advice.ranks if rank != len(shape)]

@@ -31,6 +31,12 @@ _ARITHMETIC: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Pow: lambda a, b: a ** b if abs(b) <= 64 else 0,
 }  # fmt: skip
 
+_UNARY: dict[type[ast.unaryop], Callable[[Any], Any]] = {
+    ast.USub: operator.neg,
+    ast.UAdd: operator.pos,
+    ast.Not: operator.not_,
+}
+
 
 @dataclass(frozen=True)
 class Site:
@@ -148,8 +154,7 @@ class Sites:
         try:
             numbers = [ast.literal_eval(value.text) for value in values if value is not None]
             if isinstance(node, ast.UnaryOp):
-                unary = {ast.USub: operator.neg, ast.UAdd: operator.pos, ast.Not: operator.not_}
-                return _known(unary[type(node.op)](numbers[0]))  # type: ignore[index]
+                return _known(_UNARY[type(node.op)](numbers[0]))
             return _known(_ARITHMETIC[type(node.op)](*numbers))
         except (ValueError, SyntaxError, TypeError, KeyError, ArithmeticError):
             return None

@@ -207,7 +207,7 @@ class _Reader:
                 self._note(arguments[place], tensor=1.5)
 
     def _keyword(self, key: ast.keyword) -> None:
-        if key.arg in ops.KEYWORDS:
+        if key.arg is not None and key.arg in ops.KEYWORDS:
             self._note(key.value, **{ops.KEYWORDS[key.arg]: 1.5})
 
     def _isinstance(self, value: ast.expr, kinds: ast.expr) -> None:
