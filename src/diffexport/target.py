@@ -188,7 +188,7 @@ def applied(function: Any) -> Any:
     return Applied()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Bound:
     """Makes a module of which some arguments are constants: those at ``constants``, by position in the whole call."""
 

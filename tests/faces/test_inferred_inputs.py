@@ -16,7 +16,8 @@ class Twisted(Function):
 
     @staticmethod
     def symbolic(g, x, alpha):
-        return g.op("Neg", x)
+        # Another shape and dtype: what differs in value only is arbitrated, which takes its time.
+        return g.op("Shape", x)
 
 class Stubborn(Function):
     @staticmethod

@@ -137,6 +137,7 @@ class Session:
         folder: where the child works; by default here.
         cached: whether results are kept in, and taken from, ``.diffexport/``.
         import_seconds: the longest that importing the module of a target may take.
+        deaths: how many candidates may end the process before a model is given up.
     """
 
     def __init__(
@@ -147,7 +148,9 @@ class Session:
         folder: Path | None = None,
         cached: bool = True,
         import_seconds: float = _IMPORT,
+        deaths: int = _DEATHS,
     ) -> None:
+        self._deaths = deaths
         self._import_seconds = import_seconds
         self._memory, self._loader, self._folder, self._cached = memory, loader, folder, cached
         self._child: _Child | None = None
@@ -201,7 +204,7 @@ class Session:
         died: list[str] = []
         gone: _Gone | None = None
         started = time.monotonic()
-        for _ in range(_DEATHS):
+        for _ in range(self._deaths):
             left = seconds - (time.monotonic() - started) if skipped and gone and gone.hung else seconds
             request = {
                 "target": target,

@@ -28,6 +28,8 @@ _PATIENCE = 600
 _DEARER, _BEST = 2.0, 2
 #: How much sooner the repairs of a candidate are tried that got to the end of the forward, or raised something new.
 _PROGRESS, _NEWS = 1.5, 0.5
+#: How much later what is like a candidate that ended the process is tried.
+_WAIT = 3.0
 
 #: What is announced when a candidate has been found and others are tried around it.
 WIDENING = "around what runs"
@@ -75,6 +77,7 @@ class _Entry:
     indices: tuple[int, ...] = field(default=(), compare=False)
     candidate: Candidate | None = field(default=None, compare=False)
     repairs: int = field(default=0, compare=False)
+    put_off: bool = field(default=False, compare=False)
 
 
 class _Search:
@@ -87,6 +90,8 @@ class _Search:
         #: Errors met, numbers aside, and when the last new one was.
         self._kinds: set[str] = set()
         self._merit = -1
+        #: Kinds of arguments of which a call has ended the process, and how often.
+        self._deadly: Counter[Any] = Counter()
         self._news = 0
         self._options = [space.options() for space in spaces]
 
@@ -99,7 +104,7 @@ class _Search:
         while self._heap and not self._prober.over and self._prober.tried < allowed and not self._hopeless():
             entry = heapq.heappop(self._heap)
             candidate = entry.candidate or self._expand(entry.number, entry.indices)
-            if candidate is None or not self._new(entry.number, candidate):
+            if candidate is None or self._put_off(entry, candidate) or not self._new(entry.number, candidate):
                 continue
             outcome = self._probe(candidate)
             if outcome is None:
@@ -115,6 +120,20 @@ class _Search:
                 self._note_foreign(entry.number, candidate, outcome)
             elif outcome.error is not None:
                 self._learn(entry, candidate, outcome)
+
+    def _put_off(self, entry: _Entry, candidate: Candidate) -> bool:
+        """Return whether a candidate has to wait, or is left out, for being like one that ended the process."""
+        likeness = tuple((a.choice.kind, a.choice.dtype, a.choice.domain) for a in candidate)
+        if describe(candidate) in self._skipped:
+            self._deadly[likeness] += 1
+            return True
+        if not self._deadly[likeness] or entry.put_off:
+            return self._deadly[likeness] > 1
+        waiting = replace(
+            entry, priority=entry.priority + _WAIT, indices=(), candidate=candidate, put_off=True
+        )
+        heapq.heappush(self._heap, waiting)
+        return True
 
     def _take(self, number: int, candidate: Candidate, outcome: Outcome) -> None:
         """Keep what ran if it is the first, or shows more of the model than what is kept."""
@@ -181,8 +200,6 @@ class _Search:
 
     def _probe(self, candidate: Candidate) -> Outcome | None:
         text = describe(candidate)
-        if text in self._skipped:
-            return None
         try:
             arguments = arguments_of(candidate)
         except UsageError:
