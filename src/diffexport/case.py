@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any
 
 from diffexport.errors import UsageError
-from diffexport.expectation import TRAITS, Expectation, Expected, Rule, expect
+from diffexport.expectation import TRAITS, Assertion, Expectation, Expected, Rule, expect
 from diffexport.mode import Mode, ModePattern
 from diffexport.spec import TensorSpec, parse_specs
+
+#: Makes the context manager that is entered for the length of each export.
+Around = Callable[[], AbstractContextManager[Any]]
 
 
 @dataclass(frozen=True)
@@ -27,6 +31,10 @@ class Case:
         traits: traits of the model that expectations are stated over; None: found by tracing it.
         rules: expectations of its own, tried before the general ones.
         contract: mode pattern to node kinds the graph must contain in the modes where it is to agree.
+        assertions: what else has to hold of the exported model, in the modes where there is one.
+        around: makes a context manager that each export happens inside of: it may register what the export
+            needs, and has to take it back; what it leaves behind is a divergence.
+        custom_opsets: domain to version, for ``symbolic``s in domains of their own (TorchScript exporter).
         target: the text from which another process can get the case again.
         summary, origin: one line each, for ``diffexport list``.
     """
@@ -38,6 +46,9 @@ class Case:
     traits: frozenset[str] | None = None
     rules: tuple[Rule, ...] = ()
     contract: Mapping[ModePattern, tuple[str, ...]] = field(default_factory=dict, hash=False)
+    assertions: tuple[Assertion, ...] = ()
+    around: Around | None = None
+    custom_opsets: Mapping[str, int] = field(default_factory=dict, hash=False)
     target: str = ""
     summary: str = ""
     origin: str = ""
@@ -68,6 +79,9 @@ def make_case(
     traits: Sequence[str] | None = None,
     rules: Sequence[Rule] = (),
     contract: Mapping[str, Sequence[str]] | None = None,
+    assertions: Sequence[Assertion] = (),
+    around: Around | None = None,
+    custom_opsets: Mapping[str, int] | None = None,
     target: str = "",
     summary: str = "",
     origin: str = "",
@@ -76,7 +90,7 @@ def make_case(
 
     Raises:
         UsageError: no name, both or neither of ``inputs`` and ``strategy``, an unknown trait, a spec that
-            does not parse.
+            does not parse, an ``around`` that is not callable, a custom opset that is no positive number.
     """
     if not name:
         raise UsageError("a case needs a name")
@@ -91,6 +105,16 @@ def make_case(
                 f"case {name!r}: input {entry!r} is neither a tensor spec nor a Hypothesis strategy; for a "
                 "constant write hypothesis.strategies.just(...)"
             )
+    if around is not None and (not callable(around) or isinstance(around, AbstractContextManager)):
+        raise UsageError(
+            f"case {name!r}: around={around!r} does not make a context manager; give what does, for instance a "
+            "function decorated with contextlib.contextmanager, without calling it: there are several exports"
+        )
+    for domain, version in (custom_opsets or {}).items():
+        if not domain or type(version) is not int or version < 1:
+            raise UsageError(
+                f"case {name!r}: custom_opsets takes a domain and a version ≥ 1, not {domain!r}: {version!r}"
+            )
     parsed = iter(parse_specs([entry for entry in inputs if isinstance(entry, str | TensorSpec)]))
     return Case(
         name=name,
@@ -100,6 +124,9 @@ def make_case(
         traits=None if traits is None else frozenset(traits),
         rules=tuple(rules),
         contract={ModePattern.parse(text): tuple(kinds) for text, kinds in (contract or {}).items()},
+        assertions=tuple(assertions),
+        around=around,
+        custom_opsets=dict(custom_opsets or {}),
         target=target or name,
         summary=summary,
         origin=origin,

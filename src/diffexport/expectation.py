@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from diffexport.errors import UsageError, suggestion
 from diffexport.mode import Mode, ModePattern
@@ -29,6 +30,7 @@ class Expected(enum.StrEnum):
     AGREES = "agrees"
     REFUSES = "refuses"
     UNLOADABLE = "unloadable"
+    INVALID = "invalid"
 
 
 @dataclass(frozen=True)
@@ -36,9 +38,10 @@ class Expectation:
     """What should happen in one mode.
 
     Attributes:
-        expected: the export succeeds and agrees; the export refuses; or it succeeds, leaves node kinds
-            no runtime knows, and every runtime refuses to load it.
-        error: for REFUSES, a regular expression found in the error's text.
+        expected: the export succeeds and agrees; the export refuses; it succeeds, leaves node kinds
+            no runtime knows, and every runtime refuses to load it; or it succeeds and onnx.checker rejects the
+            model, which is then not run.
+        error: a regular expression: for REFUSES found in the error's type and text, for INVALID in the checker's.
         nodes: node kinds (``prim::PythonOp``; standard ones without domain) that the graph must contain.
         rule: the name of the rule this comes from.
     """
@@ -51,6 +54,44 @@ class Expectation:
     def refuses_with(self, message: str) -> bool:
         """Return whether ``message`` is the refusal that is expected."""
         return self.expected is Expected.REFUSES and re.search(self.error, message) is not None
+
+    def rejected_with(self, message: str) -> bool:
+        """Return whether ``message`` is what onnx.checker is expected to reject the model with."""
+        return self.expected is Expected.INVALID and re.search(self.error, message) is not None
+
+
+@dataclass(frozen=True)
+class Assertion:
+    """Something that has to hold of the exported model, whatever becomes of it at run time.
+
+    Attributes:
+        name: what has to hold, in a few words.
+        modes: the modes it has to hold in.
+        test: takes the ``onnx.ModelProto`` and returns what is wrong, empty if nothing is.
+    """
+
+    name: str
+    modes: ModePattern
+    test: Callable[[Any], str]
+
+    def problem(self, model: Any) -> str:
+        """Return what is wrong with a model, also where the test itself raises; empty if nothing is."""
+        try:
+            return self.test(model)
+        except Exception as error:  # noqa: BLE001 - a test may trip over a graph that it does not expect
+            return f"the test raises {type(error).__name__}: {error}"
+
+
+def assertion(name: str, modes: str, test: Callable[[Any], str]) -> Assertion:
+    """Make an [Assertion][] from the text of a mode pattern.
+
+    Raises:
+        UsageError: it has no name.
+        InvalidModeError: a mode pattern that does not parse.
+    """
+    if not name:
+        raise UsageError("an assertion needs a name: what has to hold of the exported model, in a few words")
+    return Assertion(name, ModePattern.parse(modes), test)
 
 
 @dataclass(frozen=True)

@@ -134,4 +134,4 @@ def test_rule_rejects_bad_arguments(arguments, error, part):
 
 
 def test_expected_values():
-    assert [str(value) for value in Expected] == ["agrees", "refuses", "unloadable"]
+    assert [str(value) for value in Expected] == ["agrees", "refuses", "unloadable", "invalid"]

@@ -149,6 +149,7 @@ class Court:
             clone(as_call(point.inputs)),
             point.mode,
             dynamic=dynamic_axes(self._case, example),
+            around=self._case.around,
         )
 
     def _departs(self, point: Point, captured: exporters.CapturedRun, divergence: Divergence) -> str:

@@ -9,16 +9,20 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import functools
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import onnx
+
 from diffexport.bridge import to_array
 from diffexport.call import Call, Inputs
+from diffexport.case import Around
 from diffexport.chatter import captured
-from diffexport.errors import DiffexportError
+from diffexport.errors import DiffexportError, TargetError
 from diffexport.exporters import dynamo, torchscript
 from diffexport.exporters.arguments import DynamicAxes, every_axis, walk
 from diffexport.exporters.purity import Snapshot
@@ -80,6 +84,8 @@ def export(
     *,
     dynamic: DynamicAxes | None = None,
     repeat: bool = False,
+    around: Around | None = None,
+    custom_opsets: Mapping[str, int] | None = None,
 ) -> Export:
     """Export ``module`` on example inputs.
 
@@ -89,24 +95,70 @@ def export(
         mode: how.
         dynamic: for each tensor its dynamic axes, where the mode has dynamic=true; by default all of them.
         repeat: export the same module a second time and compare the bytes.
+        around: makes a context manager that each export happens inside of.
+        custom_opsets: versions of custom domains; the exporters built on ``torch.export`` take none.
 
     Raises:
+        TargetError: ``around`` raises.
         KeyboardInterrupt: and nothing else; every error of the exporter becomes an [ExportFailure][].
     """
-    run = torchscript.export if mode.is_torchscript else dynamo.export
     call = Call.of(inputs)
+    run: Any = dynamo.export
+    if mode.is_torchscript:
+        run = functools.partial(torchscript.export, custom_opsets=custom_opsets)
     axes = (every_axis(call) if dynamic is None else dynamic) if mode.dynamic else None
     with captured() as chatter:
         before = Snapshot.take(module, call)
-        model, failure = _attempt(run, module, call, mode, axes)
+        with inside(around):
+            model, failure = _attempt(run, module, call, mode, axes)
         impurities = before.changes(module, call)
         before.restore_globals()
         difference = ""
         if repeat and model is not None:
-            again, second_failure = _attempt(run, module, call, mode, axes)
+            with inside(around):
+                again, second_failure = _attempt(run, module, call, mode, axes)
             before.restore_globals()
             difference = _difference(model, again, second_failure)
     return Export(model, failure, tuple(impurities), difference, chatter.text)
+
+
+@contextlib.contextmanager
+def inside(around: Around | None) -> Iterator[None]:
+    """Enter what ``around`` makes, if anything.
+
+    Raises:
+        TargetError: making, entering or leaving it raises.
+    """
+    manager: Any = contextlib.nullcontext()
+    with _of_the_case("making or entering"):
+        if around is not None:
+            manager = around()
+        manager.__enter__()
+    try:
+        yield
+    finally:
+        with _of_the_case("leaving"):
+            manager.__exit__(None, None, None)
+
+
+@contextlib.contextmanager
+def _undone(module: Any, inputs: Inputs) -> Iterator[None]:
+    """Put global state back afterwards, so that what is left behind here is not there before an export."""
+    before = Snapshot.take(module, inputs)
+    try:
+        yield
+    finally:
+        before.restore_globals()
+
+
+@contextlib.contextmanager
+def _of_the_case(doing: str) -> Iterator[None]:
+    try:
+        yield
+    except (Exception, SystemExit) as error:
+        raise TargetError(
+            f"{doing} what the case wants around its export raises {type(error).__name__}: {error}"
+        ) from error
 
 
 def _attempt(
@@ -126,7 +178,30 @@ def _difference(first: bytes, again: bytes | None, failure: ExportFailure | None
     if again is None:
         assert failure is not None
         return f"the second export fails: {failure.signature}"
-    return "" if first == again else "the second export gives other bytes"
+    if first == again or _uncounted(first) == _uncounted(again):
+        return ""
+    return "the second export gives other bytes"
+
+
+def _uncounted(model: bytes) -> bytes:
+    """Return the model with the numbers taken out by which torch counts the code that it makes up.
+
+    They count on through the whole process, and stand in the stack traces that the dynamo exporter keeps of nodes.
+    """
+    proto = onnx.load_model_from_string(model)
+
+    def visit(nodes: Any) -> None:
+        for node in nodes:
+            for entry in node.metadata_props:
+                entry.value = re.sub(r"<eval_with_key>\.\d+", "<eval_with_key>", entry.value)
+            for attribute in node.attribute:
+                for graph in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
+                    visit(graph.node)
+
+    visit(proto.graph.node)
+    for function in proto.functions:
+        visit(function.node)
+    return bytes(proto.SerializeToString(deterministic=True))
 
 
 def _root(error: BaseException) -> BaseException:
@@ -154,12 +229,15 @@ def error_signature(error: BaseException) -> str:
     return f"{type(error).__name__}: {line[:100].strip()}"
 
 
-def model_traits(module: Any, inputs: Inputs) -> frozenset[str]:
+def model_traits(module: Any, inputs: Inputs, around: Around | None = None) -> frozenset[str]:
     """Return the traits of a model that expectations are stated over, found by tracing it once.
 
     A model that cannot be traced has no traits; the export will say why.
+
+    Raises:
+        TargetError: ``around`` raises.
     """
-    with captured():
+    with captured(), _undone(module, inputs), inside(around):
         return torchscript.model_traits(module, inputs)
 
 
@@ -172,16 +250,25 @@ class CapturedRun:
 
 
 def run_captured(
-    module: Any, example: Call, call: Call, mode: Mode, *, dynamic: DynamicAxes | None = None
+    module: Any,
+    example: Call,
+    call: Call,
+    mode: Mode,
+    *,
+    dynamic: DynamicAxes | None = None,
+    around: Around | None = None,
 ) -> CapturedRun | None:
     """Capture ``module`` on an example the way a mode's exporter does, and run that on other inputs.
 
     Returns:
         None where the program cannot be captured; the export has said why.
+
+    Raises:
+        TargetError: ``around`` raises.
     """
     module = copy.deepcopy(module)
     axes = (every_axis(example) if dynamic is None else dynamic) if mode.dynamic else None
-    with captured(), warnings.catch_warnings():
+    with captured(), _undone(module, example), inside(around), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             if mode.is_torchscript:

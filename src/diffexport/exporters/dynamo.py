@@ -80,7 +80,10 @@ def _dynamic_shapes(module: Any, call: Call, dynamic: DynamicAxes) -> Any:
     if shapes.kwargs:
         return dict(inspect.signature(module.forward).bind(*shapes.args, **shapes.kwargs).arguments)
     # What goes into *args is one parameter, whose shapes are a tuple of their own.
-    parameters = inspect.signature(module.forward).parameters.values()
+    try:
+        parameters = list(inspect.signature(module.forward).parameters.values())
+    except (AttributeError, TypeError, ValueError):
+        parameters = []  # of what is written in another language, or scripted
     fixed = next((n for n, p in enumerate(parameters) if p.kind is p.VAR_POSITIONAL), None)
     given = shapes.args
     return given if fixed is None or len(given) < fixed else (*given[:fixed], given[fixed:])

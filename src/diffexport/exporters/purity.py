@@ -6,6 +6,8 @@ cannot make an export impure:
 - ``torch.onnx._internal.torchscript_exporter._globals.GLOBALS`` and its fields.
 - ``torch.jit._trace._trace_module_map``.
 - ``Module._forward_hooks`` and ``Module._forward_pre_hooks``.
+
+Registered symbolics are in [diffexport.exporters.symbolics][].
 """
 
 from __future__ import annotations
@@ -17,7 +19,11 @@ from typing import Any
 import torch
 
 from diffexport.call import Inputs
+from diffexport.exporters import symbolics
 from diffexport.exporters.arguments import tensors_of
+
+#: What the TorchScript exporter leaves behind by itself, of which no exported model depends, begins like this.
+STALE = ("GLOBALS.", symbolics.BY_ITSELF)
 
 _GLOBAL_FIELDS = (
     "export_onnx_opset_version",
@@ -43,10 +49,14 @@ class Snapshot:
     python_rng: int
     ambient: dict[str, object]
     globals: dict[str, object]
+    symbolics: symbolics.Symbolics
 
     @classmethod
     def take(cls, module: torch.nn.Module, inputs: Inputs) -> Snapshot:
         """Look at everything that an export has no business changing."""
+        for child in module.modules():
+            # A scripted module keeps its methods among its attributes from the first look on.
+            getattr(child, "forward", None)
         return cls(
             state={name: value.detach().clone() for name, value in _state(module).items()},
             training={name: child.training for name, child in module.named_modules()},
@@ -57,6 +67,7 @@ class Snapshot:
             python_rng=hash(random.getstate()),
             ambient=_ambient(),
             globals=_exporter_globals(),
+            symbolics=symbolics.registered(),
         )
 
     def changes(self, module: torch.nn.Module, inputs: Inputs) -> list[tuple[str, str]]:
@@ -91,6 +102,7 @@ class Snapshot:
         for name, value in _exporter_globals().items():
             if value != self.globals.get(name):
                 found.append((name, f"was {self.globals.get(name)}, is now {value}"))
+        found += symbolics.changes(self.symbolics)
         return list(dict.fromkeys(found))
 
     def restore_globals(self) -> None:
@@ -102,7 +114,9 @@ class Snapshot:
             if holder is not None and f"GLOBALS.{name}" in self.globals:
                 setattr(holder, name, self.globals[f"GLOBALS.{name}"])
         if "torch.jit._trace._trace_module_map" in self.globals:
-            torch.jit._trace._trace_module_map = None
+            trace: Any = torch.jit._trace
+            trace._trace_module_map = self.globals["torch.jit._trace._trace_module_map"]
+        symbolics.restore(self.symbolics)
 
 
 def _state(module: torch.nn.Module) -> dict[str, torch.Tensor]:
@@ -144,5 +158,5 @@ def _exporter_globals() -> dict[str, object]:
             seen[f"GLOBALS.{name}"] = getattr(holder, name)
     trace = torch.jit._trace
     if hasattr(trace, "_trace_module_map"):
-        seen["torch.jit._trace._trace_module_map"] = trace._trace_module_map is not None
+        seen["torch.jit._trace._trace_module_map"] = trace._trace_module_map
     return seen

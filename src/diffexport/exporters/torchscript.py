@@ -12,19 +12,27 @@ from __future__ import annotations
 import contextlib
 import io
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, cast
 
 import torch
 
 from diffexport.call import Call, Inputs, mapped
 from diffexport.errors import ExporterInternalsError
+from diffexport.exporters import symbolics
 from diffexport.exporters.arguments import DynamicAxes, export_arguments, input_names, named_leaves, walk
 from diffexport.mode import Mode
 from diffexport.verdict import Stage
 
 
-def export(module: Any, call: Call, mode: Mode, dynamic: DynamicAxes | None) -> bytes:
+def export(
+    module: Any,
+    call: Call,
+    mode: Mode,
+    dynamic: DynamicAxes | None,
+    *,
+    custom_opsets: Mapping[str, int] | None = None,
+) -> bytes:
     """Return the serialised model; ``dynamic`` says which axes are, None that none is.
 
     Raises:
@@ -58,6 +66,7 @@ def export(module: Any, call: Call, mode: Mode, dynamic: DynamicAxes | None) -> 
             training=getattr(torch.onnx.TrainingMode, mode.training),
             autograd_inlining=mode.autograd_inlining,
             export_modules_as_functions=mode.export_modules_as_functions,
+            custom_opsets=custom_opsets or None,
         )
     return buffer.getvalue()
 
@@ -101,7 +110,11 @@ def first_node_kind(module: torch.nn.Module, args: tuple[Any, ...], operator_exp
             f"torch {torch.__version__} has no torchscript_exporter.utils._model_to_graph (checked on 2.13.0)"
         )
     export_type = getattr(torch.onnx.OperatorExportTypes, operator_export_type)
-    graph, _, _ = utils._model_to_graph(module, args, operator_export_type=export_type)
+    before = symbolics.registered()
+    try:
+        graph, _, _ = utils._model_to_graph(module, args, operator_export_type=export_type)
+    finally:
+        symbolics.restore(before)
     return str(next(iter(graph.nodes())).kind())
 
 
@@ -149,14 +162,18 @@ def _function_of(node: Any) -> Any:
 
 
 def model_traits(module: Any, inputs: Inputs) -> frozenset[str]:
-    """Return the traits found in a trace of ``module``; empty if it cannot be traced."""
+    """Return the traits found in a trace of ``module``; empty if it cannot be traced.
+
+    A symbolic that is registered for Python operators is one of every Function that has none of its own.
+    """
     traits: set[str] = set()
+    registered = symbolics.is_registered("prim::PythonOp")
     graph = _graph(module, Call.of(inputs))
     for node in graph.nodes() if graph is not None else ():
         kind = node.kind()
         if kind == "prim::PythonOp":
             own_symbolic = callable(getattr(_function_of(node), "symbolic", None))
-            traits.add("symbolic-function" if own_symbolic else "opaque-function")
+            traits.add("symbolic-function" if own_symbolic or registered else "opaque-function")
         elif kind.startswith("aten::"):
             traits.add("aten-ops")
     return frozenset(traits)

@@ -149,8 +149,8 @@ def _exported(road: Road, case: Case, mode: Mode) -> tuple[Artefact, dict[str, S
     if exported.export.model is None:
         text = exported.refused or "; ".join(divergence.message for divergence in exported.divergences)
         raise _Refused(f"it is not exported: {text.splitlines()[0] if text else 'for no known reason'}")
-    if exported.expectation.expected is Expected.UNLOADABLE:
-        raise _Refused(f"no runtime loads it ({exported.expectation.rule})")
+    if exported.expectation.expected in (Expected.UNLOADABLE, Expected.INVALID):
+        raise _Refused(f"no runtime is to load it ({exported.expectation.rule})")
     declared = [value.name for value in graph.declared_inputs(exported.export.model)]
     names = [f"x{number}" for number in range(len(case.specs))]
     if sorted(declared) != sorted(names):

@@ -233,7 +233,7 @@ class Block:
         self, exported: Exported, runtime: str
     ) -> tuple[runtimes.Session | None, list[Divergence], str]:
         """Return the session; or None, the divergences, and with which text the model is refused as expected."""
-        if exported.export.model is None:
+        if exported.export.model is None or exported.refused:
             return None, [], exported.refused
         session = self._road.session(exported, runtime)
         unloadable = exported.expectation.expected is Expected.UNLOADABLE

@@ -19,12 +19,13 @@ from diffexport.chatter import captured
 from diffexport.errors import TargetError
 from diffexport.expectation import Expected
 from diffexport.exporters.arguments import Feeder, Feeds, clone, walk
+from diffexport.exporters.purity import STALE
 from diffexport.inputs import as_call, digest, dynamic_axes
 from diffexport.mode import Mode
 from diffexport.oracle import Rerun
 from diffexport.road.block import Block
 from diffexport.road.eager import BUILD_SEED, Eager, Prepared, first_line, outputs_of
-from diffexport.road.export import Exported, export_error
+from diffexport.road.export import Exported, export_error, told_apart, unheld
 from diffexport.road.memo import Bounded
 from diffexport.road.rerun import rerun
 from diffexport.verdict import Divergence, Kind, Stage, Verdict
@@ -209,7 +210,8 @@ class Road:
             return case.traits
         prepared = self.prepare(case)
         if prepared.traits is None:
-            prepared.traits = exporters.model_traits(copy.deepcopy(prepared.module), clone(as_call(inputs)))
+            module = copy.deepcopy(prepared.module)
+            prepared.traits = exporters.model_traits(module, clone(as_call(inputs)), case.around)
         return prepared.traits
 
     def _export(self, case: Case, mode: Mode, call: Call, repeat: bool) -> Exported:
@@ -217,11 +219,19 @@ class Road:
         expectation = case.expect(mode, self.traits(case, call))
         first = repeat and not self._seen(case, mode)
         module, dynamic = copy.deepcopy(prepared.module), dynamic_axes(case, call)
-        export = exporters.export(module, clone(call), mode, dynamic=dynamic, repeat=first)
+        export = exporters.export(
+            module,
+            clone(call),
+            mode,
+            dynamic=dynamic,
+            repeat=first,
+            around=case.around,
+            custom_opsets=case.custom_opsets,
+        )
         found: list[Divergence] = []
         refused = ""
         if export.failure is not None:
-            if expectation.refuses_with(export.failure.message):
+            if expectation.refuses_with(f"{export.failure.error}: {export.failure.message}"):
                 refused = export.failure.message
             else:
                 eager = self.eager(case, mode, call)
@@ -241,7 +251,7 @@ class Road:
         found += [
             Divergence(
                 Stage.CONVERT,
-                Kind.STALE_GLOBALS if what.startswith("GLOBALS.") else Kind.IMPURE_EXPORT,
+                Kind.STALE_GLOBALS if what.startswith(STALE) else Kind.IMPURE_EXPORT,
                 "model",
                 what,
                 f"exporting changed something it should not have: {what}: {detail}",
@@ -259,7 +269,10 @@ class Road:
             model = export.model
             digest = hashlib.sha256(model).digest()
             inspected = self._graphs.get((digest, mode.opset), lambda: graph.inspect(model, mode.opset))
-            found += inspected.divergences
+            rejected, others = told_apart(inspected.divergences, expectation)
+            refused = rejected
+            found += others
+            found += unheld(case, mode, model)
             missing = graph.missing_nodes(inspected, expectation.nodes)
             if missing:
                 present = ", ".join(sorted(inspected.nodes))
