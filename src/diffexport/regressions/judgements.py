@@ -44,6 +44,8 @@ _WATCHED = {
     "number of threads": "torch.get_num_threads()",
     "torch.onnx.is_in_onnx_export()": "torch.onnx.is_in_onnx_export()",
     "torch.jit._trace._trace_module_map": "torch.jit._trace._trace_module_map",
+    "custom symbolic ": "[(name, *group._functions._overrides) for name, group in SYMBOLICS._registry.items() "
+    "if group._functions._overrides and name == NAME]",
 }
 
 
@@ -162,6 +164,14 @@ present = [kind for part in (proto.graph, *proto.functions) for kind in kinds(pa
 wanted = $wanted
 print("wanted:", wanted, "present:", present)
 return any(present.count(kind) < wanted.count(kind) for kind in wanted)"""
+#: Of an assertion, by the function that tests it.
+ASSERTION = (
+    _READ
+    + """
+problem = $test(proto)
+print(problem or "it holds")
+return bool(problem)"""
+)
 _DECLARED = """\
 
 def dims(value):
@@ -211,7 +221,8 @@ _JUDGEMENTS = {
     + '\nprint("opset asked for: $opset, of the model:", *got)\nreturn got[:1] != [$opset]',
     Kind.GRAPH_CONTRACT: _READ + _KINDS,
     Kind.STRUCTURE: _BOTH + "if len(eager) != len(got):\n    return True\n"
-    "return not all(a.shape == b.shape and np.allclose(a, b, equal_nan=True) for a, b in zip(eager, got))",
+    "return not all(\n    a.shape == b.shape and a.dtype == b.dtype and np.allclose(a, b, equal_nan=True)\n"
+    "    for a, b in zip(eager, got)\n)",
     Kind.DTYPE: _PAIR + "print(one.dtype, other.dtype)\nreturn one.dtype != other.dtype$parts",
     Kind.SHAPE: _PAIR + "print(one.shape, other.shape)\nreturn one.shape != other.shape",
     Kind.NAN_PLACEMENT: _SIDES + "return not np.array_equal(np.isnan(one), np.isnan(other))",

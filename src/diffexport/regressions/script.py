@@ -48,7 +48,7 @@ from diffexport.regressions.literals import (
     quoted,
     sequence,
 )
-from diffexport.regressions.source import IMPORTS, model_source, root_of
+from diffexport.regressions.source import IMPORTS, Function, function_source, model_source, root_of
 from diffexport.runtimes import RUNTIMES
 from diffexport.verdict import Kind, Stage
 
@@ -67,15 +67,22 @@ def standalone_script(regression: Regression, case: Case) -> str:
         UnknownNameError: the divergence needs a runtime, and there is none of the stored name.
     """
     model = model_source(regression, case)
-    main = _main(regression, case, model.made, model.module)
-    parts = [*model.definitions, _export(regression, case, model.module)]
+    around = None if case.around is None else function_source(case.around)
+    asserted = next((a for a in case.assertions if a.name == regression.signature), None)
+    test = None if asserted is None else function_source(asserted.test)
+    main = _main(regression, case, model.made, model.module, test)
+    besides = [function for function in (around, test) if function is not None]
+    definitions = [*model.definitions, *(text for function in besides for text in function.definitions)]
+    imported = [*model.imports, *(line for function in besides for line in function.imports)]
+    exporting = _export(regression, case, model.module, around)
+    parts = [*dict.fromkeys(definitions), exporting]
     parts += [_arrays(regression)] if "arrays(" in main else []
     parts += [_load(regression.runtime)] if "load(" in main else []
     parts += [judgements.RUN_BFLOAT16] if "run_in_values(" in main else []
     parts += [judgements.TENSOR_BFLOAT16] if "as_bfloat16(" in main else []
     code = "\n\n\n".join((*parts, main, END % regression.kind.meaning))
     own = {line for name, line in IMPORTS.items() if re.search(rf"(?<![\w.]){re.escape(name)}\.", code)}
-    return f"{_header(regression, model.imports)}\n{_sorted(own.union(model.imports))}\n\n\n{code}\n"
+    return f"{_header(regression, imported)}\n{_sorted(own.union(imported))}\n\n\n{code}\n"
 
 
 def _header(regression: Regression, imports: Iterable[str]) -> str:
@@ -116,8 +123,16 @@ _SCOPE = """\
 torch.jit._trace._trace_module_map = {part: torch.typename(type(part)) for part in model.modules()}"""
 
 
-def _export(regression: Regression, case: Case, module: Any) -> str:
-    """Return the function that exports with exactly the options of the mode."""
+def _export(regression: Regression, case: Case, module: Any, around: Function | None) -> str:
+    """Return the function that exports with exactly the options of the mode, inside of what surrounds it."""
+    text = _exporting(regression, case, module)
+    if around is None:
+        return text
+    head, _, body = text.partition("\n")
+    return indented(head, indented(f"with {around.name}():", textwrap.dedent(body)))
+
+
+def _exporting(regression: Regression, case: Case, module: Any) -> str:
     mode, given = regression.mode, as_call(regression.export_inputs)
     axes = None
     if mode.dynamic:
@@ -127,6 +142,8 @@ def _export(regression: Regression, case: Case, module: Any) -> str:
         return _export_dynamo(mode, regression.stage, given, axes, module)
     named = named_leaves(module, given)
     options = [f"input_names={names(named)}", *_options(mode)]
+    if case.custom_opsets:
+        options.append(f"custom_opsets={dict(case.custom_opsets)}")
     if axes is not None:
         entries = [entry for entry in zip(input_names(given), axes, strict=True) if entry[0] in named]
         options.append(f"dynamic_axes={enclosed('{', [_named_axes(*entry) for entry in entries], '}')}")
@@ -273,12 +290,12 @@ def _load(runtime: str) -> str:
     )
 
 
-def _main(regression: Regression, case: Case, made: str, module: Any) -> str:
+def _main(regression: Regression, case: Case, made: str, module: Any, test: Function | None) -> str:
     """Return the function that says whether the divergence shows."""
     where = re.fullmatch(r"output(\[\d+\])(\.real|\.imag)?", regression.where)
     training = regression.mode.training if regression.mode.is_torchscript else ""
     mode = {"EVAL": ".eval()", "TRAINING": ".train()"}.get(training, "")
-    template = judgement(regression)
+    template = judgement(regression) if test is None else judgements.ASSERTION
     # Of the output that the divergence is at; a file that was written by hand may lack it.
     outputs = regression.eager[int(where[1][1:-1]) :] if where else ()
     dtype = outputs[0].dtype if outputs and isinstance(outputs[0], np.ndarray) else np.dtype(np.float32)
@@ -310,6 +327,7 @@ def _main(regression: Regression, case: Case, made: str, module: Any) -> str:
         run="run_in_values(session, feeds)" if in_values else "session.run(None, feeds)",
         tensor="as_bfloat16" if dtype == BFLOAT16 else "torch.tensor",
         opset=regression.mode.opset,
+        test="" if test is None else test.name,
         wanted=wanted(regression, case),
         watched=watched(regression.signature).replace("$given", given),
     )

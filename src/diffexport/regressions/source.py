@@ -40,6 +40,7 @@ _MODULES = (
 IMPORTS = {name: f"import {name}" for name in _MODULES} | {
     "np": "import numpy as np",
     "GLOBALS": "from torch.onnx._internal.torchscript_exporter._globals import GLOBALS",
+    "SYMBOLICS": "from torch.onnx._internal.torchscript_exporter.registration import registry as SYMBOLICS",
 }
 #: What else a script binds at its top level.
 _FUNCTIONS = {"Applied", "arrays", "as_bfloat16", "export", "load", "main", "run_in_values", "spec", "target"}
@@ -94,6 +95,31 @@ def model_source(regression: Regression, case: Case) -> Model:
     if module is not None and any(True for _ in module.parameters()):
         definitions.insert(0, "torch.manual_seed(0)  # weights may be random: those seen are not stored")
     return Model(imports, definitions, made, module)
+
+
+@dataclass(frozen=True)
+class Function:
+    """A function of a case as source: lines that import, top-level statements in order, and its name."""
+
+    imports: list[str]
+    definitions: list[str]
+    name: str
+
+
+def function_source(function: Any) -> Function:
+    """Copy the definition of a function that a case has besides its model; a stub where it cannot be copied."""
+    reason = "it is made by a lambda or a closure"
+    for place, name in _places(function, ""):
+        try:
+            return Function(*_copied(*_read(place), name), name)
+        except (_NoSourceError, OSError, TypeError, ImportError, SyntaxError) as error:
+            reason = str(error)
+    name = getattr(function, "__name__", "")
+    name = name if name.isidentifier() else "function"
+    called = getattr(function, "__qualname__", name)
+    text = textwrap.fill(f"The source of {called} could not be copied: {reason}.", 98)
+    stub = indented(f"def {name}(*args):", f'raise NotImplementedError("put {name} here")')
+    return Function([], [f"{textwrap.indent(text, '# ')}\n{stub}"], name)
 
 
 def _unwrapped(build: Any) -> Any:
