@@ -33,7 +33,7 @@ def main() -> None:
     print(
         f"{'case':<28}{'checks':>9}{'arbitrated':>12}{'excused':>9}{'seconds':>9}{'of which':>10}{'share':>8}"
     )
-    for name in options.cases or catalogue.ENTRIES:
+    for name in options.cases or catalogue.expand([catalogue.MAIN_JOB]):
         spent = 0.0
         started = time.perf_counter()
         result = check(catalogue.load(name), examples=options.examples)

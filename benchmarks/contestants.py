@@ -98,7 +98,11 @@ def _options_maker():
 
 def exported_in(mode):
     """Return the catalogue's cases that export in a mode; one that refuses has nothing to compare."""
-    return [case for case in catalogue.every() if case.expect(mode, case.traits).expected is Expected.AGREES]
+    return [
+        case
+        for case in catalogue.every(catalogue.MAIN_JOB)
+        if case.expect(mode, case.traits).expected is Expected.AGREES
+    ]
 
 
 class Ours:

@@ -84,7 +84,7 @@ LEFT_OUT = {
 
 
 def cases(names: Sequence[str]) -> Iterator[Case]:
-    for name in names or (*catalogue.ENTRIES, *MORE):
+    for name in names or (*catalogue.expand([catalogue.MAIN_JOB]), *MORE):
         if name in catalogue.ENTRIES:
             yield catalogue.load(name)
         else:

@@ -43,9 +43,12 @@ def resolve(text: str, *, inputs: Sequence[str] = (), otherwise: Sequence[str] =
         try:
             case = catalogue.load(text)
         except UnknownNameError:
-            raise UnknownNameError(
-                "case", text, catalogue.ENTRIES, where=" (a model of your own is module:attr or file.py:attr)"
-            ) from None
+            if text in catalogue.names_of_groups():
+                raise TargetError(
+                    f"{text!r} is a group of cases, and one case is wanted here; diffexport list shows which there are"
+                ) from None
+            where = " (neither a case nor a group; a model of your own is module:attr or file.py:attr)"
+            raise UnknownNameError("case", text, catalogue.nameable(), where=where) from None
         return _with_inputs(case, inputs)
     place, _, attribute = text.rpartition(":")
     value = _lookup(_import(place, text), attribute, text)

@@ -13,7 +13,8 @@ from diffexport.strategies import modes, trials
 
 # Under pytest-xdist one process does a case as a whole, so that what it exported is not exported again.
 CASES = [
-    pytest.param(case, id=case.name, marks=pytest.mark.xdist_group(case.name)) for case in catalogue.every()
+    pytest.param(case, id=case.name, marks=pytest.mark.xdist_group(case.name))
+    for case in catalogue.every(catalogue.MAIN_JOB)
 ]
 
 

@@ -66,7 +66,7 @@ def test_scoped_tracing_leaves_no_module_map(road):
     assert torch.jit._trace._trace_module_map is None
 
 
-@pytest.mark.parametrize("name", catalogue.ENTRIES)
+@pytest.mark.parametrize("name", catalogue.expand([catalogue.MAIN_JOB]))
 def test_declared_traits_are_the_traced_ones(name):
     """Expectations rest on declared traits; tracing has to find the same, save what no trace shows."""
     case = catalogue.load(name)

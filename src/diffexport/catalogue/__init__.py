@@ -1,79 +1,41 @@
-"""The built-in cases. This index imports neither torch nor Hypothesis, so that listing them is instant."""
+"""The built-in cases, in groups. Its index imports neither torch nor Hypothesis, so that listing is instant."""
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from diffexport.case import Case
+from diffexport.catalogue.entries import ENTRIES, Entry
 from diffexport.errors import UnknownNameError
 
+__all__ = [
+    "ALL",
+    "ENTRIES",
+    "GROUPS",
+    "MAIN_JOB",
+    "Entry",
+    "every",
+    "expand",
+    "known_file",
+    "load",
+    "nameable",
+    "names_of_groups",
+    "regressions_folder",
+]
 
-@dataclass(frozen=True)
-class Entry:
-    """A catalogue entry: where its case is made, and one line about it."""
-
-    name: str
-    module: str
-    inputs: str
-    origin: str
-    summary: str
-
-
-_SEEDS = "diffexport.catalogue.seed_models"
-_UPSTREAM = "PyTorch test/onnx/test_autograd_funs.py"
-
-ENTRIES: dict[str, Entry] = {
-    entry.name: entry
-    for entry in (
-        Entry("single_output", _SEEDS, "float32[...]", _UPSTREAM, "exp then log, between +5 and +3"),
-        Entry("multi_output", _SEEDS, "float32[...]", _UPSTREAM, "two outputs: exp, and the log of it"),
-        Entry(
-            "partial_output",
-            _SEEDS,
-            "float32[..., >=3]",
-            _UPSTREAM,
-            "only the values of topk(3) are returned",
-        ),
-        Entry(
-            "nested_autograd",
-            _SEEDS,
-            "float32[...]",
-            _UPSTREAM,
-            "a Function that applies another; two outputs",
-        ),
-        Entry(
-            "aten_unsupported",
-            _SEEDS,
-            "float32[...]",
-            _UPSTREAM,
-            "special.erf, unknown to the TorchScript exporter",
-        ),
-        Entry(
-            "inline_and_symbolic",
-            _SEEDS,
-            "float32[...]",
-            _UPSTREAM,
-            "one Function with symbolic, one inlined",
-        ),
-        Entry(
-            "inline_with_scoped_tracing",
-            _SEEDS,
-            "float32[...]",
-            _UPSTREAM,
-            "the same model, meant for scoped tracing",
-        ),
-        Entry(
-            "clamp",
-            _SEEDS,
-            "float32[...]",
-            "PyTorch test/onnx/autograd_helper.py",
-            "clamp(min=0), masked backward",
-        ),
-    )
+#: The groups with what is in them.
+GROUPS: Mapping[str, str] = {
+    "seeds": "the eight models of PyTorch's own autograd-Function export test: the main job",
+    "upstream": "what PyTorch's other export tests do with autograd Functions",
+    "issues": "autograd Functions from PyTorch's issues",
+    "patterns": "how libraries write autograd Functions",
 }
+#: The group that a run without a target is over.
+MAIN_JOB = "seeds"
+#: Stands for every group.
+ALL = "all"
 
 
 def load(name: str) -> Case:
@@ -88,10 +50,38 @@ def load(name: str) -> Case:
     return cases[name]
 
 
-def every() -> Iterator[Case]:
-    """Yield every case."""
-    for name in ENTRIES:
+def every(*groups: str) -> Iterator[Case]:
+    """Yield every case of some groups, or of all of them.
+
+    Raises:
+        UnknownNameError: there is no such group.
+    """
+    for group in groups:
+        if group not in names_of_groups():
+            raise UnknownNameError("group", group, names_of_groups())
+    for name in expand(groups or (ALL,)):
         yield load(name)
+
+
+def expand(names: Iterable[str]) -> tuple[str, ...]:
+    """Return targets with each group replaced by the names of its cases, without repeats."""
+    targets: dict[str, None] = {}
+    for name in names:
+        if name in names_of_groups():
+            targets |= {e.name: None for e in ENTRIES.values() if name in (ALL, e.group)}
+        else:
+            targets[name] = None
+    return tuple(targets)
+
+
+def names_of_groups() -> tuple[str, ...]:
+    """Return what stands for several cases."""
+    return (*GROUPS, ALL)
+
+
+def nameable() -> tuple[str, ...]:
+    """Return every name that a target may have: cases and groups."""
+    return (*names_of_groups(), *ENTRIES)
 
 
 def known_file() -> Path:

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from diffexport.case import Case, make_case
-from diffexport.catalogue import ENTRIES
+from diffexport.case import Case
+from diffexport.catalogue.declare import declare
 
 
 class ExpThenLog(Function):
@@ -201,33 +201,33 @@ class ClampModel(torch.nn.Module):
         return Clamp.apply(x)
 
 
-def _case(
-    name: str, build: type[torch.nn.Module], traits: tuple[str, ...], nodes: tuple[str, ...] = ()
-) -> Case:
-    entry = ENTRIES[name]
-    return make_case(
-        name,
-        build,
-        inputs=[entry.inputs],
-        traits=traits,
-        contract={"torchscript": nodes} if nodes else None,
-        summary=entry.summary,
-        origin=entry.origin,
-    )
-
-
 _SYMBOLIC = ("symbolic-function", "opaque-function")
 
 CASES: dict[str, Case] = {
     case.name: case
     for case in (
-        _case("single_output", SingleOutput, ("opaque-function", "aten-ops"), ("Add", "Exp", "Log", "Add")),
-        _case("multi_output", MultiOutput, ("opaque-function",), ("Exp", "Log")),
-        _case("partial_output", PartialOutput, ("opaque-function",), ("TopK",)),
-        _case("nested_autograd", NestedAutograd, ("opaque-function", "aten-ops"), ("Exp", "Log", "Log")),
-        _case("aten_unsupported", AtenUnsupported, ("opaque-function", "unsupported-op")),
-        _case("inline_and_symbolic", InlineAndSymbolic, _SYMBOLIC, ("Exp", "Log", "Log")),
-        _case("inline_with_scoped_tracing", InlineWithScopedTracing, _SYMBOLIC, ("Exp", "Log", "Log")),
-        _case("clamp", ClampModel, ("opaque-function",), ("Clip",)),
+        declare(
+            "single_output",
+            SingleOutput,
+            traits=("opaque-function", "aten-ops"),
+            nodes=("Add", "Exp", "Log", "Add"),
+        ),
+        declare("multi_output", MultiOutput, traits=("opaque-function",), nodes=("Exp", "Log")),
+        declare("partial_output", PartialOutput, traits=("opaque-function",), nodes=("TopK",)),
+        declare(
+            "nested_autograd",
+            NestedAutograd,
+            traits=("opaque-function", "aten-ops"),
+            nodes=("Exp", "Log", "Log"),
+        ),
+        declare("aten_unsupported", AtenUnsupported, traits=("opaque-function", "unsupported-op")),
+        declare("inline_and_symbolic", InlineAndSymbolic, traits=_SYMBOLIC, nodes=("Exp", "Log", "Log")),
+        declare(
+            "inline_with_scoped_tracing",
+            InlineWithScopedTracing,
+            traits=_SYMBOLIC,
+            nodes=("Exp", "Log", "Log"),
+        ),
+        declare("clamp", ClampModel, traits=("opaque-function",), nodes=("Clip",)),
     )
 }

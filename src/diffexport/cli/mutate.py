@@ -11,7 +11,7 @@ import click
 
 from diffexport import config as configuration
 from diffexport import matrix
-from diffexport.catalogue import ENTRIES
+from diffexport.catalogue import MAIN_JOB, expand
 from diffexport.cli.run import check_targets, write_report
 from diffexport.engine.explore import Settings
 from diffexport.engine.run import applicable, name_of, shipped_for
@@ -55,7 +55,7 @@ def mutate_command(
         return 0
     loaded = configuration.load()
     specs = tuple(str(spec) for spec in parse_specs(inputs))
-    names = tuple(dict.fromkeys(targets or loaded.cases or ENTRIES))
+    names = expand(targets or loaded.cases or (MAIN_JOB,))
     check_targets(names, specs)
     chosen = select(only, (symbolics.NAME,))
     selected = matrix.select(modes or MODES, loaded.matrices)

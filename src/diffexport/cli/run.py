@@ -9,7 +9,7 @@ import click
 
 from diffexport import config as configuration
 from diffexport import matrix
-from diffexport.catalogue import ENTRIES
+from diffexport.catalogue import ENTRIES, MAIN_JOB, expand
 from diffexport.engine.events import Event
 from diffexport.engine.explore import Settings
 from diffexport.engine.run import Plan
@@ -50,14 +50,14 @@ def run_command(
     loaded = configuration.load()
     chosen = configuration.profile(profile or loaded.profile)
     specs = tuple(str(spec) for spec in parse_specs(inputs))
-    names = tuple(targets) or loaded.cases or tuple(ENTRIES)
+    names = expand(tuple(targets) or loaded.cases or (MAIN_JOB,))
     check_targets(names, specs)
     base = loaded.file.parent if loaded.file is not None else Path.cwd()
     regressions = folder or base / loaded.regressions
     texts = modes or (chosen.modes if profile else loaded.modes or chosen.modes)
     selected = matrix.select(texts, loaded.matrices)
     plan = Plan(
-        targets=tuple(dict.fromkeys(names)),
+        targets=names,
         modes=selected,
         runtimes=select_runtimes(runtimes or loaded.runtimes),
         settings=Settings(

@@ -1,0 +1,48 @@
+"""The groups beyond the seeds, over a small but telling set of modes: as expected, or as it is known not to be."""
+
+import pytest
+from hypothesis import given, settings
+
+from diffexport import assert_agrees, catalogue
+from diffexport.exporters import symbolics
+from diffexport.mode import Mode
+from diffexport.spec import representative_shapes
+from diffexport.strategies import trials
+
+CASES = [
+    pytest.param(case, id=case.name, marks=pytest.mark.xdist_group(case.name))
+    for case in catalogue.every("upstream", "issues", "patterns")
+]
+#: Cheap ones: each export type and switch once, the borders of what opsets have, static and dynamic.
+TORCHSCRIPT = (
+    "torchscript",
+    "torchscript,dynamic=true",
+    "torchscript,opset=7",
+    "torchscript,opset=9,dynamic=true",
+    "torchscript,opset=10,do_constant_folding=false",
+    "torchscript,opset=13,training=TRAINING",
+    "torchscript,opset=18,scoped=true,keep_initializers_as_inputs=true",
+    "torchscript,operator_export_type=ONNX_ATEN_FALLBACK",
+    "torchscript,operator_export_type=ONNX_FALLTHROUGH,dynamic=true",
+    "torchscript,operator_export_type=ONNX_ATEN,opset=16",
+    "torchscript,autograd_inlining=false",
+    "torchscript,export_modules_as_functions=true",
+)
+#: A fifth of a second and more for each export.
+DYNAMO = ("dynamo,dynamic=true", "dynamo-strict")
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("mode", [*TORCHSCRIPT, *DYNAMO])
+def test_as_expected(case, mode):
+    mode = Mode.parse(mode)
+    shapes = representative_shapes(case.inputs, 4 if mode.is_torchscript else 1)
+
+    @settings(max_examples=3 if mode.is_torchscript else 2, database=None, derandomize=True)
+    @given(trials(case.inputs, dynamic=mode.dynamic, export_shapes=shapes))
+    def check(trial):
+        for inputs in trial.samples:
+            assert_agrees(case, mode, inputs, export_inputs=trial.export_inputs)
+
+    check()
+    assert symbolics.registered() == {}
