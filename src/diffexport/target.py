@@ -227,15 +227,10 @@ def _lookup(module: Any, attribute: str, text: str) -> Any:
 
 
 def _applied_case(parts: Application, text: str, inputs: Sequence[str]) -> Case:
-    """Return the case of a Function whose application is written out."""
+    """Return the case of a Function that is applied otherwise than as it is."""
     function = look_up(text)
-    build = parts.builder(function)
-    name = parts.attribute.rpartition(".")[2]
-    if parts.arguments is None:
-        return _case(name, build, function.forward, text, inputs, skip=int(not has_setup_context(function)))
-    if parts.holes == 0:
-        raise TargetError(f"target {text!r}: none of its arguments is a tensor; write _ for one that is")
-    return make_case(name, build, inputs=inputs or ["float32[...]"] * parts.holes, target=text)
+    build, name = parts.builder(function), parts.attribute.rpartition(".")[2]
+    return _case(name, build, function.forward, text, inputs, skip=int(not has_setup_context(function)))
 
 
 def _as_case(value: Any, text: str, inputs: Sequence[str]) -> Case:

@@ -69,9 +69,8 @@ TEXTS = [
     "module:Function",
     "a.b:Outer.Inner",
     "a.b:make.<locals>.Inner+stubs",
-    "file.py:F(_, 0.5, None)",
-    "C:\\file.py:F(_)",
-    "a:F((_, _), {1: 2}, 'x:y(z)')+parameter+without-symbolic+stubs",
+    "C:\\file.py:F",
+    "a:F+parameter+without-symbolic+stubs",
 ]
 
 
@@ -81,38 +80,25 @@ def test_the_text_reads_back(text):
 
 
 def test_what_the_parts_are():
-    parts = Application.parse("a.b:F([_, 3], torch.float32, -1)+stubs+parameter")
+    parts = Application.parse("a.b:F+stubs+parameter")
     assert (parts.place, parts.attribute) == ("a.b", "F")
-    assert parts.arguments == ("[_, 3]", "torch.float32", "-1")
     assert parts.flags == ("parameter", "stubs")
-    assert parts.holes == 1
     assert not parts.is_plain
     assert Application.parse("a.b:F+stubs").is_plain
+    assert Application.parse("a.b") is None
 
 
-WRONG = {
-    "a:F(_)+paramter": "there is no +paramter; did you mean 'parameter'?",
-    "a:F(_, x=1)": "positional arguments only",
-    "a:F(_,,)": "its arguments are no Python",
-}
+def test_a_flag_that_does_not_exist():
+    with pytest.raises(TargetError, match=r"there is no \+paramter; did you mean 'parameter'\?"):
+        Application.parse("a:F+paramter")
 
 
-@pytest.mark.parametrize("text", WRONG)
-def test_a_text_that_says_nothing_sensible(text):
-    with pytest.raises(TargetError) as raised:
-        Application.parse(text)
-    assert WRONG[text] in str(raised.value)
-
-
-def test_the_other_arguments_are_the_modules_own(file):
-    case = resolve(f"{file}:Scale(_, 3, 'plus', [_, _])")
-    assert (case.name, len(case.inputs)) == ("Scale", 3)
-    x = torch.tensor([1.0, 2.0])
-    assert case.build()(x, x, 10 * x).tolist() == [15.0, 27.0]
+#: What ``Scale`` takes besides a tensor.
+TEXTS_OF_SCALE = ("float32[...]", "just(3)", "just('times')")
 
 
 def test_behind_a_parameter_values_are_the_same_and_require_gradients(file):
-    module = resolve(f"{file}:Scale(_, 3, 'times')+parameter").build()
+    module = resolve(f"{file}:Scale+parameter", inputs=TEXTS_OF_SCALE).build()
     for x in (torch.tensor([1.0, float("inf"), -0.0]), torch.tensor(2.0, dtype=torch.float16)):
         result = module(x)
         assert result.requires_grad
@@ -125,8 +111,8 @@ def test_behind_a_parameter_values_are_the_same_and_require_gradients(file):
 def test_without_symbolic_the_function_itself_keeps_its_own(file, name):
     function = look_up(f"{file}:{name}")
     call = Call((torch.ones(2),))
-    kept = resolve(f"{file}:{name}(_, 3, 'times')").build()
-    without = resolve(f"{file}:{name}(_, 3, 'times')+without-symbolic").build()
+    kept = resolve(f"{file}:{name}", inputs=TEXTS_OF_SCALE).build()
+    without = resolve(f"{file}:{name}+without-symbolic", inputs=TEXTS_OF_SCALE).build()
     assert "symbolic-function" in model_traits(kept, call)
     assert "opaque-function" in model_traits(without, call)
     assert without(torch.ones(2)).tolist() == [3.0, 3.0]
@@ -140,10 +126,7 @@ def test_a_class_that_a_function_makes(file):
 
 
 PROBLEMS = {
-    "Plain(_)": "arguments and flags are for an autograd.Function",
-    "Scale(1, 2)": "none of its arguments is a tensor; write _ for one that is",
-    "Scale(_, nosuchname, 'times')": "nosuchname",
-    "Scale(_, open('x'), 'times')": "there is nothing of the name 'open'",
+    "Plain+parameter": "flags are for an autograd.Function, which Plain is not",
     "empty.<locals>.Inner": "does not hold Inner",
     "raises.<locals>.Inner": "calling it raises OSError: no weights",
 }
@@ -162,32 +145,21 @@ def test_a_file_of_a_package_is_imported_with_its_relatives(tmp_path):
     (folder / "__init__.py").write_text("")
     (folder / "base.py").write_text(SOURCE)
     (folder / "mod.py").write_text("from .base import Scale\nclass Mine(Scale):\n    pass\n")
-    case = resolve(f"{folder}/mod.py:Mine(_, 2, 'times')")
-    assert case.build()(torch.ones(1)).tolist() == [2.0]
+    case = resolve(f"{folder}/mod.py:Mine", inputs=TEXTS_OF_SCALE)
+    assert case.build()(torch.ones(1)).tolist() == [3.0]
 
 
-def test_the_script_of_a_regression_applies_the_function_alike(file, tmp_path):
-    target = f"{file}:Scale(_, 3, 'times', [_])+parameter+without-symbolic"
+def test_the_script_of_a_regression_applies_the_function_alike(file):
+    target = f"{file}:Scale+parameter+without-symbolic"
     x = np.ones(2, np.float32)
-    regression = Regression(
-        "Scale",
-        target,
-        Mode("torchscript"),
-        "ort-disabled",
-        Stage.COMPARE,
-        Kind.VALUE,
-        "output[0]",
-        "",
-        "",
-        (x, x),
-        (x, x),
-    )
-    source = model_source(regression, resolve(target))
+    seen = (Stage.COMPARE, Kind.VALUE, "output[0]", "", "")
+    regression = Regression("Scale", target, Mode("torchscript"), "ort-disabled", *seen, (x,), (x,))
+    source = model_source(regression, resolve(target, inputs=TEXTS_OF_SCALE))
     text = "\n\n".join(["import torch", *source.imports, *source.definitions, f"model = {source.made}"])
     made: dict = {}
     exec(text, made)
-    result = made["model"](torch.ones(2), torch.ones(2))
-    assert result.tolist() == [4.0, 4.0]
+    result = made["model"](torch.ones(2))
+    assert result.tolist() == [3.0, 3.0]
     assert result.requires_grad
     assert not hasattr(made["Scale"], "symbolic")
 
@@ -196,6 +168,6 @@ def test_what_is_not_installed_is_stood_in_for_where_the_target_says_so(tmp_path
     file = tmp_path / "wants_something.py"
     file.write_text("import nosuchdependency\n" + SOURCE)
     with pytest.raises(TargetError, match="No module named 'nosuchdependency'"):
-        resolve(f"{file}:Scale(_, 2, 'times')")
-    case = resolve(f"{file}:Scale(_, 2, 'times')+stubs")
-    assert case.build()(torch.ones(1)).tolist() == [2.0]
+        resolve(f"{file}:Scale", inputs=TEXTS_OF_SCALE)
+    case = resolve(f"{file}:Scale+stubs", inputs=TEXTS_OF_SCALE)
+    assert case.build()(torch.ones(1)).tolist() == [3.0]

@@ -68,6 +68,7 @@ def test_modules_that_import_each_others_names_in_a_circle_end(package):
     place = package(
         a="from .b import *\nfrom torch.autograd import Function\nclass F(Function):\n" + FORWARD,
         b="from .a import *\nclass G(F):\n    pass\nclass H(Nowhere):\n    pass\n",
+        c="Function = other.x\nother = Function.y\nclass I(Function):\n    pass\n",
     )
     assert names(place) == ["pkg.a.F", "pkg.b.G"]
 

@@ -16,6 +16,8 @@ from diffexport.discover.source import Class, Source, SourceError, base_names, d
 _FUNCTION = re.compile(
     r"torch\.(autograd\.|autograd\.function\.)(Function|_SingleLevelFunction|InplaceFunction|NestedIOFunction)"
 )
+#: Most parts of a name, and most names one leads to, before it is given up: two may lead to each other, ever longer.
+_PARTS, _HOPS = 10, 60
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class Index:
     _sources: dict[str, Source | None] = field(default_factory=dict)
     _others: dict[str, Mapping[str, Module]] = field(default_factory=dict)
     _names: dict[tuple[str, str], Name | None] = field(default_factory=dict)
+    _depth: int = 0
     _ancestry: dict[tuple[str, str], tuple[tuple[Source, Class], ...] | None] = field(default_factory=dict)
 
     @functools.cached_property
@@ -102,7 +105,11 @@ class Index:
         key = (source.module.name, ".".join(parts))
         if key not in self._names:
             self._names[key] = None
+            if len(parts) > _PARTS or self._depth > _HOPS:
+                return None
+            self._depth += 1
             self._names[key] = self._follow(source, first, rest)
+            self._depth -= 1
         return self._names[key]
 
     def _follow(self, source: Source, first: str, rest: list[str]) -> Name | None:

@@ -8,6 +8,7 @@ apart: each is shrunk on its own and none hides another.
 from __future__ import annotations
 
 import hashlib
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -546,7 +547,14 @@ def _count(row: Row, verdict: Verdict, first_of_example: bool) -> None:
     if verdict.outcome is not Outcome.DIVERGES:
         row.worsen(str(verdict.outcome))
     if verdict.outcome is Outcome.REFUSED and not row.reason:
-        row.reason = verdict.reason.strip().partition("\n")[0]
+        row.reason = _telling(verdict.reason)
+
+
+def _telling(text: str) -> str:
+    """Return the line of an error that says most: the summary that torch.onnx gives of its cause, else the first."""
+    lines = [re.sub(r"\x1b\[[\d;]*m", "", line).strip() for line in text.strip().splitlines()] or [""]
+    line = next((line for line in lines if line.startswith("<class '")), lines[0])
+    return re.sub(r"^<class '(?:[\w.]*\.)?(\w+)'>: *", r"\1: ", line)
 
 
 def arrays_of(inputs: Inputs) -> list[Any]:

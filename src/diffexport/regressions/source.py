@@ -15,7 +15,7 @@ import re
 import symtable
 import sys
 import textwrap
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -27,7 +27,6 @@ from diffexport import target
 from diffexport.application import Application
 from diffexport.call import Call
 from diffexport.case import Case
-from diffexport.regressions.applied import application_imports, application_lines
 from diffexport.regressions.format import Regression
 from diffexport.regressions.literals import indented, literal
 
@@ -85,9 +84,12 @@ def model_source(regression: Regression, case: Case) -> Model:
     applied = Application.parse(regression.target)
     if applied is None or applied.is_plain:
         applied = None
-    constants = dict(case.build.constants) if isinstance(case.build, target.Bound) else {}
-    build = case.build.build if isinstance(case.build, target.Bound) else case.build
-    value = _unwrapped(build) if applied is None else target.look_up(regression.target)
+    build = case.build
+    constants = dict(build.constants) if isinstance(build, target.Bound) else {}
+    if applied is None:
+        value = _unwrapped(build.build if isinstance(build, target.Bound) else build)
+    else:
+        value = target.look_up(regression.target)
     stored = regression.target if applied is None else f"{applied.place}:{applied.attribute}"
     places = list(_places(value, stored))
     reason = "it is made by a lambda or a closure"
@@ -104,14 +106,9 @@ def model_source(regression: Regression, case: Case) -> Model:
     given, whole = _arguments(len(Call.of(regression.export_inputs).args), constants)
     if isinstance(value, torch.nn.Module):
         made = name
-    elif function and applied is not None:
-        count = len(Call.of(regression.export_inputs).args)
-        imports += application_imports(applied)
-        definitions += application_lines(applied, name, count)
-        made = "Applied()"
     elif function:
-        forward = indented(f"def forward(self, {given}):", f"return {name}.apply({whole})")
-        definitions.append(indented("class Applied(torch.nn.Module):", forward))
+        flags = applied.flags if applied is not None else ()
+        definitions += _applied(name, given, whole, flags)
         made = "Applied()"
     else:
         plain = name.removeprefix("target.") == getattr(value, "__qualname__", "")
@@ -158,6 +155,21 @@ def _arguments(count: int, constants: Mapping[int, Any]) -> tuple[str, str]:
     for place, value in sorted(constants.items()):
         whole.insert(place, literal(value))
     return ", ".join(given), ", ".join(whole)
+
+
+def _applied(name: str, given: str, whole: str, flags: Sequence[str]) -> list[str]:
+    """Return the definition of a module that applies a Function, see [diffexport.application][] for the flags."""
+    lines = ["del " + name + ".symbolic"] if "without-symbolic" in flags else []
+    body, through = [], []
+    if "parameter" in flags:
+        one = "self.one = torch.nn.Parameter(torch.ones(()))"
+        body.append(indented("def __init__(self):", "super().__init__()", one) + "\n")
+        through = [
+            f"{x} = {x} * self.one.to({x}.dtype) if {x}.is_floating_point() else {x}"
+            for x in given.split(", ")
+        ]
+    body.append(indented(f"def forward(self, {given}):", *through, f"return {name}.apply({whole})"))
+    return [*lines, indented("class Applied(torch.nn.Module):", *body)]
 
 
 def _unwrapped(build: Any) -> Any:

@@ -239,12 +239,15 @@ class Road:
         found: list[Divergence] = []
         refused = ""
         if export.failure is not None:
-            if expectation.refuses_with(f"{export.failure.error}: {export.failure.message}"):
+            as_expected = expectation.refuses_with(f"{export.failure.error}: {export.failure.message}")
+            # What may refuse anything says nothing of why.
+            sure = as_expected and expectation.expected is Expected.REFUSES
+            eager = None if sure else self.eager(case, mode, call)
+            if eager is not None and eager.error:
+                return Exported(expectation, b"", export, None, (), rejected=eager.error)
+            if eager is None or as_expected:
                 refused = export.failure.message
             else:
-                eager = self.eager(case, mode, call)
-                if eager.error:
-                    return Exported(expectation, b"", export, None, (), rejected=eager.error)
                 found.append(export_error(export.failure, expectation, eager))
         elif expectation.expected is Expected.REFUSES:
             found.append(

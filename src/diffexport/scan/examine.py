@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -30,6 +31,7 @@ from diffexport.road import Road
 from diffexport.scan.explore import Exploration, carried_over
 from diffexport.scan.modes import AS_IS, FLAG, PARAMETER, RULES_OF_A_SCAN, WITHOUT_SYMBOLIC, of_variant
 from diffexport.strategies import examples
+from diffexport.strategies.texts import is_spec
 from diffexport.verdict import Identity
 
 #: Share of the time for a Function that inference may take, and the most seconds.
@@ -142,12 +144,12 @@ class Examiner:
             status, message = _why_not(inference, found, imported)
             self.send(Concluded(status, message, replace(inference, model=None), text))
             return
-        applied = application(text, inference)
-        case = _case(applied, inference)
+        inputs = tuple(settled(entry) for entry in inference.inputs)
+        case = _case(text, inputs)
         notes = _placeholder_notes(case, found, job.placeholder)
         plain = replace(inference, model=None)
         self.send(Concluded("", "", plain, case.target, tuple(notes)))
-        self._explore(job, applied, case, inference, until)
+        self._explore(job, text, inputs, until)
 
     def _import(self, found: Found) -> tuple[Imported, str]:
         """Import a Function's module; return it, and the text by which the Function can be had."""
@@ -173,20 +175,16 @@ class Examiner:
         inference: Inference = infer(function, seconds=seconds, target=text)
         return inference
 
-    def _explore(
-        self, job: Job, applied: Application | None, case: Case, inference: Inference, until: float
-    ) -> None:
+    def _explore(self, job: Job, text: str, inputs: tuple[str, ...], until: float) -> None:
         modes = [Mode.parse(mode) for mode in job.modes]
-        known = (*job.known, *shipped_for(case.target))
+        known = (*job.known, *shipped_for(text))
         before: dict[Identity, Finding] = {finding.identity: finding for finding in job.before}
-        variants = [AS_IS]
-        if applied is not None:
-            variants += [WITHOUT_SYMBOLIC] * job.found.symbolic + [PARAMETER]
+        parts = Application.parse(text)
+        assert parts is not None
+        variants = [AS_IS, *[WITHOUT_SYMBOLIC] * job.found.symbolic, PARAMETER]
         left: list[str] = []
         for variant in variants:
-            own = case
-            if applied is not None and FLAG[variant]:
-                own = _case(applied.flagged(*FLAG[variant]), inference)
+            own = _case(str(parts.flagged(*FLAG[variant])), inputs)
 
             def tell(event: Event, variant: str = variant) -> None:
                 if isinstance(event, ModeFinished | FoundFinding | CaseFailed | Unhealthy):
@@ -202,7 +200,7 @@ class Examiner:
                 if (variant, str(mode)) not in job.skipped
             ]
             reproduce = f"diffexport run {quoted(own.target)}" + "".join(
-                f" --input {quoted(str(spec))}" for spec in own.specs
+                f" --input {quoted(entry)}" for entry in inputs
             )
 
             def announce(mode: Mode, reproduce: str = reproduce, variant: str = variant) -> None:
@@ -220,55 +218,29 @@ class Examiner:
             self.send(Concluded(notes=(message,)))
 
 
-def application(text: str, inference: Inference) -> Application | None:
-    """Return a Function with the values of what is no tensor bound to it; None where a value cannot be.
+def settled(entry: str) -> str:
+    """Return the text of one argument with the first of several values that are no tensors.
 
-    Where several values were found the first is taken.
+    Where a strategy makes tensors, or anything else that is not one of a few values, it is as it was.
     """
-    parts = Application.parse(text)
-    if parts is None:
-        return None
-    arguments = []
-    for entry in inference.inputs:
-        value = _constant(entry)
-        if value is None:
-            return None
-        arguments.append(value)
-    return replace(parts, arguments=tuple(arguments))
-
-
-def _constant(entry: str) -> str | None:
-    """Return ``_`` for a tensor spec, and the first value of a strategy as text; None where there is none."""
-    import ast
-
-    from diffexport.strategies.texts import is_spec
-
     if is_spec(entry):
-        return "_"
+        return entry
     try:
         call = ast.parse(entry, mode="eval").body
     except SyntaxError:
-        return None
+        return entry
     name = call.func.id if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) else ""
-    assert isinstance(call, ast.Call)
-    if name == "none":
-        return "None"
     if name == "booleans":
-        return "False"
-    if name == "just" and len(call.args) == 1:
-        return ast.unparse(call.args[0])
-    if name == "sampled_from" and call.args and isinstance(call.args[0], ast.List | ast.Tuple):
-        return ast.unparse(call.args[0].elts[0]) if call.args[0].elts else None
-    return None
+        return "just(False)"
+    first = call.args[0] if isinstance(call, ast.Call) and call.args else None
+    if name == "sampled_from" and isinstance(first, ast.List | ast.Tuple) and first.elts:
+        return f"just({ast.unparse(first.elts[0])})"
+    return entry
 
 
-def _case(applied: Application | None, inference: Inference) -> Case:
-    """Return the case of an application: its tensors are its inputs. Without one, whatever was inferred."""
-    if applied is None:
-        case = inference.case()
-    else:
-        specs = tuple(entry for entry in inference.inputs if _constant(entry) == "_")
-        case = target.resolve(str(applied), inputs=specs)
+def _case(text: str, inputs: Sequence[str]) -> Case:
+    """Return the case of a Function as it is applied, with what may be expected in a scan."""
+    case = target.resolve(text, inputs=inputs)
     return replace(case, rules=(*case.rules, *RULES_OF_A_SCAN))
 
 

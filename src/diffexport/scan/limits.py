@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from diffexport.call import Inputs
@@ -13,7 +13,7 @@ from diffexport.case import Case
 from diffexport.engine.minimise import Minimiser, Point, Seen
 from diffexport.mode import Mode
 from diffexport.road import Block, Exported, Road
-from diffexport.verdict import Divergence, Verdict
+from diffexport.verdict import Divergence
 
 
 class OutOfTime(BaseException):
@@ -42,26 +42,14 @@ class TimedRoad(Road):
         return super().export(case, mode, inputs, repeat=repeat and cheap and self._repeats)
 
     @contextlib.contextmanager
-    def block(
-        self,
-        case: Case,
-        mode: Mode,
-        names: Sequence[str],
-        *,
-        export_inputs: Inputs | None = None,
-        strict: bool = False,
-        repeat: bool = True,
-        settled: Callable[[Inputs, Sequence[Verdict]], bool] | None = None,
-    ) -> Iterator[Block]:
+    def block(self, *args: Any, **kwargs: Any) -> Iterator[Block]:
         """Check many inputs against one export, see [Road.block][diffexport.road.Road.block].
 
         Raises:
             OutOfTime: the time is over.
         """
         self.check_time()
-        with super().block(
-            case, mode, names, export_inputs=export_inputs, strict=strict, repeat=repeat, settled=settled
-        ) as block:
+        with super().block(*args, **kwargs) as block:
             yield block
 
     def check_time(self) -> None:
