@@ -123,7 +123,7 @@ class _Search:
 
     def _put_off(self, entry: _Entry, candidate: Candidate) -> bool:
         """Return whether a candidate has to wait, or is left out, for being like one that ended the process."""
-        likeness = tuple((a.choice.kind, a.choice.dtype, a.choice.domain) for a in candidate)
+        likeness = tuple(argument.choice.kind for argument in candidate)
         if describe(candidate) in self._skipped:
             self._deadly[likeness] += 1
             return True

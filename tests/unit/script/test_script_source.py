@@ -250,3 +250,30 @@ def test_part_of_torch_is_imported(here: Any) -> None:
     text = standalone_script(invented(case, "torchscript", Kind.VALUE, PAIR), case)
     assert "it is part of torch" in text
     assert here(text)["main"]() is False
+
+
+@pytest.mark.parametrize(
+    ("name", "call"), [("Bend", "Bend.apply(x0, 0.25, torch.float16)"), ("Bends", "self.inner(x0, 0.25")]
+)
+def test_constants_are_written_into_the_call(tmp_path: Path, here: Any, name: str, call: str) -> None:
+    path = tmp_path / "bends.py"
+    path.write_text(
+        textwrap.dedent(
+            """
+            import torch
+
+            class Bend(torch.autograd.Function):
+                @staticmethod
+                def forward(ctx, x, alpha, dtype):
+                    return (x * alpha).to(dtype)
+
+            class Bends(torch.nn.Module):
+                def forward(self, x, alpha, dtype):
+                    return Bend.apply(x, alpha, dtype)
+            """
+        )
+    )
+    case = target.resolve(f"{path}:{name}", inputs=["float32[...]", "just(0.25)", "just(torch.float16)"])
+    text = standalone_script(invented(case, "torchscript", Kind.VALUE, PAIR), case)
+    assert call in text
+    assert here(text)["main"]() is False
