@@ -47,6 +47,10 @@ def encode(array: Array, *, with_values: bool = True) -> dict[str, Any]:
 
 def _strides(array: Array, item: int) -> tuple[int, ...]:
     """Return strides in elements; contiguous ones where the real ones could not be laid out again."""
+    if not array.size:
+        # numpy has zeros for some of these; as torch has them.
+        sizes = [max(size, 1) for size in array.shape]
+        return tuple(math.prod(sizes[place + 1 :]) for place in range(array.ndim))
     steps = tuple(stride // item for stride in array.strides)
     if any(step < 0 for step in steps) or _extent(array.shape, steps) > MAX_EXTENT:
         return tuple(stride // item for stride in np.empty(array.shape, array.dtype).strides)

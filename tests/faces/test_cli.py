@@ -123,20 +123,22 @@ def test_fail_fast_stops_at_the_first(check):
 
 
 @pytest.mark.parametrize(
-    ("target", "mode", "kind"),
+    ("target", "mode", "kinds"),
     [
-        ("models.py:PositiveZero", "torchscript", "sign-of-zero"),
-        ("clamp", "torchscript,opset=9", "stale-globals"),
+        # Of what has a `symbolic`, the exporter leaves that in its registry.
+        ("models.py:PositiveZero", "torchscript", ["sign-of-zero", "stale-globals"]),
+        ("clamp", "torchscript,opset=9", ["stale-globals"]),
     ],
 )
-def test_strict_turns_notes_into_findings(check, cli, target, mode, kind):
+def test_strict_turns_notes_into_findings(check, cli, target, mode, kinds):
     cheap = ("--modes", mode, "--runtime", "ort-disabled", "--jobs", "0")
     lenient = check(target, cheap=cheap, code=0)
-    assert f"note {kind}: met in 1 (mode, runtime) pairs; --strict makes it fail" in lenient.out
-    assert lenient.report["results"][0]["notes"][kind] >= 1
+    for kind in kinds:
+        assert f"note {kind}: met in 1 (mode, runtime) pairs; --strict makes it fail" in lenient.out
+        assert lenient.report["results"][0]["notes"][kind] >= 1
     assert not lenient.files
     strict = check(target, "--strict", cheap=cheap, code=1)
-    assert [d["kind"] for d in strict.divergences] == [kind]
+    assert sorted(d["kind"] for d in strict.divergences) == kinds
     assert strict.report["strict"] is True
     # What only a strict run finds is replayed for what it is.
     assert "STILL DIVERGES" in cli("replay", "found", code=1).out
@@ -151,7 +153,7 @@ def test_the_line_that_reproduces_a_finding_does(cli, project, inputs):
         "run", model, *inputs, "--modes", "torchscript", "--runtime", "ort-disabled", "-j0", "--no-save"
     )
     assert ran.code == 1
-    (line,) = (line.split(maxsplit=1)[1] for line in ran.out.splitlines() if "  reproduce " in line)
+    line = next(line.split(maxsplit=1)[1] for line in ran.out.splitlines() if "  reproduce " in line)
     command, *arguments = shlex.split(line)
     assert command == "diffexport"
     assert not list(project.glob("tests"))

@@ -22,10 +22,10 @@ COMMAND = [sys.executable, "-c", f"{_LISTENING}; from diffexport.cli import main
 ONE_WORKER = ("--runtime", "ort-disabled", "--jobs", "1", "--save", "found", "--json", "report.json")
 
 
-def started(target):
+def started(*target):
     """``diffexport run`` in a session of its own, with one worker and a dozen modes."""
     return subprocess.Popen(
-        [*COMMAND, "run", target, "--modes", "torchscript,opset=9..20", *ONE_WORKER],
+        [*COMMAND, "run", *target, "--modes", "torchscript,opset=9..20", *ONE_WORKER],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -62,7 +62,7 @@ def test_ctrl_c_saves_and_summarises_what_was_found(project):
 
 
 def test_ctrl_c_while_workers_start_says_one_word(project):
-    process = started("models.py:Increment")
+    process = started("models.py:Increment", "--input", "float32[N]")
     try:
         assert process.stdout.readline() == "diffexport: Increment\n"
         time.sleep(1.5)  # a worker is importing torch, which takes longer

@@ -1,6 +1,7 @@
 """``diffexport.test``: a model as a test, in projects that are not ours and have no conftest.py."""
 
 import json
+import shutil
 
 import pytest
 
@@ -151,6 +152,8 @@ def test_a_finding_is_shrunk_stored_and_replayed_until_it_is_fixed(project):
     again.stdout.fnmatch_lines([f"STILL DIVERGES: {path.name}"])
     # Another process, in which the model has not been imported yet.
     fixed = project("Recorded", tests.format(name="Recorded"), right=True)
+    # Compiled within the same second, and as long: it would be taken for the same.
+    shutil.rmtree(pytester.path / "__pycache__", ignore_errors=True)
     fixed.runpytest_subprocess("-p", "no:cacheprovider", "kept").assert_outcomes(passed=1)
 
 

@@ -9,7 +9,8 @@ DYNAMIC = ("--modes", "torchscript,dynamic=true", "--runtime", "ort-disabled", "
 
 
 def test_add_where_forward_subtracts(check):
-    ran = check("models.py:AddForSubtract", code=1)
+    inputs = ("--input", "float32[...B]") * 2
+    ran = check("models.py:AddForSubtract", *inputs, code=1)
     assert ("compare", "value", "0", "1") in ran.summary()
     (value,) = (d for d in ran.divergences if d["kind"] == "value")
     assert [x["values"] for x in value["eager"]] == [["-0x1p+0"]]

@@ -22,7 +22,7 @@ from diffexport.regressions import Regression, load, loads, save
 from diffexport.regressions.arguments import is_tensor
 from diffexport.regressions.format import SUFFIX, dumps
 from diffexport.report.describe import describe, values
-from diffexport.report.json_report import _divergence
+from diffexport.report.json_report import divergence_document
 from diffexport.report.summary import Summary
 from diffexport.verdict import Identity
 
@@ -169,14 +169,14 @@ def test_the_terminal_shows_every_argument():
 
 
 def test_the_report_holds_every_argument():
-    document = json.loads(json.dumps(_divergence(finding(), Summary())))
+    document = json.loads(json.dumps(divergence_document(finding(), Summary())))
     assert [argument.get("reads") for argument in document["inputs"]] == ["[1, 2]", None]
     assert document["inputs"][1]["items"][0]["requires_grad"] is True
     assert document["inputs"][1]["items"][1]["items"][2]["items"]["deep"]["same_as"] == 0
     assert document["kwargs"]["again"]["same_as"] == 3
     assert document["kwargs"]["scale"] == {"type": "float", "value": "2.5"}
     assert document["export_kwargs"] == document["kwargs"]
-    plain = _divergence(finding((ARRAY,)), Summary())
+    plain = divergence_document(finding((ARRAY,)), Summary())
     assert (plain["kwargs"], plain["export_kwargs"]) == ({}, {})
 
 
