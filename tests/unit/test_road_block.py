@@ -6,6 +6,8 @@ import torch
 
 from diffexport import Mode, catalogue
 from diffexport.case import make_case
+from diffexport.engine.explore import Explorer, Settings
+from diffexport.engine.run import shipped_for
 from diffexport.road import TOGETHER, Road
 from diffexport.spec import parse_specs
 from diffexport.strategies import decode_block, ordinary
@@ -138,3 +140,16 @@ def test_a_model_that_gives_out_the_same_memory_each_time():
     samples = [(np.full(2, value, "float32"),) for value in range(3)]
     with Road().block(case, Mode("torchscript"), ("ort-all",), export_inputs=samples[0]) as check:
         assert [v.eager[0].tolist() for (v,) in check.each(samples)] == [[0, 0], [1, 1], [2, 2]]
+
+
+def test_what_is_known_is_counted_without_arbitration():
+    rows, case = [], catalogue.load("clamp")
+
+    def take(event):
+        rows.extend(getattr(event, "rows", ()))
+
+    settings = Settings(examples=20, block=16, shrink=False)
+    Explorer(case, ["ort-disabled"], settings, shipped_for("clamp"), emit=take).explore([Mode("torchscript")])
+    (row,) = rows
+    assert row.known["clip-without-max-saturates"] > 0
+    assert row.arbitrated == 0
