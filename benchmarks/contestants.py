@@ -177,7 +177,7 @@ class Bare:
 
         @hypothesis.seed(0)
         @quiet(WARM_UP)
-        @hypothesis.given(explorer.trials(mode))
+        @hypothesis.given(explorer.drawing.trials(mode))
         def collect(trial):
             example = as_call(trial.export_inputs)
             exported = road.export(case, mode, example)
@@ -231,7 +231,7 @@ class Alone:
 
         @hypothesis.seed(0)
         @quiet(WARM_UP)
-        @hypothesis.given(explorer.trials(mode))
+        @hypothesis.given(explorer.drawing.trials(mode))
         def collect(trial):
             # A block of 64 whatever a trial holds, so that this line says what larger blocks give.
             drawn.append((trial.export_inputs, (trial.samples * 64)[:64]))

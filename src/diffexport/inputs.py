@@ -115,3 +115,8 @@ def digest(call: Call) -> bytes:
         state.update(to_array(tensor).tobytes())
     state.update(repr(mapped(call, lambda leaf: "T" if isinstance(leaf, torch.Tensor) else leaf)).encode())
     return state.digest()
+
+
+def arrays_of(inputs: Inputs) -> list[Any]:
+    """Return the tensors among arguments as numpy arrays."""
+    return [array_of(tensor) for tensor in tensors_of(as_call(inputs))]

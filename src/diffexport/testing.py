@@ -12,14 +12,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Unpack
 
-from diffexport import known as known_divergences
-from diffexport import matrix, traits
+from diffexport import matrix
 from diffexport.call import Call, Inputs
 from diffexport.case import Case
 from diffexport.config import PROFILES
+from diffexport.engine.accepted import Accepted
 from diffexport.engine.diverged import attribute, diverged
 from diffexport.engine.events import Event
-from diffexport.engine.explore import Explorer, Settings, arrays_of
+from diffexport.engine.explore import Explorer, Settings
 from diffexport.engine.minimise import Point
 from diffexport.engine.run import applicable, shipped_for
 from diffexport.engine.units import replay_entry
@@ -82,25 +82,15 @@ def assert_agrees(
     """
     mode = Mode.parse(mode) if isinstance(mode, str) else mode
     names = select(runtimes) if runtimes is not None else available()
-    entries = (*case.known, *(shipped_known(case.target) if known is None else known))
+    road = shared_road()
+    accepted = Accepted(case, shipped_known(case.target) if known is None else known, road)
     inputs = Call.of(inputs).plain()
     example = inputs if export_inputs is None else Call.of(export_inputs).plain()
-    explorer = Explorer(case, names, Settings(), entries, emit=lambda _: None, road=shared_road())
-    if explorer.known_to_kill(mode, inputs, example) is not None:
+    if accepted.killer(mode, names, inputs, example) is not None:
         return []
-    verdicts = shared_road().check_runtimes(
-        case, mode, names, inputs, export_inputs=export_inputs, strict=strict
-    )
+    verdicts = road.check_runtimes(case, mode, names, inputs, export_inputs=export_inputs, strict=strict)
     for verdict, divergence, identity in attribute(verdicts):
-        entry = known_divergences.find(
-            entries,
-            case.name,
-            mode,
-            verdict.runtime,
-            divergence,
-            lambda trait: traits.holds(trait, arrays_of(inputs), arrays_of(example)),
-        )
-        if entry is None:
+        if accepted.entry(mode, verdict.runtime, divergence, inputs, example) is None:
             point = Point(mode, identity.runtime or verdict.runtime, inputs, example)
             raise diverged(case, identity, point, verdict, divergence, shrunk=True)
     return verdicts

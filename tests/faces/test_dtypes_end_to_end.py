@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from diffexport import target
 from diffexport.case import make_case
-from diffexport.engine.explore import arrays_of
+from diffexport.inputs import arrays_of
 
 SOURCE = '''
 import torch

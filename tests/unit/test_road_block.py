@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import chain
 
 import numpy as np
@@ -8,6 +9,7 @@ from diffexport import Mode, catalogue
 from diffexport.case import make_case
 from diffexport.engine.explore import Explorer, Settings
 from diffexport.engine.run import shipped_for
+from diffexport.oracle import Arbiter
 from diffexport.road import TOGETHER, Road
 from diffexport.spec import parse_specs
 from diffexport.strategies import decode_block, ordinary
@@ -153,3 +155,70 @@ def test_what_is_known_is_counted_without_arbitration():
     (row,) = rows
     assert row.known["clip-without-max-saturates"] > 0
     assert row.arbitrated == 0
+
+
+@pytest.fixture
+def judged(monkeypatch):
+    """The outputs of exported models that were arbitrated."""
+    outputs, shipped = [], Arbiter.judge
+
+    def judge(arbiter, got):
+        outputs.append([array.tolist() for array in got])
+        return shipped(arbiter, got)
+
+    monkeypatch.setattr(Arbiter, "judge", judge)
+    return outputs
+
+
+def rounding(*values):
+    """Samples for nested_autograd; 1 and its neighbours are where eager and ONNX Runtime round differently."""
+    return [(np.array([value, 2], "float32"),) for value in values]
+
+
+def test_the_same_inputs_and_outputs_are_arbitrated_once(judged):
+    case, mode, road = catalogue.load("nested_autograd"), Mode("torchscript"), Road()
+    samples = rounding(1, 0.001, 1, 0.001, 1)
+    with road.block(case, mode, RUNTIMES, export_inputs=samples[0]) as check:
+        first = list(check.each(samples))
+        count = len(judged)
+        assert list(check.each(samples[1:3])) == first[1:3]
+    with road.block(case, Mode("torchscript", opset=18), RUNTIMES, export_inputs=samples[0]) as check:
+        again = list(check.each([tuple(array[::-1][::-1] for array in one) for one in samples]))
+    assert count == len(judged) == len({str(outputs) for outputs in judged}) > 0
+    assert [[v.outcome for v in verdicts] for verdicts in again] == [[v.outcome for v in vs] for vs in first]
+    assert any(verdict.arbitrated for verdict in first[0])
+
+
+def test_in_training_mode_and_for_another_case_they_are_arbitrated_again(judged):
+    road, samples = Road(), rounding(1)
+
+    def arbitrations(case, mode):
+        before = len(judged)
+        with road.block(case, mode, ("ort-disabled",), export_inputs=samples[0]) as check:
+            check(samples[0])
+        return len(judged) - before
+
+    case = catalogue.load("nested_autograd")
+    assert arbitrations(case, Mode("torchscript")) > 0
+    assert arbitrations(case, Mode("torchscript")) == 0
+    assert arbitrations(case, Mode("torchscript", training="TRAINING")) > 0
+    assert arbitrations(replace(case, name="another"), Mode("torchscript")) > 0
+
+
+class Refuses(torch.nn.Module):
+    def forward(self, x):
+        raise ValueError("never")
+
+
+def test_of_a_block_whose_beginning_is_rejected_the_rest_is_left_out():
+    rows, case = [], make_case("refuses", Refuses, inputs=["float32[3]"], traits=())
+
+    def take(event):
+        rows.extend(getattr(event, "rows", ()))
+
+    settings = Settings(examples=4, block=512, shrink=False)
+    Explorer(case, ["ort-disabled"], settings, emit=take).explore([Mode("torchscript")])
+    (row,) = rows
+    assert row.examples == 4
+    # Some blocks are shorter.
+    assert 2 * 64 < row.rejected <= 4 * 64

@@ -7,7 +7,7 @@ from diffexport.case import make_case
 from diffexport.expectation import Expected
 from diffexport.mode import Mode
 from diffexport.road import Road
-from diffexport.scan.examine import settled
+from diffexport.scan.examine import values_of, variants
 from diffexport.scan.modes import (
     AS_IS,
     DEFAULT_MODES,
@@ -88,17 +88,37 @@ def test_the_modes_of_each_variant():
 
 
 @pytest.mark.parametrize(
-    ("entry", "text"),
+    ("entry", "texts"),
     [
-        ("float32[..., >=3]", "float32[..., >=3]"),
-        ("just(0.5)", "just(0.5)"),
-        ("booleans()", "just(False)"),
-        ("sampled_from(['sum', 'mean'])", "just('sum')"),
+        ("float32[..., >=3]", ["float32[..., >=3]"]),
+        ("just(0.5)", ["just(0.5)"]),
+        ("booleans()", ["just(False)", "just(True)"]),
+        ("sampled_from(['sum', 'mean'])", ["just('sum')", "just('mean')"]),
+        ("sampled_from((0, -1, (1, 2)))", ["just(0)", "just(-1)", "just((1, 2))"]),
         (
             "tuples(arrays('float32[2]'), arrays('float32[2]'))",
-            "tuples(arrays('float32[2]'), arrays('float32[2]'))",
+            ["tuples(arrays('float32[2]'), arrays('float32[2]'))"],
         ),
     ],
 )
-def test_the_first_of_several_values_is_taken(entry, text):
-    assert settled(entry) == text
+def test_each_of_several_values_is_a_text_of_its_own(entry, texts):
+    assert list(values_of(entry)) == texts
+
+
+def test_every_value_of_an_argument_has_a_variant_beside_the_first_of_the_others():
+    values = [("float32[..., >=1]",), ("just(0)", "just(-1)"), ("just('sum')", "just('mean')")]
+    made = variants("package.module:Function", values, symbolic=True)
+    assert [(one.name, one.target, one.inputs[1:]) for one in made] == [
+        ("as is", "package.module:Function", ("just(0)", "just('sum')")),
+        ("without its symbolic", "package.module:Function+without-symbolic", ("just(0)", "just('sum')")),
+        ("behind a parameter", "package.module:Function+parameter", ("just(0)", "just('sum')")),
+        ("argument 1 just(-1)", "package.module:Function", ("just(-1)", "just('sum')")),
+        ("argument 2 just('mean')", "package.module:Function", ("just(0)", "just('mean')")),
+    ]
+
+
+def test_the_plainest_mode_of_each_exporter_does_for_other_values():
+    modes = [Mode.parse(text) for text in DEFAULT_MODES]
+    chosen = of_variant("argument 1 just(-1)", modes)
+    assert {str(mode) for mode in chosen} == {"torchscript", "dynamo", "dynamo-strict"}
+    assert len(chosen) == 3

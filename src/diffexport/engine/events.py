@@ -85,7 +85,7 @@ class Row:
 
     def worsen(self, verdict: str, stage: str = "", kind: str = "") -> None:
         """Record a verdict if it is worse than the one so far."""
-        if self._ORDER.index(verdict) > self._ORDER.index(self.verdict):
+        if verdict != self.verdict and self._ORDER.index(verdict) > self._ORDER.index(self.verdict):
             self.verdict, self.stage, self.kind = verdict, stage, kind
 
 

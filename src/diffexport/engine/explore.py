@@ -11,49 +11,48 @@ import hashlib
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
 import hypothesis
 import hypothesis.errors
 from hypothesis import HealthCheck, Phase
-from hypothesis import strategies as st
 
-from diffexport import exclusion, traits
-from diffexport import known as known_divergences
+from diffexport import exclusion
 from diffexport.call import Call, Inputs
 from diffexport.case import Case
-from diffexport.engine.blame import Court
+from diffexport.engine.accepted import Accepted
 from diffexport.engine.diverged import Diverged, attribute, diverged, failures_in
+from diffexport.engine.drawing import Drawing
 from diffexport.engine.events import (
     CaseFailed,
     CheckStarting,
     Event,
     Excluded,
     Finding,
-    Found,
     ModeFinished,
     Row,
     Suspected,
     Unhealthy,
 )
-from diffexport.engine.examples import export_shapes, export_variety, plain_shapes
+from diffexport.engine.examples import plain_shapes
+from diffexport.engine.finder import Finder
 from diffexport.engine.health import Health
-from diffexport.engine.minimise import Minimiser, Point, Seen
+from diffexport.engine.minimise import Point
 from diffexport.engine.seeded import no_local_constants
 from diffexport.errors import TargetError, UntestableError
-from diffexport.expectation import Expected
 from diffexport.exporters.arguments import tensors_of
-from diffexport.inputs import array_of, as_call, as_plain, ordinary_like
+from diffexport.inputs import as_call, as_plain, ordinary_like
 from diffexport.known import Known
 from diffexport.mode import Mode
 from diffexport.road import ON_EXAMPLE, Block, Road
 from diffexport.spec import Shape, TensorSpec, admits_all
-from diffexport.strategies import LAYOUTS, Trial, decode_block, examples, trials
-from diffexport.verdict import Divergence, Identity, Kind, Outcome, Severity, Stage, Verdict
+from diffexport.strategies import Trial, decode_block, examples
+from diffexport.verdict import Identity, Kind, Outcome, Severity, Stage, Verdict
 
 Emit = Callable[[Event], None]
 
+#: If so many samples of a block are rejected and no other is there before them, the rest of it is left out.
+_ENOUGH_REJECTED = 64
 #: Rounds of exploring one mode again after something was found in it.
 ROUNDS = 12
 
@@ -92,6 +91,8 @@ class Explorer:
         known: the known divergences that apply.
         emit: receives every event.
         road: shared when several cases are explored in one process.
+        drawing: makes the strategies; on the same road.
+        found: what was found before and is not to be found again; updated.
     """
 
     def __init__(
@@ -103,13 +104,25 @@ class Explorer:
         *,
         emit: Emit,
         road: Road | None = None,
+        drawing: Drawing | None = None,
+        found: dict[Identity, Finding] | None = None,
     ) -> None:
         self.case, self.runtimes, self.settings = case, tuple(runtimes), settings
-        self.known = (*case.known, *known)
-        self._killers = [entry for entry in self.known if entry.kind is Kind.CRASH]
         self.road = road or Road()
-        self.found: dict[Identity, Finding] = {}
+        self.accepted = Accepted(case, known, self.road)
+        self.drawing = drawing or Drawing(case, self.road, settings.block)
+        self.found = {} if found is None else found
         self._emit = emit
+        self._finder = Finder(
+            case,
+            self.road,
+            self.accepted,
+            emit,
+            strict=settings.strict,
+            shrink=settings.shrink,
+            seed=settings.seed,
+            found=self.found,
+        )
         self._explored: set[tuple[object, ...]] = set()
         self._health = Health()
         self._noted = False
@@ -151,7 +164,7 @@ class Explorer:
                 if not failures:
                     break
                 for failure, flaky in failures:
-                    self._record(failure, flaky)
+                    self._finder.record(failure, flaky)
         seconds = (time.perf_counter() - started) / max(len(rows), 1)
         for row in rows.values():
             row.seconds = seconds
@@ -164,7 +177,7 @@ class Explorer:
             failures = list(self._check(mode, example, (call.plain(),), rows))
             for failure in failures:
                 self._emit(Suspected(failure.finding))
-                self._record(failure, False)
+                self._finder.record(failure, False)
 
     def _extra_example(self, mode: Mode, call: Call) -> Inputs:
         specs, given = self.case.specs, tensors_of(as_call(call))
@@ -218,7 +231,7 @@ class Explorer:
         failure = next(self._check(mode, ordinary, (inputs,), rows, repeat=False), None)
         if failure is not None:
             self._emit(Suspected(failure.finding))
-            self._record(failure, False)
+            self._finder.record(failure, False)
         return failure is None
 
     def _one_round(self, mode: Mode, rows: dict[str, Row] | None) -> list[tuple[Diverged, bool]]:
@@ -259,7 +272,9 @@ class Explorer:
             print_blob=False,
             verbosity=hypothesis.Verbosity.quiet,
         )
-        run = configured(hypothesis.seed(self._seed(mode))(hypothesis.given(self.trials(mode))(counted)))
+        run = configured(
+            hypothesis.seed(self._seed(mode))(hypothesis.given(self.drawing.trials(mode))(counted))
+        )
         try:
             with no_local_constants():
                 run()
@@ -288,51 +303,6 @@ class Explorer:
         text = f"{self.settings.seed}/{self.case.name}/{mode}"
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8])
 
-    def trials(self, mode: Mode) -> st.SearchStrategy[Trial]:
-        """Return the strategy that a mode is explored with."""
-        if not self.case.inputs:
-            return self.case.strategy.map(lambda args: Trial((), (_as_inputs(args),)))  # type: ignore[no-any-return]
-        shapes = self.export_shapes(mode)
-        return trials(
-            self.case.inputs,
-            dynamic=mode.dynamic,
-            export_shapes=shapes,
-            max_samples=self.settings.block,
-            constants=self._constants(mode, shapes),
-            layouts=LAYOUTS,
-            requires_grad=True,
-            same=True,
-            variety=self.export_variety(mode),
-            dynamic_axes=self._dynamic_axes(),
-        )
-
-    def _dynamic_axes(self) -> tuple[tuple[int, ...], ...] | None:
-        """Return for each spec the axes at which the case's terms let it be run at other sizes; None: at any."""
-        terms = self.case.terms
-        if terms.dynamic_axes is None:
-            return None
-        return tuple(tuple(terms.axes_of(terms.input_name(n))) for n, _ in enumerate(self.case.specs))
-
-    def export_shapes(self, mode: Mode) -> Sequence[tuple[Shape, ...]]:
-        """Return the joint shapes that a mode is exported at."""
-        return export_shapes(self.case.specs, mode)
-
-    def export_variety(self, mode: Mode) -> Sequence[tuple[str, str, bool]]:
-        """Return what the example to export with may be like."""
-        return export_variety(mode)
-
-    def _constants(self, mode: Mode, shapes: Sequence[tuple[Shape, ...]]) -> tuple[float, ...]:
-        """Return the numbers in the graph that the mode exports: thresholds, slopes, scales."""
-        specs = self.case.specs
-        if len(specs) < len(self.case.inputs):
-            return ()
-        plain = plain_shapes(self.case.specs)
-        args = as_call(examples(plain if plain in shapes else shapes[0], specs))
-        if self.road.eager(self.case, mode, args).error:
-            return ()
-        exported = self.road.export(self.case, mode, args)
-        return exported.graph.constants if exported.graph is not None else ()
-
     def _check(
         self,
         mode: Mode,
@@ -347,7 +317,7 @@ class Explorer:
         self._noted = False
         spared = []
         for inputs in samples:
-            killer = self.known_to_kill(mode, inputs, example)
+            killer = self.accepted.killer(mode, self.runtimes, inputs, example)
             if killer is None:
                 spared.append(inputs)
                 continue
@@ -373,6 +343,8 @@ class Explorer:
                 failure = self._tell(mode, example, inputs, verdicts, rows, number == 0)
                 if failure is not None:
                     yield failure
+                if number + 1 == _ENOUGH_REJECTED and not self._noted:
+                    break
 
     def _settled(
         self, mode: Mode, example: Inputs, inputs: Inputs, verdicts: Sequence[Verdict], counting: bool
@@ -385,7 +357,7 @@ class Explorer:
             return False
         return all(
             identity in self.found
-            or self._known(mode, verdict.runtime, divergence, inputs, example) is not None
+            or self.accepted.entry(mode, verdict.runtime, divergence, inputs, example) is not None
             for verdict, divergence, identity in attribute(verdicts)
         )
 
@@ -407,7 +379,11 @@ class Explorer:
     ) -> Diverged | None:
         """Count the verdicts on one sample; return its first new failure."""
         if verdicts:
-            self._note_health(verdicts[0], inputs, example)
+            if self._noted and verdicts[0].outcome is not Outcome.REJECTED:
+                # The samples of a block have the same shapes.
+                self._health.accepted += 1
+            else:
+                self._note_health(verdicts[0], inputs, example)
         if rows is not None:
             for verdict in verdicts:
                 _count(rows[verdict.runtime], verdict, first_of_example)
@@ -415,7 +391,7 @@ class Explorer:
         if not any(verdict.divergences for verdict in verdicts):
             return None
         for verdict, divergence, identity in attribute(verdicts):
-            entry = self._known(mode, verdict.runtime, divergence, inputs, example)
+            entry = self.accepted.entry(mode, verdict.runtime, divergence, inputs, example)
             if rows is not None:
                 row = rows[verdict.runtime]
                 if entry is not None:
@@ -430,106 +406,16 @@ class Explorer:
         return new
 
     def _note_health(self, verdict: Verdict, inputs: Inputs, example: Inputs) -> None:
-        accepted = verdict.outcome is not Outcome.REJECTED
-        if accepted and self._noted:
-            # The samples of a block have the same shapes.
-            self._health.accepted += 1
-            return
         shapes: tuple[Shape, ...] = ()
         if verdict.reason.startswith(ON_EXAMPLE):
             inputs = example
         if self.case.specs and not isinstance(inputs, Call):
             shapes = tuple([tuple(inputs[place].shape) for place in self._tensor_places])
-        if accepted:
+        if verdict.outcome is not Outcome.REJECTED:
             self._health.accept(shapes)
             self._noted = True
         else:
             self._health.reject(shapes, verdict.reason)
-
-    def known_to_kill(self, mode: Mode, inputs: Inputs, export_inputs: Inputs) -> Known | None:
-        """Return the known crash that these inputs would meet on one of the runtimes."""
-        for entry in self._killers:
-            if not any(entry.concerns(self.case.name, mode, runtime) for runtime in self.runtimes):
-                continue
-            expected = self.case.expect(mode, self.case.traits or frozenset()).expected
-            if expected not in (Expected.AGREES, Expected.MAY_REFUSE):
-                return None
-            arrays, exported = arrays_of(inputs), arrays_of(export_inputs)
-            if all(traits.holds(trait, arrays, exported) for trait in entry.traits):
-                return entry
-        return None
-
-    def _known(
-        self,
-        mode: Mode,
-        runtime: str,
-        divergence: Divergence,
-        inputs: Inputs,
-        export_inputs: Inputs,
-    ) -> Known | None:
-        entries = (
-            known_divergences.find(
-                self.known,
-                self.case.name,
-                candidate,
-                runtime,
-                divergence,
-                lambda trait: traits.holds(trait, arrays_of(inputs), arrays_of(export_inputs)),
-            )
-            for candidate in self.road.known_as(mode)
-        )
-        return next((entry for entry in entries if entry is not None), None)
-
-    def _record(self, failure: Diverged, flaky: bool) -> None:
-        finding = replace(failure.finding, flaky=True)
-        if self.settings.shrink and not flaky:
-            minimiser = Minimiser(self.road, self._to_minimise(failure.point), self.settings.strict)
-            seen = minimiser.run(failure.point, failure.finding.divergence)
-            if seen is not None:
-                finding = self._minimal(seen, minimiser.exporters(seen))
-        self.found[failure.identity] = finding
-        # Minimal, it may turn out to be one already found in a simpler exporter, or a known divergence.
-        if finding.identity in self.found and finding.identity != failure.identity:
-            return
-        if self._known_finding(finding):
-            return
-        finding = self._blamed(finding)
-        self.found[finding.identity] = finding
-        self._emit(Found(finding))
-
-    def _to_minimise(self, point: Point) -> Case:
-        """Return the case; for a call that its specs do not speak of, one without them, which leaves tensors be."""
-        inputs = point.inputs
-        if not self.case.extra_inputs or (not isinstance(inputs, Call) and self._fits(inputs)):
-            return self.case
-        return replace(self.case, inputs=(), strategy=st.nothing())
-
-    def _fits(self, inputs: Sequence[Any]) -> bool:
-        if len(inputs) != len(self.case.inputs):
-            return False
-        pairs = zip(self.case.inputs, inputs, strict=True)
-        given = [(entry, array_of(value)) for entry, value in pairs if isinstance(entry, TensorSpec)]
-        return all(
-            hasattr(value, "dtype") and value.dtype.name == entry.dtype for entry, value in given
-        ) and (admits_all([entry for entry, _ in given], [value.shape for _, value in given]))
-
-    def _blamed(self, finding: Finding) -> Finding:
-        point = Point(Mode.parse(finding.mode), finding.runtime, finding.inputs, finding.export_inputs)
-        blame = None if finding.flaky else Court(self.road, self.case).blame(point, finding.divergence)
-        return finding if blame is None else replace(finding, blame=(str(blame.culprit), blame.because))
-
-    def _minimal(self, seen: Seen, exporters: tuple[str, ...]) -> Finding:
-        verdict = replace(seen.verdict, runtime=seen.point.runtime)
-        identity = verdict.identity(seen.divergence)
-        smallest = diverged(
-            self.case, identity, seen.point, verdict, seen.divergence, seed=self.settings.seed, shrunk=True
-        )
-        return replace(smallest.finding, exporters=exporters)
-
-    def _known_finding(self, finding: Finding) -> bool:
-        mode = Mode.parse(finding.mode)
-        entry = self._known(mode, finding.runtime, finding.divergence, finding.inputs, finding.export_inputs)
-        return entry is not None
 
 
 def _count(row: Row, verdict: Verdict, first_of_example: bool) -> None:
@@ -538,6 +424,10 @@ def _count(row: Row, verdict: Verdict, first_of_example: bool) -> None:
         row.rejected += 1
         return
     row.checks += 1
+    if verdict.outcome is Outcome.AGREES and not (verdict.arbitrated or verdict.notes or verdict.tolerated):
+        # As nearly always.
+        row.worsen("agrees")
+        return
     row.arbitrated += verdict.arbitrated
     row.excused += verdict.excused
     row.unrefereed += verdict.unrefereed
@@ -555,14 +445,3 @@ def _telling(text: str) -> str:
     lines = [re.sub(r"\x1b\[[\d;]*m", "", line).strip() for line in text.strip().splitlines()] or [""]
     line = next((line for line in lines if line.startswith("<class '")), lines[0])
     return re.sub(r"^<class '(?:[\w.]*\.)?(\w+)'>: *", r"\1: ", line)
-
-
-def arrays_of(inputs: Inputs) -> list[Any]:
-    """Return the tensors among arguments as numpy arrays."""
-    return [array_of(tensor) for tensor in tensors_of(as_call(inputs))]
-
-
-def _as_inputs(drawn: Any) -> tuple[Any, ...] | Call:
-    if isinstance(drawn, Call):
-        return drawn.plain()
-    return tuple(drawn) if isinstance(drawn, tuple | list) else (drawn,)

@@ -50,14 +50,17 @@ _NARROW = {torch.float64: torch.float32, torch.complex128: torch.complex64}
 
 
 class Noise:
-    """Calls operators with noise on their inexact results. The same seed gives the same noise.
+    """Calls operators with noise on their inexact results.
+
+    Args:
+        seed: the same seed gives the same noise; a generator goes on where it was.
 
     Attributes:
         disturbed: whether any result was inexact, so that this run may differ from eager.
         unrecomputed: names of the operators that could not be recomputed in float64; they are left without noise.
     """
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int | np.random.Generator) -> None:
         self._random = np.random.default_rng(seed)
         self.disturbed = False
         self.unrecomputed: set[str] = set()
@@ -73,6 +76,8 @@ class Noise:
         floats = [t for t in tensors if _is_float(t)]
         if not floats and not (op.is_pointwise and tensors):
             return op.run(*args, **kwargs)
+        if op.is_pointwise and not op.writes and not kwargs and _is_plain(op.base, args, floats):
+            return self._elementwise(op, args)
         # Before it runs: it may write into its arguments.
         recomputed = _Recomputed(op, args, kwargs, floats, self._random)
         result = op.run(*args, **kwargs)
@@ -90,6 +95,48 @@ class Noise:
             return result
         for number, output in enumerate(outputs):
             self.disturbed |= recomputed.disturb(number, output)
+        return result
+
+    def _elementwise(self, op: Operator, args: tuple[Any, ...]) -> Any:
+        """Call an operator of float32 tensors and numbers: as the general way does, in a third of the time.
+
+        Most of arbitration is spent here.
+        """
+        result = op.run(*args)
+        if type(result) is not Tensor or result.dtype is not torch.float32 or not result.numel():
+            return result
+        try:
+            exact = op.run(*[a.to(torch.float64) if type(a) is Tensor else _single(a) for a in args]).numpy()
+        except Exception:  # noqa: BLE001 - whatever an operator raises that has no such kernel
+            self.unrecomputed.add(op.name)
+            return result
+        found = result.detach().numpy()
+        with np.errstate(all="ignore"):
+            # Into an array, which numpy does not make of numbers with no dimensions.
+            off = np.subtract(found, exact, out=np.empty(exact.shape))
+            np.abs(off, out=off)
+            # NaN where a side has one or both the same infinity, infinite where one side has one.
+            worst = np.maximum.reduce(off, axis=None)
+            if worst == 0:
+                return result
+            is_exact = off == 0 if worst < np.inf else _equal(found, exact)
+            if worst != worst and is_exact.all():
+                return result
+            self.disturbed = True
+            size = rounding.amplitude(op.base, True, (), exact, torch.float32)
+            noise = np.asarray(self._random.uniform(-1.0, 1.0, exact.shape))
+            if worst < np.inf:
+                noise *= np.maximum(size, off)
+                noise += exact
+                np.copyto(found, noise, where=~is_exact, casting="same_kind")
+                return result
+            value = exact + noise * np.where((off > size) & np.isfinite(off), off, size)
+            value = np.asarray(value).astype(np.float32)
+            strange = ~np.isfinite(found) & np.isfinite(exact.astype(np.float32))
+            if strange.any():
+                # Eager overflows on the way.
+                value = np.where(strange & (self._random.uniform(-1.0, 1.0, exact.shape) < 0), found, value)
+            np.copyto(found, value, where=~is_exact & np.isfinite(exact))
         return result
 
 
@@ -156,7 +203,7 @@ class _Recomputed:
         return tensor * (1 + unit * torch.from_numpy(np.asarray(self._uniform(tuple(tensor.shape)))))
 
     def _uniform(self, shape: tuple[int, ...]) -> Array:
-        return self._random.random(shape) * 2 - 1
+        return self._random.uniform(-1.0, 1.0, shape)
 
     def disturb(self, number: int, output: Tensor) -> bool:
         """Put noise on the inexact elements of one result; return whether there are any."""
@@ -284,6 +331,18 @@ def _single(value: Any) -> Any:
 def _equal(one: Any, other: Any) -> Any:
     """Return where two arrays or tensors are the same, NaN the same as NaN."""
     return (one == other) | ((one != one) & (other != other))
+
+
+def _is_plain(base: str, args: tuple[Any, ...], floats: list[Tensor]) -> bool:
+    """Return whether an elementwise operator is one of float32 tensors and numbers that needs nothing special."""
+    return (
+        bool(floats)
+        and base not in rounding.SPECIAL
+        and all(
+            a.dtype is torch.float32 if type(a) is Tensor else type(a) is float or type(a) is int
+            for a in args
+        )
+    )
 
 
 def _same(one: Tensor, other: Tensor) -> bool:

@@ -82,6 +82,9 @@ MAGNITUDES: dict[str, Callable[[Array], Array]] = {
     "log_sigmoid_forward": lambda x: 1.0 + np.abs(x),
 }
 
+#: What is more than one rounding of one exact value.
+SPECIAL = CHOICE | SUMS | TRANSFORMS | MAGNITUDES.keys()
+
 
 @functools.cache
 def _limits(dtype: torch.dtype) -> tuple[float, float, float]:

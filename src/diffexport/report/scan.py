@@ -12,13 +12,13 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from diffexport import atomic
 from diffexport.discover import Discovery
 from diffexport.engine.events import Found
 from diffexport.mode import EXPORTERS
+from diffexport.report.live import STYLES, Live, versions_in_words
 from diffexport.report.scan_entry import VERDICTS, Entry, entry_of
 from diffexport.report.scan_state import State
 from diffexport.report.summary import EXIT_FINDINGS, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, Summary
@@ -35,14 +35,7 @@ from diffexport.versions import installed
 
 FORMAT_VERSION = 1
 _WORDS = {"agrees": "agree", "diverges": "DIVERGE"}
-_STYLES = {
-    "agrees": "green",
-    "refused": "cyan",
-    "known": "yellow",
-    "diverges": "bold red",
-    "untested": "dim",
-    "listed": "",
-}
+_STYLES = {**STYLES, "listed": ""}
 
 
 @dataclass
@@ -164,9 +157,7 @@ class ScanTerminal:
 
     def __init__(self, tally: Tally, *, console: Console | None = None) -> None:
         self._tally = tally
-        self._console = console or Console(highlight=False, soft_wrap=True)
-        self._progress: Progress | None = None
-        self._task: TaskID | None = None
+        self._live = Live(console)
         self._done = 0
 
     def take(self, event: Event, entry: Entry | None) -> None:
@@ -176,34 +167,23 @@ class ScanTerminal:
         elif isinstance(event, ModuleFailed):
             where = f" {event.file}" if event.file else ""
             self._say(f"[bold yellow]{event.status}[/]{escape(where)}: {escape(event.message)}")
-        elif isinstance(event, Working) and self._progress is not None and self._task is not None:
-            self._progress.update(self._task, description=escape(f"{event.name}: {event.doing}"))
+        elif isinstance(event, Working):
+            self._live.advance(doing=f"{event.name}: {event.doing}")
         elif entry is not None and not self._tally.listed:
             self._advance(entry)
 
     def _say(self, text: str) -> None:
-        self._console.print(text)
+        self._live.say(text)
 
     def _start(self, event: ScanStarted) -> None:
-        versions = ", ".join(f"{n} {event.versions[n]}" for n in _SHOWN if n in event.versions)
+        versions = versions_in_words(event.versions)
         done = f", {event.done} of them done before" if event.done else ""
         places = escape(", ".join(event.places))
         self._say(f"diffexport scan: {places}; {event.functions} autograd.Functions{done}; {versions}")
         if self._tally.listed:
             return
         self._say(f"{len(event.modes)} modes × {len(event.runtimes)} runtimes, seed {event.seed}")
-        left = event.functions - event.done
-        if self._console.is_terminal and left:
-            self._progress = Progress(
-                TextColumn("{task.description}"),
-                BarColumn(),
-                TextColumn("{task.completed}/{task.total}"),
-                TimeElapsedColumn(),
-                console=self._console,
-                transient=True,
-            )
-            self._task = self._progress.add_task("functions", total=left)
-            self._progress.start()
+        self._live.start("functions", event.functions - event.done)
 
     def _advance(self, entry: Entry) -> None:
         self._done += 1
@@ -211,8 +191,8 @@ class ScanTerminal:
         left = started.functions - started.done if started is not None else 0
         style = _STYLES.get(entry.status, "yellow")
         status = f"[{style}]{entry.status}[/]" if style else entry.status
-        if self._progress is not None and self._task is not None:
-            self._progress.update(self._task, advance=1)
+        if self._live.has_bar:
+            self._live.advance(1)
             if entry.status == "diverges":
                 self._say(f"{status} {escape(entry.name)}")
         else:
@@ -221,20 +201,14 @@ class ScanTerminal:
 
     def finish(self) -> None:
         """Print the table and the findings; call it once, also after an interruption."""
-        if self._progress is not None:
-            self._progress.stop()
+        self._live.stop()
         tally = self._tally
         tally.settle()
         if tally.entries:
-            self._console.print(_list_table(tally) if tally.listed else _table(tally))
-        number = 0
-        for entry in tally.entries:
-            for lines in entry.lines:
-                number += 1
-                self._say("")
-                self._say(f"[bold red]{number}.[/] [bold]{escape(lines[0])}[/]")
-                for line in lines[1:]:
-                    self._say(escape(line))
+            self._live.console.print(_list_table(tally) if tally.listed else _table(tally))
+        everything = (lines for entry in tally.entries for lines in entry.lines)
+        for number, lines in enumerate(everything, start=1):
+            self._live.finding(number, lines)
         self._remarks()
         self._closing()
 
@@ -277,9 +251,6 @@ class ScanTerminal:
             EXIT_USAGE: "[bold red]NOT TESTED[/]",
         }
         self._say(result.get(tally.exit_code, ""))
-
-
-_SHOWN = ("torch", "onnx", "onnxruntime")
 
 
 def _message(entry: Entry) -> Iterator[str]:

@@ -7,12 +7,12 @@ from collections import Counter
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from diffexport.engine.events import CaseFailed, Event, Found, KnownReplayed, ModeFinished, RunStarted
 from diffexport.mode import EXPORTERS
 from diffexport.report.describe import describe
+from diffexport.report.live import STYLES, Live, versions_in_words
 from diffexport.report.summary import Summary
 
 _WORDS = {
@@ -22,8 +22,6 @@ _WORDS = {
     "diverges": "NEW",
     "untested": "untested",
 }
-_STYLES = {"agrees": "green", "refused": "cyan", "known": "yellow", "diverges": "bold red", "untested": "dim"}
-
 
 #: In a log, one line of progress for so many modes: none in the default matrix, enough of them over a night.
 PROGRESS_EVERY = 2000
@@ -41,9 +39,7 @@ class Terminal:
 
     def __init__(self, summary: Summary, *, verbose: bool = False, console: Console | None = None) -> None:
         self._summary, self._verbose = summary, verbose
-        self._console = console or Console(highlight=False, soft_wrap=True)
-        self._progress: Progress | None = None
-        self._task: TaskID | None = None
+        self._live = Live(console)
         self._done = self._total = 0
         self._said = time.monotonic()
 
@@ -66,12 +62,12 @@ class Terminal:
             self._say(f"[bold red]STALE[/] known divergence {event.id!r}: {escape(event.message)}")
 
     def _say(self, text: str) -> None:
-        self._console.print(text)
+        self._live.say(text)
 
     def _start(self, event: RunStarted) -> None:
         self._total = event.modes * len(event.cases)
         names = ", ".join(event.cases) if len(event.cases) <= 8 else f"{len(event.cases)} cases"
-        versions = ", ".join(f"{name} {event.versions[name]}" for name in _SHOWN if name in event.versions)
+        versions = versions_in_words(event.versions)
         against = f"{event.artefact} against " if event.artefact else ""
         self._say(f"diffexport: {escape(against + names)}")
         modes = "" if event.artefact else f"{event.modes} modes × "
@@ -79,42 +75,26 @@ class Terminal:
             f"{modes}{len(event.runtimes)} runtimes, {event.examples} examples each, "
             f"profile {event.profile}, seed {event.seed}; {versions}"
         )
-        if self._console.is_terminal:
-            self._progress = Progress(
-                TextColumn("{task.description}"),
-                BarColumn(),
-                TextColumn("{task.completed}/{task.total}"),
-                TimeElapsedColumn(),
-                console=self._console,
-                transient=True,
-            )
-            self._task = self._progress.add_task("modes", total=event.modes * len(event.cases))
-            self._progress.start()
+        self._live.start("modes", self._total)
 
     def _advance(self, event: ModeFinished) -> None:
         exporter = event.mode.partition(",")[0]
-        if self._progress is not None and self._task is not None:
-            self._progress.update(self._task, advance=1, description=f"{event.case} {exporter}")
+        self._live.advance(1, doing=f"{event.case} {exporter}")
         self._done += 1
         silent = time.monotonic() - self._said
-        if self._progress is None and (self._done % PROGRESS_EVERY == 0 or silent > PROGRESS_SECONDS):
+        if not self._live.has_bar and (self._done % PROGRESS_EVERY == 0 or silent > PROGRESS_SECONDS):
             self._said = time.monotonic()
             self._say(f"  {self._done} of {self._total} modes, now {event.case} {exporter}")
 
     def finish(self) -> None:
         """Print the summary; call it once, also after an interruption."""
-        if self._progress is not None:
-            self._progress.stop()
+        self._live.stop()
         summary = self._summary
         summary.settle()
         if summary.modes:
-            self._console.print(self._table())
+            self._live.console.print(self._table())
         for number, finding in enumerate(summary.findings, start=1):
-            self._say("")
-            lines = describe(finding, summary, chatter=self._verbose)
-            self._say(f"[bold red]{number}.[/] [bold]{escape(next(lines))}[/]")
-            for line in lines:
-                self._say(escape(line))
+            self._live.finding(number, describe(finding, summary, chatter=self._verbose))
         for name, message in summary.failed.items():
             self._say(f"\n[bold red]ERROR[/] {escape(name)}: {escape(message)}")
         for message in summary.advice.values():
@@ -202,9 +182,6 @@ class Terminal:
         self._say(result.get(summary.exit_code, "[bold]interrupted[/]"))
 
 
-_SHOWN = ("torch", "onnx", "onnxruntime")
-
-
 def _cell(counts: Counter[str]) -> str:
-    shown = [f"[{_STYLES[v]}]{counts[v]} {_WORDS[v]}[/]" for v in _WORDS if counts[v]]
+    shown = [f"[{STYLES[v]}]{counts[v]} {_WORDS[v]}[/]" for v in _WORDS if counts[v]]
     return ", ".join(shown) or "–"

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from diffexport import dtypes, exporters, graph, oracle, runtimes
 from diffexport.call import Call, Inputs
@@ -17,6 +18,7 @@ from diffexport.inputs import array_of, as_call, ordinary_like
 from diffexport.mode import Mode
 from diffexport.road.eager import Eager
 from diffexport.road.export import Exported
+from diffexport.road.judges import Comparing, Judge, Remembering, bits_of
 from diffexport.verdict import Divergence, Kind, Outcome, Severity, Stage, Verdict
 
 if TYPE_CHECKING:
@@ -43,16 +45,8 @@ class _Ran:
     runs: Sequence[tuple[tuple[Array, ...] | None, list[Divergence]]] = ()
     results: Sequence[tuple[Array, ...] | None] = ()
     suspects: Collection[int] = ()
-
-
-class _Comparing:
-    """Judges without arbitration."""
-
-    def __init__(self, eager: Eager) -> None:
-        self._outputs = eager.outputs
-
-    def judge(self, got: Sequence[Array]) -> oracle.Judgement:
-        return oracle.Judgement(oracle.compare(self._outputs, got))
+    #: What declared types get wrong, where that is the same for all samples.
+    declared: Sequence[Divergence] | None = None
 
 
 class Block:
@@ -80,6 +74,7 @@ class Block:
         self._mode_text = str(mode)
         self._declared: tuple[Any, list[Divergence]] = (None, [])
         self._apart = False
+        self._agreed: dict[str, dict[str, Any]] = {}
         self._feeder: tuple[Call, Feeds] | None = None
 
     def __call__(self, inputs: Inputs) -> list[Verdict]:
@@ -178,18 +173,35 @@ class Block:
                 for (raw, _), own in zip(runs, outputs, strict=True)
             ]
             suspects = range(1) if len(results) == 1 else oracle.suspects(outputs, results)
-            ran.append(_Ran(name, True, runs=runs, results=results, suspects=suspects))
+            declared = None
+            if not isinstance(suspects, range) and _alike(typed):
+                # The outputs are of the same types as well, or all of the samples would be suspects.
+                declared = self._declared_of(exported.graph, typed[0], runs[0][0] or ())
+            ran.append(_Ran(name, True, runs=runs, results=results, suspects=suspects, declared=declared))
         for number, eager in enumerate(eagers):
             fed = typed[number] if typed else {}
             suspicious = any(runtime.loaded and number in runtime.suspects for runtime in ran)
             if not suspicious or self._settled is not None:
-                plain = self._judge_one(number, eager, fed, ran, _Comparing(eager))
+                plain = self._judge_one(number, eager, fed, ran, Comparing(eager))
                 if not suspicious or (self._settled is not None and self._settled(samples[number], plain)):
                     yield plain
                     continue
             rerun = self._road.rerun(self._case, self._mode, samples[number])
             # Eager is run again once for all runtimes.
-            yield self._judge_one(number, eager, fed, ran, oracle.Arbiter(eager.outputs, rerun))
+            arbiter = oracle.Arbiter(eager.outputs, rerun)
+            yield self._judge_one(
+                number, eager, fed, ran, self._remembering(arbiter, samples[number], eager) or arbiter
+            )
+
+    def _remembering(self, arbiter: oracle.Arbiter, inputs: Inputs, eager: Eager) -> Remembering | None:
+        """Return what arbitrates for the same arrays and tensors once; None where there are other arguments."""
+        if not isinstance(inputs, tuple) or not all(
+            isinstance(value, np.ndarray | torch.Tensor) for value in inputs
+        ):
+            return None
+        given = bits_of([array_of(value) for value in inputs]), len({id(value) for value in inputs})
+        key = self._road.judged_as(self._case, self._mode), given, bits_of(eager.outputs)
+        return Remembering(arbiter, self._road.judgements, key)
 
     def _judge_one(
         self,
@@ -197,7 +209,7 @@ class Block:
         eager: Eager,
         fed: dict[str, Array],
         ran: Sequence[_Ran],
-        judge: oracle.Arbiter | _Comparing,
+        judge: Judge,
     ) -> list[Verdict]:
         exported = self._exported
         assert exported is not None
@@ -221,8 +233,11 @@ class Block:
                         last = got, self._judged(judge, eager.outputs, got)
                     judgement = last[1]
                     found = judgement.found
-                declared = self._check_declared(exported.graph, fed, raw)
-                found = found + [one for one in declared if self._matters(one)]
+                declared = runtime.declared
+                if declared is None:
+                    declared = self._declared_of(exported.graph, fed, raw)
+                if declared:
+                    found = [*found, *declared]
             verdicts.append(
                 self._verdict(
                     runtime.name, exported, eager, found, () if got is None else got, judgement=judgement
@@ -231,7 +246,10 @@ class Block:
         return verdicts
 
     def _judged(
-        self, judge: oracle.Arbiter | _Comparing, eager: tuple[Array, ...], got: tuple[Array, ...]
+        self,
+        judge: Judge,
+        eager: tuple[Array, ...],
+        got: tuple[Array, ...],
     ) -> oracle.Judgement:
         terms = self._case.terms
         if not terms.lenient:
@@ -272,6 +290,11 @@ class Block:
             return None, [success], ""
         return session, [], ""
 
+    def _declared_of(
+        self, inspected: graph.Graph, feeds: dict[str, Any], got: tuple[Array, ...]
+    ) -> list[Divergence]:
+        return [one for one in self._check_declared(inspected, feeds, got) if self._matters(one)]
+
     def _check_declared(
         self, inspected: graph.Graph, feeds: dict[str, Any], got: tuple[Array, ...]
     ) -> list[Divergence]:
@@ -302,6 +325,8 @@ class Block:
         refused: str = "",
         judgement: oracle.Judgement = _NOTHING,
     ) -> Verdict:
+        if not (found or refused or exported.divergences or judgement is not _NOTHING):
+            return self._agreeing(runtime, exported, eager, got)
         failing: tuple[Divergence, ...] = ()
         notes: tuple[Divergence, ...] = ()
         if found or exported.divergences:
@@ -326,6 +351,31 @@ class Block:
             judgement.unrefereed,
             judgement.tolerated,
         )
+
+    def _agreeing(self, runtime: str, exported: Exported, eager: Eager, got: tuple[Array, ...]) -> Verdict:
+        """Return the verdict that is nearly always given; all its fields but the outputs are made once."""
+        fields = self._agreed.get(runtime)
+        if fields is None:
+            plain = Verdict(
+                self._case.name,
+                self._mode_text,
+                runtime,
+                Outcome.AGREES,
+                chatter=exported.export.chatter,
+                target=self._case.target,
+            )
+            fields = self._agreed[runtime] = vars(plain)
+        verdict = object.__new__(Verdict)
+        vars(verdict).update(fields, eager=eager.outputs, got=got)
+        return verdict
+
+
+def _alike(feeds: Sequence[dict[str, Array]]) -> bool:
+    """Return whether samples are arrays of the same dtypes and shapes."""
+    types = {
+        tuple([(a.dtype, a.shape) if type(a) is np.ndarray else id(a) for a in own.values()]) for own in feeds
+    }
+    return len(types) == 1
 
 
 def _array(leaf: Any) -> Any:

@@ -20,12 +20,13 @@ from diffexport.road.eager import Prepared, outputs_of
 def rerun(prepared: Prepared, training: bool, inputs: Any, *, keep_none: bool = False) -> oracle.Rerun:
     """Return how the oracle runs a module again, in training mode or not, on inputs that are left as they are."""
 
+    given = as_call(inputs)
+
     def noisy(handler: Handler) -> oracle.Outputs:
-        return _run(lambda: prepared.for_run(training), clone(as_call(inputs)), handler, keep_none)
+        return _run(lambda: prepared.for_run(training), clone(given), handler, keep_none)
 
     def wide(handler: Handler) -> oracle.Outputs:
-        call = as_call(inputs)
-        call = Call(mapped(call.args, _widened), mapped(call.kwargs, _widened))
+        call = Call(mapped(given.args, _widened), mapped(given.kwargs, _widened))
         return _run(lambda: copy.deepcopy(prepared.module).train(training).double(), call, handler, keep_none)
 
     return oracle.Rerun(noisy, wide)

@@ -23,7 +23,7 @@ from diffexport.exporters.arguments import Feeder, Feeds, clone, walk
 from diffexport.exporters.purity import STALE
 from diffexport.inputs import as_call, digest, dynamic_axes
 from diffexport.mode import Mode
-from diffexport.oracle import Rerun
+from diffexport.oracle import Judgement, Rerun
 from diffexport.road.block import Block
 from diffexport.road.breach import breaches
 from diffexport.road.eager import BUILD_SEED, Eager, Prepared, first_line, outputs_of
@@ -48,6 +48,8 @@ class Road:
         self._exports: Bounded[Exported] = Bounded(exports)
         self._repeated: Bounded[bool] = Bounded(4 * exports)
         self._graphs: Bounded[graph.Graph] = Bounded(sessions)
+        #: What arbitration said; asked by [Block][diffexport.road.block.Block].
+        self.judgements: Bounded[Judgement] = Bounded(exports)
         self._sessions: Bounded[runtimes.Session | runtimes.LoadError] = Bounded(sessions)
 
     def check(
@@ -154,6 +156,10 @@ class Road:
     def rerun(self, case: Case, mode: Mode, inputs: Inputs) -> Rerun:
         """Return how the oracle runs the eager model again on these inputs."""
         return rerun(*self._prepared_for(case, mode), inputs, keep_none=case.terms.keeps_none)
+
+    def judged_as(self, case: Case, mode: Mode) -> Hashable:
+        """Return what the judgement on the same inputs and outputs depends on besides these."""
+        return _key(case), self._prepared_for(case, mode)[1]
 
     def _prepared_for(self, case: Case, mode: Mode) -> tuple[Prepared, bool]:
         """Return the case's module, and whether the mode exports it in training mode."""

@@ -36,6 +36,8 @@ from diffexport.verdict import Identity
 
 #: Share of the time for a Function that inference may take, and the most seconds.
 _INFER_SHARE, _INFER_MOST = 0.4, 10.0
+#: Most values of arguments that are no tensors to be run besides the first ones.
+_OTHER_VALUES = 6
 
 
 @dataclass(frozen=True)
@@ -144,12 +146,13 @@ class Examiner:
             status, message = _why_not(inference, found, imported)
             self.send(Concluded(status, message, replace(inference, model=None), text))
             return
-        inputs = tuple(settled(entry) for entry in inference.inputs)
+        values = [values_of(entry) for entry in inference.inputs]
+        inputs = tuple(own[0] for own in values)
         case = _case(text, inputs)
         notes = _placeholder_notes(case, found, job.placeholder)
         plain = replace(inference, model=None)
         self.send(Concluded("", "", plain, case.target, tuple(notes)))
-        self._explore(job, text, inputs, until)
+        self._explore(job, text, values, until)
 
     def _import(self, found: Found) -> tuple[Imported, str]:
         """Import a Function's module; return it, and the text by which the Function can be had."""
@@ -175,67 +178,97 @@ class Examiner:
         inference: Inference = infer(function, seconds=seconds, target=text)
         return inference
 
-    def _explore(self, job: Job, text: str, inputs: tuple[str, ...], until: float) -> None:
+    def _explore(self, job: Job, text: str, values: Sequence[Sequence[str]], until: float) -> None:
         modes = [Mode.parse(mode) for mode in job.modes]
         known = (*job.known, *shipped_for(text))
         before: dict[Identity, Finding] = {finding.identity: finding for finding in job.before}
-        parts = Application.parse(text)
-        assert parts is not None
-        variants = [AS_IS, *[WITHOUT_SYMBOLIC] * job.found.symbolic, PARAMETER]
         left: list[str] = []
-        for variant in variants:
-            own = _case(str(parts.flagged(*FLAG[variant])), inputs)
+        for variant in variants(text, values, symbolic=job.found.symbolic):
+            own, name = _case(variant.target, variant.inputs), variant.name
 
-            def tell(event: Event, variant: str = variant) -> None:
+            def tell(event: Event, name: str = name) -> None:
                 if isinstance(event, ModeFinished | FoundFinding | CaseFailed | Unhealthy):
-                    self.send(InVariant(variant, event))
+                    self.send(InVariant(name, event))
 
             exploration = Exploration(
-                own, job.runtimes, job.settings, known, tell, until, sparing=variant != AS_IS
+                own, job.runtimes, job.settings, known, tell, until, sparing=name != AS_IS
             )
             exploration.found = {**before, **carried_over(before, own.target)}
             chosen = [
                 mode
-                for mode in of_variant(variant, modes, placeholder=job.placeholder)
-                if (variant, str(mode)) not in job.skipped
+                for mode in of_variant(name, modes, placeholder=job.placeholder)
+                if (name, str(mode)) not in job.skipped
             ]
             reproduce = f"diffexport run {quoted(own.target)}" + "".join(
-                f" --input {quoted(entry)}" for entry in inputs
+                f" --input {quoted(entry)}" for entry in variant.inputs
             )
 
-            def announce(mode: Mode, reproduce: str = reproduce, variant: str = variant) -> None:
+            def announce(mode: Mode, reproduce: str = reproduce, name: str = name) -> None:
                 command = f"{reproduce} --modes {quoted(str(mode))}"
-                self.send(Progress("exploring", command, (variant, str(mode))))
+                self.send(Progress("exploring", command, (name, str(mode))))
 
             missed = exploration.run(chosen, announce)
-            left += [f"{mode} ({variant})" if variant != AS_IS else str(mode) for mode in missed]
-            if variant == AS_IS:
-                before = exploration.found
-            if exploration.failed and variant == AS_IS:
+            left += [f"{mode} ({name})" if name != AS_IS else str(mode) for mode in missed]
+            if own.target == text or name == AS_IS:
+                # The same failure at another value of an argument is not another one.
+                before = {**before, **exploration.found}
+            if exploration.failed and name == AS_IS:
                 break
         if left:
             message = f"the time limit of {job.timeout:g} s was reached; not run: {'; '.join(left)}"
             self.send(Concluded(notes=(message,)))
 
 
-def settled(entry: str) -> str:
-    """Return the text of one argument with the first of several values that are no tensors.
+@dataclass(frozen=True)
+class Variant:
+    """A way to apply a Function: its target with flags, and one text for each argument."""
 
-    Where a strategy makes tensors, or anything else that is not one of a few values, it is as it was.
+    name: str
+    target: str
+    inputs: tuple[str, ...]
+
+
+def variants(text: str, values: Sequence[Sequence[str]], *, symbolic: bool) -> list[Variant]:
+    """Return the ways in which a Function is examined.
+
+    Args:
+        text: the target without flags.
+        values: for each argument its texts, see [values_of][].
+        symbolic: the Function has a ``symbolic``.
+    """
+    parts = Application.parse(text)
+    assert parts is not None
+    first = tuple(own[0] for own in values)
+    names = [AS_IS, *[WITHOUT_SYMBOLIC] * symbolic, PARAMETER]
+    made = [Variant(name, str(parts.flagged(*FLAG[name])), first) for name in names]
+    others = [
+        Variant(
+            f"argument {place} {other}", str(parts.flagged()), (*first[:place], other, *first[place + 1 :])
+        )
+        for place, own in enumerate(values)
+        for other in own[1:]
+    ]
+    return made + others[:_OTHER_VALUES]
+
+
+def values_of(entry: str) -> tuple[str, ...]:
+    """Return texts for one argument: of several values that are no tensors, each by itself.
+
+    Where a strategy makes tensors, or anything else that is not one of a few values, that is all.
     """
     if is_spec(entry):
-        return entry
+        return (entry,)
     try:
         call = ast.parse(entry, mode="eval").body
     except SyntaxError:
-        return entry
+        return (entry,)
     name = call.func.id if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) else ""
     if name == "booleans":
-        return "just(False)"
+        return "just(False)", "just(True)"
     first = call.args[0] if isinstance(call, ast.Call) and call.args else None
     if name == "sampled_from" and isinstance(first, ast.List | ast.Tuple) and first.elts:
-        return f"just({ast.unparse(first.elts[0])})"
-    return entry
+        return tuple(f"just({ast.unparse(value)})" for value in first.elts)
+    return (entry,)
 
 
 def _case(text: str, inputs: Sequence[str]) -> Case:

@@ -9,12 +9,14 @@ from dataclasses import replace
 
 from diffexport.case import Case
 from diffexport.engine.diverged import diverged
+from diffexport.engine.drawing import Drawing
 from diffexport.engine.events import CaseFailed, Event, Finding, Found, ModeFinished, Suspected, Unhealthy
 from diffexport.engine.examples import plain_shapes
 from diffexport.engine.explore import Explorer, Settings
 from diffexport.engine.minimise import Point
 from diffexport.known import Known
 from diffexport.mode import Mode
+from diffexport.road import Road
 from diffexport.scan.limits import OutOfTime, TimedRoad, simplified
 from diffexport.spec import Shape
 from diffexport.strategies import VARIETY
@@ -27,15 +29,22 @@ EXAMPLES = {"torchscript": 10, "dynamo": 6, "dynamo-strict": 6}
 BLOCK = 16
 
 
-class ScanExplorer(Explorer):
-    """Explores a case with few exports by the exporters built on ``torch.export``, which take most of the time.
+class ScanDrawing(Drawing):
+    """Draws so that there are few exports by the exporters built on ``torch.export``, which take most of the time.
 
     A static mode is exported at two joint shapes (a strict one, and one behind a parameter, at one), a dynamic one at
     one, which has no size that would be taken for a constant; it is run at several.
+
+    Args:
+        case: as it is applied.
+        road: exports it.
+        block: most samples in one example.
+        sparing: export it fewer times still.
     """
 
-    #: Whether there are to be fewer still.
-    sparing = False
+    def __init__(self, case: Case, road: Road, block: int, *, sparing: bool) -> None:
+        super().__init__(case, road, block)
+        self.sparing = sparing
 
     def export_shapes(self, mode: Mode) -> Sequence[tuple[Shape, ...]]:
         """Return the joint shapes that a mode is exported at."""
@@ -114,11 +123,16 @@ class Exploration:
         settings = replace(self._settings, examples=chosen, block=BLOCK)
         for _ in range(4):
             self._road.until, self._road.spent = self._until, math.inf
-            explorer = ScanExplorer(
-                self._case, self._runtimes, settings, self._known, emit=self._take, road=self._road
+            explorer = Explorer(
+                self._case,
+                self._runtimes,
+                settings,
+                self._known,
+                emit=self._take,
+                road=self._road,
+                drawing=ScanDrawing(self._case, self._road, BLOCK, sparing=self._sparing),
+                found=self.found,
             )
-            explorer.sparing = self._sparing
-            explorer.found = self.found
             try:
                 explorer.explore([mode])
                 return

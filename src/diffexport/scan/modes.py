@@ -51,11 +51,12 @@ EXPECTATION_OF_A_SCAN = Expectation(Expected.MAY_REFUSE)
 def of_variant(variant: str, modes: Sequence[Mode], *, placeholder: bool = False) -> tuple[Mode, ...]:
     """Return the modes that a variant is examined in, out of those that were asked for.
 
-    Behind a parameter it is the plainest mode of each exporter; without its ``symbolic`` those where it would count.
-    A declared placeholder means what its ``symbolic`` says, which only exports that look into it can be held against.
+    Behind a parameter, and with other values of arguments, it is the plainest mode of each exporter; without its
+    ``symbolic`` those where it would count. A declared placeholder means what its ``symbolic`` says, which only exports
+    that look into it can be held against.
     """
     ordered = sorted(modes, key=lambda mode: (not mode.is_torchscript, mode.complexity))
-    if variant == PARAMETER:
+    if variant not in (AS_IS, WITHOUT_SYMBOLIC):
         plainest = {name: [mode for mode in ordered if mode.exporter == name] for name in EXPORTERS}
         return tuple(
             own[0] for name, own in plainest.items() if own and not (placeholder and name == "torchscript")

@@ -1,0 +1,81 @@
+"""What is drawn for a case in a mode."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from hypothesis import strategies as st
+
+from diffexport.call import Call
+from diffexport.case import Case
+from diffexport.engine.examples import export_shapes, export_variety, plain_shapes
+from diffexport.inputs import as_call
+from diffexport.mode import Mode
+from diffexport.road import Road
+from diffexport.spec import Shape
+from diffexport.strategies import LAYOUTS, Trial, examples, trials
+
+
+class Drawing:
+    """Makes the strategy that each mode of a case is explored with.
+
+    Args:
+        case: the model under test.
+        road: exports the case once, to mine the numbers in its graph.
+        block: most samples in one example.
+    """
+
+    def __init__(self, case: Case, road: Road, block: int) -> None:
+        self.case, self.road, self.block = case, road, block
+
+    def trials(self, mode: Mode) -> st.SearchStrategy[Trial]:
+        """Return the strategy that a mode is explored with."""
+        if not self.case.inputs:
+            return self.case.strategy.map(lambda args: Trial((), (_as_inputs(args),)))  # type: ignore[no-any-return]
+        shapes = self.export_shapes(mode)
+        return trials(
+            self.case.inputs,
+            dynamic=mode.dynamic,
+            export_shapes=shapes,
+            max_samples=self.block,
+            constants=self._constants(mode, shapes),
+            layouts=LAYOUTS,
+            requires_grad=True,
+            same=True,
+            variety=self.export_variety(mode),
+            dynamic_axes=self._dynamic_axes(),
+        )
+
+    def export_shapes(self, mode: Mode) -> Sequence[tuple[Shape, ...]]:
+        """Return the joint shapes that a mode is exported at."""
+        return export_shapes(self.case.specs, mode)
+
+    def export_variety(self, mode: Mode) -> Sequence[tuple[str, str, bool]]:
+        """Return what the example to export with may be like."""
+        return export_variety(mode)
+
+    def _dynamic_axes(self) -> tuple[tuple[int, ...], ...] | None:
+        """Return for each spec the axes at which the case's terms let it be run at other sizes; None: at any."""
+        terms = self.case.terms
+        if terms.dynamic_axes is None:
+            return None
+        return tuple(tuple(terms.axes_of(terms.input_name(n))) for n, _ in enumerate(self.case.specs))
+
+    def _constants(self, mode: Mode, shapes: Sequence[tuple[Shape, ...]]) -> tuple[float, ...]:
+        """Return the numbers in the graph that the mode exports: thresholds, slopes, scales."""
+        specs = self.case.specs
+        if len(specs) < len(self.case.inputs):
+            return ()
+        plain = plain_shapes(specs)
+        args = as_call(examples(plain if plain in shapes else shapes[0], specs))
+        if self.road.eager(self.case, mode, args).error:
+            return ()
+        exported = self.road.export(self.case, mode, args)
+        return exported.graph.constants if exported.graph is not None else ()
+
+
+def _as_inputs(drawn: Any) -> tuple[Any, ...] | Call:
+    if isinstance(drawn, Call):
+        return drawn.plain()
+    return tuple(drawn) if isinstance(drawn, tuple | list) else (drawn,)
