@@ -125,6 +125,12 @@ def unit_only(ctx, p):
     return -(p * p).sum(-1)
 
 
+def loss_of_class(ctx, scores, target):
+    assert scores.size(1) >= 2, "at least two classes"
+    assert scores.size(0) == target.size(0)
+    return -torch.log_softmax(scores, 1).gather(1, target.unsqueeze(1)).squeeze(1)
+
+
 def split_in(ctx, x, parts):
     first, second = parts
     return x + first + second
@@ -147,6 +153,8 @@ def split_in(ctx, x, parts):
         (converted, ("float32[...]", "just(torch.float16)")),
         (applied_to, ("just(torch.nn.functional.relu)", "float32[...]")),
         (unit_only, ("float32[...] in 0..1",)),
+        # The largest index suits the fewest classes.
+        (loss_of_class, ("float32[N, >=2]", "int64[N] in 0..1")),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )

@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import torch
+
 from diffexport.bridge import to_tensor
 from diffexport.errors import UsageError
 from diffexport.infer.candidates import Argument, Candidate
@@ -281,17 +283,46 @@ class _Widener:
         tight = {place: self._tight(place, spec) for place, spec in specs.items()}
         tight = self._roomy(tight)
         for place in self._tensors:
+            is_index = _class(specs[place].dtype) == "int"
+            share = _REJECTED_INDICES if is_index else _REJECTED
             for bounds in _BOUNDS[_class(specs[place].dtype)]:
                 loose = replace(tight[place], low=bounds[0], high=bounds[1])
                 if (loose.low, loose.high) == (tight[place].low, tight[place].high):
                     break
                 if not _holds(bounds, self._candidate[place]):
                     continue
-                share = rejected(self._prober, self._candidate, {**tight, place: loose})
-                if share <= (_REJECTED_INDICES if _class(loose.dtype) == "int" else _REJECTED):
-                    tight[place] = loose
-                    break
+                loosened = {**tight, place: loose}
+                if rejected(self._prober, self._candidate, loosened) > share:
+                    continue
+                if is_index and self._least_rejected(loosened):
+                    continue
+                tight[place] = loose
+                break
         return tight
+
+    def _least_rejected(self, specs: dict[int, TensorSpec]) -> bool:
+        """Return whether inputs of the least sizes are rejected: to those the largest index must suit as well."""
+        if self._prober.over:
+            return False
+        least = {
+            place: tuple(max(dim.low, 1) for dim in spec.dims) for place, spec in specs.items() if spec.dims
+        }
+        outcomes = []
+        for high in (True, False):
+            arguments: list[Any] = []
+            for place, argument in enumerate(self._candidate):
+                if place not in specs:
+                    arguments.append(argument.value(place))
+                    continue
+                spec, own = specs[place], argument.choice
+                value = tensor_of(least.get(place, ()), own.dtype, own.domain, place)
+                if _class(spec.dtype) == "int":
+                    value = torch.full_like(value, int((spec.high if high else spec.low) or 0))
+                arguments.append(value)
+            outcome = self._prober.call(arguments, copied=False)
+            outcomes.append(outcome.ran and bool(outcome.tensors))
+        # Where the lowest does not suit either, it is not for its value.
+        return not outcomes[0] and outcomes[1]
 
     def _tight(self, place: int, spec: TensorSpec) -> TensorSpec:
         domain, kind = self._candidate[place].choice.domain, _class(spec.dtype)
