@@ -234,9 +234,18 @@ class _Recomputed:
             return np.full(wide.shape, total is not None and not np.abs(total).any())
         same: Array = _equal(wide, exact)
         if total is not None and not self._double:
-            # A sum is exact in every order only if the magnitudes can be summed exactly as well.
             same = same & (total.astype(rounding.accumulator(dtype)) == total)
+            if same.any() and self._op.base != "addcdiv":
+                same = same & self._is_exact_sum(number, total, dtype)
         return same
+
+    def _is_exact_sum(self, number: int, total: Array, dtype: torch.dtype) -> Array:
+        fine = self._run(
+            rounding.fineness(self._given), {k: rounding.fineness(v) for k, v in self._kwargs.items()}
+        )
+        if fine is None or number >= len(fine) or fine[number].shape != total.shape:
+            return np.zeros(total.shape, bool)
+        return rounding.is_exact_sum(self._op.base, self._given, total, to_array(fine[number]), dtype)
 
     def _disturbed(
         self, exact: Array, found: Array, wide: Array, other: Array | None, dtype: torch.dtype

@@ -63,6 +63,11 @@ _SUMS = """
     """
 SUMS = frozenset(_SUMS.split())
 
+#: Those that divide the sum by the number of its terms.
+AVERAGES = frozenset(
+    ("mean", "avg_pool1d", "avg_pool2d", "avg_pool3d", "_adaptive_avg_pool2d", "_adaptive_avg_pool3d")
+)
+
 #: Sums with coefficients that are roots of unity, which an implementation may round even where they are 1 or -1: never
 #: exact, and every element may be off by as much as the largest sum of magnitudes allows.
 TRANSFORMS = frozenset(("_fft_r2c", "_fft_c2r", "_fft_c2c"))
@@ -120,6 +125,50 @@ def magnitudes(value: Any) -> Any:
     if isinstance(value, tuple | list):
         return type(value)([magnitudes(item) for item in value])
     return abs(value) if isinstance(value, float) else value
+
+
+def fineness(value: Any) -> Any:
+    """Return arguments with one over the lowest bit of each floating number in place of it, 0 for what has none.
+
+    The same operator of these gives, for each element of a sum, at least one over the lowest bit of all its terms.
+    """
+    if isinstance(value, Tensor):
+        if value.is_complex():
+            array = to_array(value)
+            return torch.from_numpy(_fineness(array.real) + _fineness(array.imag))
+        return torch.from_numpy(_fineness(to_array(value))) if value.is_floating_point() else value
+    if isinstance(value, tuple | list):
+        return type(value)([fineness(item) for item in value])
+    return float(_fineness(np.asarray(value))) if isinstance(value, float) else value
+
+
+def _fineness(array: Array) -> Array:
+    with np.errstate(all="ignore"):
+        part, power = np.frexp(np.where(np.isfinite(array), array, 0.0).astype(np.float64))
+        whole = np.ldexp(part, 53).astype(np.int64)
+        lowest = (whole & -whole).astype(np.float64)
+        return np.asarray(np.where(whole == 0, 0.0, np.ldexp(1 / np.maximum(lowest, 1.0), 53 - power)))
+
+
+def is_exact_sum(base: str, args: Args, total: Array, fine: Array, dtype: torch.dtype) -> Array:
+    """Return which sums are exact in every order of their terms.
+
+    Every partial sum is a multiple of the terms' lowest bit and no larger than ``total``, the sum of the magnitudes:
+    no rounding is needed where that is at most 2^24 times that bit (for float32, of 24 bits).
+
+    Args:
+        base: the operator.
+        args: in float64.
+        total: the operator of the magnitudes.
+        fine: the operator of [fineness][].
+        dtype: of the result as the model computes it.
+    """
+    bits = np.finfo(accumulator(dtype)).nmant + 1
+    # A mean is of the sum, and so are these two.
+    count = terms(base, args, total) if base in AVERAGES else 1
+    with np.errstate(all="ignore"):
+        few: Array = np.abs(total) * np.abs(fine) * float(count) ** 2 <= 2.0**bits
+        return few
 
 
 def terms(base: str, args: Args, result: Array) -> int:
