@@ -470,3 +470,22 @@ def test_swapped_outputs_are_still_an_order():
 
     (found,) = judged(both, [f32(2, 3)], lambda a, b: (b, a)).found
     assert found.signature == "order of outputs"
+
+
+def test_an_infinity_where_eager_overflows_on_the_way_to_nan_is_that_of_float64():
+    def product(x, w):
+        return x @ w
+
+    inputs = [torch.tensor([[1, 3e38]]), torch.tensor([[np.inf], [-2]], dtype=torch.float32)]
+    assert np.isnan(product(*inputs).item())
+    assert excuses(product, inputs, np.array([[np.inf]], "float32"))
+    assert not excuses(product, inputs, np.array([[-np.inf]], "float32"))
+    assert not excuses(product, inputs, np.array([[1]], "float32"))
+
+
+def test_an_infinity_where_float64_has_nan_is_reported():
+    def difference(x):
+        return x - x
+
+    assert not excuses(difference, [f32(np.inf)], f32(np.inf))
+    assert not excuses(lambda x: x * 2, [f32(np.nan)], f32(np.inf))

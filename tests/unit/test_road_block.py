@@ -222,3 +222,32 @@ def test_of_a_block_whose_beginning_is_rejected_the_rest_is_left_out():
     assert row.examples == 4
     # Some blocks are shorter.
     assert 2 * 64 < row.rejected <= 4 * 64
+
+
+class Wrapped(torch.Tensor):
+    """A tensor without memory of its own, as libraries of quantisation have them."""
+
+    @staticmethod
+    def __new__(cls, inner):
+        return torch.Tensor._make_wrapper_subclass(cls, inner.shape, dtype=inner.dtype)
+
+    def __init__(self, inner):
+        self.inner = inner
+
+    @classmethod
+    def __torch_dispatch__(cls, func, types, args=(), kwargs=None):
+        raise NotImplementedError(f"{func} of a wrapped tensor")
+
+
+class Wraps(torch.nn.Module):
+    def forward(self, x):
+        return Wrapped(x)
+
+
+def test_a_tensor_that_has_no_memory_is_rejected_with_the_reason():
+    case, road = make_case("wraps", Wraps, inputs=["float32[2]"], traits=()), Road()
+    samples = [(np.full(2, value, "float32"),) for value in range(3)]
+    with road.block(case, Mode("torchscript"), ("ort-all",), export_inputs=samples[0]) as check:
+        verdicts = [verdict for (verdict,) in check.each(samples)]
+    assert [verdict.outcome for verdict in verdicts] == [Outcome.REJECTED] * 3
+    assert "wrapped tensor" in verdicts[0].reason

@@ -104,6 +104,8 @@ class Arbiter:
             comparable = np.isfinite(runs).any(axis=0) | np.isfinite(one)
             if comparable.any():
                 fine |= comparable & self._near_reference(number, places, other)
+            if _infinite(other).any():
+                fine |= self._same_infinity(number, places, other)
             if count == STAGES[0] and self._note():
                 fine |= _within_fixed(one, other)
             result.reshape(-1)[places[fine]] = True
@@ -173,6 +175,14 @@ class Arbiter:
             if is_complex(got.dtype):
                 return _near(once.real, got.real) & _near(once.imag, got.imag)
             return _near(once, got)
+
+    def _same_infinity(self, number: int, places: Array, got: Array) -> Array:
+        """Return which infinities are those of float64: eager has NaN there where it overflows on the way."""
+        reference = self._reference_of(number)
+        if reference is None or is_complex(got.dtype):
+            return np.zeros(places.size, bool)
+        same: Array = _infinite(got) & (reference.reshape(-1)[places] == got.astype(np.float64))
+        return same
 
     def _with_evidence(self, divergence: Divergence, got: Sequence[Array]) -> Divergence:
         if divergence.kind not in ARBITRABLE or divergence.element is None:
@@ -268,6 +278,13 @@ def differs(eager: Array, got: Array) -> Array:
         close &= ~((one == 0) & (other == 0) & (np.signbit(one) != np.signbit(other)))
         apart_: Array = ~(close | (np.isnan(one) & np.isnan(other)))
         return apart_
+
+
+def _infinite(array: Array) -> Array:
+    if not is_floating(array.dtype):
+        return np.zeros(array.shape, bool)
+    infinite: Array = np.isinf(array.astype(np.float64))
+    return infinite
 
 
 def _near(once: Array, got: Array) -> Array:

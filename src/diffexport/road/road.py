@@ -136,8 +136,7 @@ class Road:
         whose: dict[int, int] = {}
         for number, result in enumerate(results):
             for tensor in (result,) if type(result) is torch.Tensor else walk(result):
-                # Sparse and other tensors without memory of their own do not become arrays either.
-                place = tensor.untyped_storage().data_ptr() if tensor.layout is torch.strided else 0
+                place = _place(tensor)
                 if place and whose.setdefault(place, number) != number:
                     return None
         return [outputs_of(result, keep_none=case.terms.keeps_none) for result in results]
@@ -328,6 +327,12 @@ class Road:
                     return error
 
         return self._sessions.get((exported.digest, runtime), load)
+
+
+def _place(tensor: torch.Tensor) -> int:
+    """Return where a tensor's memory begins; 0 for sparse ones and subclasses, which need not have any of their own."""
+    plain = type(tensor) in (torch.Tensor, torch.nn.Parameter) and tensor.layout is torch.strided
+    return tensor.untyped_storage().data_ptr() if plain else 0
 
 
 def _key(case: Case) -> Hashable:
