@@ -61,6 +61,40 @@ def test_ctrl_c_saves_and_summarises_what_was_found(project):
     assert [d["regression"] for d in report["divergences"]] == [f"found/{stored.name}"]
 
 
+def is_gone(group):
+    """Whether no process of a group is left, soon."""
+    until = time.monotonic() + 30
+    while time.monotonic() < until:
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.1)
+    return False
+
+
+@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGKILL])
+def test_a_run_that_is_ended_leaves_nobody_behind(project, sign):
+    process = started("models.py:SwappedOutputs")
+    try:
+        said = ""
+        while "NEW" not in said:
+            line = process.stdout.readline()
+            assert line, f"it ended before anything was found:\n{said}\n{process.stderr.read()}"
+            said += line
+        # To the parent alone.
+        os.kill(process.pid, sign)
+        said += process.communicate(timeout=60)[0]
+        assert is_gone(process.pid)
+    finally:
+        if not is_gone(process.pid):
+            os.killpg(process.pid, signal.SIGKILL)
+    assert len(list((project / "found").iterdir())) == 1
+    if sign is signal.SIGTERM:
+        assert process.returncode == 1
+        assert "interrupted: what was found until then is above" in said
+
+
 def test_ctrl_c_while_workers_start_says_one_word(project):
     process = started("models.py:Increment", "--input", "float32[N]")
     try:

@@ -6,6 +6,7 @@ need them, when they need them.
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 
@@ -224,6 +225,8 @@ def show(file: Path) -> None:
 
 def main() -> None:
     """Run the command line; errors meant for people are printed without a traceback."""
+    # To be asked to end, as by a CI system whose time is up, is to be interrupted: what was found is kept.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         cli.main(standalone_mode=False)
     except click.exceptions.Abort:

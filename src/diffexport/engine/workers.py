@@ -20,6 +20,7 @@ from typing import Any
 from diffexport.engine.events import CaseFailed, CheckStarting, Event, Finding, Found, ModeFinished, Row
 from diffexport.engine.units import Unit, do
 from diffexport.mode import Mode
+from diffexport.orphans import end_with_parent
 from diffexport.verdict import Divergence, Identity, Kind, Stage
 
 _DONE = "done"
@@ -190,6 +191,7 @@ def _crash(unit: Unit, check: CheckStarting, exitcode: int | None) -> Finding:
 
 def _main(pipe: Connection) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with_parent()
     from diffexport.engine.units import warm_up
 
     def send(message: Any) -> None:

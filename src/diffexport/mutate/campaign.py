@@ -28,6 +28,7 @@ from diffexport.mutate import symbolics
 from diffexport.mutate.judge import RUNTIME, Judge
 from diffexport.mutate.registry import Mutant, Mutator, mutants, mutators
 from diffexport.mutate.surgery import Draft
+from diffexport.orphans import end_with_parent
 from diffexport.road import ArtefactRoad, Road
 from diffexport.runtimes import RunError
 from diffexport.spec import Shape, representative_shapes
@@ -320,4 +321,5 @@ def _warm_up() -> None:
 
     # Ctrl-C is for the parent to handle.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with_parent()
     warm_up()

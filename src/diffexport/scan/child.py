@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
+from diffexport.orphans import end_with_parent
+
 
 @dataclass(frozen=True)
 class Ready:
@@ -41,6 +43,7 @@ def main(
     if hasattr(os, "setsid"):
         # What a package starts is to be ended with it.
         os.setsid()
+    end_with_parent()
     # A package that asks for input is told that there is none; what it says nobody reads.
     nothing = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1, 2):
