@@ -52,7 +52,7 @@ def test_diverges_only_as_is_known(entry, monkeypatch):
         case,
         modes=DEFAULT_MODES,
         runtimes=DEFAULT_RUNTIMES,
-        examples=10,
+        examples=5,
         known=[one for one in KNOWN if one.id in entry.get("known", ())],
         save=HERE / "regressions",
     )
