@@ -489,3 +489,35 @@ def test_an_infinity_where_float64_has_nan_is_reported():
 
     assert not excuses(difference, [f32(np.inf)], f32(np.inf))
     assert not excuses(lambda x: x * 2, [f32(np.nan)], f32(np.inf))
+
+
+ILL = torch.tensor([[1, 1.0000001, 1.0000001, 1.1]])
+
+
+def normalised(x, off=0.0, scale=1.0):
+    """A layer or group norm of one row in float64, its mean off by some eps of float32."""
+    wide = x.double().numpy()
+    mean = wide.mean() + off * np.finfo(np.float32).eps
+    return ((wide - mean) / np.sqrt(((wide - mean) ** 2).mean() + 1e-5) * scale).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    "norm",
+    [
+        lambda x: torch.nn.functional.layer_norm(x, [4]),
+        lambda x: torch.nn.functional.layer_norm(x, [4], torch.full((4,), 1.0), torch.zeros(4)),
+        lambda x: torch.nn.functional.group_norm(x.reshape(1, 4, 1), 1).reshape(1, 4),
+    ],
+)
+def test_a_mean_may_be_off_by_its_rounding_before_it_is_subtracted(norm):
+    assert excuses(norm, [ILL], normalised(ILL, off=1))
+    assert excuses(norm, [ILL], normalised(ILL, off=-1))
+    assert not excuses(norm, [ILL], normalised(ILL, off=12))
+    # What comes out even by chance: eager's middle is 0.
+    even = torch.tensor([[12.8111, 13.5055, 13.5055, 14.1999]])
+    assert norm(even)[0, 1] == 0
+    assert excuses(norm, [even], normalised(even, off=7))
+    # Where the mean is exact 0 stays 0.
+    plain = torch.tensor([[1.0, 2, 2, 3]])
+    assert not excuses(norm, [plain], normalised(plain, off=1))
+    assert not excuses(norm, [ILL], normalised(ILL, scale=1.0001))

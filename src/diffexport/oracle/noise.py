@@ -233,6 +233,8 @@ class _Recomputed:
         if self._op.base in rounding.TRANSFORMS:
             return np.full(wide.shape, total is not None and not np.abs(total).any())
         same: Array = _equal(wide, exact)
+        if self._op.base in rounding.NORMALISATIONS and wide.shape == tuple(self._given[0].shape):
+            return same & rounding.has_exact_mean(self._op.base, self._given, dtype)
         if total is not None and not self._double:
             same = same & (total.astype(rounding.accumulator(dtype)) == total)
             if same.any() and self._op.base != "addcdiv":

@@ -232,7 +232,61 @@ def amplitude(base: str, pointwise: bool, args: Args, exact: Array, dtype: torch
         return rounded + size * inner * (ELEMENTARY_UNITS + below + count) + smallest / unit
     if base in MAGNITUDES and first is not None and first.shape == exact.shape:
         return rounded + inner * 1.5 * (_finite(MAGNITUDES[base](to_array(first))) + size)
-    return rounded + size * inner * (1.0 + growth(terms(base, args, exact)))
+    general: Array = rounded + size * inner * (1.0 + growth(terms(base, args, exact)))
+    if base in NORMALISATIONS and first is not None and first.shape == exact.shape:
+        general = general + inner * _shift(base, args, smallest / inner)
+    return general
+
+
+def _shift(base: str, args: Args, least: float) -> Array:
+    """Return how far a normalised value moves when the mean that is subtracted is off by an eps of its terms.
+
+    All elements move alike then, and the deviation stays as it is: no change of the arguments does that. ``least`` is
+    the least that it is off by, in eps.
+    """
+    x, weight, axes, eps = NORMALISATIONS[base](args)
+    count = math.prod(x.shape[axis] for axis in axes)
+    if not count:
+        return np.zeros(args[0].shape)
+    with np.errstate(all="ignore"):
+        magnitude = np.abs(x).mean(axes, keepdims=True) * growth(count) + least
+        moved = magnitude / np.sqrt(x.var(axes, keepdims=True) + eps) * np.abs(weight)
+    return _finite(np.broadcast_to(moved, x.shape)).reshape(args[0].shape)
+
+
+def has_exact_mean(base: str, args: Args, dtype: torch.dtype) -> Array:
+    """Return for which elements the mean that a normalisation subtracts is exact in every order of its terms."""
+    x, _, axes, _ = NORMALISATIONS[base](args)
+    kind = accumulator(dtype)
+    with np.errstate(all="ignore"):
+        mean = x.mean(axes, keepdims=True)
+        few = np.abs(x).sum(axes, keepdims=True) * _fineness(x).sum(axes, keepdims=True)
+        is_exact = (few <= 2.0 ** (np.finfo(kind).nmant + 1)) & (mean.astype(kind) == mean)
+    return np.broadcast_to(is_exact, x.shape).reshape(args[0].shape)
+
+
+def _layer(args: Args) -> tuple[Array, Any, tuple[int, ...], float]:
+    x, over = to_array(args[0]), len(args[1])
+    return x, _factor(args[2]), tuple(range(x.ndim - over, x.ndim)), args[4]
+
+
+def _group(args: Args) -> tuple[Array, Any, tuple[int, ...], float]:
+    _, weight, _, samples, channels, _, groups, eps = args
+    x = to_array(args[0]).reshape(samples, groups, channels // groups, -1)
+    return x, _factor(weight, (1, groups, channels // groups, 1)), (2, 3), eps
+
+
+def _factor(weight: Tensor | None, shape: tuple[int, ...] | None = None) -> Any:
+    if weight is None:
+        return 1.0
+    return to_array(weight) if shape is None else to_array(weight).reshape(shape)
+
+
+#: Operators that subtract a mean: from their arguments, the input, the factor of the result, the axes and epsilon.
+NORMALISATIONS: dict[str, Callable[[Args], tuple[Array, Any, tuple[int, ...], float]]] = {
+    "native_layer_norm": _layer,
+    "native_group_norm": _group,
+}
 
 
 def _finite(array: Array) -> Array:
