@@ -21,6 +21,7 @@ from diffexport.engine.events import CaseFailed, CheckStarting, Event, Finding, 
 from diffexport.engine.units import Unit, do
 from diffexport.mode import Mode
 from diffexport.orphans import end_with_parent
+from diffexport.pickling import dumps
 from diffexport.verdict import Divergence, Identity, Kind, Stage
 
 _DONE = "done"
@@ -196,7 +197,7 @@ def _main(pipe: Connection) -> None:
 
     def send(message: Any) -> None:
         # Not pipe.send: torch has that share the memory of tensors, which is gone when this process dies.
-        pipe.send_bytes(pickle.dumps(message))
+        pipe.send_bytes(dumps(message))
 
     warm_up()
     while True:

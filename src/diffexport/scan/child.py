@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pickle
 import signal
 import sys
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from diffexport.orphans import end_with_parent
+from diffexport.pickling import dumps
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def main(
         if os.getpid() != process:
             # Forked off by what was imported or called, and come back as if nothing had been.
             os._exit(0)
-        pipe.send_bytes(pickle.dumps(message))
+        pipe.send_bytes(dumps(message))
 
     from diffexport.engine.units import warm_up
     from diffexport.infer.child import limit_memory
