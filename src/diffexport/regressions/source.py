@@ -81,16 +81,15 @@ class Model:
 
 def model_source(regression: Regression, case: Case) -> Model:
     """Copy the definition of a case's model, or import it where it cannot be copied."""
-    applied = Application.parse(regression.target)
-    if applied is None or applied.is_plain:
-        applied = None
+    parsed = Application.parse(regression.target)
+    applied = None if parsed is None or parsed.is_plain else parsed
     build = case.build
     constants = dict(build.constants) if isinstance(build, target.Bound) else {}
     if applied is None:
         value = _unwrapped(build.build if isinstance(build, target.Bound) else build)
     else:
         value = target.look_up(regression.target)
-    stored = regression.target if applied is None else f"{applied.place}:{applied.attribute}"
+    stored = regression.target if parsed is None else f"{parsed.place}:{parsed.attribute}"
     places = list(_places(value, stored))
     reason = "it is made by a lambda or a closure"
     for place, name in places:

@@ -213,6 +213,29 @@ def test_lambda_in_an_importable_module(tmp_path: Path, monkeypatch: pytest.Monk
     assert here(text)["main"]() is True
 
 
+NESTED = """
+    import torch
+
+    class Node:
+        class Clip(torch.autograd.Function):
+            @staticmethod
+            def forward(ctx, x):
+                return x.clamp(min=0)
+"""
+
+
+@pytest.mark.parametrize("flags", ["", "+stubs", "+stubs+parameter"])
+def test_a_function_inside_a_class_is_had_by_its_module(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, here: Any, flags: str
+) -> None:
+    (tmp_path / "my_nodes_for_script.py").write_text(textwrap.dedent(NESTED), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    text = script_of(target.resolve(f"my_nodes_for_script:Node.Clip{flags}", inputs=["float32[...]"]))
+    assert "put the model here" not in text
+    assert "Node.Clip.apply(" in text
+    assert here(text)["main"]() is True
+
+
 def test_closure_without_a_target_leaves_a_gap(here: Any) -> None:
     low = 0
 
