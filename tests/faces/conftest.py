@@ -4,8 +4,13 @@ Commands run in this process unless a test is about processes. Models live in fi
 folder; each has a name of its own, so that no test depends on what another one left in a cache.
 """
 
+import contextlib
 import json
+import os
+import signal
+import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -155,6 +160,66 @@ class Reported(Ran):
     def summary(self) -> set[tuple]:
         """Every divergence as (stage, kind, what its inputs read)."""
         return {(d["stage"], d["kind"], *(x["reads"] for x in d["inputs"])) for d in self.divergences}
+
+
+# A test run that was started in the background ignores Ctrl-C, and so would its children.
+LISTENING = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+
+
+class Launched:
+    """The command line in a process and a group of its own."""
+
+    def __init__(self, arguments):
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", f"{LISTENING}; from diffexport.cli import main; main()", *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        )
+        self.said = self.errors = ""
+
+    def wait_for(self, words):
+        """Read what it prints until there are these words."""
+        while words not in self.said:
+            line = self.process.stdout.readline()
+            assert line, f"it ended before {words!r}:\n{self.said}\n{self.process.stderr.read()}"
+            self.said += line
+
+    def end(self, sign, *, alone=False):
+        """Send a signal, as the terminal does it to every process of the group; return the exit code."""
+        (os.kill if alone else os.killpg)(self.process.pid, sign)
+        rest, self.errors = self.process.communicate(timeout=60)
+        self.said += rest
+        return self.process.returncode
+
+    def is_gone(self):
+        """Whether soon no process of the group is left; a helper of multiprocessing sees late that it is alone."""
+        until = time.monotonic() + 30
+        while time.monotonic() < until:
+            try:
+                os.killpg(self.process.pid, 0)
+            except ProcessLookupError:
+                return True
+            time.sleep(0.1)
+        return False
+
+
+@pytest.fixture
+def launch(project):
+    """Start the command line in a process of its own; whatever is left of its group at the end is killed."""
+    launched = []
+
+    def start(*arguments):
+        launched.append(Launched(arguments))
+        return launched[-1]
+
+    yield start
+    for one in launched:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(one.process.pid, signal.SIGKILL)
+        one.process.wait()
 
 
 @pytest.fixture

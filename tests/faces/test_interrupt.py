@@ -2,7 +2,6 @@
 
 import json
 import multiprocessing
-import os
 import signal
 import subprocess
 import sys
@@ -16,44 +15,23 @@ from diffexport.engine.run import Plan
 from diffexport.engine.run import run as run_plan
 from diffexport.matrix import select
 
-# A test run that was started in the background ignores Ctrl-C, and so would its children.
-_LISTENING = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
-COMMAND = [sys.executable, "-c", f"{_LISTENING}; from diffexport.cli import main; main()"]
 ONE_WORKER = ("--runtime", "ort-disabled", "--jobs", "1", "--save", "found", "--json", "report.json")
 
 
-def started(*target):
-    """``diffexport run`` in a session of its own, with one worker and a dozen modes."""
-    return subprocess.Popen(
-        [*COMMAND, "run", *target, "--modes", "torchscript,opset=9..20", *ONE_WORKER],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
-    )
+@pytest.fixture
+def started(launch):
+    """``diffexport run`` with one worker and a dozen modes."""
+    return lambda *target: launch("run", *target, "--modes", "torchscript,opset=9..20", *ONE_WORKER)
 
 
-def test_ctrl_c_saves_and_summarises_what_was_found(project):
-    process = started("models.py:SwappedOutputs")
-    try:
-        said = ""
-        while "NEW" not in said:
-            line = process.stdout.readline()
-            assert line, f"it ended before anything was found:\n{said}\n{process.stderr.read()}"
-            said += line
-        # As the terminal does it: to every process of the group.
-        os.killpg(process.pid, signal.SIGINT)
-        rest, errors = process.communicate(timeout=60)
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-    said += rest
-    assert process.returncode == 1, said + errors
-    assert errors == ""
-    assert "interrupted: what was found until then is above" in said
-    assert said.rstrip().endswith("FINDINGS")
-    assert "minimal input   0 float32[]" in said
+def test_ctrl_c_saves_and_summarises_what_was_found(started, project):
+    ran = started("models.py:SwappedOutputs")
+    ran.wait_for("NEW")
+    assert ran.end(signal.SIGINT) == 1, ran.said + ran.errors
+    assert ran.errors == ""
+    assert "interrupted: what was found until then is above" in ran.said
+    assert ran.said.rstrip().endswith("FINDINGS")
+    assert "minimal input   0 float32[]" in ran.said
     (stored,) = (project / "found").iterdir()
     assert json.loads(stored.read_text())["inputs"][0]["values"] == ["0x0p+0"]
     report = json.loads((project / "report.json").read_text())
@@ -61,53 +39,25 @@ def test_ctrl_c_saves_and_summarises_what_was_found(project):
     assert [d["regression"] for d in report["divergences"]] == [f"found/{stored.name}"]
 
 
-def is_gone(group):
-    """Whether no process of a group is left, soon."""
-    until = time.monotonic() + 30
-    while time.monotonic() < until:
-        try:
-            os.killpg(group, 0)
-        except ProcessLookupError:
-            return True
-        time.sleep(0.1)
-    return False
-
-
 @pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGKILL])
-def test_a_run_that_is_ended_leaves_nobody_behind(project, sign):
-    process = started("models.py:SwappedOutputs")
-    try:
-        said = ""
-        while "NEW" not in said:
-            line = process.stdout.readline()
-            assert line, f"it ended before anything was found:\n{said}\n{process.stderr.read()}"
-            said += line
-        # To the parent alone.
-        os.kill(process.pid, sign)
-        said += process.communicate(timeout=60)[0]
-        assert is_gone(process.pid)
-    finally:
-        if not is_gone(process.pid):
-            os.killpg(process.pid, signal.SIGKILL)
+def test_a_run_that_is_ended_leaves_nobody_behind(started, project, sign):
+    ran = started("models.py:SwappedOutputs")
+    ran.wait_for("NEW")
+    code = ran.end(sign, alone=True)
+    assert ran.is_gone()
     assert len(list((project / "found").iterdir())) == 1
     if sign is signal.SIGTERM:
-        assert process.returncode == 1
-        assert "interrupted: what was found until then is above" in said
+        assert code == 1
+        assert "interrupted: what was found until then is above" in ran.said
 
 
-def test_ctrl_c_while_workers_start_says_one_word(project):
-    process = started("models.py:Increment", "--input", "float32[N]")
-    try:
-        assert process.stdout.readline() == "diffexport: Increment\n"
-        time.sleep(1.5)  # a worker is importing torch, which takes longer
-        os.killpg(process.pid, signal.SIGINT)
-        said, errors = process.communicate(timeout=60)
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-    assert process.returncode == 130, said + errors
-    assert said.rstrip().endswith("interrupted")
-    assert errors == ""
+def test_ctrl_c_while_workers_start_says_one_word(started):
+    ran = started("models.py:Increment", "--input", "float32[N]")
+    ran.wait_for("diffexport: Increment\n")
+    time.sleep(1.5)  # a worker is importing torch, which takes longer
+    assert ran.end(signal.SIGINT) == 130, ran.said + ran.errors
+    assert ran.said.rstrip().endswith("interrupted")
+    assert ran.errors == ""
 
 
 INTERRUPTING = '''
@@ -172,7 +122,16 @@ def crashed(tmp_path_factory):
     (folder / "pyproject.toml").write_text("")
     modes = [part for mode in MODES for part in ("--modes", mode)]
     ran = subprocess.run(
-        [*COMMAND, "run", "dying.py:Dies", "dying.py:Lives", *modes, *ONE_WORKER],
+        [
+            sys.executable,
+            "-c",
+            "from diffexport.cli import main; main()",
+            "run",
+            "dying.py:Dies",
+            "dying.py:Lives",
+            *modes,
+            *ONE_WORKER,
+        ],
         cwd=folder,
         capture_output=True,
         text=True,

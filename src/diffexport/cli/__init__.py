@@ -226,7 +226,7 @@ def show(file: Path) -> None:
 def main() -> None:
     """Run the command line; errors meant for people are printed without a traceback."""
     # To be asked to end, as by a CI system whose time is up, is to be interrupted: what was found is kept.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         cli.main(standalone_mode=False)
     except click.exceptions.Abort:
@@ -241,3 +241,5 @@ def main() -> None:
     except KeyboardInterrupt:
         click.echo("interrupted", err=True)
         sys.exit(130)
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -164,7 +164,7 @@ def is_exact_sum(base: str, args: Args, total: Array, fine: Array, dtype: torch.
         dtype: of the result as the model computes it.
     """
     bits = np.finfo(accumulator(dtype)).nmant + 1
-    # A mean is of the sum, and so are these two.
+    # Of an average, magnitudes and lowest bits are averages as well, and the sums are meant.
     count = terms(base, args, total) if base in AVERAGES else 1
     with np.errstate(all="ignore"):
         few: Array = np.abs(total) * np.abs(fine) * float(count) ** 2 <= 2.0**bits
