@@ -63,13 +63,21 @@ class Known:
 
     def accepts(self, case: str, mode: Mode, runtime: str, divergence: Divergence) -> bool:
         """Return whether the entry speaks of this divergence, traits of the input not yet considered."""
-        if divergence.kind is not self.kind or not self.concerns(case, mode, runtime):
-            return False
-        if not fnmatch.fnmatchcase(divergence.where, _literal(self.where)):
-            return False
-        if self.max_excess is not None and (divergence.excess is None or divergence.excess > self.max_excess):
-            return False
-        return re.fullmatch(self.signature, divergence.signature) is not None
+        kind, where, signature = divergence.kind, divergence.where, divergence.signature
+        return self.speaks_of(case, mode, runtime, kind, where, signature) and self.admits(divergence.excess)
+
+    def speaks_of(self, case: str, mode: Mode, runtime: str, kind: Kind, where: str, signature: str) -> bool:
+        """Return whether the entry is about such a divergence, of whatever size."""
+        return (
+            kind is self.kind
+            and self.concerns(case, mode, runtime)
+            and fnmatch.fnmatchcase(where, _literal(self.where))
+            and re.fullmatch(self.signature, signature) is not None
+        )
+
+    def admits(self, excess: float | None) -> bool:
+        """Return whether a difference is not larger than is accepted; None where it is none of values."""
+        return self.max_excess is None or (excess is not None and excess <= self.max_excess)
 
     def concerns(self, case: str, mode: Mode, runtime: str) -> bool:
         """Return whether the entry is about this case, mode and runtime (empty: before any is involved)."""
@@ -220,18 +228,3 @@ def _parse_entry(table: Mapping[str, Any], where: str, source: Path | None) -> K
         may_agree=valid.may_agree,
         source=source,
     )
-
-
-def find(
-    entries: Iterable[Known],
-    case: str,
-    mode: Mode,
-    runtime: str,
-    divergence: Divergence,
-    has_trait: Any,
-) -> Known | None:
-    """Return the first entry that accepts the divergence; ``has_trait`` tells traits of its inputs."""
-    for entry in entries:
-        if entry.accepts(case, mode, runtime, divergence) and all(has_trait(trait) for trait in entry.traits):
-            return entry
-    return None

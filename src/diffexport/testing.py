@@ -86,7 +86,7 @@ def assert_agrees(
     accepted = Accepted(case, shipped_known(case.target) if known is None else known, road)
     inputs = Call.of(inputs).plain()
     example = inputs if export_inputs is None else Call.of(export_inputs).plain()
-    if accepted.killer(mode, names, inputs, example) is not None:
+    if accepted.killer(accepted.killers(mode, names), inputs, example) is not None:
         return []
     verdicts = road.check_runtimes(case, mode, names, inputs, export_inputs=export_inputs, strict=strict)
     for verdict, divergence, identity in attribute(verdicts):

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from diffexport.errors import ConfigError
-from diffexport.known import find, load, parse
+from diffexport.known import load, parse
 from diffexport.mode import Mode
 from diffexport.verdict import Divergence, Kind, Stage
 
@@ -196,13 +196,3 @@ def test_every_version_must_hold():
     known = entry(versions={"torch": ">=2.9", "onnxruntime": "==1.22.*"})
     assert known.applies_to({"torch": "2.10", "onnxruntime": "1.22.3"})
     assert not known.applies_to({"torch": "2.10", "onnxruntime": "1.23.0"})
-
-
-def test_find_returns_the_first_whose_traits_all_hold():
-    entries = parse([{**FULL, "id": "narrow"}, {**FULL, "id": "wide", "traits": []}])
-    found = [
-        find(entries, "round", MODE, "ort-all", SEEN, held.__contains__)
-        for held in ({"abs:0..1", "export:scalar"}, {"abs:0..1"}, set())
-    ]
-    assert [known.id for known in found] == ["narrow", "wide", "wide"]
-    assert find(entries, "round", MODE, "reference", SEEN, lambda _: True) is None

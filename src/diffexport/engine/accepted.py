@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Sequence
 
-from diffexport import known as known_divergences
 from diffexport import traits
 from diffexport.call import Inputs
 from diffexport.case import Case
@@ -29,35 +29,49 @@ class Accepted:
         self._case, self._road = case, road
         self._entries = (*case.known, *known)
         self._killers = [entry for entry in self._entries if entry.kind is Kind.CRASH]
+        self._speaking = functools.lru_cache(maxsize=256)(self._entries_on)
 
     def entry(
         self, mode: Mode, runtime: str, divergence: Divergence, inputs: Inputs, export_inputs: Inputs
     ) -> Known | None:
         """Return the entry that accepts a divergence."""
-        entries = (
-            known_divergences.find(
-                self._entries,
-                self._case.name,
-                candidate,
-                runtime,
-                divergence,
-                lambda trait: traits.holds(trait, arrays_of(inputs), arrays_of(export_inputs)),
-            )
-            for candidate in self._road.known_as(mode)
+        kind, where, signature = divergence.kind, divergence.where, divergence.signature
+        entries = self._speaking(mode, runtime, kind, where, signature)
+        entries = [entry for entry in entries if entry.admits(divergence.excess)]
+        if not any(entry.traits for entry in entries):
+            return next(iter(entries), None)
+        given = arrays_of(inputs), arrays_of(export_inputs)
+        return next(
+            (entry for entry in entries if all(traits.holds(trait, *given) for trait in entry.traits)), None
         )
-        return next((entry for entry in entries if entry is not None), None)
 
-    def killer(
-        self, mode: Mode, runtimes: Sequence[str], inputs: Inputs, export_inputs: Inputs
-    ) -> Known | None:
-        """Return the known crash that these inputs would meet on one of the runtimes."""
-        for entry in self._killers:
-            if not any(entry.concerns(self._case.name, mode, runtime) for runtime in runtimes):
-                continue
-            expected = self._case.expect(mode, self._case.traits or frozenset()).expected
-            if expected not in (Expected.AGREES, Expected.MAY_REFUSE):
-                return None
-            arrays, exported = arrays_of(inputs), arrays_of(export_inputs)
-            if all(traits.holds(trait, arrays, exported) for trait in entry.traits):
-                return entry
-        return None
+    def _entries_on(self, mode: Mode, runtime: str, kind: Kind, where: str, signature: str) -> list[Known]:
+        """Return the entries that speak of such a divergence, whatever its size and its inputs."""
+        return [
+            entry
+            for candidate in self._road.known_as(mode)
+            for entry in self._entries
+            if entry.speaks_of(self._case.name, candidate, runtime, kind, where, signature)
+        ]
+
+    def killers(self, mode: Mode, runtimes: Sequence[str]) -> list[Known]:
+        """Return the known crashes that some inputs would meet in a mode on one of the runtimes."""
+        concerned = [
+            entry
+            for entry in self._killers
+            if any(entry.concerns(self._case.name, mode, runtime) for runtime in runtimes)
+        ]
+        if not concerned:
+            return []
+        expected = self._case.expect(mode, self._case.traits or frozenset()).expected
+        return concerned if expected in (Expected.AGREES, Expected.MAY_REFUSE) else []
+
+    @staticmethod
+    def killer(killers: Sequence[Known], inputs: Inputs, export_inputs: Inputs) -> Known | None:
+        """Return which of the known crashes these inputs would meet."""
+        if not killers:
+            return None
+        given = arrays_of(inputs), arrays_of(export_inputs)
+        return next(
+            (entry for entry in killers if all(traits.holds(trait, *given) for trait in entry.traits)), None
+        )

@@ -38,7 +38,7 @@ from diffexport.engine.examples import plain_shapes
 from diffexport.engine.finder import Finder
 from diffexport.engine.health import Health
 from diffexport.engine.minimise import Point
-from diffexport.engine.seeded import no_local_constants
+from diffexport.engine.seeded import steady_draws
 from diffexport.errors import TargetError, UntestableError
 from diffexport.exporters.arguments import tensors_of
 from diffexport.inputs import as_call, as_plain, ordinary_like
@@ -276,7 +276,7 @@ class Explorer:
             hypothesis.seed(self._seed(mode))(hypothesis.given(self.drawing.trials(mode))(counted))
         )
         try:
-            with no_local_constants():
+            with steady_draws():
                 run()
         except Diverged as failure:
             return [(failure, False)]
@@ -316,8 +316,9 @@ class Explorer:
         example = export_inputs or samples[0]
         self._noted = False
         spared = []
+        killers = self.accepted.killers(mode, self.runtimes)
         for inputs in samples:
-            killer = self.accepted.killer(mode, self.runtimes, inputs, example)
+            killer = self.accepted.killer(killers, inputs, example)
             if killer is None:
                 spared.append(inputs)
                 continue
