@@ -9,8 +9,8 @@ from __future__ import annotations
 import copy
 import dataclasses
 import functools
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 from diffexport.errors import UsageError
@@ -19,7 +19,7 @@ from diffexport.errors import UsageError
 Path = tuple[Any, ...]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, init=False)
 class Call:
     """The arguments of one call of a model.
 
@@ -31,12 +31,12 @@ class Call:
         kwargs: keyword arguments, in the order in which they are given.
     """
 
-    args: tuple[Any, ...] = ()
-    kwargs: dict[str, Any] = field(default_factory=dict)
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "args", tuple(self.args))
-        object.__setattr__(self, "kwargs", dict(self.kwargs))
+    def __init__(self, args: Iterable[Any] = (), kwargs: Mapping[str, Any] | None = None) -> None:
+        # One is made for every sample.
+        vars(self).update(args=tuple(args), kwargs=dict(kwargs or ()))
 
     @classmethod
     def of(cls, inputs: Inputs) -> Call:

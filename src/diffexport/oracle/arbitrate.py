@@ -7,11 +7,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
+from diffexport.bridge import to_array
 from diffexport.dtypes import finfo, is_complex, is_floating, part
-from diffexport.oracle.compare import apart, compare, show
+from diffexport.oracle.compare import apart, compare, same_bits, show
 from diffexport.oracle.noise import Noise, Widened
 from diffexport.oracle.spread import explained, hopeless
+from diffexport.oracle.tape import Tape
 from diffexport.oracle.tolerance import TOLERANCES, tight
 from diffexport.verdict import Divergence, Evidence, Kind
 
@@ -21,6 +24,8 @@ Outputs = Sequence[Array] | str
 
 #: After how many runs to look: most rounding is explained by a few, and what is far outside is seen as soon.
 STAGES = (6, 32, 128)
+#: How many runs a tape is for.
+TAPED = STAGES[1]
 #: Kinds that rounding may cause.
 ARBITRABLE = (Kind.VALUE, Kind.NAN_PLACEMENT, Kind.INFINITY, Kind.SIGN_OF_ZERO)
 
@@ -32,10 +37,12 @@ class Rerun:
     Attributes:
         noisy: run with every operator called by the given handler.
         wide: run on inputs, parameters and buffers in float64 with every operator called by the handler.
+        taped: run with every operator called by a tape; returns the outputs, or None if these are not all tensors.
     """
 
     noisy: Callable[[Noise], Outputs]
     wide: Callable[[Widened], Outputs]
+    taped: Callable[[Tape], Sequence[Tensor] | None]
 
 
 @dataclass(frozen=True)
@@ -68,12 +75,13 @@ class Arbiter:
         self._error = ""
         self._unrecomputed: set[str] = set()
         self._reference: Outputs | None = None
+        self._taped: list[Array] | None = None
 
     def judge(self, got: Sequence[Array]) -> Judgement:
         """Compare, and arbitrate what differs."""
-        found = compare(self._eager, got)
+        found = compare(self._eager, got, brief=True)
         if not any(d.kind in ARBITRABLE or d.signature == "order of outputs" for d in found):
-            return Judgement(found)
+            return Judgement(compare(self._eager, got) if found else found)
         masks = [self._explained(number, other) for number, other in enumerate(got)]
         patched = [
             np.where(mask, one, other) if mask.any() else other
@@ -94,6 +102,11 @@ class Arbiter:
         if eager.dtype != got.dtype or eager.shape != got.shape:
             return result
         places = np.flatnonzero(differs(eager, got))
+        runs = self._from_tape(number)
+        if places.size and runs.size:
+            fine = explained(runs[:, places], eager.reshape(-1)[places], got.reshape(-1)[places])
+            result.reshape(-1)[places[fine]] = True
+            places = places[~fine]
         for count in STAGES:
             if not places.size:
                 break
@@ -113,6 +126,20 @@ class Arbiter:
             if self._made < count:
                 break
         return result
+
+    def _from_tape(self, number: int) -> Array:
+        """Return what many runs at once give for one output, as [_results][] does; no runs where there is no tape.
+
+        That is an order of magnitude faster, and explains nearly everything that rounding does to elementwise models.
+        """
+        if self._taped is None:
+            tape = Tape()
+            outputs = self._rerun.taped(tape)
+            runs = None
+            if outputs is not None and same_bits([to_array(tensor) for tensor in outputs], self._eager):
+                runs = tape.replay(Noise(self._seed), TAPED, outputs)
+            self._taped = [array.reshape(1, -1)[:0] for array in self._eager] if runs is None else runs
+        return self._taped[number]
 
     def _results(self, number: int, count: int) -> Array:
         """Return what ``count`` runs, or as many as succeed, give for one output, flat."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Collection, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -26,8 +25,11 @@ def same_bits(eager: Sequence[Array], got: Sequence[Array]) -> bool:
     return True
 
 
-def compare(eager: Sequence[Array], got: Sequence[Array]) -> list[Divergence]:
-    """Return every way in which ``got`` is not ``eager``, in the order of the outputs; empty if none."""
+def compare(eager: Sequence[Array], got: Sequence[Array], *, brief: bool = False) -> list[Divergence]:
+    """Return every way in which ``got`` is not ``eager``, in the order of the outputs; empty if none.
+
+    With ``brief``, values that differ get no message, which takes longer to write than to find them.
+    """
     if same_bits(eager, got):
         return []
     if len(eager) != len(got):
@@ -35,7 +37,7 @@ def compare(eager: Sequence[Array], got: Sequence[Array]) -> list[Divergence]:
         return [Divergence(Stage.COMPARE, Kind.STRUCTURE, "outputs", "number of outputs", message)]
     found: list[Divergence] = []
     for number, (one, other) in enumerate(zip(eager, got, strict=True)):
-        found += _compare_one(f"output[{number}]", one, other)
+        found += _compare_one(f"output[{number}]", one, other, brief)
     failures = [divergence for divergence in found if divergence.severity is Severity.FAILURE]
     if len(failures) > 1 and _permuted(eager, got):
         message = "the outputs come in another order than in eager"
@@ -46,14 +48,14 @@ def compare(eager: Sequence[Array], got: Sequence[Array]) -> list[Divergence]:
 def _permuted(eager: Sequence[Array], got: Sequence[Array]) -> bool:
     remaining = list(got)
     for one in eager:
-        match = next((i for i, other in enumerate(remaining) if not _compare_one("", one, other)), None)
+        match = next((i for i, other in enumerate(remaining) if not _compare_one("", one, other, True)), None)
         if match is None:
             return False
         del remaining[match]
     return True
 
 
-def _compare_one(where: str, eager: Array, got: Array) -> list[Divergence]:
+def _compare_one(where: str, eager: Array, got: Array, brief: bool) -> list[Divergence]:
     if eager.dtype != got.dtype:
         signature = f"{eager.dtype}→{got.dtype}"
         message = f"{where}: eager has dtype {eager.dtype}, the exported model {got.dtype}"
@@ -63,14 +65,16 @@ def _compare_one(where: str, eager: Array, got: Array) -> list[Divergence]:
         message = f"{where}: eager has shape {list(eager.shape)}, the exported model {list(got.shape)}"
         return [Divergence(Stage.COMPARE, Kind.SHAPE, where, signature, message)]
     if _is_float(eager.dtype):
-        return [] if _close(eager, got) else _compare_floats(where, eager, got)
+        return [] if _close(eager, got) else _compare_floats(where, eager, got, brief)
     if is_complex(eager.dtype):
-        parts = _compare_floats(f"{where}.real", eager.real, got.real)
-        return parts + _compare_floats(f"{where}.imag", eager.imag, got.imag)
-    differs = eager != got
-    if not differs.any():
+        parts = _compare_floats(f"{where}.real", eager.real, got.real, brief)
+        return parts + _compare_floats(f"{where}.imag", eager.imag, got.imag, brief)
+    places = np.flatnonzero(eager != got)
+    if not places.size:
         return []
-    return [_at(where, Kind.VALUE, "exact", differs, eager, got)]
+    element = _index(places[0], eager.shape)
+    message = "" if brief else _message(where, element, eager[element], got[element], places.size)
+    return [Divergence(Stage.COMPARE, Kind.VALUE, where, "exact", message, element)]
 
 
 def suspects(eager: Sequence[Sequence[Array]], got: Sequence[Sequence[Array] | None]) -> Collection[int]:
@@ -142,95 +146,71 @@ def _is_float(dtype: np.dtype[Any]) -> bool:
     return dtype.name in TOLERANCES and is_floating(dtype)
 
 
-def _compare_floats(where: str, eager: Array, got: Array) -> list[Divergence]:
+def _compare_floats(where: str, eager: Array, got: Array, brief: bool) -> list[Divergence]:
     """Judge NaN placement, infinities, finite values and the sign of zero, each on its own.
 
     The first of these that fails speaks for the output, the others are named in its message: once a NaN
     stands elsewhere, the elements around it are usually displaced too, and that is not a second failure.
     """
-    with np.errstate(invalid="ignore"):  # of a signalling NaN in bfloat16
-        found = [
-            judge
-            for judge in (
-                _nan_placement(where, eager, got),
-                _infinities(where, eager, got),
-                _finite(where, eager, got),
-                _zeros(where, eager, got),
-            )
-            if judge is not None
-        ]
-    if len(found) > 1:
-        also = ", ".join(other.kind for other in found[1:])
-        found[0] = replace(found[0], message=f"{found[0].message}; also differs in {also}")
-    return found[:1]
-
-
-def _nan_placement(where: str, eager: Array, got: Array) -> Divergence | None:
-    one, other = np.isnan(eager), np.isnan(got)
-    differs = one != other
-    if not differs.any():
-        return None
-    lost, gained = bool((one & ~other).any()), bool((other & ~one).any())
-    signature = "NaN moved" if lost and gained else "NaN lost" if lost else "NaN gained"
-    return _at(where, Kind.NAN_PLACEMENT, signature, differs, eager, got)
-
-
-def _infinities(where: str, eager: Array, got: Array) -> Divergence | None:
-    numbers = ~(np.isnan(eager) | np.isnan(got))
-    one, other = np.isinf(eager), np.isinf(got)
-    opposite = one & other & (np.signbit(eager) != np.signbit(got))
-    differs = numbers & ((one != other) | opposite)
-    return _at(where, Kind.INFINITY, None, differs, eager, got) if differs.any() else None
-
-
-def _finite(where: str, eager: Array, got: Array) -> Divergence | None:
-    finite = np.isfinite(eager) & np.isfinite(got)
-    rtol, atol = TOLERANCES[eager.dtype.name]
+    dtype = eager.dtype
     with np.errstate(all="ignore"):
-        one, other = eager.astype(np.float64), got.astype(np.float64)
-        distance = np.where(finite, np.abs(other - one), 0.0)
-        excess = distance / (atol + rtol * np.abs(one))
-        differs = distance > np.where(finite, tight(one, eager.dtype), 0.0)
-    if not differs.any():
-        return None
-    return _at(where, Kind.VALUE, "finite→finite", differs, eager, got, float(excess[differs].max()))
+        # Only what is not the same to the last bit: mostly a few elements, and one NaN is like another.
+        bits = _measures(dtype)[0]
+        places = np.flatnonzero(
+            np.ascontiguousarray(eager).view(bits) != np.ascontiguousarray(got).view(bits)
+        )
+        mine, theirs = eager.reshape(-1)[places], got.reshape(-1)[places]
+        one, other = mine.astype(np.float64), theirs.astype(np.float64)
+        nan, other_nan = np.isnan(one), np.isnan(other)
+        infinite, other_infinite = np.isinf(one), np.isinf(other)
+        distance = np.abs(other - one)
+        numbers = ~(nan | other_nan)
+        finite = numbers & ~(infinite | other_infinite)
+        opposite = np.signbit(one) != np.signbit(other)
+        judged = (
+            (Kind.NAN_PLACEMENT, nan != other_nan),
+            (Kind.INFINITY, numbers & ((infinite != other_infinite) | (infinite & opposite))),
+            (Kind.VALUE, finite & (distance > tight(one, dtype))),
+            (Kind.SIGN_OF_ZERO, (one == 0) & (other == 0) & opposite),
+        )
+        found = [(kind, differs) for kind, differs in judged if differs.any()]
+        if not found:
+            return []
+        kind, differs = found[0]
+        first = int(differs.argmax())
+        excess, signature = None, f"{value_class(one[first])}→{value_class(other[first])}"
+        if kind is Kind.NAN_PLACEMENT:
+            lost, gained = bool((nan & ~other_nan).any()), bool((other_nan & ~nan).any())
+            signature = "NaN moved" if lost and gained else "NaN lost" if lost else "NaN gained"
+        elif kind is Kind.VALUE:
+            rtol, atol = TOLERANCES[dtype.name]
+            signature = "finite→finite"
+            excess = float((distance / (atol + rtol * np.abs(one)))[differs].max())
+    element = _index(places[first], eager.shape)
+    message = ""
+    if not brief:
+        message = _message(where, element, mine[first], theirs[first], int(np.count_nonzero(differs)))
+        if kind is Kind.VALUE:
+            ulps = apart(mine[first], theirs[first])
+            message += f"; {ulps:{',.0f' if ulps < 1e6 else '.2g'}} ulp apart"
+        if len(found) > 1:
+            message += f"; also differs in {', '.join(kind for kind, _ in found[1:])}"
+    return [Divergence(Stage.COMPARE, kind, where, signature, message, element, excess)]
 
 
-def _zeros(where: str, eager: Array, got: Array) -> Divergence | None:
-    differs = (eager == 0) & (got == 0) & (np.signbit(eager) != np.signbit(got))
-    return _at(where, Kind.SIGN_OF_ZERO, None, differs, eager, got) if differs.any() else None
+def _index(place: int, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the index of the element at a flat position."""
+    index = []
+    for size in reversed(shape):
+        place, own = divmod(int(place), size)
+        index.append(own)
+    return tuple(reversed(index))
 
 
-def _at(
-    where: str,
-    kind: Kind,
-    signature: str | None,
-    mask: Array,
-    eager: Array,
-    got: Array,
-    excess: float | None = None,
-) -> Divergence:
-    """Describe the first element under ``mask``; without a signature, the classes of its two values."""
-    element = tuple(int(i) for i in np.argwhere(mask)[0])
-    one, other = eager[element], got[element]
-    if signature is None:
-        signature = f"{value_class(one)}→{value_class(other)}"
+def _message(where: str, element: tuple[int, ...], one: Any, other: Any, count: int) -> str:
     place = f"{where}[{', '.join(map(str, element))}]" if element else where
-    count = int(np.count_nonzero(mask))
     more = f" (and {count - 1} more)" if count > 1 else ""
-    message = f"{place}: eager {show(one)}, exported model {show(other)}{more}"
-    if excess is not None:
-        distance = apart(one, other)
-        message += f"; {distance:{',.0f' if distance < 1e6 else '.2g'}} ulp apart"
-    return Divergence(
-        Stage.COMPARE,
-        kind,
-        where,
-        signature,
-        message,
-        element,
-        excess,
-    )
+    return f"{place}: eager {show(one)}, exported model {show(other)}{more}"
 
 
 def apart(one: Any, other: Any) -> float:

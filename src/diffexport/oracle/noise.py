@@ -72,7 +72,7 @@ class Noise:
             self.disturbed = True
         if op.is_view or op.is_random or op.base in rounding.EXACT:
             return op.run(*args, **kwargs)
-        tensors = list(_tensors((args, tuple(kwargs.values()))))
+        tensors = list(tensors_in((args, tuple(kwargs.values()))))
         floats = [t for t in tensors if _is_float(t)]
         if not floats and not (op.is_pointwise and tensors):
             return op.run(*args, **kwargs)
@@ -84,7 +84,7 @@ class Noise:
         own = set() if op.writes else {t.untyped_storage().data_ptr() for t in tensors}
         outputs = [
             t
-            for t in _tensors(result)
+            for t in tensors_in(result)
             if _is_float(t) and t.numel() and t.untyped_storage().data_ptr() not in own
         ]
         if not outputs:
@@ -185,7 +185,7 @@ class _Recomputed:
 
     def _run(self, args: Any, kwargs: dict[str, Any]) -> list[Tensor] | None:
         try:
-            return [t for t in _tensors(self._op.run(*args, **kwargs)) if _is_float(t) and t.numel()]
+            return [t for t in tensors_in(self._op.run(*args, **kwargs)) if _is_float(t) and t.numel()]
         except Exception:  # noqa: BLE001 - whatever an operator raises that has no such kernel
             return None
 
@@ -300,7 +300,7 @@ class Widened:
             return op.run(*args, **kwargs)
         if op.base == "_to_copy":
             return _mapped(op.run(*args, **kwargs), _held)
-        if op.writes and any(t.dtype in WIDE for t in _tensors((args, tuple(kwargs.values())))):
+        if op.writes and any(t.dtype in WIDE for t in tensors_in((args, tuple(kwargs.values())))):
             kept = args[0]
             if isinstance(kept, Tensor) and kept.dtype in WIDE:
                 raise TypeError(f"{op.name} writes into a tensor of {str(kept.dtype).removeprefix('torch.')}")
@@ -364,12 +364,13 @@ def _is_float(tensor: Tensor) -> bool:
     return tensor.is_floating_point() or tensor.is_complex()
 
 
-def _tensors(value: Any) -> Iterator[Tensor]:
+def tensors_in(value: Any) -> Iterator[Tensor]:
+    """Yield the tensors in nested tuples and lists, as operators take and return them."""
     if isinstance(value, Tensor):
         yield value
     elif isinstance(value, tuple | list):
         for item in value:
-            yield from _tensors(item)
+            yield from tensors_in(item)
 
 
 def _mapped(value: Any, change: Callable[[Tensor], Tensor]) -> Any:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ import torch
 from diffexport.bridge import to_array
 from diffexport.call import leaves
 from diffexport.case import Case
+from diffexport.exporters.arguments import walk
 
 Array = np.ndarray[Any, Any]
 
@@ -19,8 +21,7 @@ Array = np.ndarray[Any, Any]
 BUILD_SEED = 0
 
 
-@dataclass(frozen=True)
-class Eager:
+class Eager(NamedTuple):
     """What the eager model does with one call: its outputs as arrays, or its error.
 
     A Python number among the outputs is an output like any other. ``foreign`` says which of them are neither
@@ -55,6 +56,15 @@ class Prepared:
         return self.shared[training]
 
 
+def tensors_in(result: Any) -> Iterable[torch.Tensor]:
+    """Return the tensors in what a module returned, containers and all."""
+    if type(result) is torch.Tensor:
+        return (result,)
+    if type(result) is tuple and _all_tensors(result):
+        return result
+    return walk(result)
+
+
 def outputs_of(result: Any, *, keep_none: bool = False) -> Eager:
     """Return the outputs of the eager model, flattened as exporters flatten them, or its error.
 
@@ -65,8 +75,7 @@ def outputs_of(result: Any, *, keep_none: bool = False) -> Eager:
     if type(result) is torch.Tensor or (type(result) is tuple and _all_tensors(result)):
         # As nearly always.
         try:
-            together = (result,) if type(result) is torch.Tensor else result
-            return Eager(tuple([to_array(tensor) for tensor in together]))
+            return Eager(tuple([to_array(tensor) for tensor in tensors_in(result)]))
         except Exception as error:  # noqa: BLE001 - a dtype that numpy does not have
             return Eager((), f"{type(error).__name__}: {first_line(error)}")
     outputs: list[Array] = []
@@ -90,7 +99,11 @@ def outputs_of(result: Any, *, keep_none: bool = False) -> Eager:
 
 
 def _all_tensors(values: tuple[Any, ...]) -> bool:
-    return all(type(value) is torch.Tensor for value in values)
+    # Not by all(…): a generator for every output of every sample costs more than what it does.
+    for value in values:  # noqa: SIM110
+        if type(value) is not torch.Tensor:
+            return False
+    return True
 
 
 def first_line(error: BaseException) -> str:

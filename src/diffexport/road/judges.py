@@ -22,14 +22,14 @@ class Judge(Protocol):
 
 
 class Comparing:
-    """Judges without arbitration."""
+    """Judges without arbitration, and without messages."""
 
     def __init__(self, eager: Eager) -> None:
         self._outputs = eager.outputs
 
     def judge(self, got: Sequence[Array]) -> oracle.Judgement:
         """Say what differs."""
-        return oracle.Judgement(oracle.compare(self._outputs, got))
+        return oracle.Judgement(oracle.compare(self._outputs, got, brief=True))
 
 
 class Remembering:

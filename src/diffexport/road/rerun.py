@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from diffexport import oracle
-from diffexport.call import Call, mapped
+from diffexport.call import Call, leaves, mapped
 from diffexport.exporters.arguments import clone
 from diffexport.exporters.dispatch import Handler, intercepted
 from diffexport.inputs import as_call
@@ -29,26 +29,32 @@ def rerun(prepared: Prepared, training: bool, inputs: Any, *, keep_none: bool = 
         call = Call(mapped(given.args, _widened), mapped(given.kwargs, _widened))
         return _run(lambda: copy.deepcopy(prepared.module).train(training).double(), call, handler, keep_none)
 
-    return oracle.Rerun(noisy, wide)
+    def taped(handler: Handler) -> list[torch.Tensor] | None:
+        result = _result(lambda: prepared.for_run(training), clone(given), handler)
+        found = list(leaves(result))
+        return found if all(isinstance(leaf, torch.Tensor) for leaf in found) else None
+
+    return oracle.Rerun(noisy, wide, taped)
 
 
 def _run(
     build: Callable[[], torch.nn.Module], call: Call, handler: Handler, keep_none: bool
 ) -> oracle.Outputs:
-    """Run a module with every operator called by ``handler``; return its outputs, or the text of its error.
+    """Run a module with every operator called by ``handler``; return its outputs, or the text of its error."""
+    eager = outputs_of(_result(build, call, handler), keep_none=keep_none)
+    # A module may give out memory that it writes to the next time.
+    return eager.error or [array.copy() for array in eager.outputs]
 
-    torch's random state is what it was, afterwards.
-    """
+
+def _result(build: Callable[[], torch.nn.Module], call: Call, handler: Handler) -> Any:
+    """Return what a module returns or raises; torch's random state is what it was, afterwards."""
     with torch.random.fork_rng(devices=[]):
         try:
             module = build()
             with intercepted(handler):
-                result: Any = module(*call.args, **call.kwargs)
+                return module(*call.args, **call.kwargs)
         except (Exception, SystemExit) as error:  # noqa: BLE001 - a model may raise anything
-            result = error
-    eager = outputs_of(result, keep_none=keep_none)
-    # A module may give out memory that it writes to the next time.
-    return eager.error or [array.copy() for array in eager.outputs]
+            return error
 
 
 def _widened(leaf: Any) -> Any:

@@ -7,7 +7,6 @@ import copy
 import hashlib
 import warnings
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -19,14 +18,14 @@ from diffexport.chatter import captured
 from diffexport.errors import TargetError, UsageError
 from diffexport.exclusion import SCRIPTED
 from diffexport.expectation import Expected
-from diffexport.exporters.arguments import Feeder, Feeds, clone, walk
+from diffexport.exporters.arguments import Feeder, Feeds, clone
 from diffexport.exporters.purity import STALE
 from diffexport.inputs import as_call, digest, dynamic_axes
 from diffexport.mode import Mode
 from diffexport.oracle import Judgement, Rerun
 from diffexport.road.block import Block
 from diffexport.road.breach import breaches
-from diffexport.road.eager import BUILD_SEED, Eager, Prepared, first_line, outputs_of
+from diffexport.road.eager import BUILD_SEED, Eager, Prepared, first_line, outputs_of, tensors_in
 from diffexport.road.export import Exported, export_error, told_apart, unheld
 from diffexport.road.memo import Bounded
 from diffexport.road.rerun import rerun
@@ -128,14 +127,14 @@ class Road:
         """Run the eager model on inputs that it may change."""
         eager = outputs_of(self._run_module(case, mode, [call])[0], keep_none=case.terms.keeps_none)
         # A module may give out memory that it writes to the next time.
-        return replace(eager, outputs=tuple([array.copy() for array in eager.outputs]))
+        return eager._replace(outputs=tuple([array.copy() for array in eager.outputs]))
 
     def run_eager_together(self, case: Case, mode: Mode, many: Sequence[Call]) -> list[Eager] | None:
         """Run the eager model on each of many inputs; None if it gives out the same memory each time."""
         results = self._run_module(case, mode, many)
         whose: dict[int, int] = {}
         for number, result in enumerate(results):
-            for tensor in (result,) if type(result) is torch.Tensor else walk(result):
+            for tensor in tensors_in(result):
                 place = _place(tensor)
                 if place and whose.setdefault(place, number) != number:
                     return None

@@ -1,0 +1,122 @@
+"""Many runs under rounding noise at once, where a model does nothing but work element by element.
+
+The model is run once, as it is, and every operator is written down. If each is elementwise, or hands on what it is
+given, then running them again on tensors with one more dimension in front is as many runs as that dimension is long,
+each with noise of its own, at the cost of a few.
+
+What a tape gives may excuse and never accuses: Python between the operators is not run again, and a model that looks
+at values without torch's knowing (``.numpy()``, ``.tolist()``) may give more than its tape does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from diffexport.bridge import to_array
+from diffexport.oracle.noise import Noise, Operator, tensors_in
+
+Array = np.ndarray[Any, Any]
+
+#: Views that show their argument as it is, unless they change its shape.
+_HANDING_ON = frozenset(("alias", "detach", "expand", "lift_fresh", "view"))
+#: Most elements of one operator's result, over all runs.
+MOST_ELEMENTS = 1 << 18
+
+
+@dataclass(frozen=True)
+class _Step:
+    op: Operator
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    result: Tensor
+
+
+class Tape:
+    """A handler of operators that runs each as it is and writes it down.
+
+    Attributes:
+        usable: whether everything so far can be run many times at once.
+    """
+
+    def __init__(self) -> None:
+        self.usable = True
+        self._steps: list[_Step] = []
+        # The steps keep what they made, so that neither identities nor addresses are used twice.
+        self._made: set[int] = set()
+        self._addresses: set[int] = set()
+
+    def __call__(self, op: Operator, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        """Call one operator."""
+        result = op.run(*args, **kwargs)
+        if self.usable:
+            given = list(tensors_in((args, tuple(kwargs.values()))))
+            self.usable = (
+                not (op.writes or op.is_random) and type(result) is Tensor and all(map(self._is_known, given))
+            )
+            # What is made of no tensor is a constant, as inputs and views of inputs are.
+            made = any(id(tensor) in self._made for tensor in given)
+            if self.usable and given and (made or not op.is_view):
+                self.usable = _is_repeatable(op, args, kwargs, given, result)
+                self._steps.append(_Step(op, args, kwargs, result))
+                self._made.add(id(result))
+                self._addresses.add(result.untyped_storage().data_ptr())
+        return result
+
+    def _is_known(self, tensor: Tensor) -> bool:
+        """Return whether a tensor was made by a step, or has nothing to do with any."""
+        return id(tensor) in self._made or tensor.untyped_storage().data_ptr() not in self._addresses
+
+    def replay(self, noise: Noise, count: int, outputs: Sequence[Tensor]) -> list[Array] | None:
+        """Return what ``count`` runs under noise give for each output, of shape (count, elements).
+
+        Returns:
+            None where that cannot be said, or nothing is inexact.
+        """
+        if not self.usable or not all(map(self._is_known, outputs)):
+            return None
+        if any(step.result.numel() * count > MOST_ELEMENTS for step in self._steps):
+            return None
+        runs: dict[int, Tensor] = {}
+
+        def many(tensor: Tensor, rank: int) -> Tensor:
+            """Return a tensor in every run, its own dimensions at the end of ``rank``."""
+            if id(tensor) not in runs:
+                runs[id(tensor)] = tensor.detach().expand(count, *tensor.shape)
+            found = runs[id(tensor)]
+            return (
+                found
+                if tensor.dim() == rank
+                else found.reshape(count, *[1] * (rank - tensor.dim()), *tensor.shape)
+            )
+
+        with torch.no_grad():
+            for step in self._steps:
+                rank = step.result.dim()
+                args = tuple([many(v, rank) if isinstance(v, Tensor) else v for v in step.args])
+                made = args[0] if step.op.is_view else noise(step.op, args, step.kwargs)
+                if made.dtype is not step.result.dtype or tuple(made.shape) != (count, *step.result.shape):
+                    return None
+                runs[id(step.result)] = made
+            if noise.unrecomputed or not noise.disturbed:
+                return None
+            return [to_array(many(tensor, tensor.dim())).reshape(count, -1) for tensor in outputs]
+
+
+def _is_repeatable(
+    op: Operator, args: tuple[Any, ...], kwargs: Mapping[str, Any], given: Sequence[Tensor], result: Tensor
+) -> bool:
+    """Return whether an operator does the same to tensors with one more dimension in front."""
+    if op.is_view:
+        return op.base in _HANDING_ON and (result.shape, result.dtype) == (given[0].shape, given[0].dtype)
+    if sum(isinstance(value, Tensor) for value in args) < len(given):
+        return False
+    # Where dtypes differ, those of tensors without dimensions count for less, and here they would have one.
+    numbers = [tensor for tensor in given if tensor.dtype is not torch.bool]
+    alike = len({tensor.dtype for tensor in numbers}) <= 1 or all(tensor.dim() for tensor in numbers)
+    return (op.is_pointwise and alike) or (op.base == "_to_copy" and not kwargs.keys() - {"dtype"})
