@@ -22,12 +22,14 @@ def as_call(inputs: Inputs) -> Call:
     Raises:
         UsageError: ``inputs`` is a single tensor or array instead of a sequence of arguments.
     """
-    if type(inputs) is tuple and len({id(value) for value in inputs}) == len(inputs):
+    if type(inputs) is tuple:
         # As nearly always: nothing nested, nothing twice.
-        if all(type(value) is np.ndarray for value in inputs):
-            return Call(tuple([_tensor(value) for value in inputs]))
-        if all(type(value) is torch.Tensor for value in inputs):
-            return Call(inputs)
+        kinds = set(map(type, inputs))
+        if len(kinds) == 1 and (len(inputs) == 1 or len(set(map(id, inputs))) == len(inputs)):
+            if np.ndarray in kinds:
+                return Call([_tensor(value) for value in inputs])
+            if torch.Tensor in kinds:
+                return Call(inputs)
     call: Call = mapped(Call.of(inputs), _tensor)
     return call
 
@@ -119,4 +121,6 @@ def digest(call: Call) -> bytes:
 
 def arrays_of(inputs: Inputs) -> list[Any]:
     """Return the tensors among arguments as numpy arrays."""
+    if type(inputs) is tuple and all(type(value) is np.ndarray for value in inputs):
+        return list(inputs)
     return [array_of(tensor) for tensor in tensors_of(as_call(inputs))]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,7 @@ TIGHT_STEPS = {"float16": 1.0, "bfloat16": 1.0}
 _TIGHT_STEPS = 128.0
 
 
+@functools.cache
 def tight_measures(dtype: np.dtype[Any]) -> tuple[float, float]:
     """Return rtol and atol of the tight tolerance of a real floating dtype."""
     limits = finfo(dtype)

@@ -97,11 +97,7 @@ class Block:
     def _together(self, samples: Sequence[Inputs]) -> Iterator[list[Verdict]]:
         given = [as_call(inputs) for inputs in samples]
         # Arrays were copied into tensors; what eager does to those leaves the arrays as they are.
-        own = [
-            isinstance(inputs, tuple)
-            and all(type(value) is np.ndarray and value.flags.c_contiguous for value in inputs)
-            for inputs in samples
-        ]
+        own = [_is_copied(inputs) for inputs in samples]
         eagers = self._eager([call if o else clone(call) for call, o in zip(given, own, strict=True)])
         if eagers is None:
             for inputs in samples:
@@ -157,7 +153,7 @@ class Block:
         """Yield for each sample the verdict of each runtime."""
         exported = self._exported
         assert exported is not None
-        typed: list[dict[str, Array]] = []
+        typed: Sequence[dict[str, Array]] = []
         outputs = [eager.outputs for eager in eagers]
         ran: list[_Ran] = []
         for name in self._names:
@@ -166,7 +162,7 @@ class Block:
                 ran.append(_Ran(name, False, found, refused))
                 continue
             assert exported.graph is not None
-            typed = typed or [_typed(arrays, exported.graph) for arrays in feeds]
+            typed = typed or _all_typed(feeds, exported.graph)
             runs = [_run(session, name, arrays, exported.graph) for arrays in typed]
             results = [
                 None if raw is None else _as_complex(raw, own)
@@ -370,10 +366,21 @@ class Block:
         return verdict
 
 
+def _is_copied(inputs: Inputs) -> bool:
+    """Return whether a call of these has copies of them, laid out as they are."""
+    if type(inputs) is not tuple:
+        return False
+    # Not by all(…), which makes a generator for every sample.
+    for value in inputs:  # noqa: SIM110
+        if type(value) is not np.ndarray or not value.flags.c_contiguous:
+            return False
+    return True
+
+
 def _alike(feeds: Sequence[dict[str, Array]]) -> bool:
-    """Return whether samples are arrays of the same dtypes and shapes."""
+    """Return whether samples are arrays of the same names, dtypes and shapes."""
     types = {
-        tuple([(a.dtype, a.shape) if type(a) is np.ndarray else id(a) for a in own.values()]) for own in feeds
+        (*own, *[(a.dtype, a.shape) if type(a) is np.ndarray else id(a) for a in own.values()]) for own in feeds
     }
     return len(types) == 1
 
@@ -381,6 +388,15 @@ def _alike(feeds: Sequence[dict[str, Array]]) -> bool:
 def _array(leaf: Any) -> Any:
     """Return what is fed for a leaf; for a sequence, a list of arrays."""
     return [array_of(item) for item in leaf] if isinstance(leaf, list) else np.asarray(array_of(leaf))
+
+
+def _all_typed(feeds: Sequence[dict[str, Array]], inspected: graph.Graph) -> Sequence[dict[str, Array]]:
+    """Return what the graph asks for, sample by sample, unless it asks for what there is."""
+    first = _typed(feeds[0], inspected)
+    as_it_is = first.keys() == feeds[0].keys() and all(first[name] is feeds[0][name] for name in first)
+    if as_it_is and _alike(feeds):
+        return feeds
+    return [_typed(arrays, inspected) for arrays in feeds]
 
 
 def _typed(feeds: dict[str, Array], inspected: graph.Graph) -> dict[str, Array]:
