@@ -18,11 +18,13 @@ def to_array(tensor: torch.Tensor) -> Array:
     Raises:
         TypeError: numpy has no such dtype.
     """
-    plain = tensor.detach()
-    if plain.dtype is torch.float32 and not plain.is_neg():
-        # As nearly always.
-        return plain.numpy()
-    plain = plain.resolve_conj().resolve_neg()
+    if tensor.dtype is torch.float32 and not tensor.requires_grad:
+        # As nearly always; what that refuses is seen to, or refused with a better reason, below.
+        try:
+            return tensor.numpy()
+        except RuntimeError:
+            pass
+    plain = tensor.detach().resolve_conj().resolve_neg()
     if plain.dtype is torch.bfloat16:
         array: Array = plain.view(torch.int16).numpy().view(BFLOAT16)
         return array

@@ -182,7 +182,8 @@ def _copied(leaf: Any) -> Any:
     if source.is_contiguous() and not source.storage_offset():
         copied = source.clone()
     else:
-        storage: Any = source.untyped_storage()
-        whole = torch.empty(0, dtype=source.dtype).set_(storage.clone())
-        copied = whole.as_strided(source.size(), source.stride(), source.storage_offset())
+        # All of its memory, since a model may read past its elements.
+        extent = source.untyped_storage().nbytes() // source.element_size()
+        copied = source.as_strided((extent,), (1,), 0).clone()
+        copied = copied.as_strided(source.size(), source.stride(), source.storage_offset())
     return copied.requires_grad_(leaf.requires_grad)

@@ -174,7 +174,16 @@ class Block:
                 # The outputs are of the same types as well, or all of the samples would be suspects.
                 declared = self._declared_of(exported.graph, typed[0], runs[0][0] or ())
             ran.append(_Ran(name, True, runs=runs, results=results, suspects=suspects, declared=declared))
+        # Nothing can be wrong but what an output is.
+        sound = not exported.divergences and all(runtime.declared == [] for runtime in ran)
         for number, eager in enumerate(eagers):
+            if sound and not eager.foreign and not any(number in runtime.suspects for runtime in ran):
+                # As nearly always.
+                yield [
+                    self._agreeing(runtime.name, exported, eager, runtime.results[number] or ())
+                    for runtime in ran
+                ]
+                continue
             fed = typed[number] if typed else {}
             suspicious = any(runtime.loaded and number in runtime.suspects for runtime in ran)
             if not suspicious or self._settled is not None:
@@ -380,7 +389,8 @@ def _is_copied(inputs: Inputs) -> bool:
 def _alike(feeds: Sequence[dict[str, Array]]) -> bool:
     """Return whether samples are arrays of the same names, dtypes and shapes."""
     types = {
-        (*own, *[(a.dtype, a.shape) if type(a) is np.ndarray else id(a) for a in own.values()]) for own in feeds
+        (*own, *[(a.dtype, a.shape) if type(a) is np.ndarray else id(a) for a in own.values()])
+        for own in feeds
     }
     return len(types) == 1
 

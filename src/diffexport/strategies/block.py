@@ -85,10 +85,7 @@ def decode_block(
             own = np.ascontiguousarray(own).view(spec.dtype)
         columns.append(own.reshape(len(rows), *shape))
     # Each sample owns its memory: a view of the block would keep all of it alive, and have an odd offset.
-    return [
-        tuple(column[n].copy() if column[n].ndim else np.array(column[n]) for column in columns)
-        for n in range(len(rows))
-    ]
+    return list(zip(*[[np.array(own) for own in column] for column in columns], strict=True))
 
 
 def _rows(codes: Array, needed: int, limit: int) -> tuple[Array, Array]:

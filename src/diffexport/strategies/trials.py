@@ -214,13 +214,14 @@ def _trial(draw: st.DrawFn, plan: _Plan) -> Trial:
     others = [draw(entry) for entry in plan.entries if isinstance(entry, st.SearchStrategy)]
     example: list[Any] = list(examples(exported, plan.specs, flavour))
     example = _laid_out(example, example_layout, example_grad)
-    return Trial(
-        _arguments(plan, example, others),
-        tuple(
-            _arguments(plan, _laid_out(_aliased(sample, plan.specs, aliased), run_layout, with_grad), others)
-            for sample in block
-        ),
-    )
+    samples: list[tuple[Any, ...]] = block
+    if aliased or with_grad or run_layout != "contiguous":
+        samples = [
+            tuple(_laid_out(_aliased(own, plan.specs, aliased), run_layout, with_grad)) for own in block
+        ]
+    if others:
+        samples = [_arguments(plan, own, others) for own in samples]
+    return Trial(_arguments(plan, example, others), tuple(samples))
 
 
 def _pick(draw: st.DrawFn, choice: st.SearchStrategy[tuple[str, int]], options: Sequence[Any]) -> Any:
