@@ -1,4 +1,5 @@
 import importlib
+from dataclasses import replace
 
 import ml_dtypes
 import numpy as np
@@ -225,6 +226,27 @@ def test_each_output_is_judged_in_order():
         ("output[1]", "nan-placement"),
         ("output[2]", "dtype"),
     ]
+
+
+def test_what_is_close_or_nan_twice_is_no_part_of_a_difference():
+    close = np.nextafter(np.float32(1), np.float32(2))
+    other_nan = np.array([0x7FC00001], np.uint32).view("float32")[0]
+    (found,) = compare([f32(NAN, 1, 2, 4)], [np.float32([other_nan, close, 2.5, 4])])
+    assert (found.kind, found.signature, found.element) == ("value", "finite→finite", (2,))
+    assert found.excess == pytest.approx(0.5 / (1e-5 + 1.3e-6 * 2))
+    assert "more" not in found.message
+
+
+def test_a_zero_of_either_sign_is_a_finite_value():
+    (found,) = compare([f32(-0.5, 0.25)], [f32(-0.0, 0)])
+    assert (found.kind, found.signature) == ("value", "finite→finite")
+
+
+def test_a_brief_comparison_says_the_same_without_a_message():
+    for eager, got in ((f32(1, 2, NAN), f32(1, 3, 0)), (np.arange(3), np.arange(1, 4))):
+        (found,), (brief,) = compare([eager], [got]), compare([eager], [got], brief=True)
+        assert found.message
+        assert brief == replace(found, message="")
 
 
 def test_a_signalling_nan_is_compared_without_a_warning():

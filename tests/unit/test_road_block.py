@@ -13,7 +13,7 @@ from diffexport.oracle import Arbiter
 from diffexport.road import TOGETHER, Road
 from diffexport.spec import parse_specs
 from diffexport.strategies import decode_block, ordinary
-from diffexport.verdict import Outcome
+from diffexport.verdict import Kind, Outcome
 
 RUNTIMES = ("ort-disabled", "ort-all", "reference")
 
@@ -222,6 +222,43 @@ def test_of_a_block_whose_beginning_is_rejected_the_rest_is_left_out():
     assert row.examples == 4
     # Some blocks are shorter.
     assert 2 * 64 < row.rejected <= 4 * 64
+
+
+class Named(torch.nn.Module):
+    def forward(self, x):
+        return torch.relu(x), "relu"
+
+
+def verdicts_on_many(build, mode, **more):
+    case, road = make_case("many", build, inputs=["float32[2]"], traits=(), **more), Road()
+    samples = [(np.full(2, value, "float32"),) for value in range(5)]
+    with road.block(case, Mode.parse(mode), ("ort-all", "reference"), export_inputs=samples[0]) as check:
+        return [verdict for verdicts in check.each(samples) for verdict in verdicts]
+
+
+def test_what_is_wrong_with_an_export_is_said_of_every_sample_though_the_outputs_agree():
+    verdicts = verdicts_on_many(torch.nn.ReLU, "dynamo", contract={"*": ["Sigmoid"]})
+    assert [verdict.outcome for verdict in verdicts] == [Outcome.DIVERGES] * 10
+    assert {d.kind for verdict in verdicts for d in verdict.divergences} == {Kind.GRAPH_CONTRACT}
+
+
+def test_what_no_onnx_model_returns_is_said_of_every_sample():
+    verdicts = verdicts_on_many(Named, "torchscript")
+    assert [verdict.outcome for verdict in verdicts] == [Outcome.DIVERGES] * 10
+    assert {d.where for verdict in verdicts for d in verdict.divergences} == {"output[1]"}
+
+
+def test_samples_of_other_dtypes_are_brought_into_the_form_that_the_graph_asks_for():
+    class Real(torch.nn.Module):
+        def forward(self, x):
+            return torch.view_as_real(x) if x.is_complex() else x * 1
+
+    case, road = make_case("real", Real, inputs=["float32[3, 2]"], traits=()), Road()
+    real = np.arange(6, dtype="float32").reshape(3, 2)
+    samples = [(real,), (real.view("complex64").reshape(3),)]
+    with road.block(case, Mode("dynamo"), ("ort-all",), export_inputs=samples[0]) as check:
+        verdicts = [verdict for (verdict,) in check.each(samples)]
+    assert [verdict.outcome for verdict in verdicts] == [Outcome.AGREES] * 2
 
 
 class Wrapped(torch.Tensor):

@@ -46,19 +46,20 @@ NOT = {
     "a row": lambda x: torch.softmax(x, -1),
     "a product of matrices": lambda x: x[None] @ x[:, None],
     "a write": lambda x: (x + 0.1).mul_(1.1),
-    "a transpose of a square": lambda x: torch.outer(x.exp(), x).t(),
+    "along a dimension": lambda x: torch.cumsum(x * 1.1, 0),
+    "a transpose of a square": lambda x: (x[:9].view(3, 3) * 1.1).t(),
     "another shape": lambda x: x.exp().view(1, -1),
     "random numbers": lambda x: x.exp() + torch.rand(x.shape),
-    "a dimensionless one of another dtype": lambda x: x.half() * torch.tensor(0.1).float().exp(),
+    "a dimensionless one of another dtype": lambda x: torch.where(x.half() > torch.tensor(0.3), x * 1.1, x),
     "memory that torch lost sight of": lambda x: torch.from_numpy(x.exp().numpy()).log(),
     "two outputs of one operator": lambda x: torch.frexp(x / 3)[0],
 }
 
 
 def taped(function, tensor, count=COUNT, seed=0):
-    tape = Tape()
+    tape, given = Tape(), tensor.clone()
     with intercepted(tape):
-        output = function(tensor.clone())
+        output = function(given)
     outputs = output if isinstance(output, tuple) else (output,)
     return tape.replay(Noise(seed), count, outputs)
 
@@ -66,8 +67,9 @@ def taped(function, tensor, count=COUNT, seed=0):
 def one_by_one(function, tensor):
     found = []
     for seed in range(COUNT):
+        given = tensor.clone()
         with intercepted(Noise(seed)):
-            found.append(function(tensor.clone()).numpy().reshape(-1))
+            found.append(function(given).numpy().reshape(-1))
     return np.array(found)
 
 
@@ -172,13 +174,14 @@ def test_a_model_that_looks_at_values_behind_the_back_of_torch_is_run_again_as_w
     assert runs > 5
 
 
-def test_a_stateful_model_has_no_tape():
+def test_a_tape_of_another_result_excuses_nothing():
     calls = []
 
     def stateful(x):
         calls.append(0)
-        return torch.exp(x) * (1 + 1e-6 * len(calls))
+        return torch.exp(x) * (1.5 if len(calls) == 2 else 1.1)
 
-    judgement, _ = judged(stateful, torch.tensor([1.5]), lambda y: y * np.float32(1 + 2e-6))
+    judgement, _ = judged(stateful, torch.tensor([1.5]), lambda y: y * np.float32(1.5 / 1.1))
+    assert len(calls) > 2
     assert judgement.arbitrated
-    assert len(calls) > 3
+    assert not judgement.excused
