@@ -48,6 +48,9 @@ NOT = {
     "a write": lambda x: (x + 0.1).mul_(1.1),
     "along a dimension": lambda x: torch.cumsum(x * 1.1, 0),
     "a transpose of a square": lambda x: (x[:9].view(3, 3) * 1.1).t(),
+    "a layout of four dimensions": lambda x: (x[:8].view(1, 2, 2, 2) * 1.1).clone(
+        memory_format=torch.channels_last
+    ),
     "another shape": lambda x: x.exp().view(1, -1),
     "random numbers": lambda x: x.exp() + torch.rand(x.shape),
     "a dimensionless one of another dtype": lambda x: torch.where(x.half() > torch.tensor(0.3), x * 1.1, x),

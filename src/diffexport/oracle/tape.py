@@ -82,30 +82,37 @@ class Tape:
             return None
         if any(step.result.numel() * count > MOST_ELEMENTS for step in self._steps):
             return None
-        runs: dict[int, Tensor] = {}
-
-        def many(tensor: Tensor, rank: int) -> Tensor:
-            """Return a tensor in every run, its own dimensions at the end of ``rank``."""
-            if id(tensor) not in runs:
-                runs[id(tensor)] = tensor.detach().expand(count, *tensor.shape)
-            found = runs[id(tensor)]
-            return (
-                found
-                if tensor.dim() == rank
-                else found.reshape(count, *[1] * (rank - tensor.dim()), *tensor.shape)
-            )
-
-        with torch.no_grad():
-            for step in self._steps:
-                rank = step.result.dim()
-                args = tuple([many(v, rank) if isinstance(v, Tensor) else v for v in step.args])
-                made = args[0] if step.op.is_view else noise(step.op, args, step.kwargs)
-                if made.dtype is not step.result.dtype or tuple(made.shape) != (count, *step.result.shape):
+        try:
+            with torch.no_grad():
+                runs = self._run_again(noise, count)
+                if runs is None or noise.unrecomputed or not noise.disturbed:
                     return None
-                runs[id(step.result)] = made
-            if noise.unrecomputed or not noise.disturbed:
+                many = [_many(runs, tensor, count, tensor.dim()) for tensor in outputs]
+                return [to_array(tensor).reshape(count, -1) for tensor in many]
+        except Exception:  # noqa: BLE001 - whatever an operator raises that wants a certain number of dimensions
+            return None
+
+    def _run_again(self, noise: Noise, count: int) -> dict[int, Tensor] | None:
+        """Return for each tensor, by identity, what it is in ``count`` runs; None if that has another form."""
+        runs: dict[int, Tensor] = {}
+        for step in self._steps:
+            rank = step.result.dim()
+            args = tuple([_many(runs, v, count, rank) if isinstance(v, Tensor) else v for v in step.args])
+            made = args[0] if step.op.is_view else noise(step.op, args, step.kwargs)
+            if made.dtype is not step.result.dtype or tuple(made.shape) != (count, *step.result.shape):
                 return None
-            return [to_array(many(tensor, tensor.dim())).reshape(count, -1) for tensor in outputs]
+            runs[id(step.result)] = made
+        return runs
+
+
+def _many(runs: Mapping[int, Tensor], tensor: Tensor, count: int, rank: int) -> Tensor:
+    """Return a tensor in every run, its own dimensions the last of ``rank``; what no step made is the same in all."""
+    found = runs.get(id(tensor))
+    if found is None:
+        found = tensor.detach().expand(count, *tensor.shape)
+    if tensor.dim() == rank:
+        return found
+    return found.reshape(count, *[1] * (rank - tensor.dim()), *tensor.shape)
 
 
 def _is_repeatable(
