@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
-
 from diffexport import tensors
-from diffexport.call import Call, Inputs, leaves
+from diffexport.call import Call, Inputs
 from diffexport.engine.events import Finding
-from diffexport.inputs import array_of
+from diffexport.inputs import array_of, as_call, digest, ordinary_like
 from diffexport.regressions.arguments import Seen, is_tensor, offset_of
 from diffexport.report.summary import Summary, reproduce_line
 from diffexport.terms import DEFAULT
@@ -39,7 +37,7 @@ def describe(finding: Finding, summary: Summary, *, chatter: bool = False) -> It
     if len(finding.exporters) > 1:
         yield f"  the same in     {', '.join(name for name in finding.exporters if name != identity.exporter)}"
     yield f"  minimal input   {values(finding.inputs)}"
-    if not artefact and _shapes(finding.inputs) != _shapes(finding.export_inputs):
+    if not artefact and not _is_plain_example(finding):
         yield f"  exported with   {values(finding.export_inputs)}"
     if divergence.stage is Stage.COMPARE:
         yield f"  eager           {values(finding.eager)}"
@@ -80,13 +78,19 @@ def _value(item: Any, seen: Seen) -> str:
     text = f"{text} {array.dtype}[{', '.join(map(str, array.shape))}]"
     if getattr(item, "requires_grad", False):
         text += " requires_grad"
+    steps = [stride // array.itemsize for stride in array.strides]
+    if array.size and not array.flags.c_contiguous:
+        text += f" with strides {steps}"
     if offset_of(item):
         text += f" at offset {offset_of(item)}"
     return text if number is None else f"{text} (the same as x{number})"
 
 
-def _shapes(inputs: Inputs) -> list[tuple[int, ...]]:
-    return [np.shape(array_of(leaf)) for leaf in leaves(inputs) if is_tensor(leaf)]
+def _is_plain_example(finding: Finding) -> bool:
+    """Return whether the export's example is the one anyone would think of: ordinary, or the minimal input itself."""
+    example = digest(as_call(finding.export_inputs))
+    given = as_call(finding.inputs)
+    return example in (digest(given), digest(ordinary_like(given)))
 
 
 def _trim(message: str) -> list[str]:

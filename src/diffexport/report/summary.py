@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from diffexport.config import PROFILES
 from diffexport.engine.events import (
     CaseFailed,
     Event,
@@ -132,7 +133,12 @@ def reproduce_line(finding: Finding, summary: Summary) -> str:
         return summary.command(finding)
     specs = "".join(f" --input {quote(spec)}" for spec in finding.specs)
     strict = " --strict" if finding.divergence.severity is Severity.NOTE else ""
-    examples = f" --examples {summary.started.examples}" if summary.started is not None else ""
+    examples = ""
+    if summary.started is not None:
+        # As many as a run over one mode has: what many modes found with a few examples each, one needs more for.
+        profile = PROFILES.get(summary.started.profile)
+        alone = profile.examples_for(1) if profile is not None else 0
+        examples = f" --examples {max(summary.started.examples, alone)}"
     return (
         f"diffexport run {quote(finding.target)}{specs} --modes {quote(finding.mode)} "
         f"--runtime {finding.runtime}{examples} --seed {finding.seed}{strict}"
