@@ -5,7 +5,9 @@ import pytest
 import torch
 
 from diffexport import Road, make_case
+from diffexport.engine.drawing import Drawing
 from diffexport.engine.events import Found
+from diffexport.engine.examples import export_shapes
 from diffexport.engine.explore import Explorer, Settings
 from diffexport.graph import inspect
 from diffexport.mode import Mode
@@ -112,3 +114,35 @@ def test_bounds_keep_indices_in_range():
     rows = [row for event in events if type(event).__name__ == "ModeFinished" for row in event.rows]
     assert [(row.verdict, row.rejected) for row in rows] == [("agrees", 0)]
     assert rows[0].checks > 100
+
+
+class NeedsRows(torch.nn.Module):
+    def forward(self, x):
+        return x.amax(0) + 1
+
+
+def test_a_mode_that_would_be_exported_only_where_the_model_raises_is_exported_at_an_ordinary_shape():
+    case, road = make_case("rows", NeedsRows, inputs=["float32[*, 2, >=1]"], traits=()), Road()
+    drawing = Drawing(case, road, 8)
+    modes = [
+        Mode("dynamo", opset=opset, optimize=optimize)
+        for opset in range(13, 24)
+        for optimize in (True, False)
+    ]
+    chosen = {mode: shapes for mode in modes if len(shapes := export_shapes(case.specs, mode)) == 1}
+    # Or there would be nothing to see here.
+    assert any(0 in shapes[0][0] for shapes in chosen.values())
+    for mode, shapes in chosen.items():
+        drawn = drawing.export_shapes(mode)
+        assert all(0 not in shape for joint in drawn for shape in joint)
+        assert drawn == shapes or 0 in shapes[0][0]
+
+
+def test_a_model_that_raises_at_ordinary_shapes_too_keeps_its_own():
+    class Raises(torch.nn.Module):
+        def forward(self, x):
+            raise ValueError("no")
+
+    case = make_case("raises", Raises, inputs=["float32[*, 2]"], traits=())
+    mode = Mode("dynamo", opset=14, optimize=False)
+    assert Drawing(case, Road(), 8).export_shapes(mode) == export_shapes(case.specs, mode)
