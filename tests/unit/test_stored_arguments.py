@@ -157,7 +157,7 @@ def finding(inputs=CALL) -> Finding:
 def test_the_terminal_shows_every_argument():
     shown = values(CALL)
     assert shown.startswith(
-        "[1, 2] float32[2], ([[1, 1], [1, 1], [1, 1]] float32[3, 2] requires_grad, [None, 'text', "
+        "[1, 2] float32[2], ([[1, 1], [1, 1], [1, 1]] float32[3, 2] requires_grad with strides [1, 3], [None, 'text', "
     )
     assert "{'deep': [1, 2] float32[2] (the same as x0)}])" in shown
     assert (
