@@ -102,7 +102,7 @@ def resident():
 def memory(checks, block):
     """Check N samples in a process of their own and watch its memory.
 
-    What the contestants leave behind, a quarter of a gigabyte in pieces, is filled again before a process grows.
+    In that of the contestants, the pieces that they leave behind are filled again first, which looks like growth.
     """
     with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         return pool.submit(watched, checks, block).result()

@@ -1,52 +1,13 @@
 """The oracle on cases derived by hand, each in both directions: what must be excused, and what must not be."""
 
-import copy
-
 import numpy as np
 import pytest
 import torch
-from torch.autograd import Function
+from judging import Applied, arbiter, excuses, f32, judged
 
-from diffexport.oracle import Arbiter, Noise
+from diffexport.oracle import Noise
 from diffexport.road.eager import Prepared, outputs_of
 from diffexport.road.rerun import rerun
-
-
-class Applied(torch.nn.Module):
-    def __init__(self, function):
-        super().__init__()
-        self.function = function
-
-    def forward(self, *args):
-        return self.function(*args)
-
-
-def f32(*values):
-    return torch.tensor(values, dtype=torch.float32)
-
-
-def arbiter(function, *inputs, seed=0):
-    module = function if isinstance(function, torch.nn.Module) else Applied(function)
-    eager = outputs_of(copy.deepcopy(module)(*(tensor.clone() for tensor in inputs))).outputs
-    prepared = Prepared(None, module, False, any(True for _ in module.buffers()), {})
-    return Arbiter(eager, rerun(prepared, False, inputs), seed), eager
-
-
-def judged(function, inputs, got):
-    """What is left of the divergence from ``got``, an array or a function of eager's output."""
-    decider, eager = arbiter(function, *inputs)
-    outputs = got(*eager) if callable(got) else got
-    outputs = outputs if isinstance(outputs, tuple) else (outputs,)
-    return decider.judge([np.asarray(o, e.dtype) for o, e in zip(outputs, eager, strict=True)])
-
-
-def excuses(function, inputs, got):
-    judgement = judged(function, inputs, got)
-    assert judgement.arbitrated, "within the tight tolerance: nothing to arbitrate"
-    assert judgement.excused == (judgement.found == [])
-    assert not judgement.unrefereed
-    return judgement.excused
-
 
 # Catastrophic cancellation: 1e8 + x rounds to a multiple of 8, and only that is what remains of x.
 
@@ -297,97 +258,6 @@ def test_sums_of_float16_accumulated_in_float16():
     assert abs(float(in_half) - float(eager[0])) / float(eager[0]) > 3e-3
     (found,) = decider.judge([np.asarray(in_half)]).found
     assert found.evidence.farther == "exported"
-
-
-# Where operators are found.
-
-
-class Outer(Function):
-    @staticmethod
-    def forward(ctx, x):
-        ctx.save_for_backward(x)
-        return x.exp(), Inner.apply(x.exp())
-
-
-class Inner(Function):
-    @staticmethod
-    def forward(ctx, x):
-        return x.log().log()
-
-
-def an_ulp_of_exp_later(x):
-    later = np.nextafter(torch.exp(f32(x)).numpy(), np.float32(9))
-    return np.log(np.log(later))
-
-
-@pytest.mark.parametrize("requires_grad", [False, True])
-def test_nested_functions(requires_grad):
-    x = f32(1e-4).requires_grad_(requires_grad)
-    off = np.float32(1e-3)
-    assert excuses(Outer.apply, [x], lambda p, y: (p, an_ulp_of_exp_later(1e-4)))
-    assert not excuses(Outer.apply, [x], lambda p, y: (p * (1 + off), y))
-    assert not excuses(Outer.apply, [f32(1)], lambda p, y: (p, y + off))
-
-
-def test_operators_that_write_into_an_argument():
-    def in_place(x):
-        y = x.clone().exp_()
-        torch.log(y, out=y)
-        return y.log_()
-
-    def plain(x):
-        return x.exp().log().log()
-
-    for function in (in_place, plain):
-        assert excuses(function, [f32(1e-4)], an_ulp_of_exp_later(1e-4))
-        assert not excuses(function, [f32(1)], lambda y: y + np.float32(1e-3))
-
-
-def test_operators_of_several_results():
-    def several(x):
-        values, indices = torch.sort(torch.log(torch.exp(x)))
-        return values, indices, torch.std(x), torch.nn.functional.layer_norm(x, (3,))
-
-    x = f32(1e-4, 2, 3)
-    later = np.log(np.nextafter(np.exp(np.float32(1e-4)), np.float32(9)))
-    assert excuses(several, [x], lambda v, i, s, n: (np.where([True, False, False], later, v), i, s, n))
-    assert not excuses(several, [x], lambda v, i, s, n: (v, i, s * np.float32(1 + 1e-5), n))
-    assert not excuses(several, [x], lambda v, i, s, n: (v, i, s, n + np.float32(1e-4)))
-
-
-def test_buffers_and_inputs_stay_as_they_are():
-    class Counts(torch.nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.register_buffer("seen", torch.zeros(()))
-
-        def forward(self, x):
-            self.seen += 1
-            return x.mul_(1.1).exp_() + self.seen
-
-    module, x = Counts(), f32(0.5)
-    assert not excuses(module, [x], lambda y: y + 1)
-    assert (module.seen.item(), x.item()) == (0, 0.5)
-
-
-def test_float64_has_noise_but_no_referee():
-    x = torch.tensor([1e-9], dtype=torch.float64)
-
-    def edge(x):
-        return torch.log(torch.log(torch.exp(x)))
-
-    assert excuses(edge, [x], [np.log(np.log(np.nextafter(np.exp(1e-9), 2)))])
-    (found,) = judged(edge, [x], lambda y: y + 1).found
-    assert found.evidence.reference is None
-    assert not excuses(torch.exp, [x + 1], lambda y: y * (1 + 1e-12))
-    assert not excuses(lambda x: torch.round(x * 2), [x * 0 + 0.25], lambda y: y + 1)
-
-
-def test_complex_numbers():
-    x = torch.tensor([1e-4 + 1e-4j], dtype=torch.complex64)
-    later = np.log(np.exp(x.numpy()) + np.complex64(1.1920929e-07))
-    assert excuses(lambda x: torch.log(torch.exp(x)), [x], later)
-    assert not excuses(lambda x: x * x * 1.3, [x + 1], lambda y: y * np.complex64(1 + 1e-5))
 
 
 # The evidence, and what cannot be arbitrated.

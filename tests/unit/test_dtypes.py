@@ -317,3 +317,9 @@ def test_regression_files_keep_every_bit(array, tmp_path):
 
 def test_onnx_speaks_of_the_same_bfloat16():
     assert helper.tensor_dtype_to_np_dtype(onnx.TensorProto.BFLOAT16) == BFLOAT16
+
+
+def test_a_tensor_that_torch_negates_when_it_is_read_is_negated():
+    lazily = torch.tensor([1 + 2j, 3 - 1j]).conj().imag
+    assert lazily.is_neg()
+    assert to_array(lazily).tolist() == [-2.0, 1.0]
