@@ -10,8 +10,9 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from diffexport import catalogue, oracle
-from diffexport.testing import check
+from diffexport import oracle
+from diffexport.faces.api.checking import check
+from diffexport.subjects import catalogue
 
 
 def main() -> None:

@@ -15,15 +15,16 @@ import torch
 import torch.onnx.testing
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from diffexport import Mode, catalogue
-from diffexport.engine.events import CaseFailed, Found, ModeFinished
-from diffexport.engine.examples import export_shapes, export_variety
-from diffexport.engine.explore import Explorer, Settings
-from diffexport.engine.run import shipped_for
-from diffexport.expectation import Expected
-from diffexport.inputs import array_of, as_call, ordinary_like
-from diffexport.strategies import lay_out, trials
-from diffexport.strategies.examples import examples
+from diffexport import Mode
+from diffexport.arrays.inputs import array_of, as_call
+from diffexport.explore.explorer import Explorer, Settings
+from diffexport.explore.export_examples import export_shapes, export_variety
+from diffexport.explore.running import shipped_for
+from diffexport.findings.events.events import CaseFailed, Found, ModeFinished
+from diffexport.strategies import lay_out, ordinary_like, trials
+from diffexport.strategies.example_inputs import examples
+from diffexport.subjects import catalogue
+from diffexport.subjects.cases.expectation import Expected
 
 #: Hypothesis examples that make the exports before the clock starts, and the most samples in each of them.
 WARM_UP, SMALL = 40, 8

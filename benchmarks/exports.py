@@ -14,8 +14,10 @@ from pathlib import Path
 
 import torch
 
-from diffexport import Mode, catalogue, exporters
-from diffexport.exporters import dynamo
+from diffexport import Mode
+from diffexport.backends import exporters
+from diffexport.pytorch import dynamo
+from diffexport.subjects import catalogue
 
 
 @contextlib.contextmanager

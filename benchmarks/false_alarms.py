@@ -28,15 +28,16 @@ from typing import Any
 import numpy as np
 import torch
 
-from diffexport import Mode, catalogue, oracle
-from diffexport.bridge import to_array, to_tensor
-from diffexport.case import Case, make_case
-from diffexport.exporters.dispatch import intercepted
+from diffexport import Mode, oracle
+from diffexport.arrays.bridge import to_array, to_tensor
 from diffexport.oracle import rounding
 from diffexport.oracle.noise import WIDE
-from diffexport.road import Road
+from diffexport.pipeline import Road
+from diffexport.pytorch.dispatch import intercepted
 from diffexport.strategies import decode_block, ordinary
 from diffexport.strategies.tables import VARIANTS
+from diffexport.subjects import catalogue
+from diffexport.subjects.cases.case import Case, make_case
 
 MODE = Mode("torchscript", dynamic=True)
 RUNTIMES = ("ort-disabled", "ort-all", "reference")

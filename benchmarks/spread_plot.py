@@ -13,9 +13,9 @@ import numpy as np
 import torch
 
 from diffexport import Mode
-from diffexport.case import make_case
 from diffexport.oracle import Arbiter, Noise
-from diffexport.road import Road
+from diffexport.pipeline import Road
+from diffexport.subjects.cases.case import make_case
 
 WIDTH, LEFT, RIGHT, ROW = 760, 40, 720, 150
 RUNS = 64

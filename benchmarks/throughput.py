@@ -28,11 +28,12 @@ from pathlib import Path
 from contestants import Alone, Arrays, Bare, Ours, PerExample, Upstream, mean_rate
 from exports import as_shipped, median_ms
 
-from diffexport import Mode, catalogue
+from diffexport import Mode
+from diffexport.backends.runtimes import select
 from diffexport.config import PROFILES
-from diffexport.engine.units import warm_up
-from diffexport.road import Road
-from diffexport.runtimes import select
+from diffexport.explore.units import warm_up
+from diffexport.pipeline import Road
+from diffexport.subjects import catalogue
 
 EXPORTERS = ("torchscript", "dynamo", "dynamo-strict")
 ROUNDS = 5

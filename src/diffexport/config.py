@@ -11,11 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
-from diffexport import exclusion
 from diffexport.errors import ConfigError, DiffexportError, UnknownNameError, suggestion
-from diffexport.exclusion import Exclusion
-from diffexport.known import Known
-from diffexport.known import parse as parse_known
+from diffexport.subjects.cases import Exclusion, Known, parse_exclusions, parse_known
 
 
 @dataclass(frozen=True)
@@ -183,7 +180,7 @@ def parse(table: Any, file: Path) -> Config:
     try:
         profile(model.profile)
         known = parse_known(model.known, source=file)
-        exclude = exclusion.parse(model.exclude, source=file)
+        exclude = parse_exclusions(model.exclude, source=file)
         _check_names(model.matrices, _tuple(model.modes), _tuple(model.runtimes))
     except DiffexportError as error:
         text = str(error)
@@ -209,14 +206,14 @@ def parse(table: Any, file: Path) -> Config:
 def _check_names(
     matrices: Mapping[str, list[str]], modes: tuple[str, ...], runtimes: tuple[str, ...]
 ) -> None:
-    from diffexport.matrix import MATRICES, select
+    from diffexport.values import MATRICES, select_modes
 
     for name in matrices:
         if name in MATRICES:
             raise ConfigError(f"matrices: {name!r} is built in and cannot be redefined")
-        select([name], matrices)
-    select(modes, matrices)
-    from diffexport.names import RUNTIME_CHOICES
+        select_modes([name], matrices)
+    select_modes(modes, matrices)
+    from diffexport.values import RUNTIME_CHOICES
 
     for runtime in runtimes:
         if runtime not in RUNTIME_CHOICES:

@@ -123,7 +123,7 @@ def project(tmp_path, monkeypatch):
 @pytest.fixture
 def cli(project, monkeypatch, capsys):
     """Run the command line in this process; ``code`` is what it has to leave with."""
-    from diffexport.cli import main
+    from diffexport.faces.cli import main
 
     def run(*args: object, code: int | None = None) -> Ran:
         monkeypatch.setattr(sys, "argv", ["diffexport", *map(str, args)])
@@ -171,7 +171,7 @@ class Launched:
 
     def __init__(self, arguments):
         self.process = subprocess.Popen(
-            [sys.executable, "-c", f"{LISTENING}; from diffexport.cli import main; main()", *arguments],
+            [sys.executable, "-c", f"{LISTENING}; from diffexport.faces.cli import main; main()", *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -240,9 +240,9 @@ def check(cli, project):
 @pytest.fixture
 def explore():
     """Explore a case without shrinking, which costs milliseconds; return the findings, and (mode, row) pairs."""
-    from diffexport.engine.events import Found, ModeFinished
-    from diffexport.engine.explore import Explorer, Settings
-    from diffexport.mode import Mode
+    from diffexport.explore.explorer import Explorer, Settings
+    from diffexport.findings.events.events import Found, ModeFinished
+    from diffexport.values.mode import Mode
 
     def run(case, *modes, known=(), examples=4, seed=0):
         events = []

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from diffexport import catalogue
+from diffexport.subjects import catalogue
 
 GOOD = json.loads(
     next(catalogue.regressions_folder().glob("clamp--torchscript--ort-disabled--*")).read_text()
@@ -64,7 +64,7 @@ BROKEN = {
 @pytest.fixture(scope="module")
 def replayed(tmp_path_factory):
     """Replay a folder of all broken files with a good one before and after them; return the judgements."""
-    from diffexport.engine.judge import judge_file, tied_entries
+    from diffexport.explore.stored_verdicts import judge_file, tied_entries
 
     folder = tmp_path_factory.mktemp("regressions")
     judged = {}

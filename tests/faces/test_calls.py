@@ -51,8 +51,8 @@ def write(project, name, op, grad=""):
     "mode", ["torchscript", "torchscript,dynamic=true", "dynamo", "dynamo,dynamic=true", "dynamo-strict"]
 )
 def test_calls_agree(project, mode):
-    from diffexport import target
-    from diffexport.testing import check
+    from diffexport.faces.api.checking import check
+    from diffexport.subjects.targets import resolving as target
 
     case = target.resolve(write(project, f"agree{mode.count('t')}{mode.count(',')}{len(mode)}", "Sub"))
     result = check(case, modes=[mode], runtimes=["ort-disabled"], examples=3)

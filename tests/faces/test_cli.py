@@ -7,9 +7,9 @@ import sys
 
 import pytest
 
-from diffexport import catalogue
 from diffexport.config import PROFILES
-from diffexport.mode import Mode
+from diffexport.subjects import catalogue
+from diffexport.values.mode import Mode
 
 
 @pytest.mark.parametrize(
@@ -18,7 +18,7 @@ from diffexport.mode import Mode
 def test_answers_without_importing_torch(project, arguments):
     script = (
         "import sys\n"
-        "from diffexport.cli import main\n"
+        "from diffexport.faces.cli import main\n"
         f"sys.argv = ['diffexport', *{arguments!r}]\n"
         "try:\n    main()\n"
         "except SystemExit as left:\n    assert not left.code, left.code\n"

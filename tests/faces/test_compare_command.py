@@ -11,11 +11,11 @@ import torch
 from onnx import TensorProto, numpy_helper
 from onnx.helper import make_graph, make_model, make_node, make_opsetid, make_tensor_value_info
 
-from diffexport import catalogue
-from diffexport.inputs import as_call
-from diffexport.mode import Mode
-from diffexport.mutate.surgery import Draft
-from diffexport.road import Road
+from diffexport.arrays.inputs import as_call
+from diffexport.pipeline import Road
+from diffexport.subjects import catalogue
+from diffexport.tools.mutate.surgery import Draft
+from diffexport.values.mode import Mode
 
 PLAIN = """
 import torch

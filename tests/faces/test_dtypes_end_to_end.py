@@ -8,9 +8,9 @@ import pytest
 import torch
 from hypothesis import strategies as st
 
-from diffexport import target
-from diffexport.case import make_case
-from diffexport.inputs import arrays_of
+from diffexport.arrays.inputs import arrays_of
+from diffexport.subjects.cases.case import make_case
+from diffexport.subjects.targets import resolving as target
 
 SOURCE = '''
 import torch

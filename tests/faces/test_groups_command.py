@@ -2,7 +2,7 @@
 
 import pytest
 
-from diffexport import catalogue
+from diffexport.subjects import catalogue
 
 #: Refused by rule, before anything is run: the cheapest mode there is.
 CHEAP = ("--modes", "torchscript,autograd_inlining=false", "--runtime", "ort-disabled", "--jobs", "0")

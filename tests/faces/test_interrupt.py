@@ -9,11 +9,11 @@ import time
 
 import pytest
 
-from diffexport.engine.events import Found, RunFinished
-from diffexport.engine.explore import Settings
-from diffexport.engine.run import Plan
-from diffexport.engine.run import run as run_plan
-from diffexport.matrix import select
+from diffexport.explore.explorer import Settings
+from diffexport.explore.running import Plan
+from diffexport.explore.running import run as run_plan
+from diffexport.findings.events.events import Found, RunFinished
+from diffexport.values.matrix import select_modes
 
 ONE_WORKER = ("--runtime", "ort-disabled", "--jobs", "1", "--save", "found", "--json", "report.json")
 
@@ -125,7 +125,7 @@ def crashed(tmp_path_factory):
         [
             sys.executable,
             "-c",
-            "from diffexport.cli import main; main()",
+            "from diffexport.faces.cli import main; main()",
             "run",
             "dying.py:Dies",
             "dying.py:Lives",
@@ -170,7 +170,7 @@ def test_every_mode_has_one_row_after_a_crash(crashed):
 
 
 def test_a_stored_crash_is_replayed_in_a_process_of_its_own(crashed, monkeypatch):
-    from diffexport.engine.judge import judge_file
+    from diffexport.explore.stored_verdicts import judge_file
 
     folder, report, _ = crashed
     monkeypatch.chdir(folder)
@@ -182,7 +182,7 @@ def test_a_run_that_fails_fast_stops_its_workers(project):
     events = []
     plan = Plan(
         targets=("models.py:SwappedOutputs", "single_output"),
-        modes=select(["torchscript"]),
+        modes=select_modes(["torchscript"]),
         runtimes=("ort-disabled",),
         settings=Settings(examples=2, shrink=False),
         jobs=1,

@@ -9,9 +9,10 @@ import tomli_w
 import torch
 from torch.autograd import Function
 
-from diffexport import catalogue, make_case
-from diffexport import known as known_divergences
-from diffexport.verdict import Kind
+from diffexport import make_case
+from diffexport.subjects import catalogue
+from diffexport.subjects.cases import known as known_divergences
+from diffexport.values.verdict import Kind
 
 
 def entries():
@@ -180,7 +181,7 @@ def half_clamp(name):
 
 
 def test_the_entry_hides_no_other_bug_of_the_same_model(explore):
-    known = known_divergences.load(catalogue.known_file())
+    known = known_divergences.load_known(catalogue.known_file())
     findings, _ = explore(half_clamp("clamp"), "torchscript", known=known, examples=20)
     assert [(f.divergence.kind, f.divergence.signature) for f in findings] == [(Kind.VALUE, "finite→finite")]
     (inputs,) = findings[0].inputs
@@ -205,7 +206,7 @@ SATURATES = {
 
 
 def test_an_entry_accepts_what_it_names(explore):
-    known = known_divergences.parse([SATURATES])
+    known = known_divergences.parse_known([SATURATES])
     findings, _ = explore(half_clamp("narrow-clamp"), "torchscript", known=known, examples=20)
     assert Kind.INFINITY not in {finding.divergence.kind for finding in findings}
 
@@ -226,7 +227,7 @@ def test_an_entry_accepts_what_it_names(explore):
     ids=str,
 )
 def test_an_entry_accepts_nothing_else(explore, change):
-    known = known_divergences.parse([{**SATURATES, **change}])
+    known = known_divergences.parse_known([{**SATURATES, **change}])
     findings, _ = explore(half_clamp("narrow-clamp"), "torchscript", known=known, examples=20)
     saturated = [f for f in findings if f.divergence.kind is Kind.INFINITY]
     assert [f.divergence.signature for f in saturated] == ["inf→finite"]

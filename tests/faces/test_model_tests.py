@@ -54,7 +54,7 @@ def _warm():
     import torch
 
     import diffexport
-    from diffexport.mode import Mode
+    from diffexport.values.mode import Mode
 
     class Warm(torch.autograd.Function):
         @staticmethod

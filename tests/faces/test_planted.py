@@ -3,7 +3,7 @@
 import pytest
 
 from diffexport import make_case, rule
-from diffexport.verdict import Kind, Stage
+from diffexport.values.verdict import Kind, Stage
 
 DYNAMIC = ("--modes", "torchscript,dynamic=true", "--runtime", "ort-disabled", "--jobs", "0")
 

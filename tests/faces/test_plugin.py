@@ -39,8 +39,8 @@ def _warm():
     import torch
 
     from diffexport import make_case
-    from diffexport.engine.explore import Explorer, Settings
-    from diffexport.mode import Mode
+    from diffexport.explore.explorer import Explorer, Settings
+    from diffexport.values.mode import Mode
 
     case = make_case("warm", torch.nn.Identity, inputs=["float32[N]"])
     explorer = Explorer(case, ["ort-disabled"], Settings(examples=1), emit=lambda event: None)
@@ -187,7 +187,7 @@ def test_modes_are_restricted(pytester):
 
 
 def test_modes_are_those_of_the_default_matrix_or_configured(pytester):
-    from diffexport.matrix import default_matrix
+    from diffexport.values.matrix import default_matrix
 
     pytester.makepyfile(test_foreign="def test_mode(diffexport_mode):\n    pass\n")
     run(pytester).assert_outcomes(passed=len(default_matrix()))
@@ -235,7 +235,7 @@ def test_a_stored_regression_is_a_test_until_fixed_and_after(foreign):
 
 
 def test_a_broken_regression_fails_and_the_others_are_replayed(pytester):
-    from diffexport import catalogue
+    from diffexport.subjects import catalogue
 
     good = next(catalogue.regressions_folder().glob("clamp--torchscript--ort-disabled--*"))
     (pytester.path / good.name).write_text(good.read_text())

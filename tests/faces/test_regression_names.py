@@ -6,10 +6,10 @@ import json
 import numpy as np
 import pytest
 
-from diffexport.mode import Mode
-from diffexport.regressions import Regression, load, save
-from diffexport.regressions.store import files, path_for
-from diffexport.verdict import Kind, Stage
+from diffexport.findings.regressions import Regression, load, save
+from diffexport.findings.regressions.store import files, path_for
+from diffexport.values.mode import Mode
+from diffexport.values.verdict import Kind, Stage
 
 
 def regression(*values, **changes):

@@ -8,13 +8,13 @@ import sys
 import torch
 
 from diffexport import make_case
-from diffexport.engine.events import Found, ModeFinished
-from diffexport.engine.explore import Settings
-from diffexport.engine.run import Plan
-from diffexport.engine.run import run as run_plan
-from diffexport.matrix import select
-from diffexport.report.json_report import document
-from diffexport.report.summary import Summary
+from diffexport.explore.explorer import Settings
+from diffexport.explore.running import Plan
+from diffexport.explore.running import run as run_plan
+from diffexport.findings.events.events import Found, ModeFinished
+from diffexport.findings.reports.json_report import document
+from diffexport.findings.reports.summary import Summary
+from diffexport.values.matrix import select_modes
 
 MODES = ("torchscript", "torchscript,opset=9,dynamic=true", "torchscript,training=TRAINING")
 CI = ("--profile", "ci", *(part for mode in MODES for part in ("--modes", mode)), "--runtime", "ort-disabled")
@@ -63,7 +63,7 @@ def test_the_ci_profile_gives_the_same_result_in_another_process(project):
     reports = []
     # Processes of their own: Hypothesis also draws constants that it finds in the modules a process has loaded.
     for jobs in ("0", "1"):
-        command = [sys.executable, "-c", "from diffexport.cli import main; main()", "run", *arguments]
+        command = [sys.executable, "-c", "from diffexport.faces.cli import main; main()", "run", *arguments]
         command += ["--jobs", jobs, "--json", f"{jobs}.json", "--save", str(project / "found")]
         done = subprocess.run(command, capture_output=True, text=True, timeout=300)
         assert done.returncode == 1, done.stderr
@@ -77,7 +77,7 @@ def test_the_report_does_not_depend_on_who_is_done_first(project):
     events = []
     plan = Plan(
         targets=("single_output", "models.py:SwappedOutputs", "clamp"),
-        modes=select([*MODES, "dynamo"]),
+        modes=select_modes([*MODES, "dynamo"]),
         runtimes=("ort-disabled",),
         settings=Settings(examples=3),
         jobs=0,

@@ -5,7 +5,7 @@ import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from diffexport.discover.importing import Importer
+from diffexport.subjects.targets.importing import Importer
 
 
 def _given() -> onnx.ModelProto:

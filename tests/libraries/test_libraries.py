@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 
 import diffexport
-from diffexport import known
-from diffexport.mode import EXPORTERS
-from diffexport.scan.modes import DEFAULT_MODES, DEFAULT_RUNTIMES, RULES_OF_A_SCAN
-from diffexport.target import resolve
+from diffexport.subjects.cases import known
+from diffexport.subjects.targets.resolving import resolve
+from diffexport.tools.scan.variants import DEFAULT_MODES, DEFAULT_RUNTIMES, RULES_OF_A_SCAN
+from diffexport.values.mode import EXPORTERS
 
 HERE = Path(__file__).parent
 FUNCTIONS = tomllib.loads((HERE / "functions.toml").read_text(encoding="utf-8"))["function"]
-KNOWN = known.load(HERE / "known.toml")
+KNOWN = known.load_known(HERE / "known.toml")
 #: Set by ``tox -e libraries``.
 EVERY = "DIFFEXPORT_LIBRARIES"
 PINNED = dict(

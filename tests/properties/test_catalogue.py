@@ -4,12 +4,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from diffexport import assert_agrees, catalogue
-from diffexport.engine.explore import Settings
-from diffexport.matrix import default_matrix
-from diffexport.mode import EXPORTERS, Mode
-from diffexport.spec import representative_shapes
+from diffexport import assert_agrees
+from diffexport.explore.explorer import Settings
 from diffexport.strategies import modes, trials
+from diffexport.subjects import catalogue
+from diffexport.values.matrix import default_matrix
+from diffexport.values.mode import EXPORTERS, Mode
+from diffexport.values.spec import representative_shapes
 
 # Under pytest-xdist one process does a case as a whole, so that what it exported is not exported again.
 CASES = [

@@ -3,11 +3,12 @@
 import pytest
 from hypothesis import given, settings
 
-from diffexport import assert_agrees, catalogue
-from diffexport.exporters import symbolics
-from diffexport.mode import Mode
-from diffexport.spec import representative_shapes
+from diffexport import assert_agrees
+from diffexport.pytorch import symbolics
 from diffexport.strategies import trials
+from diffexport.subjects import catalogue
+from diffexport.values.mode import Mode
+from diffexport.values.spec import representative_shapes
 
 CASES = [
     pytest.param(case, id=case.name, marks=pytest.mark.xdist_group(case.name))

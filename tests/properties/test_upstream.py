@@ -7,9 +7,10 @@ import onnx
 import pytest
 import torch
 
-from diffexport import Mode, Outcome, Road, catalogue
-from diffexport.exporters.torchscript import first_node_kind, model_traits
-from diffexport.matrix import full_matrix
+from diffexport import Mode, Outcome, Road
+from diffexport.pytorch.torchscript import first_node_kind, traced_traits
+from diffexport.subjects import catalogue
+from diffexport.values.matrix import full_matrix
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +74,7 @@ def test_declared_traits_are_the_traced_ones(name):
     shape = tuple(3 for _ in range(2))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        traced = model_traits(case.build(), (torch.ones(shape),))
+        traced = traced_traits(case.build(), (torch.ones(shape),))
     assert traced == case.traits - {"unsupported-op"}
 
 

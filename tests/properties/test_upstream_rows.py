@@ -8,12 +8,13 @@ import onnx
 import pytest
 import torch
 
-from diffexport import Mode, Outcome, Road, catalogue
-from diffexport.engine.blame import Court
-from diffexport.engine.minimise import Point
-from diffexport.exporters import symbolics
-from diffexport.exporters.torchscript import first_node_kind
-from diffexport.verdict import Kind
+from diffexport import Mode, Outcome, Road
+from diffexport.explore.blame import Court
+from diffexport.explore.minimise import Point
+from diffexport.pytorch import symbolics
+from diffexport.pytorch.torchscript import first_node_kind
+from diffexport.subjects import catalogue
+from diffexport.values.verdict import Kind
 
 ROW = np.array([[-1.5, 0.5, 3.0]], np.float32)
 OTHER = np.array([[1.0, 2.0, -4.0]], np.float32)

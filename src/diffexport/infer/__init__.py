@@ -4,10 +4,6 @@
 is an [Inference][] whose inputs are texts that a person can read, paste and edit.
 """
 
-from diffexport.infer.inference import RAN, STATUSES, Inference
-from diffexport.infer.library import Library
-from diffexport.infer.process import Session, infer_target
-from diffexport.infer.sites import Site
-from diffexport.infer.work import infer
+import lazy_loader as lazy
 
-__all__ = ["RAN", "STATUSES", "Inference", "Library", "Session", "Site", "infer", "infer_target"]
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

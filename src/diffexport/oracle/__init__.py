@@ -6,22 +6,6 @@ differs by more, or in class, is arbitrated: it is excused only if eager itself,
 value. See docs/oracle.md.
 """
 
-from diffexport.oracle.arbitrate import Arbiter, Judgement, Outputs, Rerun
-from diffexport.oracle.compare import compare, same_bits, suspects
-from diffexport.oracle.lenient import judge_leniently
-from diffexport.oracle.noise import Noise, Widened
-from diffexport.oracle.tolerance import TOLERANCES
+import lazy_loader as lazy
 
-__all__ = [
-    "TOLERANCES",
-    "Arbiter",
-    "Judgement",
-    "Noise",
-    "Outputs",
-    "Rerun",
-    "Widened",
-    "compare",
-    "judge_leniently",
-    "same_bits",
-    "suspects",
-]
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from diffexport.bridge import to_array
-from diffexport.dtypes import finfo, is_complex, is_floating, part
-from diffexport.oracle.compare import apart, compare, same_bits, show
+from diffexport.arrays import finfo, is_complex, is_floating, part_dtype, to_array
+from diffexport.oracle.comparison import apart, compare, same_bits, show
 from diffexport.oracle.noise import Noise, Widened
 from diffexport.oracle.spread import explained, hopeless
 from diffexport.oracle.tape import Tape
 from diffexport.oracle.tolerance import TOLERANCES, tight
-from diffexport.verdict import Divergence, Evidence, Kind
+from diffexport.values import Divergence, Evidence, Kind
 
 Array = np.ndarray[Any, Any]
 #: The outputs of a run, or the text of the error that it ended with.
@@ -188,9 +187,9 @@ class Arbiter:
         """Return an output computed in float64; None if there is none, or nothing that float64 adds to."""
         dtype = self._eager[number].dtype
         outputs = self._wide()
-        if isinstance(outputs, str) or part(dtype) == np.float64 or not _is_float(dtype):
+        if isinstance(outputs, str) or part_dtype(dtype) == np.float64 or not _is_float(dtype):
             return None
-        return outputs[number] if part(outputs[number].dtype) == np.float64 else None
+        return outputs[number] if part_dtype(outputs[number].dtype) == np.float64 else None
 
     def _near_reference(self, number: int, places: Array, got: Array) -> Array:
         """Return which values are those of float64, rounded once: more exact than eager is no divergence."""
@@ -237,14 +236,14 @@ class Arbiter:
         finite = bool(np.isfinite(one)) and bool(np.isfinite(other))
         condition = None
         if low is not None and high is not None and np.isfinite(one) and one != 0 and self._made:
-            condition = (high / 2 - low / 2) / abs(float(one)) / float(finfo(part(eager.dtype)).eps)
+            condition = (high / 2 - low / 2) / abs(float(one)) / float(finfo(part_dtype(eager.dtype)).eps)
         wide = self._reference_of(number)
         note = self._note()
         reference, farther = None, ""
         if wide is not None:
             reference = float(_part(wide.reshape(-1)[flat], axis))
             farther = _farther(reference, float(one), float(other))
-        elif part(eager.dtype) != np.float64:
+        elif part_dtype(eager.dtype) != np.float64:
             outputs = self._wide()
             why = outputs if isinstance(outputs, str) else "a dtype is fixed in the model"
             note = note or f"no float64 path: {why}"

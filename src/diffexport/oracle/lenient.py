@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from diffexport.dtypes import is_complex, is_floating
+from diffexport.arrays import is_complex, is_floating
 from diffexport.oracle.arbitrate import Judgement, differs
-from diffexport.oracle.compare import compare
-from diffexport.terms import Terms
+from diffexport.oracle.comparison import compare
+from diffexport.values import Terms
 
 Array = np.ndarray[Any, Any]
 

@@ -15,14 +15,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from diffexport.bridge import to_array, to_tensor
+from diffexport.arrays import to_array, to_tensor
 from diffexport.oracle import rounding
 
 Array = np.ndarray[Any, Any]
 
 
 class Operator(Protocol):
-    """What is asked of an operator; [diffexport.exporters.dispatch.Op][] is one."""
+    """What is asked of an operator; [diffexport.pytorch.dispatch.Op][] is one."""
 
     @property
     def name(self) -> str: ...  # noqa: D102

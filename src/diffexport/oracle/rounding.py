@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from diffexport.bridge import to_array
+from diffexport.arrays import to_array
 
 Array = np.ndarray[Any, Any]
 DType = np.dtype[Any]

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from diffexport.dtypes import is_complex, is_floating
+from diffexport.arrays import is_complex, is_floating
 from diffexport.oracle.tolerance import tight
 
 Array = np.ndarray[Any, Any]

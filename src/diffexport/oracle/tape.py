@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from diffexport.bridge import to_array
+from diffexport.arrays import to_array
 from diffexport.oracle.noise import Noise, Operator, tensors_in
 
 Array = np.ndarray[Any, Any]

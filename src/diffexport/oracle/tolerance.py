@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from diffexport.dtypes import finfo
+from diffexport.arrays import finfo
 
 Array = np.ndarray[Any, Any]
 

@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 from hypothesis.errors import InvalidArgument
 
-from diffexport.spec import Shape, TensorSpec
 from diffexport.strategies.tables import PLAIN, SEPARATORS, table
+from diffexport.values import Shape, TensorSpec
 
 Array = np.ndarray[Any, Any]
 
@@ -59,12 +59,12 @@ def decode_block(
     Args:
         data: the bytes.
         shapes, specs: of the inputs.
-        variant, constants: see [table][diffexport.strategies.tables.table].
+        variant, constants: see [table][diffexport.strategies.table].
         cap: codes of elements above this one are lowered to it.
         limit: most samples.
 
     Raises:
-        InvalidArgument: ``limit`` is less than 1, or see [table][diffexport.strategies.tables.table].
+        InvalidArgument: ``limit`` is less than 1, or see [table][diffexport.strategies.table].
     """
     if limit < 1:
         raise InvalidArgument(f"limit={limit} must be at least 1")

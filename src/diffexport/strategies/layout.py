@@ -54,7 +54,7 @@ def lay_out(array: Array, layout: str, *, requires_grad: bool = False) -> torch.
     Raises:
         InvalidArgument: no such layout.
     """
-    from diffexport.bridge import to_tensor
+    from diffexport.arrays import to_tensor
 
     _check(layout)
     # Memory is laid out by numpy, which takes a third of the time that torch takes over small tensors.

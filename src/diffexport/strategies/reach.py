@@ -13,11 +13,10 @@ import hypothesis
 import numpy as np
 from hypothesis import HealthCheck, Phase
 
-from diffexport import dtypes
-from diffexport.bridge import to_array
-from diffexport.spec import DTYPES, parse_specs, representative_shapes
+from diffexport.arrays import as_parts, is_floating, to_array
 from diffexport.strategies.layout import LAYOUTS
-from diffexport.strategies.trials import VARIETY, Trial, trials
+from diffexport.strategies.trial_strategies import VARIETY, Trial, trials
+from diffexport.values import DTYPES, parse_specs, representative_shapes
 
 Array = np.ndarray[Any, Any]
 Predicate = Callable[[Array], bool]
@@ -213,11 +212,11 @@ def _count_pair(trial: Trial, counts: Counter[str]) -> None:
 def _count_dtype(trial: Trial, counts: Counter[str]) -> None:
     for (array,) in trial.samples:
         dtype = array.dtype
-        real = dtypes.parts(array)
+        real = as_parts(array)
         counts[dtype.name] += 1
         if dtype == np.bool_:
             extreme = bool(array.any())
-        elif dtypes.is_floating(real.dtype):
+        elif is_floating(real.dtype):
             extreme = bool(np.isnan(real).any() or np.isinf(real).any())
         else:
             info = np.iinfo(dtype)

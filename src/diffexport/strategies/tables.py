@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 from hypothesis.errors import InvalidArgument
 
-from diffexport import dtypes
+from diffexport.arrays import finfo, is_floating, part_dtype
 from diffexport.errors import suggestion
-from diffexport.spec import DTYPES
+from diffexport.values import DTYPES
 
 Array = np.ndarray[Any, Any]
 #: The k-th value of a class in a variant.
@@ -58,7 +58,7 @@ def table(
     """Return the 256 values of ``dtype`` in order of code; a complex dtype has the table of its parts.
 
     Args:
-        dtype: one of [DTYPES][diffexport.spec.DTYPES].
+        dtype: one of [DTYPES][diffexport.values.DTYPES].
         variant: which of the tables; 0 is the simplest.
         constants: numbers that matter to the model; they and their neighbours get codes of their own.
         low, high: bounds of the values, inclusive. With a bound there is no NaN; without one on its side, no limit.
@@ -72,7 +72,7 @@ def table(
         )
     if not 0 <= variant < VARIANTS:
         raise InvalidArgument(f"variant={variant} must be from 0 to {VARIANTS - 1}")
-    part = dtypes.part(np.dtype(dtype))
+    part = part_dtype(np.dtype(dtype))
     values: Array
     if dtype == "bool":
         values = np.arange(256) % 2 == 1
@@ -95,7 +95,7 @@ def classes(dtype: str) -> dict[str, range]:
         return {}
     ranges = {}
     start = 0
-    for name, width, _ in _classes(dtypes.part(np.dtype(dtype))):
+    for name, width, _ in _classes(part_dtype(np.dtype(dtype))):
         ranges[name] = range(start, start + width)
         start += width
     return ranges
@@ -110,14 +110,14 @@ def _values(part: np.dtype[Any], variant: int, constants: tuple[float, ...]) -> 
 
 
 def _classes(part: np.dtype[Any]) -> Sequence[tuple[str, int, Value]]:
-    found = _float_classes(part) if dtypes.is_floating(part) else _int_classes(part)
+    found = _float_classes(part) if is_floating(part) else _int_classes(part)
     assert sum(width for _, width, _ in found) == SEPARATORS, part
     return found
 
 
 def limits(dtype: np.dtype[Any]) -> Any:
     """Return the limits (``min``, ``max``) of a real dtype other than bool."""
-    return dtypes.finfo(dtype) if dtypes.is_floating(dtype) else np.iinfo(dtype)
+    return finfo(dtype) if is_floating(dtype) else np.iinfo(dtype)
 
 
 _DECIMALS = (0.25, 0.1, 0.2, 0.3, 0.4, 0.6, 0.7, 0.75, -0.25, -0.1, -0.2, -0.75, 0.9, 1.1, 0.01, 0.001)
@@ -131,7 +131,7 @@ def _ordinary(k: int, v: int) -> float:
 
 
 def _float_classes(dtype: np.dtype[Any]) -> Sequence[tuple[str, int, Value]]:
-    info = dtypes.finfo(dtype)
+    info = finfo(dtype)
     largest, normal, tiny = float(info.max), float(info.smallest_normal), float(info.smallest_subnormal)
     ulp = float(info.eps)
     top, bottom = int(np.log2(largest)), int(np.log2(normal))
@@ -256,7 +256,7 @@ def _neighbourhood(constants: tuple[float, ...], dtype: np.dtype[Any], variant: 
 def _bounded(values: Array, dtype: str, low: float | None, high: float | None) -> Array:
     """Return a table of the values between the bounds, those of the full table first, then evenly spread ones."""
     kind: Any = values.dtype.type
-    real = dtype != "bool" and dtypes.is_floating(values.dtype)
+    real = dtype != "bool" and is_floating(values.dtype)
     least, most = 0, 1
     if dtype != "bool" and not real:
         # Not as floats: the largest int64 would become one more than it is.

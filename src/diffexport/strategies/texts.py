@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from hypothesis.errors import InvalidArgument
 
 from diffexport.errors import UsageError
-from diffexport.spec import DTYPES, TensorSpec, check_names
+from diffexport.values import DTYPES, TensorSpec, check_names
 
 #: The strategies that a text may call, for messages.
 STRATEGIES = ("just", "none", "booleans", "integers", "floats", "sampled_from", "tuples", "arrays")
@@ -133,7 +133,7 @@ def _strategy(node: ast.expr, text: str) -> st.SearchStrategy[Any]:
     args = [_value(item, text) for item in node.args]
     kwargs = {key.arg or "": _value(key.value, text) for key in node.keywords}
     if name == "arrays":
-        from diffexport.strategies.trials import arrays as make
+        from diffexport.strategies.trial_strategies import arrays as make
     else:
         make = getattr(st, name)
     try:

@@ -1,0 +1,233 @@
+"""Tensors as text that a person can read and a machine reads back to the last bit.
+
+A tensor is a JSON object: ``dtype``, ``shape``, ``strides`` (in elements), ``values`` in row-major order and,
+for people only, ``reads``. Floats are C99 hexadecimal (``0x1.8p+1``), ``inf``, ``-inf`` or ``nan``; the bits of
+a NaN other than the usual one are kept as ``nan:7fc00001``. A complex number is a list of its real and its
+imaginary part. Integers and bools are themselves.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from diffexport.arrays.dtypes import BFLOAT16, is_complex, part_dtype
+from diffexport.errors import RegressionFileError
+
+Array = np.ndarray[Any, Any]
+
+#: From this many elements on, values belong into a side file.
+INLINE_LIMIT = 256
+#: Most elements that the storage behind a strided tensor may span; wider strides are stored as contiguous.
+MAX_EXTENT = 1 << 20
+
+_INTEGERS = tuple(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))
+_FLOATS = ("float16", "bfloat16", "float32", "float64")
+_DTYPES = (*_FLOATS, "complex64", "complex128", *_INTEGERS, "bool")
+_HEX = re.compile(r"-?0x[0-9a-f]+(\.[0-9a-f]+)?p[+-]?\d+|-?inf|nan", re.IGNORECASE)
+
+
+def encode_array(array: Array, *, with_values: bool = True) -> dict[str, Any]:
+    """Return the JSON object of an array; without values when those go into a side file."""
+    item = max(array.itemsize, 1)
+    document: dict[str, Any] = {
+        "dtype": array.dtype.name,
+        "shape": list(array.shape),
+        "strides": list(_strides(array, item)),
+        "reads": reads(array),
+    }
+    if with_values:
+        document["values"] = [encode_number(value) for value in array.reshape(-1)]
+    return document
+
+
+def _strides(array: Array, item: int) -> tuple[int, ...]:
+    """Return strides in elements; contiguous ones where the real ones could not be laid out again."""
+    if not array.size:
+        # numpy has zeros for some of these; as torch has them.
+        sizes = [max(size, 1) for size in array.shape]
+        return tuple(math.prod(sizes[place + 1 :]) for place in range(array.ndim))
+    steps = tuple(stride // item for stride in array.strides)
+    if any(step < 0 for step in steps) or _extent(array.shape, steps) > MAX_EXTENT:
+        return tuple(stride // item for stride in np.empty(array.shape, array.dtype).strides)
+    return steps
+
+
+def _extent(shape: Sequence[int], steps: Sequence[int]) -> int:
+    return 1 + sum((size - 1) * step for size, step in zip(shape, steps, strict=True))
+
+
+def encode_number(value: Any) -> Any:
+    """Return a number as JSON: floats as text, complex ones as two of them, integers and bools as they are."""
+    if isinstance(value, np.complexfloating):
+        return [encode_number(value.real), encode_number(value.imag)]
+    if isinstance(value, np.bool_ | bool):
+        return bool(value)
+    if isinstance(value, np.integer | int):
+        return int(value)
+    number = float(value)
+    if math.isnan(number):
+        bits = np.asarray(value).view(f"u{np.asarray(value).dtype.itemsize}")
+        usual = np.asarray(np.nan, dtype=np.asarray(value).dtype).view(bits.dtype)
+        return "nan" if bits == usual else f"nan:{int(bits):x}"
+    if math.isinf(number):
+        return "inf" if number > 0 else "-inf"
+    return shorten_hex(number.hex())
+
+
+def shorten_hex(text: str) -> str:
+    """Drop trailing zeros of a hexadecimal float: ``0x1.8000000000000p+1`` becomes ``0x1.8p+1``."""
+    mantissa, exponent = text.split("p")
+    if "." in mantissa:
+        mantissa = mantissa.rstrip("0").rstrip(".")
+    return f"{mantissa}p{exponent}"
+
+
+def decode_array(document: Mapping[str, Any], *, values: Array | None = None) -> Array:
+    """Return the array of a JSON object, with the stated strides.
+
+    Raises:
+        RegressionFileError: a field is missing or does not fit the others.
+    """
+    name = document.get("dtype")
+    if name not in _DTYPES:
+        raise RegressionFileError(f"unknown dtype {name!r} (known: {', '.join(_DTYPES)})")
+    dtype = np.dtype(name)
+    try:
+        shape = tuple(int(size) for size in document["shape"])
+        strides = tuple(int(step) for step in document["strides"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise RegressionFileError(f"a tensor needs dtype, shape and strides: {error!r}") from None
+    if len(strides) != len(shape):
+        raise RegressionFileError(f"shape {list(shape)} and strides {list(strides)} do not go together")
+    if any(not 0 <= size < 2**40 for size in shape):
+        raise RegressionFileError(f"shape {list(shape)} is no shape of a tensor that was stored")
+    if values is None:
+        raw = document.get("values")
+        if not isinstance(raw, list):
+            raise RegressionFileError("a tensor needs its values, as a list")
+        if len(raw) != math.prod(shape):
+            raise RegressionFileError(
+                f"shape {list(shape)} needs {math.prod(shape)} values, there are {len(raw)}"
+            )
+        values = np.empty(len(raw), dtype=dtype)
+        for index, item in enumerate(raw):
+            try:
+                _store(values, index, item)
+            except (ValueError, OverflowError) as error:
+                raise RegressionFileError(f"value {index} is {item!r}: {error}") from None
+    if values.size != math.prod(shape) or values.dtype != dtype:
+        raise RegressionFileError(f"expected {dtype}{list(shape)}, found {values.dtype}{list(values.shape)}")
+    return with_strides(values.reshape(shape), strides)
+
+
+def _store(values: Array, index: int, item: Any) -> None:
+    """Put one number of a JSON document into a flat array.
+
+    Raises:
+        ValueError: it is not a number of the array's dtype.
+        OverflowError: it is too large.
+    """
+    dtype = values.dtype
+    if is_complex(dtype):
+        if not isinstance(item, list) or len(item) != 2:
+            raise ValueError("expected a list of a real and an imaginary part")
+        for place, number in enumerate(item):
+            _store(values.view(part_dtype(dtype)), 2 * index + place, number)
+    elif dtype == np.bool_:
+        if not isinstance(item, bool):
+            raise ValueError("expected true or false")
+        values[index] = item
+    elif np.issubdtype(dtype, np.integer):
+        if isinstance(item, bool) or not isinstance(item, int):
+            raise ValueError("expected a whole number")
+        values[index] = item
+    elif isinstance(item, str) and item.startswith("nan:"):
+        values[index : index + 1].view(f"u{dtype.itemsize}")[0] = int(item[4:], 16)
+        if not math.isnan(float(values[index])):
+            raise ValueError("these are not the bits of a NaN")
+    elif isinstance(item, str):
+        number = parse_number(item)
+        with np.errstate(over="ignore"):
+            values[index] = number
+        if float(values[index]) != number and not math.isnan(number):
+            raise ValueError(f"not a {dtype} value")
+    else:
+        raise ValueError("expected a hexadecimal float as text")
+
+
+def parse_number(text: str) -> float:
+    """Return the float that a text of [encode_number][] stands for.
+
+    Raises:
+        ValueError: it is not hexadecimal; decimals are refused rather than read as something else.
+    """
+    if not _HEX.fullmatch(text):
+        raise ValueError("expected a hexadecimal float such as 0x1.8p+1, inf, -inf or nan")
+    return float.fromhex(text)
+
+
+def with_strides(array: Array, strides: Sequence[int]) -> Array:
+    """Return the same values laid out with the given strides (in elements; 0 for an expanded axis).
+
+    Raises:
+        RegressionFileError: the strides are negative, or contradict the values.
+    """
+    item = array.itemsize
+    if any(not 0 <= step < 2**40 for step in strides):
+        raise RegressionFileError(f"strides {list(strides)} are negative or too large")
+    if tuple(stride // item for stride in array.strides) == tuple(strides) or not array.size:
+        return array
+    extent = _extent(array.shape, strides)
+    if extent > MAX_EXTENT:
+        raise RegressionFileError(f"strides {list(strides)} span {extent} elements for {array.size} values")
+    storage = np.zeros(extent, dtype=array.dtype)
+    view = np.lib.stride_tricks.as_strided(storage, array.shape, [step * item for step in strides])
+    view[...] = array
+    if view.tobytes() != array.tobytes():
+        raise RegressionFileError(f"strides {list(strides)} make elements share storage that differ in value")
+    return view
+
+
+def to_side_file(array: Array) -> Array:
+    """Return the array as a ``.npy`` file can hold it: one of bfloat16 as its bits."""
+    contiguous = np.ascontiguousarray(array)
+    return contiguous.view(np.uint16) if array.dtype == BFLOAT16 else contiguous
+
+
+def from_side_file(array: Array, dtype: str) -> Array:
+    """Return the array that [to_side_file][] made ``array`` of, if that was of the given dtype."""
+    return array.view(BFLOAT16) if dtype == BFLOAT16.name and array.dtype == np.uint16 else array
+
+
+def reads(array: Array) -> str:
+    """Return a short text of the values for a person, ``[nan, 1, -0]``; long ones are cut."""
+    text = np.array2string(
+        array,
+        separator=", ",
+        threshold=64,
+        max_line_width=10_000,
+        formatter={
+            "float_kind": _number,
+            "complex_kind": _complex,
+            "numpystr": _number,  # what numpy does not know otherwise: bfloat16
+            "bool": lambda value: str(value).lower(),
+        },
+    )
+    return " ".join(text.split())
+
+
+def _number(value: Any) -> str:
+    number = float(value)
+    if number == int(number) if math.isfinite(number) and abs(number) < 1e7 else False:
+        return "-0" if number == 0 and math.copysign(1, number) < 0 else str(int(number))
+    return str(value)
+
+
+def _complex(value: Any) -> str:
+    imaginary = _number(value.imag)
+    return f"{_number(value.real)}{'' if imaginary.startswith('-') else '+'}{imaginary}j"

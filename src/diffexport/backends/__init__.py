@@ -1,0 +1,1 @@
+"""What makes an ONNX model, what reads one, and what runs one."""

@@ -1,0 +1,9 @@
+from .inspection import Declared as Declared
+from .inspection import DeclaredDim as DeclaredDim
+from .inspection import Graph as Graph
+from .inspection import check_declared as check_declared
+from .inspection import declared_inputs as declared_inputs
+from .inspection import foreign_nodes as foreign_nodes
+from .inspection import inspect_graph as inspect_graph
+from .inspection import missing_nodes as missing_nodes
+from .inspection import opset_of as opset_of

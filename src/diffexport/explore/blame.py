@@ -1,0 +1,185 @@
+"""Whom to blame: the sides of a divergence vote, and the first stage that departs from eager is named.
+
+The sides, in the order of the road: eager; the captured program, run in PyTorch; the exported graph on the
+reference evaluator and on ONNX Runtime without graph optimisation, which have nothing in common but the graph;
+ONNX Runtime at every higher level. Exports that differ in one option of the mode, and of a Function without its
+``symbolic``, tell further where in the conversion it happens.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from diffexport import oracle
+from diffexport.arrays import as_call, clone
+from diffexport.backends import exporters
+from diffexport.backends.runtimes import available, family
+from diffexport.explore.minimise import Point
+from diffexport.pipeline import Road
+from diffexport.subjects.cases import Case, dynamic_axes
+from diffexport.values import OPTIONS_BY_NAME, Divergence, Kind, Severity, Stage, Verdict
+
+
+class Culprit(enum.StrEnum):
+    """The stage that departs first."""
+
+    CAPTURE = "capture"
+    CONVERSION = "conversion"
+    OPTIMISER = "optimiser"
+    KERNEL = "kernel"
+
+
+@dataclass(frozen=True)
+class Blame:
+    """The first stage that departs from eager, and the votes that say so."""
+
+    culprit: Culprit
+    because: str
+
+
+#: What is voted on: where the two sides give, or should give, outputs.
+_VOTED = (Stage.LOAD, Stage.RUN, Stage.COMPARE)
+#: Options that switch a pass over the graph on, and their value without.
+_PASSES = (("optimize", False), ("do_constant_folding", False))
+
+
+class Court:
+    """Finds whom to blame for the divergences of one case."""
+
+    def __init__(self, road: Road, case: Case) -> None:
+        self._road, self._case = road, case
+
+    def blame(self, point: Point, divergence: Divergence) -> Blame | None:
+        """Return whom to blame for what diverges at a point; None where there is nothing to vote on."""
+        if divergence.stage not in _VOTED or divergence.kind is Kind.CRASH:
+            return None
+        captured = None if self._road.given else self._run_captured(point)
+        departs = "" if captured is None else self._departs(point, captured, divergence)
+        if departs:
+            return Blame(Culprit.CAPTURE, departs)
+        # What could not be captured apart from the export has no vote.
+        before = "" if captured is None else "the captured program agrees with eager; "
+        names = available()
+        votes = dict(zip(names, self._verdicts(point, names), strict=True))
+        wrong = {name: _wrong(verdict, divergence) for name, verdict in votes.items()}
+        plain = next(name for name in names if family(name) == "ort")
+        reference = votes.get("reference")
+        if reference is None or (wrong["reference"] and not reference.got):
+            return self._without_reference(point, divergence, wrong, plain, before)
+        if wrong[plain] and wrong["reference"]:
+            same = not oracle.compare(reference.got, votes[plain].got)
+            between = "give the same" if same else "are both wrong"
+            because = f"{before}the reference evaluator and {plain} {between}"
+            return self._conversion(point, divergence, because)
+        if wrong[plain]:
+            return Blame(
+                Culprit.KERNEL,
+                f"of ONNX Runtime, without optimisation too ({plain}): the reference evaluator agrees with eager",
+            )
+        if wrong["reference"]:
+            return Blame(Culprit.KERNEL, f"of the reference evaluator: {plain} agrees with eager")
+        return _of_a_level(wrong)
+
+    def _without_reference(
+        self, point: Point, divergence: Divergence, wrong: dict[str, bool], plain: str, before: str
+    ) -> Blame | None:
+        if wrong[plain]:
+            because = f"{before}the reference evaluator cannot run the graph, so that"
+            return self._conversion(point, divergence, f"{because} it may also be a kernel of ONNX Runtime")
+        if not wrong.get("reference"):
+            return _of_a_level(wrong)
+        return _of_a_level(wrong) or Blame(
+            Culprit.KERNEL, "the reference evaluator cannot run what ONNX Runtime runs as eager does"
+        )
+
+    def _conversion(self, point: Point, divergence: Divergence, because: str) -> Blame:
+        """Look at what the graph went through after it was made."""
+        if self._road.given:
+            # Nobody knows how.
+            return Blame(Culprit.CONVERSION, because)
+        for option, without in _PASSES:
+            mode = point.mode
+            if mode.exporter not in OPTIONS_BY_NAME[option].exporters or getattr(mode, option) == without:
+                continue
+            changed: Any = {option: without}
+            other = replace(point, mode=replace(mode, **changed))
+            if not _wrong(self._verdicts(other, [point.runtime])[0], divergence):
+                text = f"the exporter's own: with {option}={str(without).lower()} it agrees"
+                return Blame(Culprit.OPTIMISER, text)
+        functions = self._symbolics_at_fault(point, divergence)
+        if functions:
+            because = f"`symbolic` of {', '.join(functions)}: exported without, inlined, it agrees"
+        return Blame(Culprit.CONVERSION, because)
+
+    def _symbolics_at_fault(self, point: Point, divergence: Divergence) -> Sequence[str]:
+        """Return the Functions whose ``symbolic`` is to blame: their inlined export agrees."""
+        if not point.mode.is_torchscript:
+            return ()
+        example = as_call(point.export_inputs)
+        with exporters.without_symbolics(self._road.prepare(self._case).module, example) as names:
+            if not names:
+                return ()
+            inlining = replace(point, mode=replace(point.mode, autograd_inlining=True))
+            # A road of its own: what this one remembers was exported with them.
+            verdict = Road().check(
+                replace(self._case, traits=None),
+                inlining.mode,
+                point.runtime,
+                point.inputs,
+                export_inputs=point.export_inputs,
+                strict=divergence.severity is Severity.NOTE,
+            )
+        return () if _wrong(verdict, divergence) or not verdict.got else names
+
+    def _verdicts(self, point: Point, names: Sequence[str]) -> list[Verdict]:
+        return self._road.check_runtimes(
+            self._case, point.mode, names, point.inputs, export_inputs=point.export_inputs, repeat=False
+        )
+
+    def _run_captured(self, point: Point) -> exporters.CapturedRun | None:
+        """Return what the captured program does; None if it cannot be had."""
+        example = as_call(point.export_inputs)
+        return exporters.run_captured(
+            self._road.prepare(self._case).module,
+            clone(example),
+            clone(as_call(point.inputs)),
+            point.mode,
+            dynamic=dynamic_axes(self._case, example),
+            around=self._case.around,
+        )
+
+    def _departs(self, point: Point, captured: exporters.CapturedRun, divergence: Divergence) -> str:
+        """Return how the captured program departs from eager; empty if it does not."""
+        eager = self._road.eager(self._case, point.mode, point.inputs)
+        if eager.error:
+            return ""
+        if captured.error:
+            return f"the captured program refuses these inputs: {captured.error}"
+        arbiter = oracle.Arbiter(eager.outputs, self._road.rerun(self._case, point.mode, point.inputs))
+        found = list(_telling(arbiter.judge(captured.outputs).found, divergence))
+        return f"the captured program, run in PyTorch, already departs: {found[0].message}" if found else ""
+
+
+def _of_a_level(wrong: dict[str, bool]) -> Blame | None:
+    level = next((name for name, is_wrong in wrong.items() if is_wrong and family(name) == "ort"), None)
+    if level is None:
+        return None
+    return Blame(
+        Culprit.OPTIMISER, f"ONNX Runtime agrees with eager without graph optimisation, and not at {level}"
+    )
+
+
+def _wrong(verdict: Verdict, wanted: Divergence) -> bool:
+    return any(True for _ in _telling((*verdict.divergences, *verdict.notes), wanted))
+
+
+def _telling(found: Sequence[Divergence], wanted: Divergence) -> Iterator[Divergence]:
+    """Yield what counts as being wrong: any failure in outputs, or the very note that is asked about."""
+    for divergence in found:
+        if divergence.stage in _VOTED and (
+            divergence.severity is Severity.FAILURE or divergence.kind is wanted.kind
+        ):
+            yield divergence

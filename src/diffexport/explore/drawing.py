@@ -1,0 +1,93 @@
+"""What is drawn for a case in a mode."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from hypothesis import strategies as st
+
+from diffexport.arrays import as_call
+from diffexport.explore.export_examples import export_shapes, export_variety, plain_shapes
+from diffexport.pipeline import Road
+from diffexport.strategies import LAYOUTS, Trial, examples, trials
+from diffexport.subjects.cases import Case
+from diffexport.values import Call, Mode, Shape
+
+
+class Drawing:
+    """Makes the strategy that each mode of a case is explored with.
+
+    Args:
+        case: the model under test.
+        road: exports the case once, to mine the numbers in its graph.
+        block: most samples in one example.
+    """
+
+    def __init__(self, case: Case, road: Road, block: int) -> None:
+        self.case, self.road, self.block = case, road, block
+
+    def trials(self, mode: Mode) -> st.SearchStrategy[Trial]:
+        """Return the strategy that a mode is explored with."""
+        if not self.case.inputs:
+            return self.case.strategy.map(lambda args: Trial((), (_as_inputs(args),)))  # type: ignore[no-any-return]
+        shapes = self.export_shapes(mode)
+        return trials(
+            self.case.inputs,
+            dynamic=mode.dynamic,
+            export_shapes=shapes,
+            max_samples=self.block,
+            constants=self._constants(mode, shapes),
+            layouts=LAYOUTS,
+            requires_grad=True,
+            same=True,
+            variety=self.export_variety(mode),
+            dynamic_axes=self._dynamic_axes(),
+        )
+
+    def export_shapes(self, mode: Mode) -> Sequence[tuple[Shape, ...]]:
+        """Return the joint shapes that a mode is exported at.
+
+        A mode that has only one, at which the model raises in eager, would go untested: it gets ordinary ones instead.
+        """
+        shapes = export_shapes(self.case.specs, mode)
+        if len(shapes) == 1 and self._raises(mode, shapes[0]):
+            plain = plain_shapes(self.case.specs)
+            return shapes if self._raises(mode, plain) else [plain]
+        return shapes
+
+    def _raises(self, mode: Mode, shapes: tuple[Shape, ...]) -> bool:
+        """Return whether the model is known to raise on ordinary inputs of these shapes."""
+        specs = self.case.specs
+        if len(specs) < len(self.case.inputs):
+            return False
+        return bool(self.road.eager(self.case, mode, as_call(examples(shapes, specs))).error)
+
+    def export_variety(self, mode: Mode) -> Sequence[tuple[str, str, bool]]:
+        """Return what the example to export with may be like."""
+        return export_variety(mode)
+
+    def _dynamic_axes(self) -> tuple[tuple[int, ...], ...] | None:
+        """Return for each spec the axes at which the case's terms let it be run at other sizes; None: at any."""
+        terms = self.case.terms
+        if terms.dynamic_axes is None:
+            return None
+        return tuple(tuple(terms.axes_of(terms.input_name(n))) for n, _ in enumerate(self.case.specs))
+
+    def _constants(self, mode: Mode, shapes: Sequence[tuple[Shape, ...]]) -> tuple[float, ...]:
+        """Return the numbers in the graph that the mode exports: thresholds, slopes, scales."""
+        specs = self.case.specs
+        if len(specs) < len(self.case.inputs):
+            return ()
+        plain = plain_shapes(specs)
+        chosen = plain if plain in shapes else shapes[0]
+        if self._raises(mode, chosen):
+            return ()
+        exported = self.road.export(self.case, mode, as_call(examples(chosen, specs)))
+        return exported.graph.constants if exported.graph is not None else ()
+
+
+def _as_inputs(drawn: Any) -> tuple[Any, ...] | Call:
+    if isinstance(drawn, Call):
+        return drawn.plain()
+    return tuple(drawn) if isinstance(drawn, tuple | list) else (drawn,)

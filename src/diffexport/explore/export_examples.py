@@ -1,0 +1,54 @@
+"""What the modes of a matrix are exported with: not everything in every mode, but over the matrix everything."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+
+from diffexport.strategies import VARIETY
+from diffexport.values import OPTIONS, Mode, Shape, TensorSpec, representative_shapes
+
+#: Shapes in the pool to export at: TorchScript exports cost milliseconds, the others a fifth of a second.
+CHEAP_SHAPES, COSTLY_SHAPES = 8, 6
+
+
+def plain_shapes(specs: Sequence[TensorSpec]) -> tuple[Shape, ...]:
+    """Return the ordinary joint shape of the lowest rank that has an axis."""
+    return max(
+        representative_shapes(specs, CHEAP_SHAPES),
+        key=lambda joint: (
+            all(joint),
+            all(0 not in shape for shape in joint),
+            -len(joint[0]),
+            sum(joint[0]),
+        ),
+    )
+
+
+def export_shapes(specs: Sequence[TensorSpec], mode: Mode) -> Sequence[tuple[Shape, ...]]:
+    """Return the shapes to export at: all of a pool where the mode is plain (half of it where axes are dynamic).
+
+    Otherwise four or, where exporting is costly, one, chosen by the mode itself: over the matrix all are met.
+    """
+    limit = CHEAP_SHAPES if mode.is_torchscript else COSTLY_SHAPES
+    pool = representative_shapes(specs, limit)
+    plain = all(getattr(mode, o.name) == o.default for o in OPTIONS if o.name != "dynamic")
+    if plain:
+        return pool[1::2] or pool if mode.dynamic and not mode.is_torchscript else pool
+    chosen = zlib.crc32(str(mode).encode()) % len(pool)
+    if not mode.is_torchscript:
+        return [pool[chosen]]
+    return [pool[n] for n in sorted({(chosen + 2 * step) % len(pool) for step in range(4)})]
+
+
+def export_variety(mode: Mode) -> Sequence[tuple[str, str, bool]]:
+    """Return what the example to export with may be like: anything where exporting is cheap.
+
+    Otherwise one thing, the ordinary one for three modes in four.
+    """
+    if mode.is_torchscript:
+        return VARIETY
+    chosen = zlib.crc32(f"variety of {mode}".encode())
+    # Not one that requires a gradient: a model may refuse that, and then the mode would go untested.
+    among = [variety for variety in VARIETY if not variety[2]]
+    return [among[chosen // 4 % len(among)] if chosen % 4 == 0 else VARIETY[0]]

@@ -1,0 +1,103 @@
+"""Advice for a case whose model rejects most of what is drawn for it: which constraint to declare."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from diffexport.values import Shape, TensorSpec
+
+#: From this many samples on a case is judged, and the share of rejected ones that is too much.
+ENOUGH, TOO_MANY = 40, 0.5
+#: Most joint shapes remembered.
+_LIMIT = 2000
+
+Joint = tuple[Shape, ...]
+
+
+class Health:
+    """Counts which joint shapes of the tensor inputs a model accepts and rejects."""
+
+    def __init__(self) -> None:
+        self.accepted = self.rejected = 0
+        self.reasons: dict[str, int] = {}
+        self._good: set[Joint] = set()
+        self._bad: set[Joint] = set()
+
+    def accept(self, shapes: Joint) -> None:
+        """Note that the model ran on inputs of these shapes."""
+        self.accepted += 1
+        if len(self._good) < _LIMIT:
+            self._good.add(shapes)
+
+    def reject(self, shapes: Joint, reason: str) -> None:
+        """Note that the model raised on inputs of these shapes."""
+        self.rejected += 1
+        if len(self._bad) < _LIMIT:
+            self._bad.add(shapes)
+        if len(self.reasons) < 64 or reason in self.reasons:
+            self.reasons[reason] = self.reasons.get(reason, 0) + 1
+
+    @property
+    def reason(self) -> str:
+        """The reason given most often."""
+        return max(self.reasons, key=lambda reason: self.reasons[reason], default="")
+
+    def advice(self, specs: Sequence[TensorSpec]) -> str:
+        """Return what to declare, empty while the model accepts enough or too little was drawn to tell."""
+        total = self.accepted + self.rejected
+        if total < ENOUGH or self.rejected <= TOO_MANY * total or not self.accepted:
+            return ""
+        head = f"the model rejects {self.rejected} of {total} generated inputs ({self.reason})"
+        found = next(self._constraints(specs), None)
+        if found is None:
+            bounded = f"'{specs[0].dtype if specs else 'float32'}[...] in LO..HI'"
+            return f"{head}; their shapes do not tell why: bound the values ({bounded}) or give a strategy"
+        return f"{head}; {found}"
+
+    def _constraints(self, specs: Sequence[TensorSpec]) -> Iterator[str]:
+        """Yield the constraints that tell every accepted shape from every rejected one."""
+        good, bad = self._good, self._bad - self._good
+        if not bad:
+            return
+        for number, spec in enumerate(specs):
+            ranks = {len(joint[number]) for joint in good}
+            if len(ranks) == 1 and all(len(joint[number]) not in ranks for joint in bad):
+                (rank,) = ranks
+                dims = ", ".join(["*"] * rank)
+                yield f"input {number} must have {rank} dimensions: declare '{spec.dtype}[{dims}]'"
+            least_rank = min(ranks)
+            if least_rank and all(len(joint[number]) < least_rank for joint in bad):
+                dims = ", ".join(["..."] + ["*"] * least_rank)
+                yield f"input {number} must have at least {least_rank} dimensions: declare '{spec.dtype}[{dims}]'"
+            for axis in range(1, least_rank + 1):
+                sizes = {joint[number][-axis] for joint in good}
+                least = min(sizes)
+                after = ", *" * (axis - 1)
+                lead = "..., " if spec.leading else "*, " * (least_rank - axis)
+                others = [joint[number][-axis] if len(joint[number]) >= axis else None for joint in bad]
+                if all(size is None or size < least for size in others) and least:
+                    declare = f"{spec.dtype}[{lead}>={least}{after}]"
+                    yield f"input {number} needs a size of at least {least} in dimension -{axis}: declare '{declare}'"
+                if len(sizes) == 1 and all(size not in sizes for size in others):
+                    declare = f"{spec.dtype}[{lead}{least}{after}]"
+                    yield f"input {number} needs size {least} in dimension -{axis}: declare '{declare}'"
+        yield from _equal(specs, good, bad)
+
+
+def _equal(specs: Sequence[TensorSpec], good: set[Joint], bad: set[Joint]) -> Iterator[str]:
+    """Yield pairs of dimensions, of different inputs, that are equal where the model accepts and differ else."""
+    for one in range(len(specs)):
+        for other in range(one):
+            if all(j[one] == j[other] for j in good) and all(j[one] != j[other] for j in bad):
+                text = f"'{specs[other].dtype}[...S]' and '{specs[one].dtype}[...S]'"
+                yield f"inputs {other} and {one} must have the same shape: declare {text}"
+            depth = min(len(s) for j in good for s in (j[one], j[other]))
+            for a in range(1, depth + 1):
+                for b in range(1, depth + 1):
+                    if all(j[one][-a] == j[other][-b] for j in good) and not any(
+                        len(j[one]) >= a and len(j[other]) >= b and j[one][-a] == j[other][-b] for j in bad
+                    ):
+                        yield (
+                            f"dimension -{b} of input {other} and dimension -{a} of input {one} must have the same "
+                            "size: give both one name, for instance N"
+                        )

@@ -1,0 +1,222 @@
+"""A run: which units there are, who does them, and what happens on the way."""
+
+from __future__ import annotations
+
+import contextlib
+import fnmatch
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from diffexport.backends.model_files import Artefact
+from diffexport.errors import DiffexportError
+from diffexport.explore.explorer import Settings
+from diffexport.explore.units import Unit, do, forget
+from diffexport.explore.workers import run_parallel
+from diffexport.findings.events import Event, Finding, Found, RunFinished, RunStarted, Suspected
+from diffexport.subjects import catalogue
+from diffexport.subjects.cases import Exclusion, Known, load_known
+from diffexport.subjects.targets import is_catalogue_name, resolve
+from diffexport.values import DYNAMO, EXPORTERS, Identity, Mode
+from diffexport.versions import installed
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to run.
+
+    Attributes:
+        targets: catalogue names or ``module:attr``/``file.py:attr`` texts.
+        modes: in any order.
+        runtimes: names.
+        settings: how each case is explored.
+        profile: the profile's name, for the record.
+        inputs: tensor specs from the command line, for every target.
+        known: the project's own known divergences, besides the catalogue's.
+        exclude: the project's own exclusions.
+        folders: where their regressions are.
+        jobs: worker processes; 0 does everything in this one.
+        fail_fast: stop at the first new divergence.
+        artefact: a model to compare the one target with, in place of exports; ``modes`` is then its own.
+        inferred: what the inputs of targets are like that declare none, where ``inputs`` are not given.
+    """
+
+    targets: tuple[str, ...]
+    modes: tuple[Mode, ...]
+    runtimes: tuple[str, ...]
+    settings: Settings
+    profile: str = "dev"
+    inputs: tuple[str, ...] = ()
+    known: tuple[Known, ...] = ()
+    exclude: tuple[Exclusion, ...] = ()
+    folders: tuple[Path, ...] = ()
+    jobs: int | None = None
+    fail_fast: bool = False
+    artefact: Artefact | None = None
+    inferred: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def inputs_of(self, target: str) -> tuple[str, ...]:
+        """Return what the inputs of a target are to be like, as far as the plan says."""
+        return self.inputs or self.inferred.get(target, ())
+
+
+def name_of(target: str, inputs: Sequence[str] = ()) -> str:
+    """Return what a target's case is called; only one outside the catalogue has to be loaded for that."""
+    if is_catalogue_name(target):
+        return target
+    try:
+        return resolve(target, inputs=inputs).name
+    except DiffexportError:
+        # Whoever works on it reports why.
+        return target.rpartition(":")[2]
+
+
+def shipped_for(target: str) -> tuple[Known, ...]:
+    """Return the shipped known divergences that may be met in a target.
+
+    Those of a catalogue case concern that case, and no model of a user's that happens to have its name.
+    """
+    shipped = applicable(load_known(catalogue.known_file()))
+    if target in catalogue.ENTRIES:
+        return shipped
+    return tuple(entry for entry in shipped if entry.cases == ("*",))
+
+
+def applicable(known: Sequence[Known]) -> tuple[Known, ...]:
+    """Return the entries that are for the installed versions."""
+    return tuple(entry for entry in known if entry.applies_to(installed()))
+
+
+def run(plan: Plan, emit: Callable[[Event], None]) -> None:
+    """Run a plan to its end, or until interrupted; what was found by then has been emitted.
+
+    Raises:
+        ConfigError: the catalogue's file of known divergences is broken.
+    """
+    started = time.perf_counter()
+    emit(
+        RunStarted(
+            cases=tuple(name_of(target, plan.inputs_of(target)) for target in plan.targets),
+            modes=len(plan.modes),
+            runtimes=plan.runtimes,
+            examples=plan.settings.examples,
+            seed=plan.settings.seed,
+            profile=plan.profile,
+            strict=plan.settings.strict,
+            versions=installed(),
+            artefact=plan.artefact.path if plan.artefact is not None else "",
+        )
+    )
+    stopped = interrupted = False
+    suspects: dict[Identity, Finding] = {}
+    found: set[Identity] = set()
+
+    def handle(event: Event) -> bool:
+        nonlocal stopped
+        if isinstance(event, Suspected):
+            suspects.setdefault(event.finding.identity, event.finding)
+            return False
+        if isinstance(event, Found):
+            if event.finding.identity in found:
+                return False
+            found.add(event.finding.identity)
+            emit(event)
+            stopped = stopped or plan.fail_fast
+            return stopped
+        emit(event)
+        return False
+
+    units = _units(plan)
+    try:
+        jobs = os.cpu_count() or 1 if plan.jobs is None else plan.jobs
+        if jobs == 0:
+            _run_here(units, handle)
+        else:
+            run_parallel(units, jobs, handle)
+    except KeyboardInterrupt:
+        interrupted = True
+        # Seen but not yet shrunk: better a large input than a lost finding.
+        resolved = {(i.target, i.case, i.stage, i.kind, i.where, i.signature) for i in found}
+        for i, finding in suspects.items():
+            if (i.target, i.case, i.stage, i.kind, i.where, i.signature) not in resolved:
+                emit(Found(finding))
+    emit(RunFinished(time.perf_counter() - started, interrupted, stopped))
+
+
+class _Stop(Exception):
+    pass
+
+
+def _run_here(units: Sequence[Unit], handle: Callable[[Event], bool]) -> None:
+    def emit(event: Event) -> None:
+        if handle(event):
+            raise _Stop
+
+    forget()
+    try:
+        for unit in units:
+            do(unit, emit)
+    except _Stop:
+        return
+
+
+def _units(plan: Plan) -> list[Unit]:
+    shipped = applicable(load_known(catalogue.known_file()))
+    own = applicable((*plan.known, *_of_cases(plan)))
+    folders = (*plan.folders, catalogue.regressions_folder())
+    units = []
+    names = [name_of(target, plan.inputs_of(target)) for target in plan.targets]
+    to_replay = [entry for entry in own if _concerns(entry, names, plan)]
+    if plan.artefact is not None:
+        # Regressions replay exports, which this run makes none of.
+        to_replay = []
+    elif any(is_catalogue_name(target) for target in plan.targets):
+        to_replay += [entry for entry in shipped if _concerns(entry, names, plan)]
+    # Heaviest first: strict capture, then non-strict, then TorchScript, at milliseconds an export.
+    for exporter in (*reversed(DYNAMO), *(e for e in EXPORTERS if e not in DYNAMO)):
+        texts = tuple(str(mode) for mode in plan.modes if mode.exporter == exporter)
+        for target, name in zip(plan.targets, names, strict=True):
+            if texts:
+                entries = (*applicable(plan.known), *shipped_for(target))
+                units.append(
+                    Unit(
+                        target,
+                        name,
+                        plan.inputs_of(target),
+                        texts,
+                        plan.runtimes,
+                        plan.settings,
+                        entries,
+                        (),
+                        plan.artefact,
+                        plan.exclude,
+                    )
+                )
+    if to_replay:
+        replays = Unit(
+            "", "known divergences", (), (), plan.runtimes, plan.settings, tuple(to_replay), folders
+        )
+        units.insert(0, replays)
+    return units
+
+
+def _of_cases(plan: Plan) -> list[Known]:
+    """Return the known divergences that stand on the cases of a plan; the catalogue's are in its file."""
+    found: list[Known] = []
+    for target in plan.targets:
+        if not is_catalogue_name(target):
+            with contextlib.suppress(DiffexportError):
+                case = resolve(target, inputs=plan.inputs_of(target))
+                found += [replace(entry, cases=(case.name,)) for entry in case.known]
+    return found
+
+
+def _concerns(entry: Known, names: Sequence[str], plan: Plan) -> bool:
+    """Return whether anything this run does could meet the entry."""
+    return (
+        any(fnmatch.fnmatchcase(name, pattern) for name in names for pattern in entry.cases)
+        and any(entry.modes.matches(mode) for mode in plan.modes)
+        and any(fnmatch.fnmatchcase(name, pattern) for name in plan.runtimes for pattern in entry.runtimes)
+    )

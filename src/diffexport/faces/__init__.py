@@ -1,0 +1,1 @@
+"""How diffexport is used: from Python, from the command line, from pytest."""

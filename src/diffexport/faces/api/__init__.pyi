@@ -1,0 +1,14 @@
+from .checking import assert_agrees as assert_agrees
+from .checking import check as check
+from .checking import explored as explored
+from .checking import settings_for as settings_for
+from .checking import stored_of as stored_of
+from .model_case import as_case as as_case
+from .model_case import case_options as case_options
+from .model_case import name_of as name_of
+from .model_tests import ModelTest as ModelTest
+from .model_tests import relative as relative
+from .model_tests import test as test
+from .model_tests import test_of as test_of
+from .result import FindingsError as FindingsError
+from .result import Result as Result

@@ -1,0 +1,245 @@
+"""For tests: assert that one trial agrees, or check a model in every mode.
+
+Both raise or return findings as data; with the pytest plugin they are stored as regressions by themselves. Neither
+reads a configuration: what holds is what is given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any, Unpack
+
+from diffexport.backends.runtimes import available, select
+from diffexport.config import PROFILES
+from diffexport.errors import RegressionFileError
+from diffexport.explore import (
+    Accepted,
+    Explorer,
+    Point,
+    Settings,
+    applicable,
+    attribute,
+    diverged,
+    replay_entry,
+    shipped_for,
+)
+from diffexport.faces.api.model_case import as_case
+from diffexport.faces.api.result import Result
+from diffexport.findings.events import Event
+from diffexport.findings.regressions import Regression, files, load
+from diffexport.findings.reports import Summary
+from diffexport.pipeline import Road
+from diffexport.subjects.cases import Case, Exclusion, Known, Rule
+from diffexport.values import Call, Inputs, Mode, TensorSpec, TermOptions, Verdict, select_modes, slugify
+
+#: Where regressions are looked for unless said otherwise.
+REGRESSIONS = "tests/regressions"
+
+
+@cache
+def shared_road() -> Road:
+    """Return the road that all tests of a process share, so that exports and sessions are made once."""
+    return Road()
+
+
+@cache
+def shipped_known(target: str) -> tuple[Known, ...]:
+    """Return the shipped known divergences that concern a target, for the installed versions."""
+    return shipped_for(target)
+
+
+def assert_agrees(
+    case: Case,
+    mode: Mode | str,
+    inputs: Inputs,
+    *,
+    runtimes: Iterable[str] | None = None,
+    export_inputs: Inputs | None = None,
+    known: Iterable[Known] | None = None,
+    strict: bool = False,
+) -> list[Verdict]:
+    """Check one trial on every runtime; return the verdicts, none where a known crash would take the process along.
+
+    Args:
+        case: the model under test.
+        mode: how to export it, or its text.
+        inputs: a tuple of positional arguments or a [Call][diffexport.Call]; tensors or numpy arrays, nested
+            or not, and other values.
+        runtimes: names; by default every one that is installed.
+        export_inputs: what to export with; by default ordinary values of the shapes of ``inputs``.
+        known: divergences that are accepted besides the case's own; by default the catalogue's.
+        strict: let notes fail.
+
+    Raises:
+        Diverged: for the first divergence that is not known. Its type is one for each failure, so that
+            Hypothesis shrinks different failures apart from each other.
+    """
+    mode = Mode.parse(mode) if isinstance(mode, str) else mode
+    names = select(runtimes) if runtimes is not None else available()
+    road = shared_road()
+    accepted = Accepted(case, shipped_known(case.target) if known is None else known, road)
+    inputs = Call.of(inputs).plain()
+    example = inputs if export_inputs is None else Call.of(export_inputs).plain()
+    if accepted.killer(accepted.killers(mode, names), inputs, example) is not None:
+        return []
+    verdicts = road.check_runtimes(case, mode, names, inputs, export_inputs=export_inputs, strict=strict)
+    for verdict, divergence, identity in attribute(verdicts):
+        if accepted.entry(mode, verdict.runtime, divergence, inputs, example) is None:
+            point = Point(mode, identity.runtime or verdict.runtime, inputs, example)
+            raise diverged(case, identity, point, verdict, divergence, shrunk=True)
+    return verdicts
+
+
+def check(
+    model: Any,
+    *,
+    inputs: Sequence[str | TensorSpec | Any] = (),
+    strategy: Any = None,
+    modes: str | Iterable[str] = ("default",),
+    runtimes: str | Iterable[str] = ("all",),
+    examples: int | None = None,
+    seed: int = 0,
+    rules: Sequence[Rule] = (),
+    known: Iterable[Known] = (),
+    exclude: Mapping[str, str] | Sequence[Exclusion] = (),
+    strict: bool = False,
+    extra_inputs: Sequence[Inputs] = (),
+    name: str = "",
+    target: str = "",
+    save: str | Path | None = None,
+    matrices: Mapping[str, Sequence[str]] | None = None,
+    emit: Callable[[Event], None] | None = None,
+    **terms: Unpack[TermOptions],
+) -> Result:
+    """Check a model in every mode with generated inputs.
+
+    Args:
+        model: a [Case][diffexport.Case], a ``torch.nn.Module`` (instance, class or factory) or an
+            ``autograd.Function``.
+        inputs: one entry for each positional argument, a tensor spec or a Hypothesis strategy; or
+        strategy: a Hypothesis strategy for the tuple of positional arguments, or for a
+            [Call][diffexport.Call] with keywords. Without either, diffexport works out how to call the model.
+        modes: matrices, modes or mode patterns.
+        runtimes: names, ``ort`` or ``all``.
+        examples: Hypothesis examples for each mode; by default the more, the fewer modes there are.
+        seed: the same seed gives the same run.
+        rules: expectations, tried before the general ones.
+        known: accepted divergences besides the catalogue's; see [known_divergence][diffexport.known_divergence].
+            Their regressions are replayed first: one that no longer diverges makes the result fail.
+        exclude: mode pattern to the reason why such modes are not run.
+        strict: let notes fail.
+        extra_inputs: calls that are checked in every mode besides what is generated: tuples of positional arguments
+            or [Call][diffexport.Call]s.
+        name, target: what the case is called, and the text by which a stored regression finds it again.
+        save: the folder in which findings are stored as regressions, and those of known divergences looked for
+            (else in ``tests/regressions``).
+        matrices: matrices besides ``default`` and ``full``, by name.
+        emit: receives every event as it happens.
+        terms: what is asked of export and comparison besides the mode; see [Terms][diffexport.Terms].
+
+    Raises:
+        UsageError: no inputs can be generated, a name does not exist, an option is unknown or wrong.
+    """
+    case = as_case(
+        model,
+        inputs=inputs,
+        strategy=strategy,
+        rules=rules,
+        known=known,
+        exclude=exclude,
+        extra_inputs=extra_inputs,
+        name=name,
+        target=target,
+        **terms,
+    )
+    chosen = select_modes((modes,) if isinstance(modes, str) else modes, matrices)
+    settings = settings_for(len(chosen), examples=examples, seed=seed, strict=strict)
+    return explored(case, chosen, runtimes, settings, save=save, emit=emit)
+
+
+def settings_for(modes: int, *, examples: int | None = None, seed: int = 0, strict: bool = False) -> Settings:
+    """Return how a case is explored in a run over so many modes: the fewer, the more examples, unless said."""
+    profile = PROFILES["dev"]
+    if examples is None:
+        examples = profile.examples_for(modes)
+    return Settings(examples=examples, block=profile.block_for(modes), seed=seed, strict=strict)
+
+
+def explored(
+    case: Case,
+    modes: Sequence[Mode],
+    runtimes: str | Iterable[str],
+    settings: Settings,
+    *,
+    save: str | Path | None = None,
+    emit: Callable[[Event], None] | None = None,
+) -> Result:
+    """Replay what is known of a case, and explore it; see [check][] for the arguments.
+
+    Raises:
+        UsageError: there is no such runtime.
+    """
+    summary = Summary(None if save is None else Path(save))
+
+    def take(event: Event) -> None:
+        summary.take(event)
+        if emit is not None:
+            emit(event)
+
+    names = select((runtimes,) if isinstance(runtimes, str) else runtimes)
+    # A road of its own: another model may have been checked under this name.
+    road = Road()
+    own = replace(case, known=applicable(case.known))
+    _replay_known(own, modes, Path(REGRESSIONS if save is None else save), road, take)
+    Explorer(own, names, settings, shipped_known(case.target), emit=take, road=road).explore(modes)
+    return Result(
+        case.name,
+        tuple(summary.findings),
+        tuple(summary.modes),
+        "\n".join(summary.failed.values()),
+        "\n".join(summary.advice.values()),
+        tuple(summary.excluded),
+        tuple(summary.replayed),
+        case.terms,
+        tuple(summary.saved.items()),
+        tuple(summary.save_errors.items()),
+        case.texts,
+    )
+
+
+def _replay_known(
+    case: Case, modes: Sequence[Mode], folder: Path, road: Road, emit: Callable[[Event], None]
+) -> None:
+    """Replay the regressions of the case's known divergences, those that were found with an exporter of these modes."""
+    exporters = {mode.exporter for mode in modes}
+    for entry in case.known:
+        if not any(entry.concerns(case.name, mode, "") for mode in modes):
+            continue
+        stored = _stored(folder / entry.regression)
+        if stored is None:
+            replay_entry(entry, (folder,), road, emit)
+        elif stored.case == case.name and stored.mode.exporter in exporters:
+            # One of another model of that name is found by its target.
+            replay_entry(entry, (folder,), road, emit, case if stored.target == case.target else None)
+
+
+def _stored(path: Path) -> Regression | None:
+    """Return a regression; None if there is none that can be read."""
+    try:
+        return load(path)
+    except RegressionFileError:
+        return None
+
+
+def stored_of(case: Case, folder: Path, exporters: Container[str]) -> Iterator[Path]:
+    """Yield the files of a folder that hold regressions of a case, found with one of these exporters."""
+    for path in files([folder]):
+        if path.name.startswith(f"{slugify(case.name)}--"):
+            stored = _stored(path)
+            if stored is None or stored.mode.exporter not in exporters:
+                continue
+            if (stored.case, stored.target) == (case.name, case.target):
+                yield path

@@ -1,0 +1,163 @@
+"""From a model as a person has it, an instance, class, factory or ``autograd.Function``, to a case."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Unpack
+
+from diffexport.errors import UsageError
+from diffexport.subjects.cases import Case, Exclusion, Known, Rule, exclusions_of, extra_calls, make_case
+from diffexport.subjects.targets import builder_of, with_inputs
+from diffexport.values import Inputs, TensorSpec, TermOptions, Terms
+
+if TYPE_CHECKING:
+    from diffexport.infer.session import Inference
+
+
+def case_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of the arguments of [check][diffexport.check] that make the case."""
+    ours = inspect.signature(as_case).parameters.keys() | TermOptions.__annotations__.keys()
+    return {name: value for name, value in options.items() if name in ours}
+
+
+def as_case(
+    model: Any,
+    *,
+    inputs: Sequence[str | TensorSpec | Any] = (),
+    strategy: Any = None,
+    rules: Sequence[Rule] = (),
+    known: Iterable[Known] = (),
+    exclude: Mapping[str, str] | Sequence[Exclusion] = (),
+    extra_inputs: Sequence[Inputs] = (),
+    name: str = "",
+    target: str = "",
+    **terms: Unpack[TermOptions],
+) -> Case:
+    """Make a case of a model; what is given for a Case is added to its own.
+
+    Arguments as for [check][diffexport.check].
+
+    Raises:
+        UsageError: it is no model, no inputs are given for it and none can be worked out, or an option is wrong.
+    """
+    # What is wrong is said before anything is worked out.
+    Terms.of(terms)
+    exclude = exclusions_of(exclude)
+    if isinstance(model, Case):
+        agreed = Terms.of({**model.terms.document(), **terms})
+        if inputs or strategy is not None:
+            given = make_case(model.name, model.build, inputs=inputs, strategy=strategy)
+            model = replace(model, inputs=given.inputs, strategy=given.strategy)
+        changed: Case = replace(
+            model,
+            rules=(*rules, *model.rules),
+            known=(*model.known, *known),
+            exclude=(*model.exclude, *exclude),
+            extra_inputs=(*model.extra_inputs, *extra_calls(extra_inputs)),
+            terms=agreed,
+            name=name or model.name,
+            target=target or model.target,
+        )
+        return changed
+    import torch
+
+    if isinstance(model, torch.jit.ScriptModule):
+        # There is no other way to export it.
+        terms["script"] = True
+    called = name or name_of(model)
+    found: tuple[str, ...] = ()
+    if not inputs and strategy is None:
+        found = inferred(model, called)
+        # Replaced below.
+        inputs = ["float32[...]"]
+    case = make_case(
+        called,
+        builder_of(model),
+        inputs=inputs,
+        strategy=strategy,
+        rules=rules,
+        known=tuple(known),
+        exclude=exclude,
+        extra_inputs=extra_inputs,
+        target=target or target_of(model),
+        **terms,
+    )
+    return with_inputs(case, found)
+
+
+def name_of(model: Any) -> str:
+    """Return what a model is called: its own name, or that of its class.
+
+    Raises:
+        UsageError: it is no model.
+    """
+    import torch
+
+    if isinstance(model, Case):
+        return model.name
+    if isinstance(model, torch.nn.Module):
+        # Of a scripted one, the name of what was scripted.
+        return str(getattr(model, "original_name", type(model).__name__))
+    if callable(model):
+        made = model.func if isinstance(model, functools.partial) else model
+        return str(getattr(made, "__name__", type(made).__name__))
+    raise UsageError(
+        f"{model!r} is neither a Case, a torch.nn.Module, a factory of one nor an autograd.Function"
+    )
+
+
+#: What may be inferred, but not be compared with an export.
+_INCOMPARABLE = ("random", "stateful", "non-tensor")
+
+
+def inferred(model: Any, name: str) -> tuple[str, ...]:
+    """Return the texts of the inputs of a model that comes without any, worked out by trying.
+
+    Raises:
+        UsageError: they cannot be worked out, or no export could agree; the message says how to declare them.
+    """
+    from diffexport.infer.session import STATUSES
+
+    found = _inference(model, name)
+    if found.inputs and found.status not in _INCOMPARABLE:
+        return tuple(found.inputs)
+    if not found.inputs:
+        why = found.message or f"{name}: {STATUSES[found.status]}; declare them: inputs=['float32[N, 3]']"
+        raise UsageError(f"the inputs of {name} are not declared, and cannot be worked out: {why}")
+    raise UsageError(
+        f"{name}: {STATUSES[found.status]}, so that no export can be held against it; to check it all the same, "
+        f"declare its inputs: inputs={list(found.inputs)!r}"
+    )
+
+
+#: What was inferred in this process, and of which model: a test of it has an item for each exporter.
+_INFERENCES: dict[int, tuple[Any, Inference]] = {}
+
+
+def _inference(model: Any, name: str) -> Inference:
+    from diffexport.infer.session import infer
+
+    if id(model) not in _INFERENCES:
+        # The model is kept beside it: another object cannot get its id meanwhile.
+        _INFERENCES[id(model)] = model, infer(model, name=name)
+    return _INFERENCES[id(model)][1]
+
+
+def target_of(model: Any) -> str:
+    """Return ``file.py:attr`` for something defined at the top of a file, else empty."""
+    definition = model if isinstance(model, type) or inspect.isfunction(model) else None
+    qualified = getattr(definition, "__qualname__", "")
+    if definition is None or not qualified or "<" in qualified:
+        return ""
+    try:
+        file = Path(inspect.getfile(definition)).resolve()
+    except (TypeError, OSError):
+        return ""
+    try:
+        return f"{file.relative_to(Path.cwd())}:{qualified}"
+    except ValueError:
+        return f"{file}:{qualified}"

@@ -1,0 +1,245 @@
+"""The command line. Exit codes: 0 all as expected, 1 findings, 2 wrong use, 130 interrupted.
+
+``--help``, ``list`` and ``modes`` answer at once: torch, onnx and Hypothesis are imported by the commands that
+need them, when they need them.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+
+import click
+
+from diffexport.errors import DiffexportError, UsageError
+from diffexport.values import RUNTIME_CHOICES
+
+INPUT_HELP = "One for each argument: a tensor spec, e.g. 'float32[N, >=3]', or a strategy, e.g. 'just(0.5)'."
+EPILOG = "Exit codes: 0 all as expected, 1 findings, 2 wrong use or nothing testable, 130 interrupted."
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=EPILOG)
+@click.version_option(package_name="diffexport")
+def cli() -> None:
+    """Does the ONNX export of a PyTorch model mean the same as the model itself?
+
+    Exports models with autograd.Functions in every configured mode, runs them on generated inputs and compares
+    with eager. What diverges is shrunk and kept as a regression.
+    """
+
+
+@cli.command(epilog=EPILOG)
+@click.argument("targets", nargs=-1, metavar="[CASE|GROUP|module:attr|file.py:attr]…")
+@click.option("--modes", multiple=True, metavar="TEXT", help="Matrix, mode or mode pattern; may be repeated.")
+@click.option(
+    "--runtime", "runtimes", multiple=True, metavar="NAME", help=f"One of {', '.join(RUNTIME_CHOICES)}."
+)
+@click.option("--examples", type=click.IntRange(min=1), help="Hypothesis examples for each mode.")
+@click.option("--seed", type=click.IntRange(min=0), help="The same seed gives the same run.")
+@click.option("--profile", metavar="NAME", help="dev, ci, nightly or debug.")
+@click.option("--input", "inputs", multiple=True, metavar="TEXT", help=INPUT_HELP)
+@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write a report.")
+@click.option(
+    "--save", "folder", type=click.Path(path_type=Path), metavar="DIR", help="Where findings are kept."
+)
+@click.option("--no-save", is_flag=True, help="Keep no regression files.")
+@click.option("--strict", is_flag=True, default=None, help="Let notes fail too: sign of zero, stale globals.")
+@click.option("--fail-fast", is_flag=True, help="Stop at the first new divergence.")
+@click.option("--jobs", "-j", type=click.IntRange(min=0), help="Worker processes; 0 works in this one.")
+@click.option("--verbose", "-v", is_flag=True, help="Show what exporters printed with each finding.")
+def run(targets: tuple[str, ...], **options: object) -> None:
+    """Check cases in every configured mode: by default the catalogue's group seeds.
+
+    GROUP is a group of the catalogue's cases (see diffexport list), or all.
+    """
+    from diffexport.faces.cli.run_command import run_command
+
+    sys.exit(run_command(targets, **options))  # type: ignore[arg-type]
+
+
+@cli.command(epilog=EPILOG)
+@click.argument("model", type=click.Path(path_type=Path), metavar="MODEL.onnx")
+@click.argument("target", metavar="CASE|module:attr|file.py:attr")
+@click.option(
+    "--runtime", "runtimes", multiple=True, metavar="NAME", help=f"One of {', '.join(RUNTIME_CHOICES)}."
+)
+@click.option("--examples", type=click.IntRange(min=1), help="Hypothesis examples; 200 by default.")
+@click.option("--seed", type=click.IntRange(min=0), help="The same seed gives the same run.")
+@click.option("--input", "inputs", multiple=True, metavar="TEXT", help=INPUT_HELP)
+@click.option(
+    "--input-name",
+    "input_names",
+    multiple=True,
+    metavar="[ARG=]NAME",
+    help="Graph input that an argument (by name or number) goes to; otherwise by position.",
+)
+@click.option(
+    "--output-name",
+    "output_names",
+    multiple=True,
+    metavar="NAME",
+    help="Graph outputs in the order of the model's; otherwise by position.",
+)
+@click.option("--mode", metavar="MODE", help="How the file was exported; guessed otherwise.")
+@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write a report.")
+@click.option("--strict", is_flag=True, default=None, help="Let notes fail too: sign of zero.")
+@click.option("--fail-fast", is_flag=True, help="Stop at the first new divergence.")
+@click.option("--jobs", "-j", type=click.IntRange(0, 1), default=1, help="0 works in this process.")
+def compare(model: Path, target: str, **options: object) -> None:
+    """Compare an ONNX file that already exists with the model it is said to be of."""
+    from diffexport.faces.cli.compare_command import compare_command
+
+    sys.exit(compare_command(model, target, **options))  # type: ignore[arg-type]
+
+
+@cli.command(epilog=EPILOG)
+@click.argument("targets", nargs=-1, metavar="[CASE|GROUP|module:attr|file.py:attr]…")
+@click.option("--modes", multiple=True, metavar="TEXT", help="Matrix, mode or mode pattern; may be repeated.")
+@click.option(
+    "--runtime", "runtimes", multiple=True, metavar="NAME", help="By default ort-disabled and reference."
+)
+@click.option(
+    "--examples", type=click.IntRange(min=1), help="Hypothesis examples for each mutant; 200 by default."
+)
+@click.option("--seed", type=click.IntRange(min=0), help="The same seed gives the same run.")
+@click.option("--input", "inputs", multiple=True, metavar="TEXT", help=INPUT_HELP)
+@click.option("--only", multiple=True, metavar="PATTERN", help="Mutators to apply, by name; may be repeated.")
+@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write a report.")
+@click.option("--strict", is_flag=True, default=None, help="Let notes fail too: sign of zero.")
+@click.option("--jobs", "-j", type=click.IntRange(min=0), help="Worker processes; 0 works in this one.")
+@click.option("--list", "listed", is_flag=True, help="Only list the mutators.")
+def mutate(targets: tuple[str, ...], **options: object) -> None:
+    """Plant bugs in exported models and see which the check catches.
+
+    Equivalent changes are planted, too, which it must not report. By default in the catalogue's group seeds.
+    """
+    from diffexport.faces.cli.mutate_command import mutate_command
+
+    sys.exit(mutate_command(targets, **options))  # type: ignore[arg-type]
+
+
+@cli.command(epilog=EPILOG)
+@click.argument("places", nargs=-1, required=True, metavar="PACKAGE|PATH…")
+@click.option(
+    "--only", multiple=True, metavar="PATTERN", help="Functions to examine, by name; may be repeated."
+)
+@click.option("--modes", multiple=True, metavar="TEXT", help="Matrix, mode or mode pattern; may be repeated.")
+@click.option(
+    "--runtime", "runtimes", multiple=True, metavar="NAME", help="By default ort-disabled and ort-all."
+)
+@click.option("--examples", type=click.IntRange(min=1), help="Hypothesis examples for each mode.")
+@click.option("--seed", type=click.IntRange(min=0), help="The same seed gives the same scan.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=1),
+    default=60.0,
+    show_default=True,
+    help="Seconds for each Function.",
+)
+@click.option(
+    "--placeholder",
+    "placeholders",
+    multiple=True,
+    metavar="PATTERN",
+    help="Functions whose meaning is their symbolic; may be repeated.",
+)
+@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write a report.")
+@click.option(
+    "--save", "folder", type=click.Path(path_type=Path), metavar="DIR", help="Where findings are kept."
+)
+@click.option("--no-save", is_flag=True, help="Keep no regression files.")
+@click.option("--strict", is_flag=True, default=None, help="Let notes fail too: sign of zero, stale globals.")
+@click.option("--resume", is_flag=True, help="Leave out what an earlier scan of the same source has done.")
+@click.option(
+    "--state", "state_file", type=click.Path(dir_okay=False, path_type=Path), help="Where that is kept."
+)
+@click.option("--jobs", "-j", type=click.IntRange(min=1), help="Child processes.")
+@click.option("--list", "listed", is_flag=True, help="Only list what is found in the source.")
+def scan(places: tuple[str, ...], **options: object) -> None:
+    """Find every autograd.Function of a package, work out how to call it, export it and compare."""
+    from diffexport.faces.cli.scan_command import scan_command
+
+    sys.exit(scan_command(places, **options))  # type: ignore[arg-type]
+
+
+@cli.command(name="list")
+def list_cases() -> None:
+    """List the built-in cases with the group of each."""
+    from diffexport.subjects import catalogue
+
+    width = max(map(len, catalogue.ENTRIES))
+    broad = max(map(len, catalogue.GROUPS))
+    for entry in catalogue.ENTRIES.values():
+        given = ", ".join(entry.inputs)
+        click.echo(f"{entry.name:<{width}}  {entry.group:<{broad}}  {given:<18}  {entry.summary}")
+
+
+@cli.command()
+@click.argument("texts", nargs=-1, metavar="[MATRIX|MODE|PATTERN]…")
+@click.option("--count", is_flag=True, help="Only say how many there are, per exporter.")
+@click.option("--options", "show_options", is_flag=True, help="Show every option with its values.")
+def modes(texts: tuple[str, ...], count: bool, show_options: bool) -> None:
+    """List the modes of a matrix (default: the configured one)."""
+    from collections import Counter
+
+    from diffexport import config
+    from diffexport.values import OPTIONS, select_modes
+
+    if show_options:
+        for option in OPTIONS:
+            shown = ", ".join(
+                str(value).lower() if isinstance(value, bool) else str(value) for value in option.values
+            )
+            click.echo(f"{option.name} = {shown}\n    {option.summary} ({', '.join(option.exporters)})")
+        return
+    loaded = config.load()
+    chosen = select_modes(texts or loaded.modes or ("default",), loaded.matrices)
+    if count:
+        for exporter, number in Counter(mode.exporter for mode in chosen).items():
+            click.echo(f"{exporter:<14} {number}")
+        click.echo(f"{'together':<14} {len(chosen)}")
+        return
+    for mode in chosen:
+        click.echo(str(mode))
+
+
+@cli.command(epilog=EPILOG)
+@click.argument("paths", nargs=-1, type=click.Path(path_type=Path), metavar="[FILE|FOLDER]…")
+@click.option("--verbose", "-v", is_flag=True, help="Show both sides of what still diverges.")
+def replay(paths: tuple[Path, ...], verbose: bool) -> None:
+    """Replay stored regressions: FIXED, STILL DIVERGES or ERROR each."""
+    from diffexport.faces.cli.replay_command import replay_command
+
+    sys.exit(replay_command(paths, verbose))
+
+
+@cli.command()
+@click.argument("file", type=click.Path(path_type=Path))
+def show(file: Path) -> None:
+    """Print a standalone script that reproduces a regression with torch, onnx and onnxruntime alone."""
+    from diffexport.faces.cli.replay_command import show_command
+
+    click.echo(show_command(file), nl=False)
+
+
+def main() -> None:
+    """Run the command line; errors meant for people are printed without a traceback."""
+    # To be asked to end, as by a CI system whose time is up, is to be interrupted: what was found is kept.
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        cli.main(standalone_mode=False)
+    except click.exceptions.Abort:
+        click.echo("interrupted", err=True)
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(2)
+    except (UsageError, DiffexportError) as error:
+        click.echo(f"diffexport: {error}", err=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        click.echo("interrupted", err=True)
+        sys.exit(130)
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,114 @@
+"""``diffexport compare``."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import onnx
+
+from diffexport import config as configuration
+from diffexport.backends import model_files as artefacts
+from diffexport.backends.model_files import Artefact
+from diffexport.backends.runtimes import select as select_runtimes
+from diffexport.errors import DiffexportError
+from diffexport.explore import Plan, Settings, case_for
+from diffexport.faces.cli.run_command import perform
+from diffexport.findings.events import Finding
+from diffexport.findings.reports import Summary, quote
+from diffexport.strategies import canonical
+from diffexport.subjects.cases import Case
+from diffexport.subjects.targets import resolve
+from diffexport.values import Mode, Severity
+
+#: One model costs no exports, so that all of the time is for samples: about 10,000 on each runtime.
+EXAMPLES, BLOCK = 200, 64
+
+
+def compare_command(
+    model: Path,
+    target: str,
+    *,
+    runtimes: Sequence[str] = (),
+    examples: int | None = None,
+    seed: int | None = None,
+    inputs: Sequence[str] = (),
+    input_names: Sequence[str] = (),
+    output_names: Sequence[str] = (),
+    mode: str | None = None,
+    json_file: Path | None = None,
+    strict: bool | None = None,
+    fail_fast: bool = False,
+    jobs: int = 1,
+) -> int:
+    """Compare and report; returns the exit code.
+
+    Raises:
+        UsageError: the file is no valid model, the target does not import, or their inputs do not fit each other.
+    """
+    loaded = configuration.load()
+    specs = canonical(inputs)
+    chosen = select_runtimes(runtimes or loaded.runtimes)
+    artefact = artefacts.read_model(model, mode=Mode.parse(mode) if mode else None)
+    artefact = _mapped(artefact, target, specs, input_names, output_names)
+    case_for(target, specs, artefact)
+    plan = Plan(
+        targets=(target,),
+        modes=(artefact.mode,),
+        runtimes=chosen,
+        settings=Settings(
+            examples=examples or EXAMPLES,
+            block=BLOCK,
+            seed=loaded.seed if seed is None else seed,
+            strict=loaded.strict if strict is None else strict,
+        ),
+        profile="compare",
+        inputs=specs,
+        known=loaded.known,
+        jobs=jobs,
+        fail_fast=fail_fast,
+        artefact=artefact,
+    )
+    given = [word for spec in specs for word in ("--input", spec)]
+    given += [word for name in input_names for word in ("--input-name", name)]
+    given += [word for name in output_names for word in ("--output-name", name)]
+    given += ["--mode", mode] if mode else []
+
+    def command(finding: Finding) -> str:
+        noted = finding.divergence.severity is Severity.NOTE
+        words = ["diffexport", "compare", str(model), target, *given, "--runtime", finding.runtime]
+        words += ["--examples", str(plan.settings.examples), "--seed", str(plan.settings.seed)]
+        return " ".join(map(quote, [*words, *(["--strict"] if noted else [])]))
+
+    return perform(plan, Summary(command=command), json_file)
+
+
+def _mapped(
+    artefact: Artefact,
+    target: str,
+    specs: Sequence[str],
+    input_names: Sequence[str],
+    output_names: Sequence[str],
+) -> Artefact:
+    """Map graph inputs and outputs as the command line says."""
+    if not input_names and not output_names:
+        return artefact
+    parameters = _parameters(resolve(target, inputs=specs)) if any("=" in n for n in input_names) else ()
+    graph = onnx.load_model_from_string(artefact.model).graph
+    return replace(
+        artefact,
+        inputs=artefacts.choose_inputs(input_names, artefact.inputs, parameters),
+        outputs=artefacts.choose_outputs(output_names, [value.name for value in graph.output]),
+    )
+
+
+def _parameters(case: Case) -> tuple[str, ...]:
+    """Return the names of the model's parameters; none where they cannot be told."""
+    try:
+        return tuple(inspect.signature(case.build().forward).parameters)
+    except DiffexportError:
+        raise
+    except (Exception, SystemExit):  # noqa: BLE001 - a model may raise anything; the run says what
+        return ()

@@ -1,0 +1,132 @@
+"""``diffexport mutate``."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from diffexport import config as configuration
+from diffexport.backends.runtimes import select as select_runtimes
+from diffexport.explore import Settings, applicable, name_of, shipped_for
+from diffexport.faces.cli.run_command import check_targets, write_safely
+from diffexport.findings.reports import EXIT_USAGE
+from diffexport.strategies import canonical
+from diffexport.subjects.catalogue import MAIN_JOB, expand
+from diffexport.tools.mutate import (
+    MUTATOR,
+    NAME,
+    Job,
+    MutationTally,
+    Report,
+    mutation_line,
+    mutation_lines,
+    mutators,
+    run,
+    select,
+    write_mutation_report,
+)
+from diffexport.values import select_modes
+
+#: The plainest mode of each exporter with free dimensions, which leaves most to be planted.
+MODES = ("torchscript,dynamic=true", "dynamo,dynamic=true")
+#: The graph is what is changed: one level of ONNX Runtime, and the evaluator that shares nothing with it.
+RUNTIMES = ("ort-disabled", "reference")
+#: Samples in an example are as many as in a run of the default matrix.
+EXAMPLES, BLOCK = 200, 8
+
+
+def mutate_command(
+    targets: Sequence[str],
+    *,
+    modes: Sequence[str] = (),
+    runtimes: Sequence[str] = (),
+    examples: int | None = None,
+    seed: int | None = None,
+    inputs: Sequence[str] = (),
+    only: Sequence[str] = (),
+    json_file: Path | None = None,
+    strict: bool | None = None,
+    jobs: int | None = None,
+    listed: bool = False,
+) -> int:
+    """Plant, check, judge and report; returns the exit code.
+
+    Raises:
+        UsageError: an unknown case, mode, runtime or mutator, or a target that does not import.
+    """
+    if listed:
+        _list()
+        return 0
+    loaded = configuration.load()
+    specs = canonical(inputs)
+    names = expand(targets or loaded.cases or (MAIN_JOB,))
+    check_targets(names, specs)
+    chosen = select(only, (NAME,))
+    selected = select_modes(modes or MODES, loaded.matrices)
+    settings = Settings(
+        examples=examples or EXAMPLES,
+        block=BLOCK,
+        seed=loaded.seed if seed is None else seed,
+        strict=loaded.strict if strict is None else strict,
+        shrink=False,
+    )
+    ran_on = select_runtimes(runtimes or RUNTIMES)
+    own = applicable(loaded.known)
+    todo = [
+        Job(
+            target,
+            name_of(target, specs),
+            specs,
+            str(mode),
+            ran_on,
+            settings,
+            (*own, *shipped_for(target)),
+            chosen,
+        )
+        for target in names
+        for mode in selected
+    ]
+    tally = MutationTally(
+        [job.name for job in todo[:: max(len(selected), 1)]],
+        [str(mode) for mode in selected],
+        ran_on,
+        settings.examples,
+        settings.seed,
+        settings.strict,
+    )
+    click.echo(
+        f"diffexport mutate: {', '.join(tally.cases)}; {', '.join(tally.modes)}; on {', '.join(ran_on)}, "
+        f"{settings.examples} examples each, seed {settings.seed}"
+    )
+
+    def take(report: Report) -> None:
+        tally.reports.append(report)
+        click.echo(mutation_line(report))
+
+    started = time.perf_counter()
+    try:
+        run(todo, (os.cpu_count() or 1) if jobs is None else jobs, take)
+    except KeyboardInterrupt:
+        tally.interrupted = True
+    tally.seconds = time.perf_counter() - started
+    tally.reports.sort(key=lambda r: (tally.cases.index(r.case), tally.modes.index(r.mode)))
+    for text in mutation_lines(tally):
+        click.echo(text)
+    if json_file is not None and not write_safely(lambda: write_mutation_report(tally, json_file)):
+        return tally.exit_code or EXIT_USAGE
+    return tally.exit_code
+
+
+def _list() -> None:
+    every = {**mutators(), NAME: MUTATOR}
+    width = max(map(len, every))
+    for title, control in (("bugs", False), ("controls", True)):
+        click.echo(f"{title}:")
+        for name, mutator in sorted(every.items()):
+            if mutator.control is control:
+                note = "  (a note)" if mutator.severity.value == "note" else ""
+                click.echo(f"  {name:<{width}}  {mutator.summary}{note}")

@@ -1,0 +1,145 @@
+"""``diffexport run``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from shlex import quote
+
+import click
+
+from diffexport import config as configuration
+from diffexport.backends.runtimes import select as select_runtimes
+from diffexport.explore import Plan, Settings
+from diffexport.explore import run as run_plan
+from diffexport.findings.events import Event
+from diffexport.findings.reports import EXIT_USAGE, Summary, Terminal, write_report
+from diffexport.infer.session import STATUSES, Inference, Session
+from diffexport.strategies import canonical
+from diffexport.subjects.catalogue import ENTRIES, MAIN_JOB, expand
+from diffexport.subjects.targets import declares_inputs, is_catalogue_name, resolve
+from diffexport.values import select_modes
+
+#: From this many modes on, modes that export the same model share their examples; see Settings.share.
+SHARING_FROM = 500
+
+
+def run_command(
+    targets: Sequence[str],
+    *,
+    modes: Sequence[str] = (),
+    runtimes: Sequence[str] = (),
+    examples: int | None = None,
+    seed: int | None = None,
+    profile: str | None = None,
+    inputs: Sequence[str] = (),
+    json_file: Path | None = None,
+    folder: Path | None = None,
+    no_save: bool = False,
+    strict: bool | None = None,
+    fail_fast: bool = False,
+    jobs: int | None = None,
+    verbose: bool = False,
+) -> int:
+    """Run and report; returns the exit code.
+
+    Raises:
+        UsageError: an unknown case, mode, runtime or profile, or a target that does not import.
+    """
+    loaded = configuration.load()
+    chosen = configuration.profile(profile or loaded.profile)
+    specs = canonical(inputs)
+    names = expand(tuple(targets) or loaded.cases or (MAIN_JOB,))
+    check_targets(names, specs)
+    base = loaded.file.parent if loaded.file is not None else Path.cwd()
+    regressions = folder or base / loaded.regressions
+    texts = modes or (chosen.modes if profile else loaded.modes or chosen.modes)
+    selected = select_modes(texts, loaded.matrices)
+    plan = Plan(
+        targets=names,
+        modes=selected,
+        runtimes=select_runtimes(runtimes or loaded.runtimes),
+        settings=Settings(
+            examples=examples
+            or (loaded.examples if not profile else None)
+            or chosen.examples_for(len(selected)),
+            block=chosen.block_for(len(selected)),
+            seed=loaded.seed if seed is None else seed,
+            strict=loaded.strict if strict is None else strict,
+            share=len(selected) > SHARING_FROM,
+        ),
+        profile=chosen.name,
+        inputs=specs,
+        known=loaded.known,
+        exclude=loaded.exclude,
+        folders=(base / loaded.regressions,),
+        jobs=loaded.jobs if jobs is None else jobs,
+        fail_fast=fail_fast,
+        inferred={} if specs else inferred_inputs(names),
+    )
+    return perform(
+        plan, Summary(None if no_save else regressions), json_file, verbose or chosen.name == "debug"
+    )
+
+
+def perform(plan: Plan, summary: Summary, json_file: Path | None, verbose: bool = False) -> int:
+    """Carry out a plan, show it and write the report, also when it is interrupted; returns the exit code."""
+    terminal = Terminal(summary, verbose=verbose)
+
+    def take(event: Event) -> None:
+        summary.take(event)
+        terminal.take(event)
+
+    written = True
+    try:
+        run_plan(plan, take)
+    finally:
+        terminal.finish()
+        written = json_file is None or write_safely(lambda: write_report(summary, json_file))
+    return summary.exit_code if written else summary.exit_code or EXIT_USAGE
+
+
+def write_safely(write: Callable[[], None]) -> bool:
+    """Write a report; says so and returns False if it cannot be written."""
+    try:
+        write()
+    except OSError as error:
+        click.echo(f"diffexport: the report could not be written: {error}", err=True)
+        return False
+    return True
+
+
+def inferred_inputs(names: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Work out how to call the targets that do not say so themselves, and show it as it can be pasted.
+
+    Where that fails it is said, too, and left to the run: the other targets are tested all the same.
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    with Session() as session:
+        for name in dict.fromkeys(names):
+            if declares_inputs(name):
+                continue
+            made = session.infer(name)
+            if made.inputs:
+                found[name] = made.inputs
+                click.echo(shown(made))
+            else:
+                # Without inputs it is given float tensors, and the run says what comes of that.
+                click.echo(f"{name}: no inputs could be inferred ({made.status}): {made.message}")
+    return found
+
+
+def shown(made: Inference) -> str:
+    """Return what was inferred, and how to say so."""
+    options = " ".join(f"--input {quote(text)}" for text in made.inputs)
+    lines = [f"{made.target}: inputs inferred: {made.call}", f"    to keep or change them: {options}"]
+    if made.status != "inferred":
+        lines.append(f"    {made.status}: {STATUSES[made.status]}")
+    return "\n".join([*lines, *(f"    note: {note}" for note in made.notes)])
+
+
+def check_targets(names: Sequence[str], specs: tuple[str, ...]) -> None:
+    """Fail on the first target that does not exist, before anything is run."""
+    for name in names:
+        if not (is_catalogue_name(name) and name in ENTRIES):
+            resolve(name, inputs=specs)

@@ -1,0 +1,108 @@
+"""``diffexport scan``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from diffexport import config as configuration
+from diffexport.backends.runtimes import select as select_runtimes
+from diffexport.explore import Settings, applicable
+from diffexport.faces.cli.run_command import write_safely
+from diffexport.findings.reports import EXIT_USAGE, Summary
+from diffexport.tools.scan import (
+    DEFAULT_MODES,
+    DEFAULT_RUNTIMES,
+    Event,
+    Plan,
+    ScanTally,
+    ScanTerminal,
+    State,
+    run,
+    write_scan_report,
+)
+from diffexport.values import select_modes, slugify
+from diffexport.versions import installed
+
+
+def scan_command(
+    places: Sequence[str],
+    *,
+    only: Sequence[str] = (),
+    modes: Sequence[str] = (),
+    runtimes: Sequence[str] = (),
+    examples: int | None = None,
+    seed: int | None = None,
+    timeout: float = 60.0,
+    placeholders: Sequence[str] = (),
+    json_file: Path | None = None,
+    folder: Path | None = None,
+    no_save: bool = False,
+    strict: bool | None = None,
+    resume: bool = False,
+    state_file: Path | None = None,
+    jobs: int | None = None,
+    listed: bool = False,
+) -> int:
+    """Scan and report; returns the exit code.
+
+    Raises:
+        UsageError: an unknown mode or runtime.
+    """
+    loaded = configuration.load()
+    base = loaded.file.parent if loaded.file is not None else Path.cwd()
+    selected = tuple(str(mode) for mode in select_modes(modes or DEFAULT_MODES, loaded.matrices))
+    settings = Settings(
+        examples=examples or 0,
+        seed=loaded.seed if seed is None else seed,
+        strict=loaded.strict if strict is None else strict,
+    )
+    ran_on = select_runtimes(runtimes or DEFAULT_RUNTIMES)
+    declared = (*loaded.placeholders, *placeholders)
+    state = None
+    if not listed:
+        state = State(
+            state_file or base / ".diffexport" / f"scan-{slugify('-'.join(places))}.jsonl",
+            {
+                "versions": installed(),
+                "modes": list(selected),
+                "runtimes": list(ran_on),
+                "examples": settings.examples,
+                "seed": settings.seed,
+                "strict": settings.strict,
+                "timeout": timeout,
+                "placeholders": list(declared),
+            },
+        )
+        problem = state.read() if resume else ""
+        if problem:
+            click.echo(f"--resume: {problem}; starting anew", err=True)
+    regressions = None if no_save or listed else folder or base / loaded.regressions
+    tally = ScanTally(Summary(regressions), state, listed)
+    terminal = ScanTerminal(tally)
+
+    def take(event: Event) -> None:
+        terminal.take(event, tally.take(event))
+
+    plan = Plan(
+        places=tuple(dict.fromkeys(places)),
+        modes=selected,
+        runtimes=ran_on,
+        settings=settings,
+        known=applicable(loaded.known),
+        only=tuple(only),
+        placeholders=declared,
+        jobs=loaded.jobs if jobs is None else jobs,
+        timeout=timeout,
+        listed=listed,
+        done=state.done if state is not None and resume else {},
+    )
+    written = True
+    try:
+        run(plan, take)
+    finally:
+        terminal.finish()
+        written = json_file is None or write_safely(lambda: write_scan_report(tally, json_file))
+    return tally.exit_code if written else tally.exit_code or EXIT_USAGE

@@ -1,0 +1,235 @@
+"""What the pytest plugin gives to tests: the checker behind the fixture ``diffexport``, configured as the project is.
+
+Nothing is imported beyond pytest until one of these is used.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Container, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from diffexport.faces.api import ModelTest, Result
+    from diffexport.findings.events import Finding
+    from diffexport.subjects.cases import Case, Known
+    from diffexport.values import Mode
+
+#: Under which a report carries findings, from worker to controller as well.
+PROPERTY = "diffexport_finding"
+#: What the plugin gives a test of a model: which exporter, or which mode, an item is for.
+EXPORTER, MODE = "diffexport_exporter", "diffexport_mode"
+
+
+def configuration_of(config: pytest.Config) -> Any:
+    """Return the configuration of the project that is tested."""
+    from diffexport import config as configuration
+
+    file = Path(config.rootpath) / "pyproject.toml"
+    return configuration.load(file) if file.is_file() else configuration.Config()
+
+
+def folder_of(config: pytest.Config) -> Path:
+    """Return where findings are kept."""
+    given = config.getoption("--diffexport-save")
+    if given is not None:
+        return Path(config.invocation_params.dir, given)
+    return Path(config.rootpath, configuration_of(config).regressions)
+
+
+def texts_of(config: pytest.Config) -> tuple[str, ...]:
+    """Return the texts of the modes that are selected."""
+    given = tuple(config.getoption("--diffexport-modes"))
+    return given or configuration_of(config).modes or ("default",)
+
+
+class Checker:
+    """What the fixture ``diffexport`` gives."""
+
+    def __init__(self, request: pytest.FixtureRequest) -> None:
+        self._request = request
+
+    @property
+    def modes(self) -> tuple[Mode, ...]:
+        """The selected modes."""
+        from diffexport.values import select_modes
+
+        return select_modes(texts_of(self._request.config), configuration_of(self._request.config).matrices)
+
+    @property
+    def known(self) -> tuple[Known, ...]:
+        """The project's own known divergences."""
+        known: tuple[Known, ...] = configuration_of(self._request.config).known
+        return known
+
+    def check(self, model: Any, **options: Any) -> Result:
+        """Check a model in every selected mode and fail the test if something diverges.
+
+        Takes what [diffexport.check][] takes; modes, runtimes, examples and seed are the configured ones
+        unless given, known divergences and exclusions are added to the configured ones.
+        """
+        from diffexport.errors import DiffexportError
+        from diffexport.faces.api import check
+
+        try:
+            result = check(model, **self._with_defaults(options))
+        except DiffexportError as error:
+            # It is about what the test says, and a traceback through diffexport helps nobody.
+            pytest.fail(str(error), pytrace=False)
+        self._judge(result)
+        return result
+
+    def _with_defaults(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        from diffexport.subjects.cases import exclusions_of
+
+        config = self._request.config
+        configuration = configuration_of(config)
+        given = dict(options)
+        return {
+            "modes": texts_of(config),
+            "runtimes": configuration.runtimes,
+            "examples": configuration.examples,
+            "seed": configuration.seed,
+            "strict": configuration.strict,
+            "matrices": configuration.matrices,
+            "save": folder_of(config),
+            **given,
+            "known": (*given.get("known", ()), *configuration.known),
+            "exclude": (*exclusions_of(given.get("exclude", ())), *configuration.exclude),
+        }
+
+    def _judge(self, result: Result) -> None:
+        for finding in result.findings:
+            keep(self._request.node, finding, dict(result.saved), dict(result.save_errors))
+        if not result.ok:
+            text = str(result)
+            if result.findings:
+                # The findings themselves are listed once, at the end, whichever tests and workers made them.
+                text = f"{text.partition(chr(10) * 2)[0]}\nsee 'diffexport findings'"
+            pytest.fail(text, pytrace=False)
+        if not result.modes and result.excluded:
+            pytest.skip("; ".join(f"{one.modes} excluded: {one.reason}" for one in result.excluded))
+
+    def run(self, own: ModelTest, given: dict[str, Any]) -> None:
+        """Check the model of a test that [diffexport.test][diffexport.test] made.
+
+        Args:
+            own: the test.
+            given: what fixtures and parameters give to the factory, and which exporter or mode it is for.
+        """
+        from diffexport.errors import DiffexportError
+        from diffexport.faces.api import as_case, case_options, explored, settings_for
+
+        exporter, mode = given.pop(EXPORTER, None), given.get(MODE)
+        selected = test_modes(own, self._request.config)
+        modes = [one for one in selected if exporter in (None, one.exporter) and mode in (None, one)]
+        try:
+            model = own.build({name: value for name, value in given.items() if name in own.parameters})
+            options = self._with_defaults(self._named(own, model))
+            case = as_case(model, **case_options(options))
+            _replay_stored(self._request, case, {one.exporter for one in modes}, own)
+            settings = settings_for(
+                # As many examples as in a run over all of them; an item has a part.
+                len(selected),
+                examples=options["examples"],
+                seed=options["seed"],
+                strict=options["strict"],
+            )
+            result = explored(case, modes, options["runtimes"], settings, save=options["save"])
+        except DiffexportError as error:
+            pytest.fail(str(error), pytrace=False)
+        self._judge(result)
+
+    def _named(self, own: ModelTest, model: Any) -> dict[str, Any]:
+        """Return the options with the name of the case, and the target by which it is found again."""
+        from diffexport.faces.api import name_of, relative
+        from diffexport.subjects import catalogue
+        from diffexport.subjects.cases import Case
+
+        options, node = dict(own.options), self._request.node
+        if isinstance(model, Case) and model.target in catalogue.ENTRIES:
+            return options
+        within = getattr(node.cls, "__qualname__", "")
+        name = node.originalname or node.name
+        options["target"] = f"{relative(Path(node.path))}:{within + '.' if within else ''}{name}"
+        called = options.get("name") or name_of(model)
+        options["name"] = "-".join(filter(None, (called, _parameters_of(node))))
+        return options
+
+
+def _parameters_of(node: Any) -> str:
+    """Return the id of a test's parameters without those that are the plugin's own."""
+    callspec = getattr(node, "callspec", None)
+    if callspec is None:
+        return ""
+    own = [str(callspec.params[name]) for name in (EXPORTER, MODE) if name in callspec.params]
+    text = str(callspec.id)
+    for one in own:
+        text = "" if text == one else text.removesuffix(f"-{one}")
+    return text
+
+
+def test_modes(own: ModelTest, config: pytest.Config) -> tuple[Mode, ...]:
+    """Return the modes a test of a model is for: its own, of those that the command line selects; else the selected."""
+    from diffexport.values import select_modes
+
+    matrices = configuration_of(config).matrices
+    selected = select_modes(texts_of(config), matrices)
+    texts = own.options.get("modes")
+    if texts is None:
+        return selected
+    asked = select_modes((texts,) if isinstance(texts, str) else texts, matrices)
+    return (
+        tuple(mode for mode in asked if mode in selected) if config.getoption("--diffexport-modes") else asked
+    )
+
+
+test_modes.__test__ = False  # type: ignore[attr-defined]
+
+
+def _replay_stored(
+    request: pytest.FixtureRequest, case: Case, exporters: Container[str], own: ModelTest
+) -> None:
+    """Replay what is stored of a model that only its test can make: nobody else could."""
+    folder = folder_of(request.config)
+    if not own.parameters or not folder.is_dir():
+        return
+    from diffexport.explore import judge_file, tied_entries
+    from diffexport.faces.api import stored_of
+
+    tied = tied_entries((*case.known, *configuration_of(request.config).known))
+    for path in stored_of(case, folder, exporters):
+        judged = judge_file(path, tied, case)
+        if not judged.as_expected:
+            lines = filter(None, (f"{judged.status}: {path.name}", judged.note, judged.message))
+            pytest.fail("\n".join(lines), pytrace=False)
+
+
+def keep(
+    item: pytest.Item,
+    finding: Finding,
+    saved: Mapping[str, Path] | None = None,
+    errors: Mapping[str, str] = {},
+) -> None:
+    """Put a finding on the report of a test; it is stored first, unless that was done or tried before."""
+    from diffexport.errors import RegressionFileError
+    from diffexport.findings.regressions import record
+    from diffexport.findings.reports import Summary, describe
+
+    summary = Summary()
+    digest = finding.identity.digest
+    try:
+        if saved is None:
+            summary.saved[digest] = record(finding, folder_of(item.config))
+        else:
+            summary.saved.update(saved)
+            summary.save_errors.update(errors)
+    except (OSError, RegressionFileError) as error:
+        summary.save_errors[digest] = str(error)
+    lines = list(describe(finding, summary))
+    item.user_properties.append(
+        (PROPERTY, json.dumps({"digest": digest, "lines": lines}, ensure_ascii=False))
+    )

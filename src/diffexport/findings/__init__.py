@@ -1,0 +1,1 @@
+"""What is found: events, stored regressions, standalone scripts, reports."""

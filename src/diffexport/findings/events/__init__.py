@@ -1,0 +1,5 @@
+"""Events: what happened in a run, as plain data, in the order it happened."""
+
+import lazy_loader as lazy
+
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

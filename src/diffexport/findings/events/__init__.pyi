@@ -1,0 +1,13 @@
+from .events import CaseFailed as CaseFailed
+from .events import CheckStarting as CheckStarting
+from .events import Event as Event
+from .events import Excluded as Excluded
+from .events import Finding as Finding
+from .events import Found as Found
+from .events import KnownReplayed as KnownReplayed
+from .events import ModeFinished as ModeFinished
+from .events import Row as Row
+from .events import RunFinished as RunFinished
+from .events import RunStarted as RunStarted
+from .events import Suspected as Suspected
+from .events import Unhealthy as Unhealthy

@@ -1,0 +1,197 @@
+"""Events: what happened in a run, as plain data, in the order it happened."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from diffexport.values import DEFAULT_TERMS, Call, Divergence, Identity, Terms
+
+
+@dataclass(frozen=True, eq=False)
+class Finding:
+    """A divergence with the smallest input and simplest mode that were found to show it.
+
+    Attributes:
+        identity: what makes it the same failure as another.
+        target: text from which the case can be had again, in another process.
+        mode: the simplest mode, in text form.
+        runtime: the simplest runtime.
+        divergence: what was seen.
+        inputs, export_inputs: positional arguments, or a [Call][diffexport.Call] where there are keywords.
+            Tensors are numpy arrays, except those that require a gradient or start inside their storage.
+        eager, got: outputs of both sides; empty when the road ended before.
+        exporters: the exporters whose default mode shows the same on these inputs.
+        seed: seed of the run that found it.
+        specs: the specs of the inputs, for a model that does not carry them itself.
+        blame: the stage that departs first (capture, conversion, optimiser, kernel) and the votes that say so; empty
+            where there was nothing to vote on.
+        terms: on which terms the case was checked.
+        shrunk: False when the run was interrupted before it was minimal.
+        flaky: the failure did not show again when repeated.
+        chatter: what exporter and runtime printed.
+    """
+
+    identity: Identity
+    target: str
+    mode: str
+    runtime: str
+    divergence: Divergence
+    inputs: tuple[Any, ...] | Call
+    export_inputs: tuple[Any, ...] | Call
+    eager: tuple[Any, ...] = ()
+    got: tuple[Any, ...] = ()
+    exporters: tuple[str, ...] = ()
+    seed: int = 0
+    shrunk: bool = True
+    flaky: bool = False
+    chatter: str = ""
+    specs: tuple[str, ...] = ()
+    blame: tuple[str, str] | tuple[()] = ()
+    terms: Terms = DEFAULT_TERMS
+
+
+@dataclass
+class Row:
+    """The tally of one (case, mode, runtime). ``stage`` and ``kind`` are those of the worst verdict.
+
+    ``checks`` counts compared samples, ``examples`` Hypothesis examples; ``rejected`` samples are those the
+    model itself refuses in eager. ``arbitrated`` samples differed and eager was run again for them; of these,
+    ``excused`` ones differ by rounding alone, and of ``unrefereed`` ones a fixed tolerance had to judge.
+    ``tolerated`` ones differ by what the terms of the case let through. ``reason`` is the first line of the first
+    refusal.
+    """
+
+    runtime: str
+    verdict: str = "untested"
+    stage: str = ""
+    kind: str = ""
+    examples: int = 0
+    checks: int = 0
+    rejected: int = 0
+    known: dict[str, int] = field(default_factory=dict)
+    notes: dict[str, int] = field(default_factory=dict)
+    diverging: int = 0
+    arbitrated: int = 0
+    excused: int = 0
+    unrefereed: int = 0
+    tolerated: int = 0
+    seconds: float = 0.0
+    reason: str = ""
+
+    _ORDER = ("untested", "agrees", "refused", "known", "diverges")
+
+    def worsen(self, verdict: str, stage: str = "", kind: str = "") -> None:
+        """Record a verdict if it is worse than the one so far."""
+        if verdict != self.verdict and self._ORDER.index(verdict) > self._ORDER.index(self.verdict):
+            self.verdict, self.stage, self.kind = verdict, stage, kind
+
+
+@dataclass(frozen=True)
+class RunStarted:
+    """What is going to be done; ``artefact`` is the file that is compared, where nothing is exported."""
+
+    cases: tuple[str, ...]
+    modes: int
+    runtimes: tuple[str, ...]
+    examples: int
+    seed: int
+    profile: str
+    strict: bool
+    versions: dict[str, str]
+    artefact: str = ""
+
+
+@dataclass(frozen=True)
+class ModeFinished:
+    """One mode of one case is done, on every runtime."""
+
+    case: str
+    mode: str
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True)
+class Suspected:
+    """A divergence was seen for the first time and is about to be shrunk."""
+
+    finding: Finding
+
+
+@dataclass(frozen=True)
+class Found:
+    """A divergence was shrunk."""
+
+    finding: Finding
+
+
+@dataclass(frozen=True)
+class CaseFailed:
+    """A case could not be tested at all; the message says why and what to do."""
+
+    case: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Unhealthy:
+    """A case was explored, but its model rejects most of what is drawn for it; ``message`` says what to declare."""
+
+    case: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Excluded:
+    """Modes are left out for a case: those of a pattern, how many, and why."""
+
+    case: str
+    modes: str
+    count: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class KnownReplayed:
+    """The regression of a known divergence was replayed before the run.
+
+    ``status`` is ``diverges`` as it should, ``fixed`` or ``error``.
+    """
+
+    id: str
+    regression: str
+    status: str
+    message: str
+
+
+@dataclass(frozen=True, eq=False)
+class CheckStarting:
+    """Sent before each check when a worker has died once, so that the culprit is known the second time."""
+
+    case: str
+    mode: str
+    inputs: tuple[Any, ...] | Call
+    export_inputs: tuple[Any, ...] | Call
+
+
+@dataclass(frozen=True)
+class RunFinished:
+    """The end, ``interrupted`` by the user or by ``--fail-fast``, or complete."""
+
+    seconds: float
+    interrupted: bool = False
+    stopped_early: bool = False
+
+
+Event = (
+    RunStarted
+    | ModeFinished
+    | Suspected
+    | Found
+    | CaseFailed
+    | Unhealthy
+    | Excluded
+    | KnownReplayed
+    | CheckStarting
+    | RunFinished
+)

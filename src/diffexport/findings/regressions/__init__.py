@@ -1,0 +1,5 @@
+"""Regressions: stored minimal divergences, readable by a person and replayable without Hypothesis."""
+
+import lazy_loader as lazy
+
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

@@ -1,0 +1,16 @@
+from .format import SUFFIX as SUFFIX
+from .format import Regression as Regression
+from .format import load as load
+from .format import loads as loads
+from .isolate import replay_safely as replay_safely
+from .recording import record as record
+from .replaying import Replay as Replay
+from .replaying import Status as Status
+from .replaying import case_of as case_of
+from .replaying import replay as replay
+from .store import files as files
+from .store import save as save
+from .stored_arguments import Seen as Seen
+from .stored_arguments import encode_tensor as encode_tensor
+from .stored_arguments import is_tensor as is_tensor
+from .stored_arguments import offset_of as offset_of

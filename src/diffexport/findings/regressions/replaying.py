@@ -1,0 +1,94 @@
+"""Replay a regression without Hypothesis: FIXED, STILL DIVERGES or ERROR."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, replace
+
+from diffexport.errors import DiffexportError, FixtureTargetError
+from diffexport.findings.regressions.format import Regression
+from diffexport.pipeline import Road
+from diffexport.subjects.cases import Case
+from diffexport.subjects.targets import resolve
+from diffexport.values import Call, Divergence, Kind, Outcome, Verdict
+
+
+class Status(enum.StrEnum):
+    """What a replay says."""
+
+    FIXED = "FIXED"
+    DIVERGES = "STILL DIVERGES"
+    ERROR = "ERROR"
+
+
+@dataclass(frozen=True)
+class Replay:
+    """The result of one replay.
+
+    ``same`` is False when the model still diverges but not in the stored way; ``message`` says what was seen.
+    ``elsewhere`` says that only the test it was found by can make the model.
+    """
+
+    status: Status
+    message: str
+    same: bool = True
+    verdict: Verdict | None = None
+    divergence: Divergence | None = None
+    elsewhere: bool = False
+
+
+#: Kinds that show beside another failure of the same export without having to do with it.
+_BESIDE = (
+    Kind.IMPURE_EXPORT,
+    Kind.NONDETERMINISTIC_EXPORT,
+    Kind.STALE_GLOBALS,
+    Kind.OPSET,
+    Kind.SIGN_OF_ZERO,
+)
+
+
+def case_of(regression: Regression) -> Case:
+    """Return the case a regression is about, under the name it is stored by.
+
+    Raises:
+        DiffexportError: the target is gone.
+    """
+    # What is replayed needs no strategy; a model that comes without inputs need not have them worked out.
+    count = len(Call.of(regression.inputs).args)
+    case = resolve(regression.target, inputs=regression.specs, otherwise=["float32[...]"] * max(count, 1))
+    return _as_stored(case, regression)
+
+
+def _as_stored(case: Case, regression: Regression) -> Case:
+    return replace(case, name=regression.case, terms=regression.terms)
+
+
+def replay(regression: Regression, road: Road | None = None, *, case: Case | None = None) -> Replay:
+    """Check the stored inputs again in the stored mode and runtime.
+
+    Args:
+        regression: what was stored.
+        road: shared over several replays, to reuse sessions.
+        case: the model, when the caller has it; else it is looked up by the stored target.
+    """
+    road = road or Road()
+    try:
+        verdict = road.check(
+            case_of(regression) if case is None else _as_stored(case, regression),
+            regression.mode,
+            regression.runtime,
+            regression.inputs,
+            export_inputs=regression.export_inputs,
+        )
+    except DiffexportError as error:
+        return Replay(Status.ERROR, str(error), elsewhere=isinstance(error, FixtureTargetError))
+    if verdict.outcome is Outcome.REJECTED:
+        return Replay(Status.ERROR, f"the model now raises in eager on the stored inputs: {verdict.reason}")
+    wanted = (regression.stage, regression.kind, regression.where, regression.signature)
+    for divergence in (*verdict.divergences, *verdict.notes):
+        if (divergence.stage, divergence.kind, divergence.where, divergence.signature) == wanted:
+            return Replay(Status.DIVERGES, divergence.message, True, verdict, divergence)
+    others = [d for d in verdict.divergences if d.kind not in _BESIDE]
+    if others:
+        return Replay(Status.DIVERGES, f"differently than stored: {others[0].message}", False, verdict)
+    return Replay(Status.FIXED, "the stored inputs now agree", True, verdict)

@@ -1,0 +1,5 @@
+"""Reports consume events and produce text or files; they check nothing themselves."""
+
+import lazy_loader as lazy
+
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

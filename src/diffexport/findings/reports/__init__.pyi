@@ -1,0 +1,14 @@
+from .descriptions import describe as describe
+from .descriptions import values as values
+from .json_report import divergence_document as divergence_document
+from .json_report import write_report as write_report
+from .live import STYLES as STYLES
+from .live import Live as Live
+from .live import versions_in_words as versions_in_words
+from .summary import EXIT_FINDINGS as EXIT_FINDINGS
+from .summary import EXIT_INTERRUPTED as EXIT_INTERRUPTED
+from .summary import EXIT_OK as EXIT_OK
+from .summary import EXIT_USAGE as EXIT_USAGE
+from .summary import Summary as Summary
+from .summary import quote as quote
+from .terminal import Terminal as Terminal

@@ -1,0 +1,96 @@
+"""A finding as text: what diverges, the minimal input, both sides, and how to see it again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from diffexport.arrays import array_of, as_call, digest, reads
+from diffexport.findings.events import Finding
+from diffexport.findings.regressions import Seen, is_tensor, offset_of
+from diffexport.findings.reports.summary import Summary, reproduce_line
+from diffexport.strategies import ordinary_like
+from diffexport.values import DEFAULT_TERMS, Call, Inputs, Stage
+
+#: Longest printed value of one tensor.
+WIDTH = 300
+
+
+def describe(finding: Finding, summary: Summary, *, chatter: bool = False) -> Iterator[str]:
+    """Yield the lines that describe one finding."""
+    divergence, identity = finding.divergence, finding.identity
+    yield f"{identity.case}: {divergence.kind} at {divergence.stage} — {divergence.kind.meaning}"
+    for number, line in enumerate(_trim(divergence.message)):
+        yield ("  " if number == 0 else "    ") + line
+    runtime = (
+        "" if divergence.stage in (Stage.CAPTURE, Stage.CONVERT, Stage.CHECK) else f" on {finding.runtime}"
+    )
+    artefact = summary.started.artefact if summary.started is not None else ""
+    if artefact:
+        yield f"  file            {artefact}{runtime}"
+    else:
+        yield f"  simplest mode   {finding.mode}{runtime}"
+    if finding.terms != DEFAULT_TERMS:
+        yield f"  on the terms    {finding.terms}"
+    if len(finding.exporters) > 1:
+        yield f"  the same in     {', '.join(name for name in finding.exporters if name != identity.exporter)}"
+    yield f"  minimal input   {values(finding.inputs)}"
+    if not artefact and not _is_plain_example(finding):
+        yield f"  exported with   {values(finding.export_inputs)}"
+    if divergence.stage is Stage.COMPARE:
+        yield f"  eager           {values(finding.eager)}"
+        yield f"  {finding.runtime:<15} {values(finding.got)}"
+    if finding.blame:
+        yield f"  to blame        {': '.join(finding.blame)}"
+    if not finding.shrunk:
+        yield "  (not shrunk: " + ("it did not show again)" if finding.flaky else "the run ended before)")
+    error = summary.save_errors.get(identity.digest)
+    if error:
+        yield f"  could not be saved: {error}"
+    yield f"  reproduce       {reproduce_line(finding, summary)}"
+    if chatter and finding.chatter:
+        yield "  what was printed during the export:"
+        yield from (f"    | {line}" for line in finding.chatter.splitlines())
+
+
+def values(items: Inputs) -> str:
+    """Return tensors as ``[nan, 1] float32[2]``, other arguments as Python shows them, keywords with their names."""
+    call, seen = Call.of(items), Seen()
+    shown = [_value(item, seen) for item in call.args]
+    shown += [f"{name}={_value(item, seen)}" for name, item in call.kwargs.items()]
+    return ", ".join(shown) or "none"
+
+
+def _value(item: Any, seen: Seen) -> str:
+    if isinstance(item, tuple | list):
+        inside = ", ".join(_value(part, seen) for part in item)
+        return f"[{inside}]" if isinstance(item, list) else f"({inside})"
+    if isinstance(item, dict):
+        return "{" + ", ".join(f"{key!r}: {_value(part, seen)}" for key, part in item.items()) + "}"
+    if not is_tensor(item):
+        return repr(item)
+    number, array = seen.number_of(item), array_of(item)
+    text = reads(array)
+    if len(text) > WIDTH:
+        text = text[:WIDTH] + "…"
+    text = f"{text} {array.dtype}[{', '.join(map(str, array.shape))}]"
+    if getattr(item, "requires_grad", False):
+        text += " requires_grad"
+    steps = [stride // array.itemsize for stride in array.strides]
+    if array.size and not array.flags.c_contiguous:
+        text += f" with strides {steps}"
+    if offset_of(item):
+        text += f" at offset {offset_of(item)}"
+    return text if number is None else f"{text} (the same as x{number})"
+
+
+def _is_plain_example(finding: Finding) -> bool:
+    """Return whether the export's example is the one anyone would think of: ordinary, or the minimal input itself."""
+    example = digest(as_call(finding.export_inputs))
+    given = as_call(finding.inputs)
+    return example in (digest(given), digest(ordinary_like(given)))
+
+
+def _trim(message: str) -> list[str]:
+    lines = [line for line in message.splitlines() if line.strip()] or [""]
+    return [line[:WIDTH] for line in lines[:4]] + (["…"] if len(lines) > 4 else [])

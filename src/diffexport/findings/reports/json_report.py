@@ -1,0 +1,145 @@
+"""The machine-readable report. Format and versioning are described in docs/json.md."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+from diffexport import atomic
+from diffexport.findings.events import Finding
+from diffexport.findings.regressions import Seen, encode_tensor, is_tensor
+from diffexport.findings.reports.summary import Summary, reproduce_line
+from diffexport.values import Call, Evidence, Inputs
+from diffexport.versions import installed
+
+FORMAT_VERSION = 1
+
+
+def document(summary: Summary) -> dict[str, Any]:
+    """Return the report as plain data; see docs/json.md."""
+    summary.settle()
+    started, finished = summary.started, summary.finished
+    return {
+        "diffexport": "report",
+        "version": FORMAT_VERSION,
+        "versions": installed(),
+        "exit_code": summary.exit_code,
+        "seconds": round(finished.seconds, 3) if finished else None,
+        "interrupted": finished is None or finished.interrupted,
+        "profile": started.profile if started else None,
+        "seed": started.seed if started else None,
+        "strict": started.strict if started else None,
+        "artefact": (started.artefact or None) if started else None,
+        "cases": list(started.cases) if started else [],
+        "runtimes": list(started.runtimes) if started else [],
+        "results": [
+            {
+                "case": event.case,
+                "mode": event.mode,
+                "runtime": row.runtime,
+                "verdict": row.verdict,
+                "stage": row.stage or None,
+                "kind": row.kind or None,
+                "examples": row.examples,
+                "checks": row.checks,
+                "rejected": row.rejected,
+                "known": row.known,
+                "notes": row.notes,
+                "diverging": row.diverging,
+                "arbitrated": row.arbitrated,
+                "excused": row.excused,
+                "tolerated": row.tolerated,
+                "unrefereed": row.unrefereed,
+                "seconds": round(row.seconds, 6),
+            }
+            for event in summary.modes
+            for row in event.rows
+        ],
+        "divergences": [divergence_document(finding, summary) for finding in summary.findings],
+        "known": [
+            {"id": e.id, "regression": e.regression, "status": e.status, "message": e.message}
+            for e in summary.replayed
+        ],
+        "excluded": [
+            {"case": e.case, "modes": e.modes, "count": e.count, "reason": e.reason} for e in summary.excluded
+        ],
+        "advice": [{"case": case, "message": message} for case, message in sorted(summary.advice.items())],
+        "errors": [{"case": case, "message": message} for case, message in summary.failed.items()],
+    }
+
+
+def divergence_document(finding: Finding, summary: Summary) -> dict[str, Any]:
+    """Return one finding as plain data."""
+    divergence, identity = finding.divergence, finding.identity
+    path = summary.saved.get(identity.digest)
+    given, example = _arguments(finding.inputs), _arguments(finding.export_inputs)
+    return {
+        "id": identity.digest,
+        "case": identity.case,
+        "target": finding.target,
+        "mode": finding.mode,
+        "runtime": finding.runtime,
+        "stage": str(divergence.stage),
+        "kind": str(divergence.kind),
+        "severity": str(divergence.severity),
+        "where": divergence.where,
+        "signature": divergence.signature,
+        "message": divergence.message,
+        "element": list(divergence.element) if divergence.element is not None else None,
+        "evidence": _evidence(divergence.evidence),
+        "terms": finding.terms.document(),
+        "exporters": list(finding.exporters),
+        "blame": dict(zip(("stage", "because"), finding.blame, strict=True)) if finding.blame else None,
+        "shrunk": finding.shrunk,
+        "flaky": finding.flaky,
+        "inputs": given["args"],
+        "export_inputs": example["args"],
+        "kwargs": given["kwargs"],
+        "export_kwargs": example["kwargs"],
+        "eager": [_value(value, Seen()) for value in finding.eager],
+        "got": [_value(value, Seen()) for value in finding.got],
+        "regression": str(path) if path is not None else None,
+        "save_error": summary.save_errors.get(identity.digest),
+        "reproduce": reproduce_line(finding, summary),
+        "chatter": finding.chatter,
+    }
+
+
+def _evidence(evidence: Evidence | None) -> dict[str, Any] | None:
+    """Return evidence as plain data, numbers as C99 hexadecimal text like those of tensors."""
+    if evidence is None:
+        return None
+    return {
+        name: value.hex() if isinstance(value, float) else value
+        for name, value in dataclasses.asdict(evidence).items()
+    }
+
+
+def _arguments(inputs: Inputs) -> dict[str, Any]:
+    call, seen = Call.of(inputs), Seen()
+    return {
+        "args": [_value(value, seen) for value in call.args],
+        "kwargs": {name: _value(value, seen) for name, value in call.kwargs.items()},
+    }
+
+
+def _value(value: Any, seen: Seen) -> Any:
+    if is_tensor(value):
+        return encode_tensor(value, seen)
+    document: dict[str, Any] = {"type": type(value).__name__, "value": repr(value)}
+    if isinstance(value, tuple | list):
+        document["items"] = [_value(item, seen) for item in value]
+    elif isinstance(value, dict):
+        document["items"] = {str(key): _value(item, seen) for key, item in value.items()}
+    return document
+
+
+def write_report(summary: Summary, path: Path) -> None:
+    """Write the report, whole or not at all.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    atomic.write_text(path, json.dumps(document(summary), indent=1, ensure_ascii=False) + "\n")

@@ -1,0 +1,158 @@
+"""The state of a run so far, built from its events. Terminal and JSON both read it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from diffexport.config import PROFILES
+from diffexport.errors import RegressionFileError
+from diffexport.findings.events import (
+    CaseFailed,
+    Event,
+    Excluded,
+    Finding,
+    Found,
+    KnownReplayed,
+    ModeFinished,
+    Row,
+    RunFinished,
+    RunStarted,
+    Unhealthy,
+)
+from diffexport.findings.regressions import record
+from diffexport.values import Mode, Severity
+
+#: What a person may do about the exit code.
+EXIT_OK, EXIT_FINDINGS, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
+
+
+@dataclass
+class Summary:
+    """Everything that was reported, and where findings were saved.
+
+    Attributes:
+        folder: where findings are written; None writes nothing.
+        command: gives the shell line that shows a finding again, where that is not ``diffexport run``.
+    """
+
+    folder: Path | None = None
+    command: Callable[[Finding], str] | None = None
+    started: RunStarted | None = None
+    finished: RunFinished | None = None
+    modes: list[ModeFinished] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    saved: dict[str, Path] = field(default_factory=dict)
+    save_errors: dict[str, str] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+    advice: dict[str, str] = field(default_factory=dict)
+    replayed: list[KnownReplayed] = field(default_factory=list)
+    excluded: list[Excluded] = field(default_factory=list)
+
+    def take(self, event: Event) -> None:
+        """Record one event; a finding is written to disk before anything else happens."""
+        if isinstance(event, Found):
+            self.findings.append(event.finding)
+            self._save(event.finding)
+        elif isinstance(event, ModeFinished):
+            self.modes.append(event)
+        elif isinstance(event, CaseFailed):
+            self.failed.setdefault(event.case, event.message)
+        elif isinstance(event, Unhealthy):
+            self.advice.setdefault(event.case, event.message)
+        elif isinstance(event, Excluded):
+            self.excluded.append(event)
+        elif isinstance(event, KnownReplayed):
+            self.replayed.append(event)
+        elif isinstance(event, RunStarted):
+            self.started = event
+        elif isinstance(event, RunFinished):
+            self.finished = event
+
+    def _save(self, finding: Finding) -> None:
+        if self.folder is None:
+            return
+        digest = finding.identity.digest
+        try:
+            self.saved[digest] = record(finding, self.folder)
+        except (OSError, RegressionFileError) as error:
+            self.save_errors[digest] = str(error)
+
+    def settle(self) -> None:
+        """Put everything into the order of cases and modes, whoever was done first; before it is reported."""
+        cases = self.started.cases if self.started else ()
+        order = {case: number for number, case in enumerate(cases)}
+
+        def place(case: str) -> int:
+            return order.get(case, len(order))
+
+        self.modes.sort(key=lambda e: (place(e.case), Mode.parse(e.mode).complexity))
+        self.findings.sort(
+            key=lambda f: (place(f.identity.case), Mode.parse(f.mode).complexity, f.identity.digest)
+        )
+        self.failed = dict(sorted(self.failed.items(), key=lambda item: place(item[0])))
+
+    @property
+    def stale(self) -> list[KnownReplayed]:
+        """The known divergences whose regression no longer diverges, or cannot be replayed."""
+        return [event for event in self.replayed if event.status != "diverges"]
+
+    @property
+    def exit_code(self) -> int:
+        """0 all as expected, 1 findings, 2 nothing could be tested, 130 interrupted before anything was found."""
+        if self.findings or self.stale:
+            return EXIT_FINDINGS
+        if self.failed:
+            return EXIT_USAGE
+        if self.finished is None or self.finished.interrupted:
+            return EXIT_INTERRUPTED
+        return EXIT_OK
+
+    def counts(self) -> dict[tuple[str, str], Counter[str]]:
+        """Return, for each case and exporter, how many (mode, runtime) pairs have each verdict."""
+        table: dict[tuple[str, str], Counter[str]] = {}
+        for event in self.modes:
+            cell = table.setdefault((event.case, event.mode.partition(",")[0]), Counter())
+            cell.update(row.verdict for row in event.rows)
+        return table
+
+    def rows(self) -> list[Row]:
+        """Return every row of every mode."""
+        return [row for event in self.modes for row in event.rows]
+
+
+def reproduce_line(finding: Finding, summary: Summary) -> str:
+    """Return one shell line that shows the finding again."""
+    path = summary.saved.get(finding.identity.digest)
+    if path is not None:
+        return f"diffexport replay {_relative(path)}"
+    if summary.command is not None:
+        return summary.command(finding)
+    specs = "".join(f" --input {quote(spec)}" for spec in finding.specs)
+    strict = " --strict" if finding.divergence.severity is Severity.NOTE else ""
+    examples = ""
+    if summary.started is not None:
+        # As many as a run over one mode has: what many modes found with a few examples each, one needs more for.
+        profile = PROFILES.get(summary.started.profile)
+        alone = profile.examples_for(1) if profile is not None else 0
+        examples = f" --examples {max(summary.started.examples, alone)}"
+    return (
+        f"diffexport run {quote(finding.target)}{specs} --modes {quote(finding.mode)} "
+        f"--runtime {finding.runtime}{examples} --seed {finding.seed}{strict}"
+    )
+
+
+def quote(text: str) -> str:
+    """Quote a word for the shell if it needs it."""
+    import shlex
+
+    return shlex.quote(text)
+
+
+def _relative(path: Path) -> str:
+    try:
+        return quote(str(path.resolve().relative_to(Path.cwd())))
+    except ValueError:
+        return quote(str(path))

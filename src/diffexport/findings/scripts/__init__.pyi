@@ -1,0 +1,1 @@
+from .script import standalone_script as standalone_script

@@ -1,0 +1,96 @@
+"""Candidates: what a call may be given, and the space of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from diffexport.infer.evidence import Choice, Shape, Usage, ranks, relations
+from diffexport.infer.search.probe import tensor_of
+from diffexport.strategies import value_of
+
+#: An option this much worse than the best of its argument is not tried.
+_WORST = 6.5
+
+
+@dataclass(frozen=True)
+class Argument:
+    """What one argument of a candidate is: a choice, and a shape where it is a tensor (or several)."""
+
+    choice: Choice
+    shape: Shape | None = None
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """What tells it from others."""
+        own = self.choice
+        return (
+            (own.kind, own.text, own.dtype, own.domain, own.count, self.shape)
+            if not own.text
+            else (own.text,)
+        )
+
+    def value(self, number: int) -> Any:
+        """Return the argument itself.
+
+        Raises:
+            UsageError: its text gives no value here.
+        """
+        if self.choice.is_tensor:
+            return tensor_of(self.shape or (), self.choice.dtype, self.choice.domain, number)
+        if self.choice.kind == "tensors" and self.choice.count:
+            return tuple(
+                tensor_of(self.shape or (), "float32", "any", number + k) for k in range(self.choice.count)
+            )
+        return value_of(self.choice.text)
+
+
+Candidate = tuple[Argument, ...]
+
+
+@dataclass(frozen=True)
+class Space:
+    """What may be tried for a call of so many arguments: the names, choices and usages of each, and what it costs."""
+
+    names: tuple[str, ...]
+    choices: tuple[tuple[Choice, ...], ...]
+    usages: tuple[Usage, ...]
+    cost: float = 0.0
+
+    def options(self) -> list[list[tuple[float, Choice, str]]]:
+        """Return the options of each argument, the best first: a cost, a choice, and the name of a shape."""
+        made = []
+        for place, own in enumerate(self.choices):
+            found: list[tuple[float, Choice, str]] = []
+            for choice in own:
+                if choice.is_tensor or choice.count:
+                    usage, name = self.usages[place], self.names[place]
+                    kinds = relations(name, usage) if place else ranks(usage)
+                    found += [(choice.cost + cost, choice, kind) for cost, kind in kinds]
+                else:
+                    found.append((choice.cost, choice, ""))
+            found.sort(key=lambda option: option[0])
+            made.append([option for option in found if option[0] <= found[0][0] + _WORST])
+        return made
+
+
+def arguments_of(candidate: Candidate, number: int = 0) -> list[Any]:
+    """Return the values of a candidate, other tensors for each ``number``.
+
+    Raises:
+        UsageError: a text gives no value here.
+    """
+    return [argument.value(10 * number + place) for place, argument in enumerate(candidate)]
+
+
+def describe(candidate: Candidate) -> str:
+    """Return a candidate in one line."""
+    parts = []
+    for argument in candidate:
+        own = argument.choice
+        shape = ", ".join(map(str, argument.shape or ()))
+        if own.is_tensor:
+            parts.append(f"{own.dtype}[{shape}]" + ("" if own.domain == "any" else f" ({own.domain})"))
+        else:
+            parts.append(f"{own.count} × float32[{shape}]" if own.count else own.text)
+    return ", ".join(parts)

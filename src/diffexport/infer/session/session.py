@@ -1,0 +1,283 @@
+"""Inference in a child process, which may crash, hang, leave or eat memory without taking anything along."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from diffexport.infer.session import cache
+from diffexport.infer.session.child import DONE, IMPORTING, PROBING, STARTED, TRYING, WIDENING
+from diffexport.infer.session.inference import STATUSES, Inference
+
+#: Seconds for torch to be imported, for the target's module to be, and for the child to answer after its time.
+_START, _IMPORT, _GRACE = 120.0, 60.0, 3.0
+#: How many candidates may end the process before the model is given up.
+_DEATHS = 3
+#: What looks a target up, by dotted name.
+LOADER = "diffexport.subjects.targets.resolving.look_up"
+
+_BOOT = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "from diffexport.infer.session.child import main; main(*map(int, sys.argv[2:]))"
+)
+
+
+class _Gone(Exception):
+    """The child is no more, or does not answer: what it was doing and how it ended."""
+
+    def __init__(self, doing: str, value: str, how: str, *, hung: bool) -> None:
+        super().__init__(how)
+        self.doing, self.value, self.how, self.hung = doing, value, how, hung
+
+
+class _Child:
+    """A process that infers, and the pipes to it."""
+
+    def __init__(self, memory: int, folder: Path | None) -> None:
+        to_child, requests = os.pipe()
+        answers, from_child = os.pipe()
+        self._buffer = b""
+        self._answers, self._requests = answers, requests
+        path = json.dumps([entry or os.getcwd() for entry in sys.path])
+        try:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", _BOOT, path, str(to_child), str(from_child), str(memory)],
+                pass_fds=(to_child, from_child),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+                cwd=folder,
+                env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"},
+            )
+        finally:
+            os.close(to_child)
+            os.close(from_child)
+        self.doing, self._value = "starting", ""
+        try:
+            self._until(STARTED, _START)
+        except _Gone:
+            self.stop()
+            raise
+
+    def ask(self, request: dict[str, Any], seconds: float) -> Any:
+        """Return the answer to a request.
+
+        Raises:
+            _Gone: there is none.
+        """
+        try:
+            os.write(self._requests, (json.dumps(request) + "\n").encode())
+        except OSError:
+            raise self._gone() from None
+        self._until(PROBING, request["import_seconds"], DONE)
+        if self.doing == DONE:
+            return self._value
+        self._until(DONE, seconds + _GRACE)
+        return self._value
+
+    def _until(self, wanted: str, seconds: float, instead: str = "") -> None:
+        """Read lines until one says ``wanted`` (or ``instead``)."""
+        end = time.monotonic() + seconds
+        while True:
+            line, found, rest = self._buffer.partition(b"\n")
+            if found:
+                self._buffer = rest
+                self.doing, self._value = json.loads(line)
+                if self.doing in (wanted, instead):
+                    return
+                continue
+            left = end - time.monotonic()
+            if left <= 0 or not select.select([self._answers], [], [], left)[0]:
+                raise _Gone(self.doing, str(self._value), f"it did not end within {seconds:.0f} s", hung=True)
+            data = os.read(self._answers, 1 << 16)
+            if not data:
+                raise self._gone()
+            self._buffer += data
+
+    def _gone(self) -> _Gone:
+        try:
+            code = self._process.wait(5)
+        except subprocess.TimeoutExpired:
+            code = 0
+        how = f"exit code {code}"
+        if code < 0:
+            with contextlib.suppress(ValueError):
+                how = f"signal {signal.Signals(-code).name}"
+        return _Gone(self.doing, str(self._value), how, hung=False)
+
+    def stop(self) -> None:
+        """End the process and everything that it started."""
+        with contextlib.suppress(OSError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+        for descriptor in (self._answers, self._requests):
+            with contextlib.suppress(OSError):
+                os.close(descriptor)
+
+
+class Session:
+    """Infers one target after another, in a child process that is started again whenever one ends it.
+
+    Args:
+        memory: bytes that the child may allocate beyond what torch needs.
+        loader: dotted name of what returns the object that a target names; by default
+            [look_up][diffexport.subjects.targets.look_up].
+        folder: where the child works; by default here.
+        cached: whether results are kept in, and taken from, ``.diffexport/``.
+        import_seconds: the longest that importing the module of a target may take.
+        deaths: how many candidates may end the process before a model is given up.
+    """
+
+    def __init__(
+        self,
+        *,
+        memory: int = 4 << 30,
+        loader: str = LOADER,
+        folder: Path | None = None,
+        cached: bool = True,
+        import_seconds: float = _IMPORT,
+        deaths: int = _DEATHS,
+    ) -> None:
+        self._deaths = deaths
+        self._import_seconds = import_seconds
+        self._memory, self._loader, self._folder, self._cached = memory, loader, folder, cached
+        self._child: _Child | None = None
+        #: Modules whose import ended the process, or did not end, and what was said then.
+        self._broken: dict[str, Inference] = {}
+        self._import_ended = False
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the child process."""
+        if self._child is not None:
+            self._child.stop()
+            self._child = None
+
+    def infer(
+        self, target: str, *, seconds: float = 10.0, per_call: float = 2.0, roots: Sequence[Path] = ()
+    ) -> Inference:
+        """Work out how to call what a target names; nothing that it does raises here.
+
+        Args:
+            target: ``package.module:Qualified.Name`` or ``file.py:Qualified.Name``.
+            seconds: the longest that may take, without starting the process and importing.
+            per_call: the longest a single call may take, in seconds.
+            roots: files and folders whose source may call it; by default its package, or its file.
+        """
+        place, _, name = target.rpartition(":")
+        if place in self._broken:
+            return replace(self._broken[place], name=name, target=target)
+        asked = (f"{seconds}", f"{per_call}", self._loader, *map(str, roots))
+        key = cache.key(target, asked, self._folder) if self._cached else None
+        kept = cache.load(key)
+        if kept is not None:
+            return kept
+        made = self._infer(target, seconds, per_call, roots)
+        if self._import_ended:
+            self._broken[place] = made
+        if made.ran or made.status == "rejected":
+            cache.store(key, made)
+        return made
+
+    def _infer(self, target: str, seconds: float, per_call: float, roots: Sequence[Path]) -> Inference:
+        self._import_ended = False
+        skipped: list[str] = []
+        died: list[str] = []
+        gone: _Gone | None = None
+        started = time.monotonic()
+        for _ in range(self._deaths):
+            left = seconds - (time.monotonic() - started) if skipped and gone and gone.hung else seconds
+            request = {
+                "target": target,
+                "seconds": max(left, 1.0),
+                "per_call": per_call,
+                "roots": list(map(str, roots)),
+                "skipped": skipped,
+                "import_seconds": self._import_seconds,
+                "loader": self._loader,
+            }
+            try:
+                if self._child is None:
+                    self._child = _Child(self._memory, self._folder)
+                    started = time.monotonic()
+                document = self._child.ask(request, max(left, 1.0))
+                made = Inference.from_document(document)
+            except _Gone as error:
+                self.close()
+                gone = error
+                if gone.doing not in (TRYING, WIDENING):
+                    self._import_ended = gone.doing == IMPORTING
+                    break
+                skipped.append(gone.value)
+                died.append(gone.value if gone.doing == TRYING else "larger inputs")
+                continue
+            except KeyboardInterrupt:
+                self.close()
+                raise
+            if died:
+                note = f"calling it ended the process ({gone}) on {'; '.join(died)}"
+                made = replace(made, notes=(*made.notes, note))
+                if not made.ran and gone is not None:
+                    made = _ended(target, gone, died)
+            return made
+        assert gone is not None
+        return _ended(target, gone, died)
+
+
+def _ended(target: str, gone: _Gone, died: Sequence[str]) -> Inference:
+    status = "timeout" if gone.hung else "crash"
+    doing = {IMPORTING: "importing it", "starting": "starting the process"}.get(
+        gone.doing, f"calling it with {gone.value}"
+    )
+    if gone.doing == IMPORTING:
+        status = "timeout" if gone.hung else "import-error"
+    tried = f"; tried: {'; '.join(died)}" if len(died) > 1 else ""
+    message = (
+        f"target {target!r}: {doing} ends the process or does not end ({gone.how}){tried}; {STATUSES[status]}. "
+        "Declare what it takes with --input, for instance --input 'float32[N, 3]'"
+    )
+    return Inference(status, message=message, tried=len(died), name=target.rpartition(":")[2], target=target)
+
+
+def infer_target(
+    target: str,
+    *,
+    seconds: float = 10.0,
+    per_call: float = 2.0,
+    memory: int = 4 << 30,
+    roots: Sequence[Path] = (),
+    loader: str = LOADER,
+    cached: bool = True,
+) -> Inference:
+    """Work out in a child process how to call what a target names; see [Session][] for several of them.
+
+    Args:
+        target: ``package.module:Qualified.Name`` or ``file.py:Qualified.Name``.
+        seconds: the longest that may take, without starting the process and importing.
+        per_call: the longest a single call may take, in seconds.
+        memory: bytes that the child may allocate beyond what torch needs.
+        roots: files and folders whose source may call it; by default its package, or its file.
+        loader: dotted name of what returns the object that a target names.
+        cached: whether the result may be taken from, and is kept in, ``.diffexport/``.
+    """
+    with Session(memory=memory, loader=loader, cached=cached) as session:
+        return session.infer(target, seconds=seconds, per_call=per_call, roots=roots)

@@ -1,0 +1,305 @@
+"""Inference in this process: read, search, widen, look at what else the model does, and put it into words."""
+
+from __future__ import annotations
+
+import inspect
+import re
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from diffexport.chatter import captured
+from diffexport.errors import TargetError
+from diffexport.infer.evidence import (
+    Choice,
+    Known,
+    Library,
+    Parameter,
+    Site,
+    Sites,
+    Subject,
+    Usage,
+    around,
+    choices,
+    subject_of,
+    usages,
+)
+from diffexport.infer.search import (
+    AROUND,
+    PER_CALL,
+    Argument,
+    Candidate,
+    Found,
+    Prober,
+    Space,
+    announce,
+    arguments_of,
+    behaviour,
+    restored,
+    search,
+    uses_process_group,
+)
+from diffexport.infer.session.inference import Inference
+from diffexport.infer.widening import widened
+from diffexport.values import TensorSpec
+
+#: Most values of one argument that are shown, and most arguments of a forward that takes any number.
+_VALUES, _VARIADIC = 3, 3
+#: Share of the time that the search may take; the rest is for widening.
+_SEARCH = 0.6
+
+
+def infer(
+    model: Any,
+    *,
+    sites: Sequence[Site] = (),
+    seconds: float = 10.0,
+    per_call: float = PER_CALL,
+    roots: Sequence[Path] | None = None,
+    library: Library | None = None,
+    skipped: frozenset[str] = frozenset(),
+    name: str = "",
+    target: str = "",
+) -> Inference:
+    """Work out how to call a model, in this process.
+
+    Args:
+        model: an ``autograd.Function``, or a ``torch.nn.Module`` (instance, class or factory).
+        sites: its call sites, where they are known already.
+        seconds: the longest it may take; native code that does not return is not interrupted.
+        per_call: the longest a single call may take, in seconds.
+        roots: files and folders whose source may call it; by default its package, or its file.
+        library: their source, where it has been read already.
+        skipped: candidates, in words, that are known to end the process.
+        name: what it is called; by default its own name.
+        target: the text by which another process finds it.
+    """
+    started = time.monotonic()
+    with captured(), restored():
+        try:
+            subject = subject_of(model)
+        except TargetError as error:
+            status = (
+                "no-model" if not callable(model) and not isinstance(model, torch.nn.Module) else "rejected"
+            )
+            return Inference(status, message=str(error), name=name or str(model), target=target, model=model)
+        if not sites and subject.is_function:
+            if library is None:
+                library = Library(around(subject.owner) if roots is None else roots)
+            sites = Sites(library).of(subject.owner)
+        work = _Work(subject, sites, seconds - (time.monotonic() - started), per_call, skipped)
+        made = work.inference()
+    return Inference(
+        **{
+            **vars(made),
+            "seconds": round(time.monotonic() - started, 3),
+            "name": name or subject.name,
+            "target": target,
+            "model": model,
+        }
+    )
+
+
+class _Work:
+    def __init__(
+        self,
+        subject: Subject,
+        sites: Sequence[Site],
+        seconds: float,
+        per_call: float,
+        skipped: frozenset[str],
+    ) -> None:
+        self._subject, self._sites, self._skipped = subject, sites, skipped
+        self._searcher = Prober(subject, max(seconds * _SEARCH, 0.1), per_call)
+        self._seconds, self._per_call = seconds, per_call
+
+    def inference(self) -> Inference:
+        spaces = self._spaces()
+        if not spaces:
+            return Inference(
+                "no-inputs",
+                message=f"{self._subject.name}: its forward takes no argument, so that there "
+                "is nothing to generate",
+            )
+        found = search(self._searcher, spaces, self._skipped)
+        if found.candidate is None and found.foreign is not None:
+            candidate, _, names = found.foreign
+            texts, call = self._texts(candidate, names, {})
+            return Inference(
+                "non-tensor",
+                texts,
+                call,
+                f"{self._subject.name} returns {self._foreign(found)}, no tensor",
+                tried=self._searcher.tried,
+            )
+        if found.candidate is None:
+            return self._failure(found)
+        return self._success(found)
+
+    def _foreign(self, found: Found) -> str:
+        assert found.foreign is not None
+        return type(found.foreign[1].output).__name__
+
+    def _spaces(self) -> list[Space]:
+        """Return what may be tried, for each number of arguments."""
+        parameters = self._subject.parameters
+        fixed = [p for p in parameters if not p.variadic]
+        least = max((n + 1 for n, p in enumerate(fixed) if p.required), default=0)
+        seen = [len(site.arguments) for site in self._sites]
+        numbers: dict[int, float] = {}
+        if any(p.variadic for p in parameters):
+            for number in seen:
+                numbers.setdefault(number, 0.0)
+            for extra in range(_VARIADIC):
+                numbers.setdefault(len(fixed) + 1 + extra, 0.5 + 0.5 * extra)
+            numbers.setdefault(least, 2.0)
+        else:
+            if least:
+                numbers[least] = 0.0
+            for number in range(least + 1, len(fixed) + 1):
+                numbers[number] = 0.6 * (number - least) if least or number > 1 else 0.0
+            numbers = {n: cost * (0.5 if n in seen else 1.0) for n, cost in numbers.items()}
+        rest = [p for p in parameters if p.variadic]
+        spaces = []
+        for number, cost in sorted(numbers.items(), key=lambda item: item[1]):
+            if number == 0:
+                continue
+            own = [
+                *fixed,
+                *(Parameter(f"{rest[0].name}{n}", variadic=True) for n in range(number - len(fixed)) if rest),
+            ]
+            if len(own) >= number:
+                spaces.append(self._space(own[:number], cost))
+        return spaces
+
+    def _space(self, parameters: Sequence[Parameter], cost: float) -> Space:
+        names = [p.name for p in parameters]
+        evidence = usages(self._subject.tree, names, self._subject.globals)
+        documentation = "\n".join(
+            text for text in (inspect.getdoc(self._subject.forward), self._subject.owner.__doc__) if text
+        )
+        if not self._subject.is_function and names[0] in evidence:
+            hinted(self._subject.module, evidence[names[0]])
+        made = []
+        for place, parameter in enumerate(parameters):
+            known = [site.arguments[place] for site in self._sites if place < len(site.arguments)]
+            given: list[Known] = [one for one in known if one is not None]
+            usage = evidence.get(parameter.name, Usage())
+            made.append(tuple(choices(parameter, place, usage, given, documentation, self._subject)))
+        return Space(tuple(names), tuple(made), tuple(evidence[name] for name in names), cost)
+
+    def _success(self, found: Found) -> Inference:
+        candidate = found.candidate
+        assert candidate is not None
+        assert found.outcome is not None
+        # What the search did not need is for what follows.
+        spent = self._searcher.seconds
+        prober = Prober(self._subject, max(self._seconds - spent, 0.3 * self._seconds), self._per_call)
+        announce(AROUND)
+        wide = widened(prober, candidate, as_it_is=AROUND in self._skipped)
+        seen = behaviour(prober, lambda number: arguments_of(candidate, number))
+        notes = [*wide.notes, *seen.notes]
+        if not found.outcome.finite:
+            notes.append("its outputs are not finite for any ordinary input that was tried")
+        notes += self._others(found, candidate)
+        texts, call = self._texts(candidate, found.names, wide.specs)
+        sources = [a.choice.source for a in candidate if not a.choice.is_tensor]
+        return Inference(
+            seen.status,
+            texts,
+            call,
+            notes=tuple(notes),
+            tried=self._searcher.tried + prober.tried,
+            source=", ".join(dict.fromkeys(sources)),
+        )
+
+    def _others(self, found: Found, candidate: Candidate) -> list[str]:
+        """Return notes of the other values that call sites and annotations give for what are no tensors."""
+        space = next((s for s in self._spaces() if s.names == found.names), None)
+        notes = []
+        for place, argument in enumerate(candidate if space is not None else ()):
+            own = argument.choice
+            if own.is_tensor or own.count or space is None:
+                continue
+            further = [
+                choice.text
+                for choice in space.choices[place]
+                if choice.text not in ("", own.text) and choice.source.startswith(("call site", "annotation"))
+            ]
+            if further:
+                notes.append(f"{found.names[place]} is also {', '.join(further[:_VALUES])} elsewhere")
+        return notes
+
+    def _texts(
+        self,
+        candidate: Candidate,
+        names: Sequence[str],
+        specs: dict[int, TensorSpec],
+    ) -> tuple[tuple[str, ...], str]:
+        """Return a text for each argument, and the call in one line."""
+        texts, shown = [], []
+        for place, (argument, name) in enumerate(zip(candidate, names, strict=True)):
+            text = _text(argument, specs.get(place))
+            texts.append(text)
+            shown.append(f"{name}: {text}" if argument.choice.is_tensor else text)
+        return tuple(texts), self._subject.display(shown)
+
+    def _failure(self, found: Found) -> Inference:
+        status = found.needs.most_common(1)[0][0] if found.needs else "rejected"
+        if uses_process_group(self._subject) and status not in ("needs-cuda", "needs-native"):
+            status = "distributed"
+        elif self._searcher.slow and 2 * self._searcher.slow >= self._searcher.tried:
+            status = "timeout"
+        lacking = f"type object '{self._subject.owner.__name__}' has no attribute"
+        signs = sum(
+            n for said, n in found.errors.items() if lacking in said or said.startswith("NotImplementedError")
+        )
+        if not found.needs and 5 * signs > self._searcher.tried:
+            status = "abstract"
+        tried = self._searcher.tried
+        said = [
+            f"{reason} ({count} times, first for {found.first.get(reason, 'it')})"
+            for reason, count in found.errors.most_common(3)
+        ]
+        names = ", ".join(p.name for p in self._subject.parameters)
+        declared = " ".join(
+            "--input 'float32[...]'" if n == 0 else "--input 'just(0.5)'"
+            for n in range(min(len(self._subject.parameters), 2))
+        )
+        message = (
+            f"{self._subject.name}({names}): none of {tried} calls that were tried ran; "
+            f"{'; '.join(said) or 'no candidate could be made'}. Declare one text for each argument, for instance "
+            f"{declared}, or inputs=[…] in Python"
+        )
+        return Inference(status, message=message, tried=tried)
+
+
+def hinted(module: torch.nn.Module, usage: Usage) -> None:
+    """Add what the first layer that has a name for it says of a module's first argument: ``Conv2d``, ``Embedding``."""
+    for layer in module.modules():
+        name = type(layer).__name__
+        spatial = re.search(r"(\d)d$", name)
+        if spatial and not name.startswith(("BatchNorm1", "Dropout1")):
+            usage.ranks.add(int(spatial[1]) + 2)
+        elif name in ("Embedding", "EmbeddingBag"):
+            usage.dtypes.add("int64")
+        elif name in ("LSTM", "GRU", "RNN", "MultiheadAttention"):
+            usage.ranks.add(3)
+        elif any(True for _ in layer.children()) or not any(True for _ in layer.parameters(recurse=False)):
+            continue
+        return
+
+
+def _text(argument: Argument, spec: TensorSpec | None) -> str:
+    """Return the strategy of one argument as a text."""
+    own: Choice = argument.choice
+    if own.is_tensor:
+        return str(spec if spec is not None else TensorSpec(own.dtype, (), True))
+    if own.count:
+        shape = ", ".join(map(str, argument.shape or ()))
+        one = f"arrays('float32[{shape}]')"
+        return f"tuples({', '.join([one] * own.count)})"
+    return "none()" if own.text == "None" else f"just({own.text})"

@@ -1,0 +1,1 @@
+from .widen import widened as widened

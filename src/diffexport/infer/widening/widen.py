@@ -1,0 +1,415 @@
+"""From one call that runs to all that do: which sizes are free, which have a minimum, which must match.
+
+Each step is a hypothesis that is kept only where calls bear it out: dimensions of equal size are told apart by
+changing one of them, sizes are tried one by one, leading dimensions are added and taken away, and bounds of the values
+are loosened as long as few of what diffexport would generate is rejected.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import random
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+
+from diffexport.arrays import to_tensor
+from diffexport.errors import UsageError
+from diffexport.infer.search import Argument, Candidate, Outcome, Prober, tensor_of
+from diffexport.strategies import decode_block
+from diffexport.values import Dim, TensorSpec, representative_shapes, shapes_of_ranks
+
+#: Sizes that are tried for a dimension.
+_SIZES = (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 16, 17)
+#: Names for dimensions of several inputs that must match.
+_NAMES = "NMKPQRSTUVW"
+#: Share of generated inputs that may be rejected; and for integers, which are indices where bounds matter at all.
+_REJECTED, _REJECTED_INDICES = 0.34, 0.05
+#: Bounds of values that are tried, the loosest first.
+_BOUNDS: dict[str, tuple[tuple[float | None, float | None], ...]] = {
+    "float": ((None, None), (-1e3, 1e3), (-8, 8), (0, 8), (0, 1), (0.125, 4), (0.125, 0.875)),
+    "int": ((None, None), (0, None), (-8, 8), *((0, high) for high in (15, 7, 6, 5, 4, 3, 2, 1))),
+    "none": ((None, None),),
+}
+
+
+@dataclass
+class Widened:
+    """Specs for the tensors of a candidate, by place, and what is worth a note."""
+
+    specs: dict[int, TensorSpec]
+    notes: list[str] = field(default_factory=list)
+
+
+def widened(prober: Prober, candidate: Candidate, *, as_it_is: bool = False) -> Widened:
+    """Return the most general specs that the model bears out, starting from a candidate that runs.
+
+    ``as_it_is`` tries nothing else: other inputs are known to end the process.
+    """
+    if as_it_is:
+        specs = {
+            place: TensorSpec(argument.choice.dtype, tuple(Dim(n, n) for n in argument.shape or ()), False)
+            for place, argument in enumerate(candidate)
+            if argument.choice.is_tensor
+        }
+        return Widened(specs, ["only the sizes shown are known to work"])
+    return _Widener(prober, candidate).go()
+
+
+class _Widener:
+    def __init__(self, prober: Prober, candidate: Candidate) -> None:
+        self._prober, self._candidate = prober, candidate
+        self._tensors = [place for place, argument in enumerate(candidate) if argument.choice.is_tensor]
+        self._notes: list[str] = []
+        #: Of each dimension, (place, axis), the symbol; of each symbol, its size.
+        self._symbols: dict[tuple[int, int], int] = {}
+        self._sizes: dict[int, int] = {}
+        #: The specs before any had a lead.
+        self._plain: dict[int, TensorSpec] = {}
+
+    def go(self) -> Widened:
+        self._same_sizes()
+        self._tell_apart()
+        dims = {symbol: self._dim(symbol) for symbol in list(self._sizes)}
+        self._order(dims)
+        self._fixed_together(dims)
+        specs = self._named(dims)
+        self._plain = dict(specs)
+        specs = self._leads(specs)
+        specs = self._bounds(specs)
+        return Widened(specs, self._notes)
+
+    def _shape(self, place: int) -> tuple[int, ...]:
+        return self._candidate[place].shape or ()
+
+    def _same_sizes(self) -> None:
+        """Begin with every two dimensions of one size being the same one."""
+        by_size: dict[int, int] = {}
+        for place in self._tensors:
+            for axis, size in enumerate(self._shape(place)):
+                self._symbols[place, axis] = by_size.setdefault(size, len(by_size))
+        self._sizes = {symbol: size for size, symbol in by_size.items()}
+
+    def _runs(self, shapes: dict[int, tuple[int, ...]], number: int = 0) -> Outcome:
+        arguments: list[Any] = []
+        for place, argument in enumerate(self._candidate):
+            if place in shapes:
+                own = argument.choice
+                arguments.append(tensor_of(shapes[place], own.dtype, own.domain, 10 * number + place))
+            else:
+                arguments.append(argument.value(10 * number + place))
+        return self._prober.call(arguments, copied=False)
+
+    def _works(self, sizes: dict[int, int], changed: dict[tuple[int, int], int] | None = None) -> bool:
+        """Return whether the model runs where symbols have these sizes and some dimensions others."""
+        if self._prober.over:
+            return False
+        changed = changed or {}
+        shapes = {
+            place: tuple(
+                changed.get((place, axis), sizes[self._symbols[place, axis]])
+                for axis in range(len(self._shape(place)))
+            )
+            for place in self._tensors
+        }
+        if sum(math.prod(shape) for shape in shapes.values()) > 1 << 18:
+            return False
+        outcome = self._runs(shapes)
+        return outcome.ran and bool(outcome.tensors)
+
+    def _tell_apart(self) -> None:
+        """Give a symbol of its own to what need not match the others of its size, one by one, then two by two."""
+        for together in (1, 2):
+            groups = self._groups()
+            for symbol, members in groups.items():
+                if len(members) <= together:
+                    continue
+                for some in itertools.combinations(members, together):
+                    left = [m for m in self._groups()[symbol] if m not in some]
+                    if not left or any(self._symbols[m] != symbol for m in some):
+                        continue
+                    if together == 2 and some[0][0] == some[1][0]:
+                        continue
+                    size = self._sizes[symbol]
+                    others = [n for n in (size + 1, size + 2, max(size - 1, 2), 2 * size, 3) if n != size][:4]
+                    # Two others will do: a kernel may be smaller than its image, and not larger.
+                    good = (n for n in others if self._works(self._sizes, dict.fromkeys(some, n)))
+                    if len(list(itertools.islice(good, 2))) == 2:
+                        new = max(self._sizes) + 1
+                        self._sizes[new] = self._fresh_size(size)
+                        self._symbols.update(dict.fromkeys(some, new))
+                        if not self._works(self._sizes):
+                            self._symbols.update(dict.fromkeys(some, symbol))
+                            del self._sizes[new]
+
+    def _fresh_size(self, near: int) -> int:
+        used = set(self._sizes.values())
+        return next(
+            (n for n in (*_SIZES[_SIZES.index(3) :], *range(18, 64)) if n not in used and n != near), near + 1
+        )
+
+    def _groups(self) -> dict[int, list[tuple[int, int]]]:
+        groups: dict[int, list[tuple[int, int]]] = {}
+        for member, symbol in self._symbols.items():
+            groups.setdefault(symbol, []).append(member)
+        return groups
+
+    def _dim(self, symbol: int) -> Dim:
+        """Return the sizes that a symbol may have."""
+        base = self._sizes[symbol]
+        good = {n for n in _SIZES if n == base or self._works({**self._sizes, symbol: n})} | {base}
+        tried = sorted({*_SIZES, base})
+        low = high = tried.index(base)
+        while low > 0 and tried[low - 1] in good:
+            low -= 1
+        while high + 1 < len(tried) and tried[high + 1] in good:
+            high += 1
+        low, high = tried[low], tried[high]
+        if high == tried[-1]:
+            return Dim(low, None)
+        if high == low and len(good) > 2:
+            steps = sorted(good)
+            self._note(
+                f"a dimension of size {base} may also be {', '.join(map(str, steps))}, and not what lies between"
+            )
+        return Dim(low, high)
+
+    def _order(self, dims: dict[int, Dim]) -> None:
+        """Where a size may not exceed or fall below another one, have the least of one be the most of the other."""
+        groups = self._groups()
+        for symbol, dim in dims.items():
+            if dim.high is None or dim.high == dim.low or symbol not in groups:
+                continue
+            for other, theirs in dims.items():
+                if (
+                    other != symbol
+                    and theirs.high is None
+                    and theirs.low > 0
+                    and abs(dim.high - self._sizes[other]) <= 1
+                ):
+                    most = max(dim.low, min(3, dim.high))
+                    dims[symbol] = Dim(dim.low, most)
+                    dims[other] = Dim(max(theirs.low, most), None)
+
+    def _fixed_together(self, dims: dict[int, Dim]) -> None:
+        """A dimension that several inputs share has no text for a range: it gets its one size."""
+        for symbol, members in self._groups().items():
+            dim = dims[symbol]
+            if len(members) > 1 and dim.high is not None:
+                dims[symbol] = Dim(self._sizes[symbol], self._sizes[symbol])
+
+    def _named(self, dims: dict[int, Dim]) -> dict[int, TensorSpec]:
+        names: dict[int, str] = {}
+        free = iter(_NAMES)
+        groups = self._groups()
+        for symbol, members in groups.items():
+            if len(members) > 1 and dims[symbol].high is None:
+                names[symbol] = next(free, f"D{symbol}")
+        specs = {}
+        for place in self._tensors:
+            own = [self._symbols[place, axis] for axis in range(len(self._shape(place)))]
+            parts = tuple(replace(dims[s], name=names.get(s)) for s in own)
+            choice = self._candidate[place].choice
+            specs[place] = TensorSpec(choice.dtype, parts, False)
+        return specs
+
+    def _leads(self, specs: dict[int, TensorSpec]) -> dict[int, TensorSpec]:
+        """Replace leading dimensions by any number of them, in as many tensors together as share them."""
+        symbols = {p: [self._symbols[p, axis] for axis in range(len(self._shape(p)))] for p in self._tensors}
+        done: set[int] = set()
+        for place in self._tensors:
+            if place in done or not symbols[place]:
+                continue
+            sharing = [p for p in self._tensors if p not in done and symbols[p][:1] == symbols[place][:1]]
+            for group in dict.fromkeys((tuple(sharing), (place,))):
+                strip = self._strip(specs, symbols, group)
+                if strip is None:
+                    continue
+                lead = None if len(group) == 1 else f"B{len(done)}" if done else "B"
+                for p in group:
+                    specs[p] = replace(specs[p], dims=specs[p].dims[strip:], leading=True, lead=lead)
+                done.update(group)
+                break
+        return specs
+
+    def _strip(
+        self, specs: dict[int, TensorSpec], symbols: dict[int, list[int]], group: tuple[int, ...]
+    ) -> int | None:
+        """Return how many leading dimensions of a group can become any number of them; None for none."""
+        common = 0
+        for column in zip(*(symbols[p] for p in group), strict=False):
+            if len(set(column)) > 1:
+                break
+            common += 1
+        elsewhere = {
+            s for p in self._tensors for axis, s in enumerate(symbols[p]) if p not in group or axis >= common
+        }
+        # Of an index, only the shape may vary: its values refer to the others.
+        for count in range(common, -1, -1):
+            stripped = {symbols[p][axis] for p in group for axis in range(count)}
+            if stripped & elsewhere or any(
+                specs[p].dims[axis].high is not None or specs[p].dims[axis].low > 1
+                for p in group
+                for axis in range(count)
+            ):
+                continue
+            if count == 0 and (len(group) > 1 or not specs[group[0]].dims):
+                continue
+            if all(self._with_lead(lead, group, count) for lead in ((), (3,), (2, 3), (2, 1, 2))):
+                return count
+        return None
+
+    def _with_lead(self, lead: tuple[int, ...], group: tuple[int, ...], count: int) -> bool:
+        if self._prober.over:
+            return False
+        base = {
+            p: tuple(self._sizes[self._symbols[p, a]] for a in range(len(self._shape(p))))
+            for p in self._tensors
+        }
+        shapes = {p: (*lead, *shape[count:]) if p in group else shape for p, shape in base.items()}
+        outcome = self._runs(shapes)
+        return outcome.ran and bool(outcome.tensors)
+
+    def _note(self, text: str) -> None:
+        if text not in self._notes:
+            self._notes.append(text)
+
+    def _bounds(self, specs: dict[int, TensorSpec]) -> dict[int, TensorSpec]:
+        """Bound the values no more than needed for the model to accept most of what is generated."""
+        tight = {place: self._tight(place, spec) for place, spec in specs.items()}
+        tight = self._roomy(tight)
+        for place in self._tensors:
+            is_index = _class(specs[place].dtype) == "int"
+            share = _REJECTED_INDICES if is_index else _REJECTED
+            for bounds in _BOUNDS[_class(specs[place].dtype)]:
+                loose = replace(tight[place], low=bounds[0], high=bounds[1])
+                if (loose.low, loose.high) == (tight[place].low, tight[place].high):
+                    break
+                if not _holds(bounds, self._candidate[place]):
+                    continue
+                loosened = {**tight, place: loose}
+                if rejected(self._prober, self._candidate, loosened) > share:
+                    continue
+                if is_index and self._least_rejected(loosened):
+                    continue
+                tight[place] = loose
+                break
+        return tight
+
+    def _least_rejected(self, specs: dict[int, TensorSpec]) -> bool:
+        """Return whether inputs of the least sizes are rejected: to those the largest index must suit as well."""
+        if self._prober.over:
+            return False
+        least = {
+            place: tuple(max(dim.low, 1) for dim in spec.dims) for place, spec in specs.items() if spec.dims
+        }
+        outcomes = []
+        for high in (True, False):
+            arguments: list[Any] = []
+            for place, argument in enumerate(self._candidate):
+                if place not in specs:
+                    arguments.append(argument.value(place))
+                    continue
+                spec, own = specs[place], argument.choice
+                value = tensor_of(least.get(place, ()), own.dtype, own.domain, place)
+                if _class(spec.dtype) == "int":
+                    value = torch.full_like(value, int((spec.high if high else spec.low) or 0))
+                arguments.append(value)
+            outcome = self._prober.call(arguments, copied=False)
+            outcomes.append(outcome.ran and bool(outcome.tensors))
+        # Where the lowest does not suit either, it is not for its value.
+        return not outcomes[0] and outcomes[1]
+
+    def _tight(self, place: int, spec: TensorSpec) -> TensorSpec:
+        domain, kind = self._candidate[place].choice.domain, _class(spec.dtype)
+        bounds: dict[tuple[str, str], tuple[float | None, float | None]] = {
+            ("float", "unit"): (0.125, 0.875), ("float", "positive"): (0.125, 4), ("float", "any"): (-8, 8),
+            ("int", "index"): (0, 1), ("int", "any"): (-3, 6),
+        }  # fmt: skip
+        low, high = bounds.get((kind, domain), (None, None))
+        return replace(spec, low=low, high=high)
+
+    def _roomy(self, specs: dict[int, TensorSpec]) -> dict[int, TensorSpec]:
+        """Give dimensions a minimum where what may be generated is rejected for being empty, or small."""
+        if rejected(self._prober, self._candidate, specs) <= _REJECTED:
+            return specs
+        for least, plain in ((1, False), (1, True), (2, True)):
+            raised = {
+                p: replace(
+                    own,
+                    dims=tuple(_at_least(dim, least) for dim in own.dims),
+                    low=specs[p].low,
+                    high=specs[p].high,
+                )
+                for p, own in (self._plain if plain else specs).items()
+            }
+            if rejected(self._prober, self._candidate, raised) <= _REJECTED:
+                return raised
+        fixed = {}
+        for p, spec in specs.items():
+            sizes = [self._sizes[self._symbols[p, axis]] for axis in range(len(self._shape(p)))]
+            fixed[p] = replace(spec, dims=tuple(Dim(n, n) for n in sizes), leading=False, lead=None)
+        if rejected(self._prober, self._candidate, fixed) < rejected(self._prober, self._candidate, raised):
+            self._note("only the sizes shown are known to work")
+            return fixed
+        return raised
+
+
+def _at_least(dim: Dim, least: int) -> Dim:
+    return replace(dim, low=max(dim.low, least)) if dim.high is None or dim.high >= least else dim
+
+
+def _class(dtype: str) -> str:
+    if dtype.startswith(("int", "uint")):
+        return "int"
+    return "float" if "float" in dtype else "none"
+
+
+def _holds(bounds: tuple[float | None, float | None], argument: Argument) -> bool:
+    """Return whether bounds leave to an argument what its domain is about."""
+    if argument.choice.domain in ("unit", "positive"):
+        return bounds[0] is None or bounds[0] >= 0
+    return True
+
+
+def rejected(prober: Prober, candidate: Candidate, specs: dict[int, TensorSpec], rounds: int = 20) -> float:
+    """Return the share of generated inputs on which the model raises, 1 where none could be tried."""
+    count = failed = 0
+    for arguments in itertools.islice(generated(candidate, specs), rounds):
+        if prober.over:
+            break
+        outcome = prober.call(arguments, copied=False)
+        count += 1
+        failed += not (outcome.ran and outcome.tensors)
+    return failed / count if count else 1.0
+
+
+def generated(candidate: Candidate, specs: dict[int, TensorSpec]) -> Iterator[list[Any]]:
+    """Yield arguments as diffexport would generate them for the specs; other arguments are those of the candidate."""
+    entries = list(specs.values())
+    places = list(specs)
+    chance = random.Random(0)
+    joints = list(representative_shapes(entries, 8))
+    for number in itertools.count():
+        shapes = joints[number % len(joints)]
+        if number % 3 == 2:
+            sizes = iter(lambda: chance.randrange(64), None)
+            shapes = shapes_of_ranks(entries, [len(shape) for shape in shapes], sizes)
+        data = chance.randbytes(96)
+        sample = decode_block(data, shapes, entries, variant=number % 8, limit=4)[-1]
+        arguments: list[Any] = []
+        for place, argument in enumerate(candidate):
+            if place in specs:
+                arguments.append(to_tensor(sample[places.index(place)].copy()))
+            else:
+                try:
+                    arguments.append(argument.value(number))
+                except UsageError:
+                    return
+        yield arguments
+
+
+Sampler = Callable[[int], Sequence[Any]]

@@ -1,0 +1,12 @@
+from .arbitrate import Arbiter as Arbiter
+from .arbitrate import Judgement as Judgement
+from .arbitrate import Outputs as Outputs
+from .arbitrate import Rerun as Rerun
+from .comparison import compare as compare
+from .comparison import same_bits as same_bits
+from .comparison import suspects as suspects
+from .lenient import judge_leniently as judge_leniently
+from .noise import WIDE as WIDE
+from .noise import Noise as Noise
+from .noise import Widened as Widened
+from .tolerance import TOLERANCES as TOLERANCES

@@ -1,0 +1,111 @@
+"""The eager side: a case's module, and what it does with inputs."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from diffexport.arrays import to_array, walk
+from diffexport.subjects.cases import Case
+from diffexport.values import leaves
+
+Array = np.ndarray[Any, Any]
+
+#: torch's seed while a case builds its module.
+BUILD_SEED = 0
+
+
+class Eager(NamedTuple):
+    """What the eager model does with one call: its outputs as arrays, or its error.
+
+    A Python number among the outputs is an output like any other. ``foreign`` says which of them are neither
+    tensors nor numbers nor None, and so can be no output of an ONNX model; they are not among ``outputs``.
+    """
+
+    outputs: tuple[Array, ...]
+    error: str = ""
+    numbers: tuple[str, ...] = ()
+    foreign: tuple[str, ...] = ()
+
+
+@dataclass
+class Prepared:
+    """A case's module in this process. The case is kept with it, so that its key stays its own.
+
+    ``shared`` holds a copy for evaluation and one for training mode. A module with buffers may change when
+    it runs, so each of its runs gets a copy of its own instead.
+    """
+
+    case: Case
+    module: torch.nn.Module
+    training: bool
+    has_buffers: bool
+    shared: dict[bool, torch.nn.Module]
+    traits: frozenset[str] | None = None
+
+    def for_run(self, training: bool) -> torch.nn.Module:
+        """Return a module to run once, in training mode or not."""
+        if self.has_buffers or training not in self.shared:
+            self.shared[training] = copy.deepcopy(self.module).train(training)
+        return self.shared[training]
+
+
+def tensors_in(result: Any) -> Iterable[torch.Tensor]:
+    """Return the tensors in what a module returned, containers and all."""
+    if type(result) is torch.Tensor:
+        return (result,)
+    if type(result) is tuple and _all_tensors(result):
+        return result
+    return walk(result)
+
+
+def outputs_of(result: Any, *, keep_none: bool = False) -> Eager:
+    """Return the outputs of the eager model, flattened as exporters flatten them, or its error.
+
+    None is left out; with ``keep_none`` it is an output, an array of Python's None.
+    """
+    if isinstance(result, BaseException):
+        return Eager((), f"{type(result).__name__}: {first_line(result)}")
+    if type(result) is torch.Tensor or (type(result) is tuple and _all_tensors(result)):
+        # As nearly always.
+        try:
+            return Eager(tuple([to_array(tensor) for tensor in tensors_in(result)]))
+        except Exception as error:  # noqa: BLE001 - a dtype that numpy does not have
+            return Eager((), f"{type(error).__name__}: {first_line(error)}")
+    outputs: list[Array] = []
+    numbers: list[str] = []
+    foreign: list[str] = []
+    for leaf in leaves(result):
+        kind = f"output[{len(outputs) + len(foreign)}] is of type {type(leaf).__name__}"
+        if isinstance(leaf, torch.Tensor):
+            try:
+                outputs.append(to_array(leaf))
+            except Exception as error:  # noqa: BLE001 - a dtype that numpy does not have
+                return Eager((), f"{type(error).__name__}: {first_line(error)}")
+        elif isinstance(leaf, bool | int | float):
+            outputs.append(np.asarray(leaf))
+            numbers.append(kind)
+        elif leaf is None and keep_none:
+            outputs.append(np.asarray(None))
+        elif leaf is not None:
+            foreign.append(kind)
+    return Eager(tuple(outputs), numbers=tuple(numbers), foreign=tuple(foreign))
+
+
+def _all_tensors(values: tuple[Any, ...]) -> bool:
+    # Not by all(…): a generator for every output of every sample costs more than what it does.
+    for value in values:  # noqa: SIM110
+        if type(value) is not torch.Tensor:
+            return False
+    return True
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's text; empty if it has none."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else ""

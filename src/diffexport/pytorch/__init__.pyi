@@ -1,0 +1,15 @@
+from .dispatch import Handler as Handler
+from .dispatch import intercepted as intercepted
+from .dynamo import dynamo_program as dynamo_program
+from .dynamo import dynamo_stage_of as dynamo_stage_of
+from .dynamo import export_with_dynamo as export_with_dynamo
+from .purity import STALE as STALE
+from .purity import Snapshot as Snapshot
+from .reuse import freeze_kept_tables as freeze_kept_tables
+from .torchscript import export_with_torchscript as export_with_torchscript
+from .torchscript import symbolics_removed as symbolics_removed
+from .torchscript import torchscript_program as torchscript_program
+from .torchscript import torchscript_stage_of as torchscript_stage_of
+from .torchscript import traced_traits as traced_traits
+from .written import Files as Files
+from .written import Written as Written

@@ -1,1 +1,0 @@
-"""Reports: they consume events and produce text or files; they check nothing themselves."""

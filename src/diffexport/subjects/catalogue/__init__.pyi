@@ -1,0 +1,10 @@
+from .index import ENTRIES as ENTRIES
+from .index import GROUPS as GROUPS
+from .index import MAIN_JOB as MAIN_JOB
+from .index import every as every
+from .index import expand as expand
+from .index import known_file as known_file
+from .index import load as load
+from .index import nameable as nameable
+from .index import names_of_groups as names_of_groups
+from .index import regressions_folder as regressions_folder

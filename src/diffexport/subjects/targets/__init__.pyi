@@ -1,0 +1,15 @@
+from .application import Application as Application
+from .importing import CannotImport as CannotImport
+from .importing import Imported as Imported
+from .importing import Importer as Importer
+from .resolving import Bound as Bound
+from .resolving import applied as applied
+from .resolving import builder_of as builder_of
+from .resolving import case_of as case_of
+from .resolving import declares_inputs as declares_inputs
+from .resolving import file_module_name as file_module_name
+from .resolving import has_setup_context as has_setup_context
+from .resolving import is_catalogue_name as is_catalogue_name
+from .resolving import look_up as look_up
+from .resolving import resolve as resolve
+from .resolving import with_inputs as with_inputs

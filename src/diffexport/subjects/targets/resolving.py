@@ -1,0 +1,374 @@
+"""Targets: what a person names on the command line, turned into a case.
+
+``clamp`` is a catalogue case; ``package.module:attribute`` and ``path/to/file.py:attribute`` name a Case, a
+``torch.nn.Module`` (instance, class or factory) or an ``autograd.Function``, which may be followed by how it is applied
+(see [diffexport.subjects.targets.application][]).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import inspect
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from diffexport.errors import DiffexportError, TargetError, UnknownNameError, UsageError
+from diffexport.subjects import catalogue
+from diffexport.subjects.cases import Case, make_case
+from diffexport.subjects.targets.application import Application
+from diffexport.subjects.targets.importing import CannotImport, Importer, run_file
+
+
+def is_catalogue_name(text: str) -> bool:
+    """Return whether the target has no ``:`` and so must be a catalogue case."""
+    return ":" not in text
+
+
+def resolve(text: str, *, inputs: Sequence[str] = (), otherwise: Sequence[str] = ()) -> Case:
+    """Return the case a target names.
+
+    Args:
+        text: the target.
+        inputs: tensor specs or strategies, as texts, that replace the case's own, or stand in for missing ones.
+        otherwise: tensor specs for a model that comes without any, in place of float tensors of any shape.
+
+    Raises:
+        UnknownNameError: no such catalogue case.
+        TargetError: the module does not import, has no such attribute, or the attribute is no model.
+    """
+    if is_catalogue_name(text):
+        if text not in catalogue.ENTRIES and ("/" in text or text.endswith(".py")):
+            raise TargetError(f"{text!r} names a file without an attribute; write {text}:NAME")
+        try:
+            case = catalogue.load(text)
+        except UnknownNameError:
+            if text in catalogue.names_of_groups():
+                raise TargetError(
+                    f"{text!r} is a group of cases, and one case is wanted here; diffexport list shows which there are"
+                ) from None
+            where = " (neither a case nor a group; a model of your own is module:attr or file.py:attr)"
+            raise UnknownNameError("case", text, catalogue.nameable(), where=where) from None
+        return with_inputs(case, inputs)
+    parts = Application.parse(text)
+    if parts is not None and not parts.is_plain:
+        return _applied_case(parts, text, inputs or otherwise)
+    value = look_up(text)
+    own = getattr(value, "diffexport_test", None)
+    if own is not None:
+        # A test of a model: it knows how it is checked.
+        tested: Case = own.case(text, inputs, otherwise)
+        return tested
+    if isinstance(value, Case):
+        # Another process has to find it again, and by this text it can.
+        return with_inputs(Case(**{**vars(value), "target": text}), inputs)
+    return _as_case(value, text, inputs or otherwise)
+
+
+def declares_inputs(text: str) -> bool:
+    """Return whether a target says itself what its inputs are like: a catalogue case, a Case in a module, or a test.
+
+    Raises:
+        TargetError: see [look_up][].
+    """
+    if is_catalogue_name(text):
+        return True
+    value = look_up(text)
+    return isinstance(value, Case) or hasattr(value, "diffexport_test")
+
+
+def look_up(text: str) -> Any:
+    """Return the object that ``package.module:attr`` or ``file.py:attr`` names, whatever it is; imports its module.
+
+    Raises:
+        TargetError: the module does not import or has no such attribute.
+    """
+    parts = Application.parse(text)
+    if parts is None:
+        place, _, attribute = text.rpartition(":")
+        return _lookup(_import(place, text), attribute, text)
+    module = _import(parts.place, text, stand_in="stubs" in parts.flags)
+    if ".<locals>." in parts.attribute:
+        return _local(module, parts.attribute, text)
+    return _lookup(module, parts.attribute, text)
+
+
+def with_inputs(case: Case, inputs: Sequence[str]) -> Case:
+    """Return a case with other inputs, given as texts; constants among them become part of its model.
+
+    Raises:
+        UsageError: a text does not parse.
+    """
+    if not inputs:
+        return case
+    from diffexport.strategies import split
+
+    entries, constants = split(inputs)
+    changed = {
+        "inputs": entries,
+        "strategy": None,
+        "texts": tuple(inputs),
+        "build": binding(case.build, constants),
+    }
+    return Case(**{**vars(case), **changed})
+
+
+def _import(place: str, text: str, *, stand_in: bool = False) -> Any:
+    try:
+        if place.endswith(".py"):
+            return _import_file(Path(place), text, stand_in)
+        with _importable_from(Path.cwd()):
+            return Importer().load(place).module if stand_in else importlib.import_module(place)
+    except DiffexportError:
+        raise
+    except CannotImport as error:
+        raise TargetError(f"target {text!r}: importing {place}: {error}") from error
+    except (Exception, SystemExit) as error:
+        lines = str(error).strip().splitlines()
+        raise TargetError(
+            f"target {text!r}: importing {place} raises {type(error).__name__}: {lines[0] if lines else ''}"
+        ) from error
+
+
+def _import_file(path: Path, text: str, stand_in: bool = False) -> Any:
+    if not path.is_file():
+        raise TargetError(f"target {text!r}: there is no file {path}")
+    loaded = _loaded(path.resolve())
+    if loaded is not None:
+        return loaded
+    if (path.parent / "__init__.py").is_file():
+        # Part of a package, whose relative imports only work by its full name.
+        root = path.resolve().parent
+        while (root / "__init__.py").is_file() and root.parent != root:
+            root = root.parent
+        name = ".".join(path.resolve().relative_to(root).with_suffix("").parts).removesuffix(".__init__")
+        with _importable_from(Path.cwd()), _importable_from(root):
+            return Importer().load(name).module if stand_in else importlib.import_module(name)
+    # As for a script, and for pytest: what lies beside it can be imported.
+    with _importable_from(Path.cwd()), _importable_from(path.resolve().parent):
+        if stand_in:
+            return Importer().load_file(path, file_module_name(path)).module
+        return run_file(path, file_module_name(path))
+
+
+def _loaded(path: Path) -> Any:
+    """Return the module that was made of a file, whatever it is called; None if there is none."""
+    for module in list(sys.modules.values()):
+        file = getattr(module, "__file__", None)
+        if isinstance(file, str) and file.endswith(path.name) and Path(file).resolve() == path:
+            return module
+    return None
+
+
+def file_module_name(path: Path) -> str:
+    """Return the name that a file outside any package gets as a module; in this process alone."""
+    return f"diffexport_target_{path.stem}_{abs(hash(str(path.resolve()))):x}"
+
+
+@contextlib.contextmanager
+def _importable_from(folder: Path) -> Any:
+    here = str(folder)
+    added = here not in sys.path
+    if added:
+        sys.path.insert(0, here)
+    try:
+        yield
+    finally:
+        if added:
+            with contextlib.suppress(ValueError):
+                sys.path.remove(here)
+
+
+def _local(module: Any, attribute: str, text: str) -> Any:
+    """Return a class that a function defines: the function is called, and what it returns is searched."""
+    factory = _lookup(module, attribute.partition(".<locals>.")[0], text)
+    try:
+        made = factory()
+    except (Exception, SystemExit) as error:
+        raise TargetError(f"target {text!r}: calling it raises {type(error).__name__}: {error}") from error
+    for value in _within(made, 4):
+        if isinstance(value, type) and value.__qualname__ == attribute:
+            return value
+    raise TargetError(
+        f"target {text!r}: what calling it returns does not hold {attribute.rpartition('.')[2]}"
+    )
+
+
+def _within(value: Any, depth: int) -> Iterator[Any]:
+    """Yield a value and what it holds: items, attributes, the variables of a closure, the class of a bound method."""
+    yield value
+    if depth == 0 or isinstance(value, type | str | bytes):
+        return
+    held: list[Any] = [getattr(value, "__self__", None), getattr(value, "__wrapped__", None)]
+    for cell in getattr(value, "__closure__", None) or ():
+        with contextlib.suppress(ValueError):
+            held.append(cell.cell_contents)
+    held += value.values() if isinstance(value, dict) else value if isinstance(value, tuple | list) else ()
+    held += (
+        getattr(value, "__dict__", {}).values() if not callable(value) or hasattr(value, "forward") else ()
+    )
+    for item in held:
+        if item is not None and item is not value:
+            yield from _within(item, depth - 1)
+
+
+def _lookup(module: Any, attribute: str, text: str) -> Any:
+    value = module
+    for part in attribute.split("."):
+        if not hasattr(value, part):
+            names = [name for name in vars(module) if not name.startswith("_")]
+            error = UnknownNameError("attribute", attribute, names, where=f" in target {text!r}")
+            raise TargetError(str(error))
+        value = getattr(value, part)
+    return value
+
+
+def _applied_case(parts: Application, text: str, inputs: Sequence[str]) -> Case:
+    """Return the case of a Function that is applied otherwise than as it is."""
+    function = look_up(text)
+    build, name = parts.builder(function), parts.attribute.rpartition(".")[2]
+    return _case(name, build, function.forward, text, inputs, skip=int(not has_setup_context(function)))
+
+
+def _as_case(value: Any, text: str, inputs: Sequence[str]) -> Case:
+    import torch
+
+    name = text.rpartition(":")[2]
+    if isinstance(value, torch.nn.Module):
+        return _case(name, lambda: value, value.forward, text, inputs)
+    if isinstance(value, type) and issubclass(value, torch.nn.Module):
+        return _case(name, value, value.forward, text, inputs, skip=1)
+    if isinstance(value, type) and issubclass(value, torch.autograd.Function):
+        context = int(not has_setup_context(value))
+        return _case(name, lambda: applied(value), value.forward, text, inputs, skip=context)
+    if callable(value):
+        try:
+            built = value()
+        except (Exception, SystemExit) as error:
+            raise TargetError(
+                f"target {text!r}: calling it raises {type(error).__name__}: {error}"
+            ) from error
+        if isinstance(built, torch.nn.Module):
+            return _case(name, value, built.forward, text, inputs)
+        raise TargetError(f"target {text!r}: calling it gives {type(built).__name__}, not a torch.nn.Module")
+    raise TargetError(
+        f"target {text!r} is a {type(value).__name__}; it must be a diffexport Case, a torch.nn.Module (instance, "
+        "class or factory) or an autograd.Function"
+    )
+
+
+def applied(function: Any) -> Any:
+    """Return a module whose forward applies an ``autograd.Function``."""
+    import torch
+
+    class Applied(torch.nn.Module):
+        def forward(self, *args: Any) -> Any:
+            return function.apply(*args)
+
+    Applied.__name__ = Applied.__qualname__ = f"Applied{function.__name__}"
+    return Applied()
+
+
+@dataclass(frozen=True, eq=False)
+class Bound:
+    """Makes a module of which some arguments are constants: those at ``constants``, by position in the whole call."""
+
+    build: Callable[[], Any]
+    constants: tuple[tuple[int, Any], ...]
+
+    def __call__(self) -> Any:
+        """Return the module, which takes the other arguments."""
+        import torch
+
+        constants = self.constants
+        modules = [place for place, value in constants if isinstance(value, torch.nn.Module)]
+
+        class WithConstants(torch.nn.Module):
+            def __init__(self, inner: torch.nn.Module) -> None:
+                super().__init__()
+                self.inner = inner
+                # Where they can be seen: parameters must be known to exporters, and copied along.
+                self.given = torch.nn.ModuleDict(
+                    {str(place): value for place, value in constants if isinstance(value, torch.nn.Module)}
+                )
+
+            def forward(self, *args: Any) -> Any:
+                merged = list(args)
+                for place, value in constants:
+                    merged.insert(place, self.given[str(place)] if place in modules else value)
+                return self.inner(*merged)
+
+        return WithConstants(self.build())
+
+
+def binding(build: Callable[[], Any], constants: Mapping[int, Any]) -> Callable[[], Any]:
+    """Return what makes the module with constants in place of some arguments, if there are any."""
+    return Bound(build, tuple(sorted(constants.items()))) if constants else build
+
+
+def case_of(name: str, build: Callable[[], Any], texts: Sequence[str], target: str) -> Case:
+    """Make a case of a model and a text for each argument; constants among them become part of the model.
+
+    Raises:
+        UsageError: a text does not parse, or all of them are constants.
+    """
+    from diffexport.strategies import split
+
+    entries, constants = split(texts)
+    if not entries:
+        raise UsageError(f"{name}: every argument is a constant, so that there is nothing to generate")
+    return make_case(name, binding(build, constants), inputs=entries, target=target, texts=texts)
+
+
+def builder_of(model: Any) -> Callable[[], Any]:
+    """Return what makes the module of a model: an instance, class or factory, or an ``autograd.Function``.
+
+    Raises:
+        TargetError: it is none of these.
+    """
+    import torch
+
+    if isinstance(model, torch.nn.Module):
+        return lambda: model
+    if isinstance(model, type) and issubclass(model, torch.autograd.Function):
+        return lambda: applied(model)
+    if callable(model):
+        build: Callable[[], Any] = model
+        return build
+    raise TargetError(
+        f"{model!r} is a {type(model).__name__}; it must be a torch.nn.Module (instance, class or factory) or an "
+        "autograd.Function"
+    )
+
+
+def has_setup_context(function: Any) -> bool:
+    """Return whether an ``autograd.Function`` has a ``setup_context``, so that its forward takes no ``ctx``."""
+    import torch
+
+    return bool(function.setup_context is not torch.autograd.Function.setup_context)
+
+
+def _case(name: str, build: Any, forward: Any, text: str, inputs: Sequence[str], *, skip: int = 0) -> Case:
+    if not inputs:
+        # Without a declaration each required argument is taken to be a float tensor of any shape. Faces ask the room
+        # infer/ first, which knows better.
+        count = len(_required(forward)[skip:])
+        if count == 0:
+            raise TargetError(
+                f"target {text!r}: its forward has no required argument, so there is nothing to generate; "
+                "say what it takes with --input, for instance --input 'float32[N, 3]'"
+            )
+        inputs = ["float32[...]"] * count
+    return case_of(name, build, inputs, text)
+
+
+def _required(forward: Any) -> list[str]:
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return [
+        parameter.name
+        for parameter in inspect.signature(forward).parameters.values()
+        if parameter.kind in kinds and parameter.default is inspect.Parameter.empty
+    ]

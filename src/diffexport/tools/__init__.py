@@ -1,0 +1,1 @@
+"""What is built on exploring: scanning a package, planting bugs."""

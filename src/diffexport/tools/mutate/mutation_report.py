@@ -1,0 +1,206 @@
+"""What became of planted bugs and controls: figures, as text and as JSON (docs/json.md)."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from diffexport import atomic
+from diffexport.findings.regressions import Seen, encode_tensor
+from diffexport.findings.reports import EXIT_FINDINGS, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, values
+from diffexport.tools.mutate.mutation_run import Outcome, Report
+from diffexport.tools.mutate.registry import mutators
+from diffexport.versions import installed
+
+FORMAT_VERSION = 1
+#: Most survivors of one mutator that are printed with their inputs.
+SHOWN = 3
+
+
+@dataclass
+class MutationTally:
+    """The reports so far."""
+
+    cases: Sequence[str]
+    modes: Sequence[str]
+    runtimes: Sequence[str]
+    examples: int
+    seed: int
+    strict: bool
+    reports: list[Report] = field(default_factory=list)
+    seconds: float | None = None
+    interrupted: bool = False
+
+    def outcomes(self, *verdicts: str) -> list[Outcome]:
+        """Return the outcomes with one of some verdicts; all without any."""
+        found = [outcome for report in self.reports for outcome in report.outcomes]
+        return [outcome for outcome in found if not verdicts or outcome.verdict in verdicts]
+
+    @property
+    def planted(self) -> int:
+        """How many bugs were planted."""
+        return len(self.outcomes("caught", "equivalent", "missed"))
+
+    @property
+    def share(self) -> float | None:
+        """The share caught of those that are not equivalent; None if there are none."""
+        caught, missed = len(self.outcomes("caught")), len(self.outcomes("missed"))
+        return caught / (caught + missed) if caught + missed else None
+
+    @property
+    def exit_code(self) -> int:
+        """1 if a bug was missed or a control reported, 2 if nothing could be planted or a case not tested, else 0."""
+        if self.outcomes("missed", "false-alarm"):
+            return EXIT_FINDINGS
+        if self.interrupted:
+            return EXIT_INTERRUPTED
+        if any(report.failed for report in self.reports) or not self.outcomes():
+            return EXIT_USAGE
+        return EXIT_OK
+
+    def needed(self, mutator: str | None = None) -> tuple[float, int] | None:
+        """Return median and maximum of the examples needed to catch what was caught."""
+        needed = [o.examples for o in self.outcomes("caught") if mutator in (None, o.mutator)]
+        return (statistics.median(needed), max(needed)) if needed else None
+
+
+def mutation_line(report: Report) -> str:
+    """Return one line for a report, as it comes."""
+    place = f"{report.case} {report.mode}"
+    if report.skipped:
+        return f"  {place}: {'NOT TESTED' if report.failed else 'skipped'}, {report.skipped}"
+    counts = Counter(outcome.verdict for outcome in report.outcomes)
+    planted = sum(not outcome.control for outcome in report.outcomes)
+    text = f"  {place}: {counts['caught']} of {planted} caught, {counts['equivalent']} equivalent"
+    text += f", {counts['missed']} missed" if counts["missed"] else ""
+    alarms = counts["false-alarm"]
+    return f"{text}; {alarms} of {alarms + counts['passed']} controls reported"
+
+
+def mutation_lines(tally: MutationTally) -> Iterator[str]:
+    """Yield the summary."""
+    caught, equivalent, missed = (tally.outcomes(v) for v in ("caught", "equivalent", "missed"))
+    controls, alarms = tally.outcomes("passed", "false-alarm"), tally.outcomes("false-alarm")
+    if tally.planted:
+        yield ""
+        yield from _table(tally)
+    if equivalent:
+        yield ""
+        yield "equivalent, by mutator: " + ", ".join(
+            f"{name} {number}" for name, number in Counter(o.mutator for o in equivalent).most_common()
+        )
+    for title, found in (("missed", missed), ("FALSE ALARM", alarms)):
+        for name, number in Counter(outcome.mutator for outcome in found).most_common():
+            yield ""
+            yield f"{title}: {name} ({number})"
+            for outcome in [o for o in found if o.mutator == name][:SHOWN]:
+                yield f"  {outcome.case} {outcome.mode}, {outcome.where}"
+                yield f"    {outcome.message[:200]}"
+                if outcome.inputs:
+                    yield f"    input {values(outcome.inputs)[:200]}"
+    yield ""
+    share = tally.share
+    yield (
+        f"{tally.planted} bugs planted, {len(equivalent)} of them equivalent; "
+        f"{len(caught)} of {len(caught) + len(missed)} caught"
+        + (f" ({100 * share:.2f} %)" if share is not None else "")
+        + f"; {len(controls)} controls, {len(alarms)} false alarms"
+        + (f"; {tally.seconds:.0f} s" if tally.seconds is not None else "")
+    )
+    needed = tally.needed()
+    if needed is not None:
+        yield f"examples needed: {needed[0]:g} in the median, {needed[1]} at most, of {tally.examples}"
+
+
+def _table(tally: MutationTally) -> Iterator[str]:
+    names = dict.fromkeys(o.mutator for o in tally.outcomes("caught", "equivalent", "missed"))
+    width = max(map(len, names))
+    yield f"{'mutator':<{width}}  planted  caught  equivalent  missed  examples (median, max)"
+    for name in sorted(names):
+        own = Counter(outcome.verdict for outcome in tally.outcomes() if outcome.mutator == name)
+        planted = own["caught"] + own["equivalent"] + own["missed"]
+        needed = tally.needed(name)
+        examples = f"{needed[0]:g}, {needed[1]}" if needed is not None else "–"
+        yield (
+            f"{name:<{width}}  {planted:>7}  {own['caught']:>6}  {own['equivalent']:>10}  "
+            f"{own['missed'] or '–':>6}  {examples}"
+        )
+
+
+def document(tally: MutationTally) -> dict[str, Any]:
+    """Return the report as plain data."""
+    needed = tally.needed()
+    return {
+        "diffexport": "mutation-report",
+        "version": FORMAT_VERSION,
+        "versions": installed(),
+        "exit_code": tally.exit_code,
+        "seconds": None if tally.seconds is None else round(tally.seconds, 3),
+        "interrupted": tally.interrupted,
+        "seed": tally.seed,
+        "strict": tally.strict,
+        "examples": tally.examples,
+        "cases": list(tally.cases),
+        "modes": list(tally.modes),
+        "runtimes": list(tally.runtimes),
+        "planted": tally.planted,
+        "equivalent": len(tally.outcomes("equivalent")),
+        "caught": len(tally.outcomes("caught")),
+        "missed": len(tally.outcomes("missed")),
+        "share": tally.share,
+        "controls": len(tally.outcomes("passed", "false-alarm")),
+        "false_alarms": len(tally.outcomes("false-alarm")),
+        "examples_needed": None if needed is None else {"median": needed[0], "max": needed[1]},
+        "mutators": [_mutator(tally, name) for name in dict.fromkeys(o.mutator for o in tally.outcomes())],
+        "survivors": [_outcome(outcome) for outcome in tally.outcomes("missed", "equivalent")],
+        "alarms": [_outcome(outcome) for outcome in tally.outcomes("false-alarm")],
+        "skipped": [
+            {"case": r.case, "mode": r.mode, "reason": r.skipped, "failed": r.failed}
+            for r in tally.reports
+            if r.skipped
+        ],
+    }
+
+
+def _mutator(tally: MutationTally, name: str) -> dict[str, Any]:
+    own = [outcome for outcome in tally.outcomes() if outcome.mutator == name]
+    counts, needed = Counter(outcome.verdict for outcome in own), tally.needed(name)
+    known = mutators().get(name)
+    return {
+        "name": name,
+        "summary": known.summary if known is not None else "",
+        "control": own[0].control,
+        "planted": len(own),
+        "caught": counts["caught"],
+        "equivalent": counts["equivalent"],
+        "missed": counts["missed"],
+        "false_alarms": counts["false-alarm"],
+        "examples_needed": None if needed is None else {"median": needed[0], "max": needed[1]},
+    }
+
+
+def _outcome(outcome: Outcome) -> dict[str, Any]:
+    seen = Seen()
+    return {
+        "case": outcome.case,
+        "mode": outcome.mode,
+        "mutator": outcome.mutator,
+        "where": outcome.where,
+        "judgement": outcome.verdict,
+        "message": outcome.message,
+        "input": [encode_tensor(value, seen) for value in outcome.inputs] or None,
+    }
+
+
+def write_mutation_report(tally: MutationTally, path: Path) -> None:
+    """Write the report, whole or not at all.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    atomic.write_text(path, json.dumps(document(tally), indent=1, ensure_ascii=False) + "\n")

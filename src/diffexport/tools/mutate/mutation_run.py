@@ -1,0 +1,321 @@
+"""One case in one mode: export it once, check every mutant of that, judge what is not caught."""
+
+from __future__ import annotations
+
+import math
+import multiprocessing
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from diffexport.arrays import as_call
+from diffexport.backends.graphs import declared_inputs, inspect_graph
+from diffexport.backends.model_files import Artefact
+from diffexport.backends.runtimes import RunError
+from diffexport.errors import DiffexportError
+from diffexport.explore import Explorer, Settings, case_for
+from diffexport.findings.events import CaseFailed, Event, Finding, Suspected
+from diffexport.pipeline import ArtefactRoad, Road
+from diffexport.processes import end_with_parent
+from diffexport.strategies import examples
+from diffexport.subjects.cases import Case, Expected, Known
+from diffexport.subjects.targets import resolve
+from diffexport.tools.mutate import symbolic_mutants as symbolics
+from diffexport.tools.mutate.registry import Mutant, Mutator, mutants, mutators
+from diffexport.tools.mutate.surgery import Draft
+from diffexport.tools.mutate.survivors import RUNTIME, Judge
+from diffexport.values import Mode, Severity, Shape, representative_shapes
+
+#: The control that changes nothing.
+UNCHANGED = "unchanged"
+
+
+@dataclass(frozen=True)
+class Job:
+    """What one worker does in one go; fields as in [Unit][diffexport.explore.units.Unit].
+
+    Attributes:
+        only: names of the mutators to apply.
+    """
+
+    target: str
+    name: str
+    inputs: tuple[str, ...]
+    mode: str
+    runtimes: tuple[str, ...]
+    settings: Settings
+    known: tuple[Known, ...]
+    only: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one mutant.
+
+    Attributes:
+        verdict: ``caught``, ``equivalent`` or ``missed`` of a bug; ``passed`` or ``false-alarm`` of a control.
+        kind: of the divergence that it was caught by.
+        examples: Hypothesis examples until then.
+        message: what was seen, by the check or by the judge.
+        inputs: what it was seen on, as arrays.
+    """
+
+    case: str
+    mode: str
+    mutator: str
+    where: str
+    control: bool
+    verdict: str
+    kind: str = ""
+    examples: int = 0
+    message: str = ""
+    inputs: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True)
+class Report:
+    """What became of one job; ``skipped`` says why nothing was planted, ``failed`` that this is not as it should be."""
+
+    case: str
+    mode: str
+    outcomes: tuple[Outcome, ...] = ()
+    skipped: str = ""
+    failed: bool = False
+
+
+class _Caught(BaseException):
+    """Ends the exploration of a mutant. Not an Exception: Hypothesis would take that for a failure to look into."""
+
+    def __init__(self, finding: Finding) -> None:
+        super().__init__(finding.divergence.message)
+        self.finding = finding
+
+
+class _Refused(Exception):
+    """Nothing can be planted: the case is not exported in this mode, as expected, or cannot be compared."""
+
+
+@dataclass
+class _Checked:
+    finding: Finding | None
+    examples: int
+    failed: str = ""
+
+
+def do(job: Job) -> Report:
+    """Do one job, in this process."""
+    try:
+        case, mode = resolve(job.target, inputs=job.inputs), Mode.parse(job.mode)
+        road = Road()
+        try:
+            artefact, shapes = _exported(road, case, mode)
+        except _Refused as refused:
+            return Report(job.name, job.mode, skipped=str(refused))
+        trial = _Trial(job, road, artefact, case_for(job.target, job.inputs, artefact))
+        first = trial.check(artefact.model)
+        if first.finding is not None or first.failed:
+            message = first.failed or (first.finding.divergence.message if first.finding is not None else "")
+            skipped = f"the unchanged export is not as it should be ({message}); see what diffexport run says"
+            return Report(job.name, job.mode, skipped=skipped, failed=True)
+        unchanged = Outcome(job.name, job.mode, UNCHANGED, "nothing", True, "passed", examples=first.examples)
+        planted = _planted(job, case, mode, Draft(artefact.model, shapes))
+        return Report(job.name, job.mode, (unchanged, *map(trial.outcome, planted)))
+    except DiffexportError as error:
+        return Report(job.name, job.mode, skipped=str(error), failed=True)
+
+
+def _exported(road: Road, case: Case, mode: Mode) -> tuple[Artefact, dict[str, Shape]]:
+    """Return the export of a case as an artefact, and the shapes of what went in and came out.
+
+    Raises:
+        _Refused: there is none that could be compared.
+    """
+    if not case.specs or len(case.specs) < len(case.inputs):
+        raise _Refused("its inputs are not given by tensor specs alone, so that nothing could be judged")
+    joint = _joint_shape(case)
+    call = as_call(examples(joint, case.specs))
+    error = road.eager(case, mode, call).error
+    if error:
+        raise _Refused(f"the model raises on the example {list(map(list, joint))}: {error}")
+    exported = road.export(case, mode, call, repeat=False)
+    if exported.export.model is None:
+        text = exported.refused or "; ".join(divergence.message for divergence in exported.divergences)
+        raise _Refused(f"it is not exported: {text.splitlines()[0] if text else 'for no known reason'}")
+    if exported.expectation.expected in (Expected.UNLOADABLE, Expected.INVALID):
+        raise _Refused(f"no runtime is to load it ({exported.expectation.rule})")
+    declared = [value.name for value in declared_inputs(exported.export.model)]
+    names = [f"x{number}" for number in range(len(case.specs))]
+    if sorted(declared) != sorted(names):
+        raise _Refused(f"the graph has the inputs {', '.join(declared)}, which are not its tensors alone")
+    session = road.session(exported, RUNTIME)
+    shapes = dict(zip(names, joint, strict=True))
+    if not isinstance(session, Exception):
+        feeds = {name: np.asarray(tensor) for name, tensor in zip(names, call.args, strict=True)}
+        try:
+            results = session.run({name: feeds[name] for name in declared})
+        except RunError as failure:
+            raise _Refused(f"{RUNTIME} does not run it: {failure}") from None
+        shapes.update(zip(session.outputs, (np.shape(result) for result in results), strict=True))
+    outputs = tuple(range(len(exported.graph.outputs) if exported.graph is not None else 0))
+    return Artefact(exported.export.model, mode, tuple(names), outputs, evaluate=False), shapes
+
+
+def _joint_shape(case: Case) -> tuple[Shape, ...]:
+    """Return shapes to export at: two dimensions if there may be, no size of 0 or 1, and no two of one size."""
+    return max(
+        representative_shapes(case.specs, 12),
+        key=lambda joint: (
+            all(0 not in shape for shape in joint),
+            min(map(len, joint)) >= 2,
+            -max(map(len, joint)),
+            min((size for shape in joint for size in shape), default=0) > 1,
+            all(len(set(shape)) == len(shape) for shape in joint),
+            -sum(math.prod(shape) for shape in joint),
+        ),
+    )
+
+
+def _planted(job: Job, case: Case, mode: Mode, draft: Draft) -> Iterator[Mutant]:
+    chosen: list[Mutator] = [mutator for name, mutator in mutators().items() if name in job.only]
+    yield from mutants(draft, chosen)
+    if symbolics.NAME in job.only and mode.is_torchscript:
+        call = as_call(examples(_joint_shape(case), case.specs))
+
+        def export() -> bytes | None:
+            # Another road: this one remembers what it exported.
+            return Road(exports=1, sessions=1).export(case, mode, call, repeat=False).export.model
+
+        yield from symbolics.mutants(export)
+
+
+@dataclass
+class _Trial:
+    """Checks mutants of one export, each as a model that is given."""
+
+    job: Job
+    road: Road
+    artefact: Artefact
+    case: Case
+    judge: Judge | None = field(default=None)
+
+    def _road_of(self, model: bytes) -> ArtefactRoad:
+        own = Artefact(
+            model, self.artefact.mode, _inputs_of(model), _outputs_of(model), self.artefact.evaluate
+        )
+        return ArtefactRoad(own, beside=self.road)
+
+    def check(self, model: bytes) -> _Checked:
+        """Explore one model until something is found."""
+        road = self._road_of(model)
+        failed: list[str] = []
+
+        def emit(event: Event) -> None:
+            if isinstance(event, Suspected):
+                raise _Caught(event.finding)
+            if isinstance(event, CaseFailed):
+                failed.append(event.message)
+
+        job = self.job
+        explorer = Explorer(self.case, job.runtimes, job.settings, job.known, emit=emit, road=road)
+        try:
+            explorer.explore([self.artefact.mode])
+        except _Caught as caught:
+            return _Checked(caught.finding, road.blocks)
+        return _Checked(None, road.blocks, "".join(failed))
+
+    def outcome(self, mutant: Mutant) -> Outcome:
+        """Check one mutant, and judge it if nothing is found."""
+        checked, mutator, job = self.check(mutant.model), mutant.mutator, self.job
+
+        def made(verdict: str, **more: Any) -> Outcome:
+            return Outcome(
+                job.name,
+                job.mode,
+                mutator.name,
+                mutant.where,
+                mutator.control,
+                verdict,
+                examples=checked.examples,
+                **more,
+            )
+
+        if checked.finding is not None:
+            divergence = checked.finding.divergence
+            verdict = "false-alarm" if mutator.control else "caught"
+            inputs = tuple(checked.finding.inputs) if isinstance(checked.finding.inputs, tuple) else ()
+            return made(verdict, kind=str(divergence.kind), message=divergence.message, inputs=inputs)
+        if mutator.control:
+            return made("passed")
+        strict = job.settings.strict
+        if mutator.severity is Severity.NOTE and not strict:
+            return made("equivalent", message="it only matters under --strict")
+        if self.judge is None:
+            constants = inspect_graph(self.artefact.model, 0).constants
+            self.judge = Judge(
+                self.artefact.model,
+                self.artefact.inputs,
+                self.case.specs,
+                constants,
+                seed=job.settings.seed,
+                strict=strict,
+            )
+        own = inspect_graph(mutant.model, 0).constants
+        road = self._road_of(mutant.model)
+
+        def reported(inputs: tuple[Any, ...]) -> bool:
+            return not road.check(self.case, self.artefact.mode, RUNTIME, inputs, strict=strict).agrees
+
+        evidence = self.judge.evidence(mutant.model, own, confirm=reported)
+        if evidence is None:
+            return made(
+                "equivalent", message="nothing differs on a much larger sample by more than rounding explains"
+            )
+        return made("missed", message=evidence.message, inputs=evidence.inputs)
+
+
+def _inputs_of(model: bytes) -> tuple[str, ...]:
+    return tuple(value.name for value in declared_inputs(model))
+
+
+def _outputs_of(model: bytes) -> tuple[int, ...]:
+    return tuple(range(len(Draft(model).outputs)))
+
+
+def run(jobs: Sequence[Job], workers: int, take: Callable[[Report], None]) -> None:
+    """Do every job, on worker processes if there are to be any; ``take`` gets each report as it comes."""
+    if workers == 0 or len(jobs) == 1:
+        for job in jobs:
+            take(do(job))
+        return
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(min(workers, len(jobs)), context, initializer=_warm_up)
+    waiting = {pool.submit(do, job): job for job in jobs}
+    try:
+        for future in as_completed(waiting):
+            job = waiting[future]
+            try:
+                take(future.result())
+            except BrokenProcessPool:
+                message = "a worker process died, taken along by a mutant; find out by which with --jobs 0 and --only"
+                take(Report(job.name, job.mode, skipped=message, failed=True))
+    except BaseException:
+        # Interrupted: what is being done may take minutes, and nobody waits for it any more.
+        for child in multiprocessing.active_children():
+            child.terminate()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _warm_up() -> None:
+    from diffexport.explore import warm_up
+
+    # Ctrl-C is for the parent to handle.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    end_with_parent()
+    warm_up()

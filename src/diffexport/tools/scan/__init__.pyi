@@ -1,0 +1,15 @@
+from .package_scan import Plan as Plan
+from .package_scan import run as run
+from .scan_events import Event as Event
+from .scan_events import Examined as Examined
+from .scan_events import Listed as Listed
+from .scan_events import ModuleFailed as ModuleFailed
+from .scan_events import ScanFinished as ScanFinished
+from .scan_events import ScanStarted as ScanStarted
+from .scan_events import Working as Working
+from .scan_report import ScanTally as ScanTally
+from .scan_report import ScanTerminal as ScanTerminal
+from .scan_report import write_scan_report as write_scan_report
+from .scan_state import State as State
+from .variants import DEFAULT_MODES as DEFAULT_MODES
+from .variants import DEFAULT_RUNTIMES as DEFAULT_RUNTIMES

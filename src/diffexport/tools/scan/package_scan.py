@@ -1,0 +1,129 @@
+"""A scan from beginning to end: discover, leave out what is done, examine the rest."""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from diffexport.explore import Settings
+from diffexport.infer.discovery import Discovery, Found, PlaceError, discover
+from diffexport.subjects.cases import Known
+from diffexport.tools.scan.examine import Job
+from diffexport.tools.scan.pool import Pool
+from diffexport.tools.scan.scan_events import Event, Examined, Listed, ModuleFailed, ScanFinished, ScanStarted
+from diffexport.versions import installed
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to scan.
+
+    Attributes:
+        places: packages and paths.
+        modes: as text.
+        runtimes: names.
+        settings: seed and strictness, and examples where they were asked for, else 0.
+        known: the project's own known divergences.
+        only: globs of names; empty for all.
+        placeholders: globs of names of Functions that mean what their ``symbolic`` says.
+        jobs: child processes; by default as many as there are processors.
+        timeout: seconds for one Function, and for one import.
+        listed: only discover.
+        done: names of Functions whose results are there, with the digest of the source that they are of.
+    """
+
+    places: tuple[str, ...]
+    modes: tuple[str, ...]
+    runtimes: tuple[str, ...]
+    settings: Settings
+    known: tuple[Known, ...] = ()
+    only: tuple[str, ...] = ()
+    placeholders: tuple[str, ...] = ()
+    jobs: int | None = None
+    timeout: float = 60.0
+    listed: bool = False
+    done: Mapping[str, str] = field(default_factory=dict)
+
+
+def run(plan: Plan, emit: Callable[[Event], None]) -> None:
+    """Scan; what was examined when it is interrupted has been emitted."""
+    started = time.monotonic()
+    discovered: list[Discovery] = []
+    failed: list[ModuleFailed] = []
+    for place in plan.places:
+        try:
+            discovered.append(discover(place))
+        except PlaceError as error:
+            failed.append(ModuleFailed(place, "", str(error)))
+    wanted = [(found, own.digest) for own in discovered for found in _chosen(plan, own)]
+    left = [found for found, digest in wanted if plan.done.get(found.name) != digest]
+    emit(
+        ScanStarted(
+            places=plan.places,
+            functions=len(wanted),
+            done=len(wanted) - len(left),
+            modes=plan.modes,
+            runtimes=plan.runtimes,
+            seed=plan.settings.seed,
+            timeout=plan.timeout,
+            versions=installed(),
+        )
+    )
+    for own in discovered:
+        emit(Listed(own))
+        for problem in own.problems:
+            emit(ModuleFailed(own.place, str(problem.file), problem.message, "unreadable"))
+    for event in failed:
+        emit(event)
+    interrupted = False
+    try:
+        if plan.listed:
+            for found in left:
+                emit(Examined(found, "listed"))
+        else:
+            number = (os.cpu_count() or 1) if plan.jobs is None else max(plan.jobs, 1)
+            exporters = dict.fromkeys(mode.partition(",")[0] for mode in plan.modes)
+            pool = Pool(number, emit, plan.timeout, tuple(exporters))
+            jobs = []
+            for found in left:
+                settled = _settled(found)
+                if settled is not None:
+                    emit(settled)
+                else:
+                    jobs.append(_job(plan, found))
+            pool.run(jobs)
+    except KeyboardInterrupt:
+        interrupted = True
+    emit(ScanFinished(time.monotonic() - started, interrupted))
+
+
+def _chosen(plan: Plan, discovery: Discovery) -> list[Found]:
+    return [found for found in discovery.functions if not plan.only or matches(found, plan.only)]
+
+
+def matches(found: Found, patterns: Sequence[str]) -> bool:
+    """Return whether a Function's name, or the last part of it, matches one of several globs."""
+    names = (found.name, found.qualname, found.qualname.rpartition(".")[2])
+    return any(fnmatch.fnmatchcase(name, pattern) for name in names for pattern in patterns)
+
+
+def _settled(found: Found) -> Examined | None:
+    """Return what there is to say of a Function whose source shows that it cannot be run; None of any other."""
+    if found.abstract:
+        return Examined(found, "abstract", "neither it nor a base that was read defines forward")
+    return Examined(found, "local", found.local) if found.local else None
+
+
+def _job(plan: Plan, found: Found) -> Job:
+    return Job(
+        found,
+        plan.modes,
+        plan.runtimes,
+        plan.settings,
+        plan.known,
+        plan.timeout,
+        placeholder=bool(plan.placeholders) and matches(found, plan.placeholders),
+    )

@@ -1,0 +1,161 @@
+"""Who is blamed: a bug planted at each stage of the road is found there."""
+
+import numpy as np
+import onnx
+import onnx.helper
+import pytest
+import torch
+
+from diffexport import Mode, make_case
+from diffexport.backends import exporters
+from diffexport.backends.runtimes import available
+from diffexport.explore.blame import Court, Culprit
+from diffexport.explore.minimise import Point
+from diffexport.pipeline import Road
+
+ONE, TWO = (np.ones(1, np.float32),), (np.ones(2, np.float32),)
+
+
+class Baked(torch.nn.Module):
+    """Tracing takes the size for a number."""
+
+    def forward(self, a):
+        return a + int(a.shape[0])
+
+
+class Minus(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, a):
+        return a - 3
+
+    @staticmethod
+    def symbolic(g, a):
+        return g.op("Add", a, g.op("Constant", value_t=torch.tensor(3.0)))
+
+
+class Wrong(torch.nn.Module):
+    def forward(self, a):
+        return Minus.apply(a)
+
+
+class Increment(torch.nn.Module):
+    def forward(self, a):
+        return a + 1
+
+
+def blamed(module, mode, runtime, inputs, export_inputs, road=None):
+    road, case = road or Road(), make_case("planted", module, inputs=["float32[N]"])
+    mode = Mode.parse(mode)
+    (verdict,) = road.check_runtimes(case, mode, [runtime], inputs, export_inputs=export_inputs)
+    assert verdict.divergences
+    return Court(road, case).blame(Point(mode, runtime, inputs, export_inputs), verdict.divergences[0])
+
+
+@pytest.mark.parametrize("mode", ["torchscript,dynamic=true", "dynamo,dynamic=true"])
+def test_what_is_baked_in_when_it_is_captured(mode):
+    blame = blamed(Baked, mode, "ort-disabled", TWO, ONE)
+    assert blame.culprit is Culprit.CAPTURE
+
+
+def test_a_wrong_symbolic_is_named():
+    blame = blamed(Wrong, "torchscript", "ort-disabled", ONE, ONE)
+    assert blame.culprit is Culprit.CONVERSION
+    assert blame.because == "`symbolic` of Minus: exported without, inlined, it agrees"
+    assert hasattr(Minus, "symbolic")
+
+
+class Forged(Road):
+    """Every export becomes a graph that is given, or depends on an option of the mode."""
+
+    def __init__(self, graphs):
+        super().__init__()
+        self._graphs_by = graphs
+
+    def _export(self, case, mode, call, repeat):
+        from dataclasses import replace
+
+        exported = super()._export(case, mode, call, repeat)
+        return replace(exported, **self._graphs_by(mode, exported))
+
+
+def with_operator(model, was, now):
+    proto = onnx.load_from_string(model)
+    for node in proto.graph.node:
+        if node.op_type == was:
+            node.op_type = now
+    return proto.SerializeToString()
+
+
+def forge(mode_is_wrong):
+    def graphs(mode, exported):
+        from dataclasses import replace
+
+        if not mode_is_wrong(mode):
+            return {}
+        model = with_operator(exported.export.model, "Add", "Sub")
+        return {"export": replace(exported.export, model=model), "digest": model}
+
+    return graphs
+
+
+def test_a_wrong_graph():
+    road = Forged(forge(lambda mode: True))
+    blame = blamed(Increment, "dynamo", "ort-disabled", ONE, ONE, road)
+    assert blame.culprit is Culprit.CONVERSION
+    assert "the reference evaluator and ort-disabled give the same" in blame.because
+
+
+def test_what_cannot_be_captured_has_no_vote(monkeypatch):
+    road = Forged(forge(lambda mode: True))
+    monkeypatch.setattr(exporters, "run_captured", lambda *args, **options: None)
+    blame = blamed(Increment, "dynamo", "ort-disabled", ONE, ONE, road)
+    assert blame.culprit is Culprit.CONVERSION
+    assert blame.because == "the reference evaluator and ort-disabled give the same"
+
+
+def test_the_exporters_own_optimiser():
+    road = Forged(forge(lambda mode: mode.optimize))
+    blame = blamed(Increment, "dynamo", "ort-disabled", ONE, ONE, road)
+    assert blame.culprit is Culprit.OPTIMISER
+    assert blame.because == "the exporter's own: with optimize=false it agrees"
+
+
+class Lying(Road):
+    """Some runtimes are handed another graph."""
+
+    def __init__(self, liars):
+        super().__init__()
+        self._liars = liars
+
+    def session(self, exported, runtime):
+        from dataclasses import replace
+
+        if runtime in self._liars:
+            model = with_operator(exported.export.model, "Add", "Sub")
+            exported = replace(exported, export=replace(exported.export, model=model), digest=model)
+        return super().session(exported, runtime)
+
+
+ORT = [name for name in available() if name.startswith("ort")]
+
+
+@pytest.mark.parametrize(
+    ("liars", "culprit", "because"),
+    [
+        (ORT, Culprit.KERNEL, "of ONNX Runtime, without optimisation too (ort-disabled)"),
+        (["reference"], Culprit.KERNEL, "of the reference evaluator: ort-disabled agrees"),
+        (ORT[2:], Culprit.OPTIMISER, f"and not at {ORT[2]}"),
+    ],
+)
+def test_the_runtimes_vote(liars, culprit, because):
+    blame = blamed(Increment, "torchscript", liars[0], ONE, ONE, Lying(liars))
+    assert blame.culprit is culprit
+    assert because in blame.because
+
+
+def test_there_is_no_vote_on_what_shows_before_any_runtime():
+    class Refuses(torch.nn.Module):
+        def forward(self, a):
+            return torch.special.erfcx(a)
+
+    assert blamed(Refuses, "torchscript", "ort-disabled", ONE, ONE) is None
