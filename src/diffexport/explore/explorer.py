@@ -38,7 +38,7 @@ from diffexport.findings.events import (
     Suspected,
     Unhealthy,
 )
-from diffexport.pipeline import ON_EXAMPLE, Block, Road
+from diffexport.pipeline import Block, Road
 from diffexport.strategies import Trial, decode_block, examples, ordinary_like
 from diffexport.subjects.cases import Case, Known, split_excluded
 from diffexport.values import (
@@ -217,9 +217,7 @@ class Explorer:
         exported = self.road.export(self.case, mode, args, repeat=False)
         what = exported.digest or exported.refused.partition("\n")[0]
         found = tuple(
-            (d.stage, d.kind, d.where, d.signature)
-            for d in exported.divergences
-            if self.settings.strict or d.severity is Severity.FAILURE
+            d.key for d in exported.divergences if self.settings.strict or d.severity is Severity.FAILURE
         )
         key = (
             what,
@@ -415,7 +413,7 @@ class Explorer:
 
     def _note_health(self, verdict: Verdict, inputs: Inputs, example: Inputs) -> None:
         shapes: tuple[Shape, ...] = ()
-        if verdict.reason.startswith(ON_EXAMPLE):
+        if verdict.on_example:
             inputs = example
         if self.case.specs and not isinstance(inputs, Call):
             shapes = tuple([tuple(inputs[place].shape) for place in self._tensor_places])
