@@ -18,7 +18,16 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from diffexport.explore.units import Unit, do
-from diffexport.findings.events import CaseFailed, CheckStarting, Event, Finding, Found, ModeFinished, Row
+from diffexport.findings.events import (
+    CaseFailed,
+    CheckStarting,
+    Event,
+    Finding,
+    Found,
+    ModeFinished,
+    Row,
+    RowVerdict,
+)
 from diffexport.processes import dumps, end_with_parent
 from diffexport.values import Divergence, Identity, Kind, Mode, Place, Stage
 
@@ -149,7 +158,13 @@ def _died(worker: _Worker, waiting: deque[Unit], emit: Callable[[Event], bool]) 
         waiting.appendleft(replace(unit, modes=left))
     finding = _crash(unit, check, worker.process.exitcode)
     rows = tuple(
-        Row(name, "diverges", str(finding.divergence.stage), str(finding.divergence.kind), diverging=1)
+        Row(
+            name,
+            RowVerdict.DIVERGES,
+            str(finding.divergence.stage),
+            str(finding.divergence.kind),
+            diverging=1,
+        )
         for name in unit.runtimes
     )
     stop = emit(Found(finding))
