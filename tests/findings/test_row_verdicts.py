@@ -10,7 +10,7 @@ from diffexport.findings.events import KnownReplayed, KnownStatus, Row, RowVerdi
 ORDER = ["untested", "agrees", "refused", "known", "diverges"]
 
 
-@pytest.mark.parametrize(("one", "other"), itertools.product(RowVerdict, repeat=2))
+@pytest.mark.parametrize(("one", "other"), list(itertools.product(RowVerdict, repeat=2)))
 def test_the_worse_of_two_is_kept(one, other):
     row = Row("ort-all", one, "stage", "kind")
     row.worsen(other, "run", "crash")
