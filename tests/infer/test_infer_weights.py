@@ -14,7 +14,7 @@ from diffexport.infer.evidence import (
     weights,
     words,
 )
-from diffexport.infer.evidence.argument_choices import Known, choices
+from diffexport.infer.evidence.argument_choices import SiteValue, choices
 from diffexport.infer.evidence.kinds import KINDS, ArgumentKind
 from diffexport.infer.evidence.subject import Parameter, subject_of
 from diffexport.infer.evidence.usage import Usage
@@ -87,7 +87,7 @@ def test_a_use_adds_its_weight():
 
 
 def test_values_of_call_sites_come_first_the_frequent_ones_before():
-    sites = [Known("3", "here"), Known("5", "there"), Known("5", "elsewhere")]
+    sites = [SiteValue("3", "here"), SiteValue("5", "there"), SiteValue("5", "elsewhere")]
     made = choices(Parameter("dim"), 1, Usage(), sites, "", subject_of(nn.ReLU()))
     assert [(choice.text, choice.cost) for choice in made[:2]] == [("5", 0.0), ("3", 0.2)]
     assert made[2].cost == pytest.approx(1.0)

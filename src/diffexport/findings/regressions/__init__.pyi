@@ -10,7 +10,7 @@ from .replaying import case_of as case_of
 from .replaying import replay as replay
 from .store import files as files
 from .store import save as save
-from .stored_arguments import Seen as Seen
+from .stored_arguments import SeenTensors as SeenTensors
 from .stored_arguments import encode_tensor as encode_tensor
 from .stored_arguments import is_tensor as is_tensor
 from .stored_arguments import offset_of as offset_of

@@ -18,7 +18,7 @@ import pydantic
 
 from diffexport.arrays import array_of
 from diffexport.errors import DiffexportError, RegressionFileError
-from diffexport.findings.regressions.stored_arguments import Argument, Decoder, Seen, encode
+from diffexport.findings.regressions.stored_arguments import Argument, Decoder, SeenTensors, encode
 from diffexport.values import (
     DEFAULT_TERMS,
     Call,
@@ -74,12 +74,17 @@ class Regression:
         return FailureKey(self.stage, self.kind, self.place, self.signature)
 
     @property
+    def where(self) -> str:
+        """The place as text."""
+        return self.place.text
+
+    @property
     def size(self) -> tuple[Any, ...]:
         """Sort key: of two regressions of one failure, the smaller is the better."""
         flat = [array_of(leaf) for leaf in leaves(self.inputs)]
         elements = sum(np.size(value) for value in flat)
         ranks = sum(np.ndim(value) for value in flat)
-        call, seen = Call.of(self.inputs), Seen()
+        call, seen = Call.of(self.inputs), SeenTensors()
         length = len(json.dumps([encode(value, seen)[0] for value in (*call.args, *call.kwargs.values())]))
         return (self.mode.complexity, elements, ranks, length)
 
@@ -113,14 +118,14 @@ def dumps(regression: Regression, stem: str) -> tuple[str, dict[str, bytes]]:
     """Return the JSON text, and the side files by name (``stem`` begins their names)."""
     side: dict[str, bytes] = {}
 
-    def encoded(role: str, number: int, value: Any, seen: Seen) -> dict[str, Any]:
+    def encoded(role: str, number: int, value: Any, seen: SeenTensors) -> dict[str, Any]:
         document, data = encode(value, seen, f"{stem}.{role}{number}.npy")
         if data is not None:
             side[document["file"]] = data
         return document
 
     def call(role: str, inputs: tuple[Any, ...] | Call) -> tuple[list[Any], dict[str, Any]]:
-        given, seen = Call.of(inputs), Seen()
+        given, seen = Call.of(inputs), SeenTensors()
         args = [encoded(role, number, value, seen) for number, value in enumerate(given.args)]
         named = enumerate(given.kwargs.items(), start=len(args))
         return args, {name: encoded(role, number, value, seen) for number, (name, value) in named}

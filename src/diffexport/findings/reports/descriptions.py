@@ -7,7 +7,7 @@ from typing import Any
 
 from diffexport.arrays import array_of, as_call, digest, reads
 from diffexport.findings.events import Finding
-from diffexport.findings.regressions import Seen, is_tensor, offset_of
+from diffexport.findings.regressions import SeenTensors, is_tensor, offset_of
 from diffexport.findings.reports.summary import Summary, reproduce_line
 from diffexport.strategies import ordinary_like
 from diffexport.values import DEFAULT_TERMS, Call, Inputs, Stage
@@ -55,13 +55,13 @@ def describe(finding: Finding, summary: Summary, *, chatter: bool = False) -> It
 
 def values(items: Inputs) -> str:
     """Return tensors as ``[nan, 1] float32[2]``, other arguments as Python shows them, keywords with their names."""
-    call, seen = Call.of(items), Seen()
+    call, seen = Call.of(items), SeenTensors()
     shown = [_value(item, seen) for item in call.args]
     shown += [f"{name}={_value(item, seen)}" for name, item in call.kwargs.items()]
     return ", ".join(shown) or "none"
 
 
-def _value(item: Any, seen: Seen) -> str:
+def _value(item: Any, seen: SeenTensors) -> str:
     if isinstance(item, tuple | list):
         inside = ", ".join(_value(part, seen) for part in item)
         return f"[{inside}]" if isinstance(item, list) else f"({inside})"

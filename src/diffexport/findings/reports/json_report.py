@@ -9,7 +9,7 @@ from typing import Any
 
 from diffexport import atomic
 from diffexport.findings.events import Finding
-from diffexport.findings.regressions import Seen, encode_tensor, is_tensor
+from diffexport.findings.regressions import SeenTensors, encode_tensor, is_tensor
 from diffexport.findings.reports.summary import Summary, reproduce_line
 from diffexport.values import Call, Evidence, Inputs
 from diffexport.versions import installed
@@ -98,8 +98,8 @@ def divergence_document(finding: Finding, summary: Summary) -> dict[str, Any]:
         "export_inputs": example["args"],
         "kwargs": given["kwargs"],
         "export_kwargs": example["kwargs"],
-        "eager": [_value(value, Seen()) for value in finding.eager],
-        "got": [_value(value, Seen()) for value in finding.got],
+        "eager": [_value(value, SeenTensors()) for value in finding.eager],
+        "got": [_value(value, SeenTensors()) for value in finding.got],
         "regression": str(path) if path is not None else None,
         "save_error": summary.save_errors.get(identity.digest),
         "reproduce": reproduce_line(finding, summary),
@@ -118,14 +118,14 @@ def _evidence(evidence: Evidence | None) -> dict[str, Any] | None:
 
 
 def _arguments(inputs: Inputs) -> dict[str, Any]:
-    call, seen = Call.of(inputs), Seen()
+    call, seen = Call.of(inputs), SeenTensors()
     return {
         "args": [_value(value, seen) for value in call.args],
         "kwargs": {name: _value(value, seen) for name, value in call.kwargs.items()},
     }
 
 
-def _value(value: Any, seen: Seen) -> Any:
+def _value(value: Any, seen: SeenTensors) -> Any:
     if is_tensor(value):
         return encode_tensor(value, seen)
     document: dict[str, Any] = {"type": type(value).__name__, "value": repr(value)}

@@ -1,5 +1,5 @@
 from .argument_choices import Choice as Choice
-from .argument_choices import Known as Known
+from .argument_choices import SiteValue as SiteValue
 from .argument_choices import choices as choices
 from .call_sites import Site as Site
 from .call_sites import Sites as Sites

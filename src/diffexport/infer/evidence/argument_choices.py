@@ -66,7 +66,7 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Known:
+class SiteValue:
     """What a call site says of one argument: the text of its value, or (empty) that it is made of tensors."""
 
     text: str
@@ -78,7 +78,7 @@ def choices(
     parameter: Parameter,
     place: int,
     usage: Usage,
-    known: Sequence[Known],
+    known: Sequence[SiteValue],
     documentation: str,
     subject: Subject,
 ) -> list[Choice]:
@@ -126,7 +126,7 @@ def _weights_of_name(name: str, words: set[str], place: int, usage: Usage) -> di
 
 
 def _stated(
-    parameter: Parameter, usage: Usage, known: Sequence[Known], named_values: Sequence[str]
+    parameter: Parameter, usage: Usage, known: Sequence[SiteValue], named_values: Sequence[str]
 ) -> tuple[list[Choice], float]:
     """Return the values that are stated somewhere, and what everything else costs at least.
 
@@ -173,9 +173,9 @@ def _cheapest(choices: Sequence[Choice]) -> list[Choice]:
     return list(kept.values())
 
 
-def _distinct(known: Sequence[Known]) -> list[Known]:
+def _distinct(known: Sequence[SiteValue]) -> list[SiteValue]:
     """Return the values that sites give, the frequent ones first."""
-    counted: dict[str, list[Known]] = {}
+    counted: dict[str, list[SiteValue]] = {}
     for one in known:
         if one.text:
             counted.setdefault(one.text, []).append(one)

@@ -98,11 +98,11 @@ def usages(
     """
     found = {name: Usage() for name in names}
     if tree is not None and found:
-        _Reader(found, scope, depth).read(tree)
+        _UsageReader(found, scope, depth).read(tree)
     return found
 
 
-class _Reader:
+class _UsageReader:
     def __init__(self, found: dict[str, Usage], scope: Mapping[str, Any], depth: int) -> None:
         self._found, self._scope, self._depth = found, scope, depth
 

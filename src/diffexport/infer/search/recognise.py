@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from diffexport.infer.evidence import DISTRIBUTED, RANDOM, Subject
-from diffexport.infer.search.probe import Outcome, Prober, clone, readable
+from diffexport.infer.search.probe import CallOutcome, Prober, clone, readable
 from diffexport.infer.search.statuses import InferenceStatus
 from diffexport.values import leaves
 
@@ -75,7 +75,7 @@ def behaviour(prober: Prober, make: Callable[[int], Sequence[Any]]) -> Behaviour
     return seen
 
 
-def _aliases(outcome: Outcome, arguments: Sequence[Any], seen: Behaviour) -> None:
+def _aliases(outcome: CallOutcome, arguments: Sequence[Any], seen: Behaviour) -> None:
     tensors = [leaf for leaf in leaves(list(arguments)) if isinstance(leaf, torch.Tensor)]
     for number, output in enumerate(outcome.tensors):
         for given in tensors:
@@ -132,7 +132,7 @@ def _same(one: Any, other: Any) -> bool:
         return True
 
 
-def _equal(result: Sequence[torch.Tensor], outcome: Outcome) -> bool:
+def _equal(result: Sequence[torch.Tensor], outcome: CallOutcome) -> bool:
     return len(result) == len(outcome.tensors) and all(map(_same, result, outcome.tensors))
 
 

@@ -14,7 +14,7 @@ from diffexport.errors import UsageError
 from diffexport.infer.evidence import REPAIR, SEARCH, Shape, shape_of
 from diffexport.infer.search.candidates import Argument, Candidate, Space, arguments_of, describe
 from diffexport.infer.search.error_messages import Advice, need_of, read
-from diffexport.infer.search.probe import Outcome, Prober
+from diffexport.infer.search.probe import CallOutcome, Prober
 from diffexport.infer.search.repairs import repaired
 from diffexport.infer.search.statuses import InferenceStatus
 
@@ -44,22 +44,22 @@ def announce(text: str) -> None:
 
 
 @dataclass
-class Found:
+class SearchResult:
     """What the search found: the candidate and what it gave (None: nothing ran), and what else was raised.
 
     ``foreign`` is the first call that ran without giving a tensor.
     """
 
     candidate: Candidate | None = None
-    outcome: Outcome | None = None
+    outcome: CallOutcome | None = None
     names: tuple[str, ...] = ()
-    foreign: tuple[Candidate, Outcome, tuple[str, ...]] | None = None
+    foreign: tuple[Candidate, CallOutcome, tuple[str, ...]] | None = None
     errors: Counter[str] = field(default_factory=Counter)
     needs: Counter[InferenceStatus] = field(default_factory=Counter)
     first: dict[str, str] = field(default_factory=dict)
 
 
-def search(prober: Prober, spaces: Sequence[Space], skipped: frozenset[str] = frozenset()) -> Found:
+def search(prober: Prober, spaces: Sequence[Space], skipped: frozenset[str] = frozenset()) -> SearchResult:
     """Look for a candidate that runs and gives finite numbers.
 
     Args:
@@ -89,7 +89,7 @@ class _Entry:
 class _Search:
     def __init__(self, prober: Prober, spaces: Sequence[Space], skipped: frozenset[str]) -> None:
         self._prober, self._spaces, self._skipped = prober, spaces, skipped
-        self.found = Found()
+        self.found = SearchResult()
         self._heap: list[_Entry] = []
         self._count = itertools.count()
         self._seen: set[Any] = set()
@@ -141,7 +141,7 @@ class _Search:
         heapq.heappush(self._heap, waiting)
         return True
 
-    def _take(self, number: int, candidate: Candidate, outcome: Outcome) -> None:
+    def _take(self, number: int, candidate: Candidate, outcome: CallOutcome) -> None:
         """Keep what ran if it is the first, or shows more of the model than what is kept."""
         finite = outcome.finite
         unchanged = finite and any(not a.choice.is_tensor for a in candidate) and outcome.gives_back
@@ -163,7 +163,7 @@ class _Search:
             return True
         return tried > self._news + _PATIENCE or (tried > 100 and sum(found.needs.values()) > 0.7 * tried)
 
-    def _note_foreign(self, number: int, candidate: Candidate, outcome: Outcome) -> None:
+    def _note_foreign(self, number: int, candidate: Candidate, outcome: CallOutcome) -> None:
         """Remember a call that ran and gave no tensor, in case no other does."""
         self.found.errors["it returns no tensor"] += 1
         if self.found.foreign is None:
@@ -204,7 +204,7 @@ class _Search:
         self._seen.add(key)
         return True
 
-    def _probe(self, candidate: Candidate) -> Outcome | None:
+    def _probe(self, candidate: Candidate) -> CallOutcome | None:
         text = describe(candidate)
         try:
             arguments = arguments_of(candidate)
@@ -214,7 +214,7 @@ class _Search:
         outcome = self._prober.call(arguments, copied=False)
         return replace(outcome, arguments=tuple(arguments)) if outcome.ran else outcome
 
-    def _learn(self, entry: _Entry, candidate: Candidate, outcome: Outcome) -> None:
+    def _learn(self, entry: _Entry, candidate: Candidate, outcome: CallOutcome) -> None:
         """Count an error, and put what it suggests onto the heap: the farther the forward got, the sooner."""
         error = outcome.error
         assert error is not None

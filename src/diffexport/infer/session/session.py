@@ -128,7 +128,7 @@ class _Child:
                 os.close(descriptor)
 
 
-class Session:
+class InferenceSession:
     """Infers one target after another, in a child process that is started again whenever one ends it.
 
     Args:
@@ -159,7 +159,7 @@ class Session:
         self._broken: dict[str, Inference] = {}
         self._import_ended = False
 
-    def __enter__(self) -> Session:
+    def __enter__(self) -> InferenceSession:
         return self
 
     def __exit__(
@@ -244,6 +244,10 @@ class Session:
         return _ended(target, gone, died)
 
 
+#: The name that docs/infer.md gives it.
+Session = InferenceSession
+
+
 def _ended(target: str, gone: _Gone, died: Sequence[str]) -> Inference:
     status = InferenceStatus.TIMEOUT if gone.hung else InferenceStatus.CRASH
     doing = {IMPORTING: "importing it", "starting": "starting the process"}.get(
@@ -269,7 +273,7 @@ def infer_target(
     loader: str = LOADER,
     cached: bool = True,
 ) -> Inference:
-    """Work out in a child process how to call what a target names; see [Session][] for several of them.
+    """Work out in a child process how to call what a target names; see [InferenceSession][] for several of them.
 
     Args:
         target: ``package.module:Qualified.Name`` or ``file.py:Qualified.Name``.
@@ -280,5 +284,5 @@ def infer_target(
         loader: dotted name of what returns the object that a target names.
         cached: whether the result may be taken from, and is kept in, ``.diffexport/``.
     """
-    with Session(memory=memory, loader=loader, cached=cached) as session:
+    with InferenceSession(memory=memory, loader=loader, cached=cached) as session:
         return session.infer(target, seconds=seconds, per_call=per_call, roots=roots)

@@ -16,11 +16,11 @@ from diffexport.errors import TargetError
 from diffexport.infer.evidence import (
     NUMBER,
     Choice,
-    Known,
     Library,
     Parameter,
     Site,
     Sites,
+    SiteValue,
     Subject,
     Usage,
     around,
@@ -33,9 +33,9 @@ from diffexport.infer.search import (
     PER_CALL,
     Argument,
     Candidate,
-    Found,
     InferenceStatus,
     Prober,
+    SearchResult,
     Space,
     announce,
     arguments_of,
@@ -143,7 +143,7 @@ class _Work:
             return self._failure(found)
         return self._success(found)
 
-    def _foreign(self, found: Found) -> str:
+    def _foreign(self, found: SearchResult) -> str:
         assert found.foreign is not None
         return type(found.foreign[1].output).__name__
 
@@ -190,12 +190,12 @@ class _Work:
         made = []
         for place, parameter in enumerate(parameters):
             known = [site.arguments[place] for site in self._sites if place < len(site.arguments)]
-            given: list[Known] = [one for one in known if one is not None]
+            given: list[SiteValue] = [one for one in known if one is not None]
             usage = evidence.get(parameter.name, Usage())
             made.append(tuple(choices(parameter, place, usage, given, documentation, self._subject)))
         return Space(tuple(names), tuple(made), tuple(evidence[name] for name in names), cost)
 
-    def _success(self, found: Found) -> Inference:
+    def _success(self, found: SearchResult) -> Inference:
         candidate = found.candidate
         assert candidate is not None
         assert found.outcome is not None
@@ -220,7 +220,7 @@ class _Work:
             source=", ".join(dict.fromkeys(sources)),
         )
 
-    def _others(self, found: Found, candidate: Candidate) -> list[str]:
+    def _others(self, found: SearchResult, candidate: Candidate) -> list[str]:
         """Return notes of the other values that call sites and annotations give for what are no tensors."""
         space = next((s for s in self._spaces() if s.names == found.names), None)
         notes = []
@@ -251,7 +251,7 @@ class _Work:
             shown.append(f"{name}: {text}" if argument.choice.is_tensor else text)
         return tuple(texts), self._subject.display(shown)
 
-    def _failure(self, found: Found) -> Inference:
+    def _failure(self, found: SearchResult) -> Inference:
         status = found.needs.most_common(1)[0][0] if found.needs else InferenceStatus.REJECTED
         if uses_process_group(self._subject) and status not in (
             InferenceStatus.NEEDS_CUDA,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from diffexport import atomic
-from diffexport.findings.regressions import Seen, encode_tensor
+from diffexport.findings.regressions import SeenTensors, encode_tensor
 from diffexport.findings.reports import EXIT_FINDINGS, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, values
 from diffexport.tools.mutate.mutation_run import Outcome, Report
 from diffexport.tools.mutate.registry import BUG_VERDICTS, MutantVerdict, mutators
@@ -191,7 +191,7 @@ def _mutator(tally: MutationTally, name: str) -> dict[str, Any]:
 
 
 def _outcome(outcome: Outcome) -> dict[str, Any]:
-    seen = Seen()
+    seen = SeenTensors()
     return {
         "case": outcome.case,
         "mode": outcome.mode,

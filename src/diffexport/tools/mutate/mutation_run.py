@@ -28,7 +28,7 @@ from diffexport.subjects.targets import resolve
 from diffexport.tools.mutate import symbolic_mutants as symbolics
 from diffexport.tools.mutate.registry import Mutant, MutantVerdict, Mutator, mutants, mutators
 from diffexport.tools.mutate.surgery import Draft
-from diffexport.tools.mutate.survivors import RUNTIME, Judge
+from diffexport.tools.mutate.survivors import RUNTIME, MutantComparer
 from diffexport.values import Mode, Severity, Shape, representative_shapes
 
 #: The control that changes nothing.
@@ -203,7 +203,7 @@ class _Trial:
     road: Road
     artefact: Artefact
     case: Case
-    judge: Judge | None = field(default=None)
+    judge: MutantComparer | None = field(default=None)
 
     def _road_of(self, model: bytes) -> ArtefactRoad:
         own = Artefact(
@@ -258,7 +258,7 @@ class _Trial:
             return made(MutantVerdict.EQUIVALENT, message="it only matters under --strict")
         if self.judge is None:
             constants = inspect_graph(self.artefact.model, 0).constants
-            self.judge = Judge(
+            self.judge = MutantComparer(
                 self.artefact.model,
                 self.artefact.inputs,
                 self.case.specs,

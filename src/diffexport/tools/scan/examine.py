@@ -15,9 +15,8 @@ from diffexport.arrays import as_call
 from diffexport.chatter import captured
 from diffexport.errors import DiffexportError
 from diffexport.explore import Settings, plain_shapes, shipped_for
-from diffexport.findings.events import CaseFailed, Event, Finding, ModeFinished, Unhealthy
-from diffexport.findings.events import Found as FoundFinding
-from diffexport.infer.discovery import Found
+from diffexport.findings.events import CaseFailed, Event, Finding, Found, ModeFinished, Unhealthy
+from diffexport.infer.discovery import DiscoveredFunction
 from diffexport.infer.search import InferenceStatus
 from diffexport.infer.session import Inference, infer, infer_target
 from diffexport.pipeline import Road
@@ -64,7 +63,7 @@ class Job:
         before: what was found in them.
     """
 
-    found: Found
+    found: DiscoveredFunction
     modes: tuple[str, ...]
     runtimes: tuple[str, ...]
     settings: Settings
@@ -165,7 +164,7 @@ class Examiner:
         self.send(Concluded(None, "", plain, case.target, tuple(notes)))
         self._explore(job, text, values, until)
 
-    def _import(self, found: Found) -> tuple[Imported, str]:
+    def _import(self, found: DiscoveredFunction) -> tuple[Imported, str]:
         """Import a Function's module; return it, and the text by which the Function can be had."""
         if self._importer is None:
             self._importer = Importer(self.skip, lambda name: self.send(Progress("importing", name)))
@@ -198,7 +197,7 @@ class Examiner:
             own, name = _case(variant.target, variant.inputs), variant.name
 
             def tell(event: Event, name: str = name) -> None:
-                if isinstance(event, ModeFinished | FoundFinding | CaseFailed | Unhealthy):
+                if isinstance(event, ModeFinished | Found | CaseFailed | Unhealthy):
                     self.send(InVariant(name, event))
 
             exploration = Exploration(
@@ -288,7 +287,9 @@ def _case(text: str, inputs: Sequence[str]) -> Case:
     return replace(case, rules=(*case.rules, *RULES_OF_A_SCAN))
 
 
-def _why_not(inference: Inference, found: Found, imported: Imported) -> tuple[FunctionStatus, str]:
+def _why_not(
+    inference: Inference, found: DiscoveredFunction, imported: Imported
+) -> tuple[FunctionStatus, str]:
     """Return the status and message of a Function that is not run.
 
     What its source says counts where calls only failed.
@@ -306,7 +307,7 @@ def _why_not(inference: Inference, found: Found, imported: Imported) -> tuple[Fu
     return status, message
 
 
-def _placeholder_notes(case: Case, found: Found, declared: bool) -> list[str]:
+def _placeholder_notes(case: Case, found: DiscoveredFunction, declared: bool) -> list[str]:
     """Return what there is to say of a Function with a ``symbolic`` whose forward means nothing."""
     if not found.symbolic:
         return []

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from diffexport.explore import Settings
-from diffexport.infer.discovery import Discovery, Found, PlaceError, discover
+from diffexport.infer.discovery import DiscoveredFunction, Discovery, PlaceError, discover
 from diffexport.subjects.cases import Known
 from diffexport.tools.scan.examine import Job
 from diffexport.tools.scan.function_status import FunctionStatus, PlaceProblem
@@ -102,24 +102,24 @@ def run(plan: Plan, emit: Callable[[Event], None]) -> None:
     emit(ScanFinished(time.monotonic() - started, interrupted))
 
 
-def _chosen(plan: Plan, discovery: Discovery) -> list[Found]:
+def _chosen(plan: Plan, discovery: Discovery) -> list[DiscoveredFunction]:
     return [found for found in discovery.functions if not plan.only or matches(found, plan.only)]
 
 
-def matches(found: Found, patterns: Sequence[str]) -> bool:
+def matches(found: DiscoveredFunction, patterns: Sequence[str]) -> bool:
     """Return whether a Function's name, or the last part of it, matches one of several globs."""
     names = (found.name, found.qualname, found.qualname.rpartition(".")[2])
     return any(fnmatch.fnmatchcase(name, pattern) for name in names for pattern in patterns)
 
 
-def _settled(found: Found) -> Examined | None:
+def _settled(found: DiscoveredFunction) -> Examined | None:
     """Return what there is to say of a Function whose source shows that it cannot be run; None of any other."""
     if found.abstract:
         return Examined(found, FunctionStatus.ABSTRACT, "neither it nor a base that was read defines forward")
     return Examined(found, FunctionStatus.LOCAL, found.local) if found.local else None
 
 
-def _job(plan: Plan, found: Found) -> Job:
+def _job(plan: Plan, found: DiscoveredFunction) -> Job:
     return Job(
         found,
         plan.modes,

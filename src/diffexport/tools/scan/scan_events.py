@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from diffexport.findings.events import Finding, Row, RowVerdict
-from diffexport.infer.discovery import Discovery, Found
+from diffexport.infer.discovery import DiscoveredFunction, Discovery
 from diffexport.tools.scan.function_status import FunctionStatus, PlaceProblem
 from diffexport.values import exporter_of
 
@@ -55,7 +55,7 @@ class Examined:
         stand_ins: what was not installed, or did not import, and was stood in for.
     """
 
-    found: Found
+    found: DiscoveredFunction
     status: FunctionStatus = FunctionStatus.UNTESTED
     message: str = ""
     inputs: tuple[str, ...] = ()
