@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from diffexport.arrays import array_of, is_complex, is_floating, to_array
+from diffexport.arrays import Array, array_of, is_complex, is_floating, to_array
 from diffexport.backends.runtimes import available, family
 from diffexport.errors import InvalidModeError
 from diffexport.oracle import same_bits
@@ -39,8 +39,6 @@ from diffexport.values import (
     mapped,
     paths,
 )
-
-Array = np.ndarray[Any, Any]
 
 #: Most checks spent on one finding.
 BUDGET = 600

@@ -11,6 +11,7 @@ import torch
 
 from diffexport import oracle
 from diffexport.arrays import (
+    Array,
     Feeds,
     array_of,
     as_call,
@@ -33,7 +34,6 @@ from diffexport.values import Call, Divergence, Inputs, Kind, Mode, Outcome, Sev
 if TYPE_CHECKING:
     from diffexport.pipeline.pipeline import Road
 
-Array = np.ndarray[Any, Any]
 
 #: Begins the reason of a rejection that is not about the inputs to run on.
 ON_EXAMPLE = "on the inputs to export with: "
