@@ -62,7 +62,7 @@ class Result:
     @property
     def stale(self) -> tuple[KnownReplayed, ...]:
         """The known divergences whose regression no longer diverges, or cannot be replayed."""
-        return tuple(event for event in self.replayed if event.status != "diverges")
+        return tuple(event for event in self.replayed if event.is_stale)
 
     @property
     def checks(self) -> int:

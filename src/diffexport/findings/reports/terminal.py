@@ -9,18 +9,26 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from diffexport.findings.events import CaseFailed, Event, Found, KnownReplayed, ModeFinished, RunStarted
+from diffexport.findings.events import (
+    CaseFailed,
+    Event,
+    Found,
+    KnownReplayed,
+    ModeFinished,
+    RowVerdict,
+    RunStarted,
+)
 from diffexport.findings.reports.descriptions import describe
 from diffexport.findings.reports.live import STYLES, Live, versions_in_words
 from diffexport.findings.reports.summary import Summary
 from diffexport.values import EXPORTERS
 
 _WORDS = {
-    "agrees": "agree",
-    "refused": "refused",
-    "known": "known",
-    "diverges": "NEW",
-    "untested": "untested",
+    RowVerdict.AGREES: "agree",
+    RowVerdict.REFUSED: "refused",
+    RowVerdict.KNOWN: "known",
+    RowVerdict.DIVERGES: "NEW",
+    RowVerdict.UNTESTED: "untested",
 }
 
 #: In a log, one line of progress for so many modes: none in the default matrix, enough of them over a night.
@@ -58,7 +66,7 @@ class Terminal:
             )
         elif isinstance(event, CaseFailed):
             self._say(f"[bold red]ERROR[/] {escape(event.message.splitlines()[0])}")
-        elif isinstance(event, KnownReplayed) and event.status != "diverges":
+        elif isinstance(event, KnownReplayed) and event.is_stale:
             self._say(f"[bold red]STALE[/] known divergence {event.id!r}: {escape(event.message)}")
 
     def _say(self, text: str) -> None:
@@ -78,13 +86,12 @@ class Terminal:
         self._live.start("modes", self._total)
 
     def _advance(self, event: ModeFinished) -> None:
-        exporter = event.mode.partition(",")[0]
-        self._live.advance(1, doing=f"{event.case} {exporter}")
+        self._live.advance(1, doing=f"{event.case} {event.exporter}")
         self._done += 1
         silent = time.monotonic() - self._said
         if not self._live.has_bar and (self._done % PROGRESS_EVERY == 0 or silent > PROGRESS_SECONDS):
             self._said = time.monotonic()
-            self._say(f"  {self._done} of {self._total} modes, now {event.case} {exporter}")
+            self._say(f"  {self._done} of {self._total} modes, now {event.case} {event.exporter}")
 
     def finish(self) -> None:
         """Print the summary; call it once, also after an interruption."""
@@ -163,7 +170,7 @@ class Terminal:
         parts = [
             f"{totals[verdict]} {_WORDS[verdict]}"
             for verdict in _WORDS
-            if totals[verdict] or verdict == "diverges"
+            if totals[verdict] or verdict is RowVerdict.DIVERGES
         ]
         extra = f", {rejected} inputs rejected by eager" if rejected else ""
         self._say(f"\n{checks:,} checks{seconds}: {', '.join(parts)}{extra}")
