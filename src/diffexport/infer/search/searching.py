@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from diffexport.errors import UsageError
-from diffexport.infer.evidence import Shape, shape_of
+from diffexport.infer.evidence import REPAIR, SEARCH, Shape, shape_of
 from diffexport.infer.search.candidates import Argument, Candidate, Space, arguments_of, describe
 from diffexport.infer.search.error_messages import Advice, need_of, read
 from diffexport.infer.search.probe import Outcome, Prober
@@ -23,13 +23,8 @@ from diffexport.infer.search.statuses import InferenceStatus
 _CALLS, _AFTERWARDS, _REPAIRS = 4000, 60, 8
 #: How many calls may raise nothing new before the search is given up.
 _PATIENCE = 600
-#: How much dearer a candidate may be than one that runs but shows little: whose numbers are not finite, or which gives
-#: back its inputs, as a quantizer of 32 bits may; and the merit of one that shows it all.
-_DEARER, _BEST = 2.0, 2
-#: How much sooner the repairs of a candidate are tried that got to the end of the forward, or raised something new.
-_PROGRESS, _NEWS = 1.5, 0.5
-#: How much later what is like a candidate that ended the process is tried.
-_WAIT = 3.0
+#: The merit of a candidate that runs, gives finite numbers and does not give back its inputs.
+_BEST = 2
 
 #: What is announced when a candidate has been found and others are tried around it.
 AROUND = "around what runs"
@@ -123,7 +118,7 @@ class _Search:
             if outcome.ran and outcome.tensors:
                 if self.found.candidate is None:
                     allowed = min(allowed, self._prober.tried + _AFTERWARDS)
-                    dearest = entry.cost + _DEARER
+                    dearest = entry.cost + SEARCH.dearer
                 self._take(entry.number, candidate, outcome)
                 if self._merit == _BEST or entry.cost > dearest:
                     return
@@ -141,7 +136,7 @@ class _Search:
         if not self._deadly[likeness] or entry.put_off:
             return self._deadly[likeness] > 1
         waiting = replace(
-            entry, priority=entry.priority + _WAIT, indices=(), candidate=candidate, put_off=True
+            entry, priority=entry.priority + SEARCH.deadly, indices=(), candidate=candidate, put_off=True
         )
         heapq.heappush(self._heap, waiting)
         return True
@@ -225,11 +220,11 @@ class _Search:
         assert error is not None
         reason = outcome.reason
         kind = re.sub(r"[\d\[\](), x-]+", " ", reason)
-        reward = _PROGRESS * self._progress(error)
+        reward = SEARCH.progress * self._progress(error)
         if kind not in self._kinds:
             self._kinds.add(kind)
             self._news = self._prober.tried
-            reward += _NEWS
+            reward += SEARCH.news
         self.found.errors[reason] += 1
         self.found.first.setdefault(reason, describe(candidate))
         need = need_of(error)
@@ -275,7 +270,9 @@ class _Search:
                     if choice.is_tensor or choice.count or choice.text == own.text:
                         continue
                     changed = (*extended[:place], Argument(choice), *extended[place + 1 :])
-                    extra = 0.2 + 0.3 * max(choice.cost - own.cost, 0.0) + 0.2 * (number != entry.number)
+                    dearer = max(choice.cost - own.cost, 0.0)
+                    further = REPAIR.named_further * (number != entry.number)
+                    extra = REPAIR.named + REPAIR.named_share * dearer + further
                     self._push(entry, number, changed, extra, reward)
 
     def _extended(self, candidate: Candidate, number: int) -> Candidate | None:

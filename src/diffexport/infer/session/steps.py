@@ -14,6 +14,7 @@ import torch
 from diffexport.chatter import captured
 from diffexport.errors import TargetError
 from diffexport.infer.evidence import (
+    NUMBER,
     Choice,
     Known,
     Library,
@@ -157,14 +158,14 @@ class _Work:
             for number in seen:
                 numbers.setdefault(number, 0.0)
             for extra in range(_VARIADIC):
-                numbers.setdefault(len(fixed) + 1 + extra, 0.5 + 0.5 * extra)
-            numbers.setdefault(least, 2.0)
+                numbers.setdefault(len(fixed) + 1 + extra, NUMBER.one_more + NUMBER.more_step * extra)
+            numbers.setdefault(least, NUMBER.none_more)
         else:
             if least:
                 numbers[least] = 0.0
             for number in range(least + 1, len(fixed) + 1):
-                numbers[number] = 0.6 * (number - least) if least or number > 1 else 0.0
-            numbers = {n: cost * (0.5 if n in seen else 1.0) for n, cost in numbers.items()}
+                numbers[number] = NUMBER.optional * (number - least) if least or number > 1 else 0.0
+            numbers = {n: cost * (NUMBER.site_factor if n in seen else 1.0) for n, cost in numbers.items()}
         rest = [p for p in parameters if p.variadic]
         spaces = []
         for number, cost in sorted(numbers.items(), key=lambda item: item[1]):
