@@ -18,7 +18,15 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from diffexport.explore.units import Unit, do
-from diffexport.findings.events import CaseFailed, CheckStarting, Event, Finding, Found, ModeFinished, Row
+from diffexport.findings.events import (
+    CaseFailed,
+    CheckStarting,
+    Event,
+    Finding,
+    FindingMade,
+    ModeFinished,
+    Row,
+)
 from diffexport.processes import dumps, end_with_parent
 from diffexport.values import Divergence, Identity, Kind, Mode, Stage
 
@@ -152,7 +160,7 @@ def _died(worker: _Worker, waiting: deque[Unit], emit: Callable[[Event], bool]) 
         Row(name, "diverges", str(finding.divergence.stage), str(finding.divergence.kind), diverging=1)
         for name in unit.runtimes
     )
-    stop = emit(Found(finding))
+    stop = emit(FindingMade(finding))
     return emit(ModeFinished(check.case, check.mode, rows)) or stop
 
 

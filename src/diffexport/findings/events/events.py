@@ -119,7 +119,7 @@ class Suspected:
 
 
 @dataclass(frozen=True)
-class Found:
+class FindingMade:
     """A divergence was shrunk."""
 
     finding: Finding
@@ -187,7 +187,7 @@ Event = (
     RunStarted
     | ModeFinished
     | Suspected
-    | Found
+    | FindingMade
     | CaseFailed
     | Unhealthy
     | Excluded
