@@ -11,15 +11,16 @@ from diffexport.findings.regressions.finding_store import FindingStore
 from diffexport.findings.reports.descriptions import describe, values
 from diffexport.findings.reports.tally import Tally
 from diffexport.strategies import lay_out, ordinary
+from diffexport.values.place import Place
 from diffexport.values.verdict import Divergence, Identity, Kind, Stage
 
 X = np.array([[0, 7, 0]], "float32")
 (PLAIN,) = ordinary([(1, 3)], ["float32"])
-FOUND = Divergence(Stage.CONVERT, Kind.EXPORT_ERROR, "model", "error", "it fails")
+FOUND = Divergence(Stage.CONVERT, Kind.EXPORT_ERROR, Place.MODEL, "error", "it fails")
 
 
 def finding(export_inputs, inputs=(X,)):
-    identity = Identity("mine", "torchscript", "", Stage.CONVERT, Kind.EXPORT_ERROR, "model", "error")
+    identity = Identity("mine", "torchscript", "", Stage.CONVERT, Kind.EXPORT_ERROR, Place.MODEL, "error")
     return Finding(
         identity=identity,
         divergence=FOUND,

@@ -25,6 +25,7 @@ from diffexport.findings.reports.descriptions import describe, values
 from diffexport.findings.reports.json_report import divergence_document
 from diffexport.findings.reports.tally import Tally
 from diffexport.values.call import paths
+from diffexport.values.place import Place
 from diffexport.values.verdict import Identity
 
 ARRAY = np.array([1, 2], np.float32)
@@ -44,7 +45,7 @@ def regression(inputs=CALL, **changes) -> Regression:
         "ort-disabled",
         Stage.COMPARE,
         Kind.VALUE,
-        "output[0]",
+        Place.output(0),
         "finite→finite",
         "differs",
         inputs,
@@ -148,8 +149,10 @@ def test_what_cannot_be_stored_is_said(argument: object, said: str):
 
 
 def finding(inputs=CALL) -> Finding:
-    identity = Identity("model", "torchscript", "ort-disabled", Stage.COMPARE, Kind.VALUE, "output[0]", "")
-    divergence = Divergence(Stage.COMPARE, Kind.VALUE, "output[0]", "", "differs")
+    identity = Identity(
+        "model", "torchscript", "ort-disabled", Stage.COMPARE, Kind.VALUE, Place.output(0), ""
+    )
+    divergence = Divergence(Stage.COMPARE, Kind.VALUE, Place.output(0), "", "differs")
     return Finding(
         identity, "model", "torchscript", "ort-disabled", divergence, inputs, inputs, (ARRAY,), (ARRAY,)
     )

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from diffexport.arrays import arrays_of, trait_holds
 from diffexport.pipeline import Road
 from diffexport.subjects.cases import Case, Expected, Known
-from diffexport.values import Divergence, Inputs, Kind, Mode
+from diffexport.values import Divergence, FailureKey, Inputs, Kind, Mode
 
 
 class Accepted:
@@ -30,8 +30,7 @@ class Accepted:
         self, mode: Mode, runtime: str, divergence: Divergence, inputs: Inputs, export_inputs: Inputs
     ) -> Known | None:
         """Return the entry that accepts a divergence."""
-        kind, where, signature = divergence.kind, divergence.where, divergence.signature
-        entries = self._speaking(mode, runtime, kind, where, signature)
+        entries = self._speaking(mode, runtime, divergence.key)
         entries = [entry for entry in entries if entry.admits(divergence.excess)]
         if not any(entry.traits for entry in entries):
             return next(iter(entries), None)
@@ -40,13 +39,13 @@ class Accepted:
             (entry for entry in entries if all(trait_holds(trait, *given) for trait in entry.traits)), None
         )
 
-    def _entries_on(self, mode: Mode, runtime: str, kind: Kind, where: str, signature: str) -> list[Known]:
+    def _entries_on(self, mode: Mode, runtime: str, key: FailureKey) -> list[Known]:
         """Return the entries that speak of such a divergence, whatever its size and its inputs."""
         return [
             entry
             for candidate in self._road.known_as(mode)
             for entry in self._entries
-            if entry.speaks_of(self._case.name, candidate, runtime, kind, where, signature)
+            if entry.speaks_of(self._case.name, candidate, runtime, key)
         ]
 
     def killers(self, mode: Mode, runtimes: Sequence[str]) -> list[Known]:

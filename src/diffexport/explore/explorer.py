@@ -35,10 +35,11 @@ from diffexport.findings.events import (
     Finding,
     ModeFinished,
     Row,
+    RowVerdict,
     Suspected,
     Unhealthy,
 )
-from diffexport.pipeline import ON_EXAMPLE, Block, Road
+from diffexport.pipeline import Block, Road
 from diffexport.strategies import Trial, decode_block, examples, ordinary_like
 from diffexport.subjects.cases import Case, Known, split_excluded
 from diffexport.values import (
@@ -217,9 +218,7 @@ class Explorer:
         exported = self.road.export(self.case, mode, args, repeat=False)
         what = exported.digest or exported.refused.partition("\n")[0]
         found = tuple(
-            (d.stage, d.kind, d.where, d.signature)
-            for d in exported.divergences
-            if self.settings.strict or d.severity is Severity.FAILURE
+            d.key for d in exported.divergences if self.settings.strict or d.severity is Severity.FAILURE
         )
         key = (
             what,
@@ -332,7 +331,7 @@ class Explorer:
             # Known to take the process along: the one thing that is not tried again and again.
             for row in rows.values() if rows is not None else ():
                 row.known[killer.id] = row.known.get(killer.id, 0) + 1
-                row.worsen("known", Stage.RUN, Kind.CRASH)
+                row.worsen(RowVerdict.KNOWN, Stage.RUN, Kind.CRASH)
         with self.road.block(
             self.case,
             mode,
@@ -404,10 +403,10 @@ class Explorer:
                 row = rows[verdict.runtime]
                 if entry is not None:
                     row.known[entry.id] = row.known.get(entry.id, 0) + 1
-                    row.worsen("known", divergence.stage, divergence.kind)
+                    row.worsen(RowVerdict.KNOWN, divergence.stage, divergence.kind)
                 else:
                     row.diverging += 1
-                    row.worsen("diverges", divergence.stage, divergence.kind)
+                    row.worsen(RowVerdict.DIVERGES, divergence.stage, divergence.kind)
             if entry is None and identity not in self.found and new is None:
                 point = Point(mode, identity.runtime or verdict.runtime, inputs, example)
                 new = diverged(self.case, identity, point, verdict, divergence, seed=self.settings.seed)
@@ -415,7 +414,7 @@ class Explorer:
 
     def _note_health(self, verdict: Verdict, inputs: Inputs, example: Inputs) -> None:
         shapes: tuple[Shape, ...] = ()
-        if verdict.reason.startswith(ON_EXAMPLE):
+        if verdict.on_example:
             inputs = example
         if self.case.specs and not isinstance(inputs, Call):
             shapes = tuple([tuple(inputs[place].shape) for place in self._tensor_places])
@@ -434,7 +433,7 @@ def _count(row: Row, verdict: Verdict, first_of_example: bool) -> None:
     row.checks += 1
     if verdict.outcome is Outcome.AGREES and not (verdict.arbitrated or verdict.notes or verdict.tolerated):
         # As nearly always.
-        row.worsen("agrees")
+        row.worsen(RowVerdict.AGREES)
         return
     row.arbitrated += verdict.arbitrated
     row.excused += verdict.excused
@@ -443,7 +442,7 @@ def _count(row: Row, verdict: Verdict, first_of_example: bool) -> None:
     for note in verdict.notes:
         row.notes[note.kind] = row.notes.get(note.kind, 0) + 1
     if verdict.outcome is not Outcome.DIVERGES:
-        row.worsen(str(verdict.outcome))
+        row.worsen(RowVerdict(verdict.outcome))
     if verdict.outcome is Outcome.REFUSED and not row.reason:
         row.reason = _telling(verdict.reason)
 

@@ -103,7 +103,7 @@ class Minimiser:
             strict=self._strict,
         )
         for divergence in (*verdict.divergences, *verdict.notes):
-            if _same(divergence, wanted):
+            if divergence.key == wanted.key:
                 return Seen(point, verdict, divergence)
         return None
 
@@ -331,11 +331,6 @@ def _same_leaf(one: Any, other: Any) -> bool:
     if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
         return one.tobytes() == other.tobytes() and one.shape == other.shape
     return type(one) is type(other) and bool(one == other)
-
-
-def _same(one: Divergence, other: Divergence) -> bool:
-    mine = (one.stage, one.kind, one.where, one.signature)
-    return mine == (other.stage, other.kind, other.where, other.signature)
 
 
 def _counterparts(mode: Mode, exporter: str) -> Iterator[Mode]:

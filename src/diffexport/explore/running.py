@@ -138,9 +138,9 @@ def run(plan: Plan, emit: Callable[[Event], None]) -> None:
     except KeyboardInterrupt:
         interrupted = True
         # Seen but not yet shrunk: better a large input than a lost finding.
-        resolved = {(i.target, i.case, i.stage, i.kind, i.where, i.signature) for i in found}
+        resolved = {(i.target, i.case, i.key) for i in found}
         for i, finding in suspects.items():
-            if (i.target, i.case, i.stage, i.kind, i.where, i.signature) not in resolved:
+            if (i.target, i.case, i.key) not in resolved:
                 emit(FindingMade(finding))
     emit(RunFinished(time.perf_counter() - started, interrupted, stopped))
 

@@ -12,7 +12,7 @@ from diffexport.backends.model_files import Artefact
 from diffexport.errors import DiffexportError, RegressionFileError
 from diffexport.explore.explorer import Explorer, Settings
 from diffexport.explore.file_case import case_for
-from diffexport.findings.events import CaseFailed, Event, KnownReplayed
+from diffexport.findings.events import CaseFailed, Event, KnownReplayed, KnownStatus
 from diffexport.findings.regressions import Regression, Replay, Status, load, replay_safely
 from diffexport.pipeline import ArtefactRoad, Road
 from diffexport.pytorch import freeze_kept_tables
@@ -111,25 +111,29 @@ def replay_entry(
     if path is None:
         places = ", ".join(str(folder) for folder in folders)
         message = f"its regression is not in {places}; restore the file or remove the entry"
-        emit(KnownReplayed(entry.id, entry.regression, "error", message))
+        emit(KnownReplayed(entry.id, entry.regression, KnownStatus.ERROR, message))
         return
     try:
         regression = load(path)
         result = replay_safely(regression, road, case)
     except RegressionFileError as error:
-        emit(KnownReplayed(entry.id, entry.regression, "error", str(error)))
+        emit(KnownReplayed(entry.id, entry.regression, KnownStatus.ERROR, str(error)))
         return
     if result.status is Status.FIXED and entry.may_agree:
-        emit(KnownReplayed(entry.id, entry.regression, "diverges", "agrees on this machine, as it may"))
+        emit(
+            KnownReplayed(
+                entry.id, entry.regression, KnownStatus.DIVERGES, "agrees on this machine, as it may"
+            )
+        )
     elif result.status is Status.FIXED:
         message = (
             f"fixed upstream: remove this entry ({entry.source or 'known divergences'}, id {entry.id!r})"
         )
-        emit(KnownReplayed(entry.id, entry.regression, "fixed", message))
+        emit(KnownReplayed(entry.id, entry.regression, KnownStatus.FIXED, message))
     elif result.status is Status.ERROR:
-        emit(KnownReplayed(entry.id, entry.regression, "error", result.message))
+        emit(KnownReplayed(entry.id, entry.regression, KnownStatus.ERROR, result.message))
     elif not speaks_of(entry, regression, result):
         message = "its regression shows another failure than the entry speaks of; tie it to the right one"
-        emit(KnownReplayed(entry.id, entry.regression, "error", message))
+        emit(KnownReplayed(entry.id, entry.regression, KnownStatus.ERROR, message))
     else:
-        emit(KnownReplayed(entry.id, entry.regression, "diverges", result.message))
+        emit(KnownReplayed(entry.id, entry.regression, KnownStatus.DIVERGES, result.message))

@@ -26,9 +26,10 @@ from diffexport.findings.events import (
     FindingMade,
     ModeFinished,
     Row,
+    RowVerdict,
 )
 from diffexport.processes import dumps, end_with_parent
-from diffexport.values import Divergence, Identity, Kind, Mode, Stage
+from diffexport.values import Divergence, Identity, Kind, Mode, Place, Stage
 
 _DONE = "done"
 _FAILED = "failed"
@@ -157,7 +158,13 @@ def _died(worker: _Worker, waiting: deque[Unit], emit: Callable[[Event], bool]) 
         waiting.appendleft(replace(unit, modes=left))
     finding = _crash(unit, check, worker.process.exitcode)
     rows = tuple(
-        Row(name, "diverges", str(finding.divergence.stage), str(finding.divergence.kind), diverging=1)
+        Row(
+            name,
+            RowVerdict.DIVERGES,
+            str(finding.divergence.stage),
+            str(finding.divergence.kind),
+            diverging=1,
+        )
         for name in unit.runtimes
     )
     stop = emit(FindingMade(finding))
@@ -169,18 +176,10 @@ def _crash(unit: Unit, check: CheckStarting, exitcode: int | None) -> Finding:
     if exitcode is not None and exitcode < 0:
         how = f"signal {signal.Signals(-exitcode).name}"
     divergence = Divergence(
-        Stage.RUN, Kind.CRASH, "model", how, f"the process died with {how} during this check"
+        Stage.RUN, Kind.CRASH, Place.MODEL, how, f"the process died with {how} during this check"
     )
-    identity = Identity(
-        check.case,
-        Mode.parse(check.mode).exporter,
-        unit.runtimes[0],
-        divergence.stage,
-        divergence.kind,
-        divergence.where,
-        divergence.signature,
-        unit.target,
-    )
+    exporter = Mode.parse(check.mode).exporter
+    identity = Identity.of(check.case, exporter, unit.runtimes[0], divergence.key, unit.target)
     return Finding(
         identity=identity,
         target=unit.target,

@@ -4,6 +4,5 @@ from .export import Exported as Exported
 from .given import ArtefactRoad as ArtefactRoad
 from .memo import Bounded as Bounded
 from .pipeline import Road as Road
-from .samples import ON_EXAMPLE as ON_EXAMPLE
 from .samples import TOGETHER as TOGETHER
 from .samples import Block as Block

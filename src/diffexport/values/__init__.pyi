@@ -16,8 +16,11 @@ from .mode import OPTIONS as OPTIONS
 from .mode import OPTIONS_BY_NAME as OPTIONS_BY_NAME
 from .mode import Mode as Mode
 from .mode import ModePattern as ModePattern
+from .place import Place as Place
 from .runtime_names import RUNTIME_CHOICES as RUNTIME_CHOICES
 from .runtime_names import RUNTIMES as RUNTIMES
+from .signatures import Aspect as Aspect
+from .signatures import MissingNodes as MissingNodes
 from .spec import DTYPES as DTYPES
 from .spec import Dim as Dim
 from .spec import Shape as Shape
@@ -34,10 +37,12 @@ from .terms import TermOptions as TermOptions
 from .terms import Terms as Terms
 from .verdict import Divergence as Divergence
 from .verdict import Evidence as Evidence
+from .verdict import FailureKey as FailureKey
 from .verdict import Identity as Identity
 from .verdict import Kind as Kind
 from .verdict import Outcome as Outcome
 from .verdict import Severity as Severity
 from .verdict import Stage as Stage
 from .verdict import Verdict as Verdict
+from .verdict import exporter_of as exporter_of
 from .verdict import slugify as slugify

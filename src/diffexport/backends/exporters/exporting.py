@@ -22,6 +22,7 @@ from diffexport.arrays import DynamicAxes, every_axis, to_array, walk
 from diffexport.chatter import captured
 from diffexport.errors import DiffexportError, TargetError
 from diffexport.pytorch import (
+    Change,
     Files,
     Snapshot,
     Written,
@@ -72,7 +73,7 @@ class Export:
     Attributes:
         model: the serialised ``ModelProto``, or None.
         failure: why there is none.
-        impurities: what the export changed that it should not have, as ``(what, detail)``.
+        impurities: what the export changed that it should not have.
         repeat: how a second export of the same module differs from the first; empty when it does not or
             was not asked for.
         chatter: everything that was printed, logged or warned.
@@ -82,7 +83,7 @@ class Export:
 
     model: bytes | None
     failure: ExportFailure | None = None
-    impurities: tuple[tuple[str, str], ...] = ()
+    impurities: tuple[Change, ...] = ()
     repeat: str = ""
     chatter: str = field(default="", repr=False)
     files: Files = field(default=(), repr=False)

@@ -15,7 +15,8 @@ from diffexport.explore import run as run_plan
 from diffexport.findings.events import Event
 from diffexport.findings.regressions import FindingStore
 from diffexport.findings.reports import EXIT_USAGE, Tally, Terminal, write_report
-from diffexport.infer.session import STATUSES, Inference, Session
+from diffexport.infer.search import InferenceStatus
+from diffexport.infer.session import Inference, Session
 from diffexport.strategies import canonical
 from diffexport.subjects.catalogue import ENTRIES, MAIN_JOB, expand
 from diffexport.subjects.targets import declares_inputs, is_catalogue_name, resolve
@@ -141,8 +142,8 @@ def shown(made: Inference) -> str:
     """Return what was inferred, and how to say so."""
     options = " ".join(f"--input {quote(text)}" for text in made.inputs)
     lines = [f"{made.target}: inputs inferred: {made.call}", f"    to keep or change them: {options}"]
-    if made.status != "inferred":
-        lines.append(f"    {made.status}: {STATUSES[made.status]}")
+    if made.status is not InferenceStatus.INFERRED:
+        lines.append(f"    {made.status}: {made.status.meaning}")
     return "\n".join([*lines, *(f"    note: {note}" for note in made.notes)])
 
 

@@ -11,3 +11,5 @@ from .events import RunFinished as RunFinished
 from .events import RunStarted as RunStarted
 from .events import Suspected as Suspected
 from .events import Unhealthy as Unhealthy
+from .statuses import KnownStatus as KnownStatus
+from .statuses import RowVerdict as RowVerdict

@@ -19,7 +19,18 @@ import pydantic
 from diffexport.arrays import array_of
 from diffexport.errors import DiffexportError, RegressionFileError
 from diffexport.findings.regressions.stored_arguments import Argument, Decoder, Seen, encode
-from diffexport.values import DEFAULT_TERMS, Call, Identity, Kind, Mode, Stage, Terms, leaves
+from diffexport.values import (
+    DEFAULT_TERMS,
+    Call,
+    FailureKey,
+    Identity,
+    Kind,
+    Mode,
+    Place,
+    Stage,
+    Terms,
+    leaves,
+)
 
 SUFFIX = ".diffexport.json"
 VERSION = 1
@@ -39,7 +50,7 @@ class Regression:
     runtime: str
     stage: Stage
     kind: Kind
-    where: str
+    place: Place
     signature: str
     message: str
     inputs: tuple[Any, ...] | Call
@@ -55,17 +66,12 @@ class Regression:
     @property
     def identity(self) -> Identity:
         """The identity of the failure."""
-        before = self.stage in (Stage.CAPTURE, Stage.CONVERT, Stage.CHECK)
-        return Identity(
-            self.case,
-            self.mode.exporter,
-            "" if before else self.runtime,
-            self.stage,
-            self.kind,
-            self.where,
-            self.signature,
-            self.target,
-        )
+        return Identity.of(self.case, self.mode.exporter, self.runtime, self.key, self.target)
+
+    @property
+    def key(self) -> FailureKey:
+        """What tells the failure from others of the same case, exporter and runtime."""
+        return FailureKey(self.stage, self.kind, self.place, self.signature)
 
     @property
     def size(self) -> tuple[Any, ...]:
@@ -133,7 +139,7 @@ def dumps(regression: Regression, stem: str) -> tuple[str, dict[str, bytes]]:
         "runtime": regression.runtime,
         "stage": str(regression.stage),
         "kind": str(regression.kind),
-        "where": regression.where,
+        "where": regression.place.text,
         "signature": regression.signature,
         "message": regression.message,
         "inputs": inputs,
@@ -221,7 +227,7 @@ def loads(text: str, path: Path) -> Regression:
             runtime=document.runtime,
             stage=document.stage,
             kind=document.kind,
-            where=document.where,
+            place=Place.parse(document.where),
             signature=document.signature,
             message=document.message,
             inputs=_decode(path, inputs=document.inputs, kwargs=document.kwargs).plain(),

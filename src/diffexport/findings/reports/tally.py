@@ -79,7 +79,7 @@ class Tally:
     @property
     def stale(self) -> list[KnownReplayed]:
         """The known divergences whose regression no longer diverges, or cannot be replayed."""
-        return [event for event in self.replayed if event.status != "diverges"]
+        return [event for event in self.replayed if event.is_stale]
 
     @property
     def exit_code(self) -> int:
@@ -96,7 +96,7 @@ class Tally:
         """Return, for each case and exporter, how many (mode, runtime) pairs have each verdict."""
         table: dict[tuple[str, str], Counter[str]] = {}
         for event in self.modes:
-            cell = table.setdefault((event.case, event.mode.partition(",")[0]), Counter())
+            cell = table.setdefault((event.case, event.exporter), Counter())
             cell.update(row.verdict for row in event.rows)
         return table
 

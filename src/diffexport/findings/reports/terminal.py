@@ -9,7 +9,15 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from diffexport.findings.events import CaseFailed, Event, FindingMade, KnownReplayed, ModeFinished, RunStarted
+from diffexport.findings.events import (
+    CaseFailed,
+    Event,
+    FindingMade,
+    KnownReplayed,
+    ModeFinished,
+    RowVerdict,
+    RunStarted,
+)
 from diffexport.findings.regressions import FindingStore
 from diffexport.findings.reports.descriptions import describe
 from diffexport.findings.reports.live import STYLES, Live, versions_in_words
@@ -17,11 +25,11 @@ from diffexport.findings.reports.tally import Tally
 from diffexport.values import EXPORTERS
 
 _WORDS = {
-    "agrees": "agree",
-    "refused": "refused",
-    "known": "known",
-    "diverges": "NEW",
-    "untested": "untested",
+    RowVerdict.AGREES: "agree",
+    RowVerdict.REFUSED: "refused",
+    RowVerdict.KNOWN: "known",
+    RowVerdict.DIVERGES: "NEW",
+    RowVerdict.UNTESTED: "untested",
 }
 
 #: In a log, one line of progress for so many modes: none in the default matrix, enough of them over a night.
@@ -62,7 +70,7 @@ class Terminal:
             )
         elif isinstance(event, CaseFailed):
             self._say(f"[bold red]ERROR[/] {escape(event.message.splitlines()[0])}")
-        elif isinstance(event, KnownReplayed) and event.status != "diverges":
+        elif isinstance(event, KnownReplayed) and event.is_stale:
             self._say(f"[bold red]STALE[/] known divergence {event.id!r}: {escape(event.message)}")
 
     def _say(self, text: str) -> None:
@@ -82,13 +90,12 @@ class Terminal:
         self._live.start("modes", self._total)
 
     def _advance(self, event: ModeFinished) -> None:
-        exporter = event.mode.partition(",")[0]
-        self._live.advance(1, doing=f"{event.case} {exporter}")
+        self._live.advance(1, doing=f"{event.case} {event.exporter}")
         self._done += 1
         silent = time.monotonic() - self._said
         if not self._live.has_bar and (self._done % PROGRESS_EVERY == 0 or silent > PROGRESS_SECONDS):
             self._said = time.monotonic()
-            self._say(f"  {self._done} of {self._total} modes, now {event.case} {exporter}")
+            self._say(f"  {self._done} of {self._total} modes, now {event.case} {event.exporter}")
 
     def finish(self) -> None:
         """Print the summary; call it once, also after an interruption."""
@@ -167,7 +174,7 @@ class Terminal:
         parts = [
             f"{totals[verdict]} {_WORDS[verdict]}"
             for verdict in _WORDS
-            if totals[verdict] or verdict == "diverges"
+            if totals[verdict] or verdict is RowVerdict.DIVERGES
         ]
         extra = f", {rejected} inputs rejected by eager" if rejected else ""
         self._say(f"\n{checks:,} checks{seconds}: {', '.join(parts)}{extra}")

@@ -1,7 +1,7 @@
 """A regression as a standalone script for a bug report: it needs torch, onnx, onnxruntime and numpy alone.
 
-Below the header it has the model (``model_source``), the export call, and a ``main`` that judges the divergence (``judgements``)
-on the stored values (``literals``).
+Below the header it has the model (``model_source``), the export call, and a ``main`` that judges the divergence
+(``judgements``) on the stored values (``literals``).
 """
 
 from __future__ import annotations
@@ -294,12 +294,13 @@ def _load(runtime: str) -> str:
 
 def _main(regression: Regression, case: Case, made: str, module: Any, test: Function | None) -> str:
     """Return the function that says whether the divergence shows."""
-    where = re.fullmatch(r"output(\[\d+\])(\.real|\.imag)?", regression.where)
+    place = regression.place
+    number = 0 if place.number is None else place.number
     training = regression.mode.training if regression.mode.is_torchscript else ""
     mode = {"EVAL": ".eval()", "TRAINING": ".train()"}.get(training, "")
     template = judgement(regression) if test is None else judgements.ASSERTION
     # Of the output that the divergence is at; a file that was written by hand may lack it.
-    outputs = regression.eager[int(where[1][1:-1]) :] if where else ()
+    outputs = () if place.number is None else regression.eager[place.number :]
     dtype = outputs[0].dtype if outputs and isinstance(outputs[0], np.ndarray) else np.dtype(np.float32)
     in_values = torch.bfloat16 in _met(regression) and regression.runtime != "reference"
     example = _literals(regression.export_inputs)
@@ -323,8 +324,8 @@ def _main(regression: Regression, case: Case, made: str, module: Any, test: Func
         known=names((*named, *constants)),
         constants=Template(CONSTANTS).substitute(constants=mapping(constants)) if constants else "",
         used="session.input_names" if reference else "[value.name for value in session.get_inputs()]",
-        output=where[1] if where else "[0]",
-        part={".real": "[..., 0]", ".imag": "[..., 1]"}.get(where[2] or "", "") if where else "",
+        output=f"[{number}]",
+        part={"real": "[..., 0]", "imag": "[..., 1]"}.get(place.part, ""),
         parts=" or one.ndim != other.ndim" if is_complex(dtype) else "",
         run="run_in_values(session, feeds)" if in_values else "session.run(None, feeds)",
         tensor="as_bfloat16" if dtype == BFLOAT16 else "torch.tensor",

@@ -14,3 +14,4 @@ from .searching import Found as Found
 from .searching import announce as announce
 from .searching import announce_to as announce_to
 from .searching import search as search
+from .statuses import InferenceStatus as InferenceStatus

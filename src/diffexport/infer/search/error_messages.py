@@ -11,6 +11,8 @@ import re
 import traceback
 from dataclasses import dataclass, field
 
+from diffexport.infer.search.statuses import InferenceStatus
+
 
 @dataclass(frozen=True)
 class Advice:
@@ -213,29 +215,29 @@ def _assertion(error: BaseException) -> str:
 #: What tells that a model needs more than this process has, by status; matched in this order.
 _NEEDS = (
     (
-        "distributed",
+        InferenceStatus.DISTRIBUTED,
         r"process group|init_process_group|torch\.distributed|distributed package|model parallel group|"
         r"\brank\b.{0,20}\bgroup\b|world_size|rendezvous",
     ),
     (
-        "needs-cuda",
+        InferenceStatus.NEEDS_CUDA,
         r"cuda|\bgpu\b|nvidia|is_cuda|cudnn|hip\b|\bxpu\b|triton|cpu tensor\?|arguments from the 'cpu' backend|"
         r"device-side|not on (?:a )?gpu",
     ),
     (
-        "needs-native",
+        InferenceStatus.NEEDS_NATIVE,
         r"_opnamespace|no attribute '_?c'|extension|\.so\b|undefined symbol|not compiled with|cpp_extension|ninja|"
         r"'nonetype' object has no attribute '\w*(?:forward|fwd)\w*'|could not run '",
     ),
     (
-        "needs-module",
+        InferenceStatus.NEEDS_MODULE,
         r"no module named|modulenotfounderror|^nameerror: name .* is not defined|"
         r"is not installed|please install|pip install|package is required",
     ),
 )
 
 
-def need_of(error: BaseException) -> str:
-    """Return the status of a model that raises this for lack of something, empty for any other error."""
+def need_of(error: BaseException) -> InferenceStatus | None:
+    """Return the status of a model that raises this for lack of something, None for any other error."""
     text = f"{type(error).__name__}: {error} {_assertion(error)}".lower()
-    return next((status for status, pattern in _NEEDS if re.search(pattern, text)), "")
+    return next((status for status, pattern in _NEEDS if re.search(pattern, text)), None)

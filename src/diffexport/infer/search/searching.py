@@ -16,6 +16,7 @@ from diffexport.infer.search.candidates import Argument, Candidate, Space, argum
 from diffexport.infer.search.error_messages import Advice, need_of, read
 from diffexport.infer.search.probe import Outcome, Prober
 from diffexport.infer.search.repairs import repaired
+from diffexport.infer.search.statuses import InferenceStatus
 
 #: Most calls, most calls after one that ran with numbers that are not finite, and most changes in a row that messages
 #: suggested.
@@ -59,7 +60,7 @@ class Found:
     names: tuple[str, ...] = ()
     foreign: tuple[Candidate, Outcome, tuple[str, ...]] | None = None
     errors: Counter[str] = field(default_factory=Counter)
-    needs: Counter[str] = field(default_factory=Counter)
+    needs: Counter[InferenceStatus] = field(default_factory=Counter)
     first: dict[str, str] = field(default_factory=dict)
 
 

@@ -15,6 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TextIO
 
+from diffexport.infer.search import InferenceStatus
+
 #: Lines that say what is being done.
 STARTED, IMPORTING, PROBING, TRYING, WIDENING, DONE = (
     "started",
@@ -78,11 +80,11 @@ def _answer(
             model = named(request["loader"])(target)
     except DiffexportError as error:
         missing = isinstance(error.__cause__, ImportError) or "raises" in str(error)
-        status = "import-error" if missing else "no-model"
+        status = InferenceStatus.IMPORT_ERROR if missing else InferenceStatus.NO_MODEL
         return Inference(status, message=str(error), name=name, target=target).document()
     except BaseException as error:  # noqa: BLE001 - a loader runs whatever code
         message = f"target {target!r}: importing it raises {type(error).__name__}: {error}"
-        return Inference("import-error", message=message, name=name, target=target).document()
+        return Inference(InferenceStatus.IMPORT_ERROR, message=message, name=name, target=target).document()
     say(PROBING)
     roots = tuple(request["roots"]) or tuple(
         map(str, around(model if isinstance(model, type) else type(model)))
@@ -100,7 +102,7 @@ def _answer(
     except Exception as error:  # noqa: BLE001 - a bug of ours, or probed code that reaches out of its call
         where = "".join(traceback.format_tb(error.__traceback__)[-2:])
         message = f"internal error of diffexport: {type(error).__name__}: {error}\n{where}"
-        return Inference("rejected", message=message, name=name, target=target).document()
+        return Inference(InferenceStatus.REJECTED, message=message, name=name, target=target).document()
     return made.document()
 
 

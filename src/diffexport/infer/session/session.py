@@ -16,9 +16,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from diffexport.infer.search import InferenceStatus
 from diffexport.infer.session import cache
 from diffexport.infer.session.child import DONE, IMPORTING, PROBING, STARTED, TRYING, WIDENING
-from diffexport.infer.session.inference import STATUSES, Inference
+from diffexport.infer.session.inference import Inference
 
 #: Seconds for torch to be imported, for the target's module to be, and for the child to answer after its time.
 _START, _IMPORT, _GRACE = 120.0, 60.0, 3.0
@@ -194,7 +195,7 @@ class Session:
         made = self._infer(target, seconds, per_call, roots)
         if self._import_ended:
             self._broken[place] = made
-        if made.ran or made.status == "rejected":
+        if made.ran or made.status is InferenceStatus.REJECTED:
             cache.store(key, made)
         return made
 
@@ -244,15 +245,15 @@ class Session:
 
 
 def _ended(target: str, gone: _Gone, died: Sequence[str]) -> Inference:
-    status = "timeout" if gone.hung else "crash"
+    status = InferenceStatus.TIMEOUT if gone.hung else InferenceStatus.CRASH
     doing = {IMPORTING: "importing it", "starting": "starting the process"}.get(
         gone.doing, f"calling it with {gone.value}"
     )
     if gone.doing == IMPORTING:
-        status = "timeout" if gone.hung else "import-error"
+        status = InferenceStatus.TIMEOUT if gone.hung else InferenceStatus.IMPORT_ERROR
     tried = f"; tried: {'; '.join(died)}" if len(died) > 1 else ""
     message = (
-        f"target {target!r}: {doing} ends the process or does not end ({gone.how}){tried}; {STATUSES[status]}. "
+        f"target {target!r}: {doing} ends the process or does not end ({gone.how}){tried}; {status.meaning}. "
         "Declare what it takes with --input, for instance --input 'float32[N, 3]'"
     )
     return Inference(status, message=message, tried=len(died), name=target.rpartition(":")[2], target=target)

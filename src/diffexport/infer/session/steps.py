@@ -33,6 +33,7 @@ from diffexport.infer.search import (
     Argument,
     Candidate,
     Found,
+    InferenceStatus,
     Prober,
     Space,
     announce,
@@ -83,7 +84,9 @@ def infer(
             subject = subject_of(model)
         except TargetError as error:
             status = (
-                "no-model" if not callable(model) and not isinstance(model, torch.nn.Module) else "rejected"
+                InferenceStatus.NO_MODEL
+                if not callable(model) and not isinstance(model, torch.nn.Module)
+                else InferenceStatus.REJECTED
             )
             return Inference(status, message=str(error), name=name or str(model), target=target, model=model)
         if not sites and subject.is_function:
@@ -120,7 +123,7 @@ class _Work:
         spaces = self._spaces()
         if not spaces:
             return Inference(
-                "no-inputs",
+                InferenceStatus.NO_INPUTS,
                 message=f"{self._subject.name}: its forward takes no argument, so that there "
                 "is nothing to generate",
             )
@@ -129,7 +132,7 @@ class _Work:
             candidate, _, names = found.foreign
             texts, call = self._texts(candidate, names, {})
             return Inference(
-                "non-tensor",
+                InferenceStatus.NON_TENSOR,
                 texts,
                 call,
                 f"{self._subject.name} returns {self._foreign(found)}, no tensor",
@@ -248,17 +251,20 @@ class _Work:
         return tuple(texts), self._subject.display(shown)
 
     def _failure(self, found: Found) -> Inference:
-        status = found.needs.most_common(1)[0][0] if found.needs else "rejected"
-        if uses_process_group(self._subject) and status not in ("needs-cuda", "needs-native"):
-            status = "distributed"
+        status = found.needs.most_common(1)[0][0] if found.needs else InferenceStatus.REJECTED
+        if uses_process_group(self._subject) and status not in (
+            InferenceStatus.NEEDS_CUDA,
+            InferenceStatus.NEEDS_NATIVE,
+        ):
+            status = InferenceStatus.DISTRIBUTED
         elif self._searcher.slow and 2 * self._searcher.slow >= self._searcher.tried:
-            status = "timeout"
+            status = InferenceStatus.TIMEOUT
         lacking = f"type object '{self._subject.owner.__name__}' has no attribute"
         signs = sum(
             n for said, n in found.errors.items() if lacking in said or said.startswith("NotImplementedError")
         )
         if not found.needs and 5 * signs > self._searcher.tried:
-            status = "abstract"
+            status = InferenceStatus.ABSTRACT
         tried = self._searcher.tried
         said = [
             f"{reason} ({count} times, first for {found.first.get(reason, 'it')})"

@@ -26,7 +26,7 @@ from diffexport.strategies import examples
 from diffexport.subjects.cases import Case, Expected, Known
 from diffexport.subjects.targets import resolve
 from diffexport.tools.mutate import symbolic_mutants as symbolics
-from diffexport.tools.mutate.registry import Mutant, Mutator, mutants, mutators
+from diffexport.tools.mutate.registry import Mutant, MutantVerdict, Mutator, mutants, mutators
 from diffexport.tools.mutate.surgery import Draft
 from diffexport.tools.mutate.survivors import RUNTIME, Judge
 from diffexport.values import Mode, Severity, Shape, representative_shapes
@@ -58,7 +58,7 @@ class Outcome:
     """What became of one mutant.
 
     Attributes:
-        verdict: ``caught``, ``equivalent`` or ``missed`` of a bug; ``passed`` or ``false-alarm`` of a control.
+        verdict: what the check said of it.
         kind: of the divergence that it was caught by.
         examples: Hypothesis examples until then.
         message: what was seen, by the check or by the judge.
@@ -70,7 +70,7 @@ class Outcome:
     mutator: str
     where: str
     control: bool
-    verdict: str
+    verdict: MutantVerdict
     kind: str = ""
     examples: int = 0
     message: str = ""
@@ -122,7 +122,9 @@ def do(job: Job) -> Report:
             message = first.failed or (first.finding.divergence.message if first.finding is not None else "")
             skipped = f"the unchanged export is not as it should be ({message}); see what diffexport run says"
             return Report(job.name, job.mode, skipped=skipped, failed=True)
-        unchanged = Outcome(job.name, job.mode, UNCHANGED, "nothing", True, "passed", examples=first.examples)
+        unchanged = Outcome(
+            job.name, job.mode, UNCHANGED, "nothing", True, MutantVerdict.PASSED, examples=first.examples
+        )
         planted = _planted(job, case, mode, Draft(artefact.model, shapes))
         return Report(job.name, job.mode, (unchanged, *map(trial.outcome, planted)))
     except DiffexportError as error:
@@ -232,7 +234,7 @@ class _Trial:
         """Check one mutant, and judge it if nothing is found."""
         checked, mutator, job = self.check(mutant.model), mutant.mutator, self.job
 
-        def made(verdict: str, **more: Any) -> Outcome:
+        def made(verdict: MutantVerdict, **more: Any) -> Outcome:
             return Outcome(
                 job.name,
                 job.mode,
@@ -246,14 +248,14 @@ class _Trial:
 
         if checked.finding is not None:
             divergence = checked.finding.divergence
-            verdict = "false-alarm" if mutator.control else "caught"
+            verdict = MutantVerdict.FALSE_ALARM if mutator.control else MutantVerdict.CAUGHT
             inputs = tuple(checked.finding.inputs) if isinstance(checked.finding.inputs, tuple) else ()
             return made(verdict, kind=str(divergence.kind), message=divergence.message, inputs=inputs)
         if mutator.control:
-            return made("passed")
+            return made(MutantVerdict.PASSED)
         strict = job.settings.strict
         if mutator.severity is Severity.NOTE and not strict:
-            return made("equivalent", message="it only matters under --strict")
+            return made(MutantVerdict.EQUIVALENT, message="it only matters under --strict")
         if self.judge is None:
             constants = inspect_graph(self.artefact.model, 0).constants
             self.judge = Judge(
@@ -273,9 +275,10 @@ class _Trial:
         evidence = self.judge.evidence(mutant.model, own, confirm=reported)
         if evidence is None:
             return made(
-                "equivalent", message="nothing differs on a much larger sample by more than rounding explains"
+                MutantVerdict.EQUIVALENT,
+                message="nothing differs on a much larger sample by more than rounding explains",
             )
-        return made("missed", message=evidence.message, inputs=evidence.inputs)
+        return made(MutantVerdict.MISSED, message=evidence.message, inputs=evidence.inputs)
 
 
 def _inputs_of(model: bytes) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ from diffexport.errors import DiffexportError
 from diffexport.explore import Settings, plain_shapes, shipped_for
 from diffexport.findings.events import CaseFailed, Event, Finding, FindingMade, ModeFinished, Unhealthy
 from diffexport.infer.discovery import Found
+from diffexport.infer.search import InferenceStatus
 from diffexport.infer.session import Inference, infer, infer_target
 from diffexport.pipeline import Road
 from diffexport.strategies import examples, is_spec
@@ -30,6 +31,7 @@ from diffexport.subjects.targets import (
     look_up,
     resolve,
 )
+from diffexport.tools.scan.function_status import FunctionStatus
 from diffexport.tools.scan.variant_runs import Exploration, carried_over
 from diffexport.tools.scan.variants import (
     AS_IS,
@@ -101,7 +103,7 @@ class ImportDone:
 class Concluded:
     """What is known besides results: a status where nothing was run, or fields of the inference."""
 
-    status: str = ""
+    status: FunctionStatus | None = None
     message: str = ""
     inference: Inference | None = None
     target: str = ""
@@ -135,7 +137,7 @@ class Examiner:
         try:
             imported, text = self._import(found)
         except CannotImport as error:
-            status = "needs-module" if error.missing else "import-error"
+            status = FunctionStatus.NEEDS_MODULE if error.missing else FunctionStatus.IMPORT_ERROR
             self.send(Concluded(status, str(error)))
             return
         started = time.monotonic()
@@ -144,12 +146,13 @@ class Examiner:
             with captured():
                 function = look_up(text)
         except DiffexportError as error:
-            status = "absent" if found.conditional or ".<locals>." in found.qualname else "import-error"
+            out_of_reach = found.conditional or ".<locals>." in found.qualname
+            status = FunctionStatus.ABSENT if out_of_reach else FunctionStatus.IMPORT_ERROR
             self.send(Concluded(status, str(error)))
             return
         self.send(Progress("inferring"))
         inference = self._infer(function, text, job)
-        if inference.status != "inferred":
+        if inference.status is not InferenceStatus.INFERRED:
             status, message = _why_not(inference, found, imported)
             self.send(Concluded(status, message, replace(inference, model=None), text))
             return
@@ -158,7 +161,7 @@ class Examiner:
         case = _case(text, inputs)
         notes = _placeholder_notes(case, found, job.placeholder)
         plain = replace(inference, model=None)
-        self.send(Concluded("", "", plain, case.target, tuple(notes)))
+        self.send(Concluded(None, "", plain, case.target, tuple(notes)))
         self._explore(job, text, values, until)
 
     def _import(self, found: Found) -> tuple[Imported, str]:
@@ -284,21 +287,21 @@ def _case(text: str, inputs: Sequence[str]) -> Case:
     return replace(case, rules=(*case.rules, *RULES_OF_A_SCAN))
 
 
-def _why_not(inference: Inference, found: Found, imported: Imported) -> tuple[str, str]:
+def _why_not(inference: Inference, found: Found, imported: Imported) -> tuple[FunctionStatus, str]:
     """Return the status and message of a Function that is not run.
 
     What its source says counts where calls only failed.
     """
-    status, message = inference.status, inference.message
-    if status in ("rejected", "timeout", "crash"):
+    status, message = FunctionStatus(inference.status), inference.message
+    if status in (FunctionStatus.REJECTED, FunctionStatus.TIMEOUT, FunctionStatus.CRASH):
         if "distributed" in found.marks:
-            status = "distributed"
+            status = FunctionStatus.DISTRIBUTED
         elif "triton" in found.marks or "native" in found.marks:
-            status = "needs-native"
-        elif "cuda" in found.marks and status == "rejected" and "cuda" in message.lower():
-            status = "needs-cuda"
+            status = FunctionStatus.NEEDS_NATIVE
+        elif "cuda" in found.marks and status is FunctionStatus.REJECTED and "cuda" in message.lower():
+            status = FunctionStatus.NEEDS_CUDA
         elif imported.missing and any(name in message for name in imported.missing):
-            status = "needs-module"
+            status = FunctionStatus.NEEDS_MODULE
     return status, message
 
 

@@ -12,8 +12,10 @@ from diffexport.explore import Settings
 from diffexport.infer.discovery import Discovery, Found, PlaceError, discover
 from diffexport.subjects.cases import Known
 from diffexport.tools.scan.examine import Job
+from diffexport.tools.scan.function_status import FunctionStatus, PlaceProblem
 from diffexport.tools.scan.pool import Pool
 from diffexport.tools.scan.scan_events import Event, Examined, Listed, ModuleFailed, ScanFinished, ScanStarted
+from diffexport.values import exporter_of
 from diffexport.versions import installed
 
 
@@ -75,17 +77,17 @@ def run(plan: Plan, emit: Callable[[Event], None]) -> None:
     for own in discovered:
         emit(Listed(own))
         for problem in own.problems:
-            emit(ModuleFailed(own.place, str(problem.file), problem.message, "unreadable"))
+            emit(ModuleFailed(own.place, str(problem.file), problem.message, PlaceProblem.UNREADABLE))
     for event in failed:
         emit(event)
     interrupted = False
     try:
         if plan.listed:
             for found in left:
-                emit(Examined(found, "listed"))
+                emit(Examined(found, FunctionStatus.LISTED))
         else:
             number = (os.cpu_count() or 1) if plan.jobs is None else max(plan.jobs, 1)
-            exporters = dict.fromkeys(mode.partition(",")[0] for mode in plan.modes)
+            exporters = dict.fromkeys(exporter_of(mode) for mode in plan.modes)
             pool = Pool(number, emit, plan.timeout, tuple(exporters))
             jobs = []
             for found in left:
@@ -113,8 +115,8 @@ def matches(found: Found, patterns: Sequence[str]) -> bool:
 def _settled(found: Found) -> Examined | None:
     """Return what there is to say of a Function whose source shows that it cannot be run; None of any other."""
     if found.abstract:
-        return Examined(found, "abstract", "neither it nor a base that was read defines forward")
-    return Examined(found, "local", found.local) if found.local else None
+        return Examined(found, FunctionStatus.ABSTRACT, "neither it nor a base that was read defines forward")
+    return Examined(found, FunctionStatus.LOCAL, found.local) if found.local else None
 
 
 def _job(plan: Plan, found: Found) -> Job:

@@ -19,9 +19,10 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from diffexport.explore import ignoring_interrupts
-from diffexport.findings.events import CaseFailed, FindingMade, ModeFinished, Unhealthy
+from diffexport.findings.events import CaseFailed, FindingMade, ModeFinished, RowVerdict, Unhealthy
 from diffexport.tools.scan.child import Done, Ready, main
 from diffexport.tools.scan.examine import Concluded, ImportDone, InVariant, Job, Progress
+from diffexport.tools.scan.function_status import FunctionStatus
 from diffexport.tools.scan.scan_events import Examined, ModeResult, Working
 from diffexport.tools.scan.variants import WITHOUT_SYMBOLIC
 
@@ -98,7 +99,7 @@ class Pool:
             job = self._waiting[at]
             del self._waiting[at]
             if job.found.module in self._broken:
-                self._emit(Examined(job.found, "import-error", self._broken[job.found.module]))
+                self._emit(Examined(job.found, FunctionStatus.IMPORT_ERROR, self._broken[job.found.module]))
                 continue
             if job.found.root != child.root or child.done >= _USED_UP:
                 child = self._replaced(child, job.found.root)
@@ -151,7 +152,10 @@ class Pool:
             return
         if isinstance(message, Done):
             if message.error:
-                result.status, result.message = "untested", f"internal error of diffexport: {message.error}"
+                result.status, result.message = (
+                    FunctionStatus.UNTESTED,
+                    f"internal error of diffexport: {message.error}",
+                )
             child.done += 1
             self._finish(child)
             self._give(child)
@@ -175,7 +179,7 @@ class Pool:
         assert result is not None
         if child.doing.doing not in ("importing", "starting"):
             result.seconds += time.monotonic() - child.started
-        if result.status == "untested":
+        if result.status is FunctionStatus.UNTESTED:
             result.status = status_of(result)
         child.result = child.job = None
         self._emit(result)
@@ -192,14 +196,14 @@ class Pool:
             self._waiting.appendleft(replace(job, careful=True))
             child.job = child.result = None
         elif doing.doing == "starting":
-            result.status, result.message = "crash", f"the process that should examine it {how}"
+            result.status, result.message = FunctionStatus.CRASH, f"the process that should examine it {how}"
         else:
-            result.status = "timeout" if hung else "crash"
+            result.status = FunctionStatus.TIMEOUT if hung else FunctionStatus.CRASH
             what = "working out how to call it" if doing.doing == "inferring" else "exporting or running it"
             limit = f" within {job.timeout:g} s" if hung else ""
             result.message = f"{what} {how}{limit}{f'; see it with: {doing.detail}' if doing.detail else ''}"
             if result.modes and hung:
-                result.status = "untested"
+                result.status = FunctionStatus.UNTESTED
             if doing.doing == "exploring" and not hung and len(job.skipped) < _MOST_SKIPPED:
                 # The other modes may be fine.
                 done = [(mode.variant, mode.mode) for mode in result.modes]
@@ -215,7 +219,7 @@ class Pool:
     def _import_ended(self, job: Job, result: Examined, name: str, how: str, hung: bool) -> None:
         message = f"importing {name} {how}{f' within {self._import_limit:g} s' if hung else ''}"
         if name == job.found.module or name in self._skip:
-            result.status, result.message = "import-error", message
+            result.status, result.message = FunctionStatus.IMPORT_ERROR, message
             self._broken[job.found.module] = message
             return
         # An ancestor: its modules can be had without what it does.
@@ -226,12 +230,13 @@ class Pool:
                 child.job = child.result = None
 
 
-def status_of(result: Examined) -> str:
+def status_of(result: Examined) -> FunctionStatus:
     """Return the status of a Function that was run."""
     if result.findings:
-        return "diverges"
+        return FunctionStatus.DIVERGES
     verdicts = {mode.verdict for mode in result.modes if mode.variant != WITHOUT_SYMBOLIC}
-    return next((one for one in ("diverges", "agrees", "known", "refused") if one in verdicts), "untested")
+    telling = (RowVerdict.DIVERGES, RowVerdict.AGREES, RowVerdict.KNOWN, RowVerdict.REFUSED)
+    return FunctionStatus(next((verdict for verdict in telling if verdict in verdicts), RowVerdict.UNTESTED))
 
 
 def _conclude(result: Examined, message: Concluded) -> None:

@@ -10,11 +10,10 @@ from typing import Any
 
 from diffexport.findings.regressions import FindingStore
 from diffexport.findings.reports import Tally, describe, divergence_document
+from diffexport.tools.scan.function_status import VERDICTS, FunctionStatus
 from diffexport.tools.scan.scan_events import Examined, ModeResult
 from diffexport.tools.scan.variants import WITHOUT_SYMBOLIC
 from diffexport.values import EXPORTERS
-
-VERDICTS = ("agrees", "refused", "known", "diverges", "untested")
 
 
 @dataclass(frozen=True)
@@ -30,9 +29,9 @@ class Entry:
         return str(self.document["name"])
 
     @property
-    def status(self) -> str:
+    def status(self) -> FunctionStatus:
         """What became of it."""
-        return str(self.document["status"])
+        return FunctionStatus(self.document["status"])
 
     @property
     def was_run(self) -> bool:
@@ -42,7 +41,9 @@ class Entry:
     @property
     def diverges(self) -> bool:
         """Whether it is to be looked into: an export differs from eager, or ended the process."""
-        return self.status == "diverges" or (self.status == "crash" and self.document["inferred"])
+        return self.status is FunctionStatus.DIVERGES or (
+            self.status is FunctionStatus.CRASH and self.document["inferred"]
+        )
 
 
 def entry_of(examined: Examined, store: FindingStore) -> Entry:
@@ -87,7 +88,7 @@ def _counts(modes: Sequence[ModeResult]) -> dict[str, dict[str, int]]:
     """Return for each exporter how many modes have each verdict."""
     counts = {name: Counter[str]() for name in EXPORTERS}
     for result in modes:
-        counts[result.mode.partition(",")[0]][result.verdict] += 1
+        counts[result.exporter][result.verdict] += 1
     return {
         name: {verdict: own[verdict] for verdict in VERDICTS} for name, own in counts.items() if own.total()
     }

@@ -15,6 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from diffexport import atomic
+from diffexport.findings.events import RowVerdict
 from diffexport.findings.regressions import FindingStore
 from diffexport.findings.reports import (
     EXIT_FINDINGS,
@@ -26,7 +27,8 @@ from diffexport.findings.reports import (
     versions_in_words,
 )
 from diffexport.infer.discovery import Discovery
-from diffexport.tools.scan.scan_entry import VERDICTS, Entry, entry_of
+from diffexport.tools.scan.function_status import VERDICTS, FunctionStatus, PlaceProblem
+from diffexport.tools.scan.scan_entry import Entry, entry_of
 from diffexport.tools.scan.scan_events import (
     Event,
     Examined,
@@ -41,8 +43,8 @@ from diffexport.values import EXPORTERS
 from diffexport.versions import installed
 
 FORMAT_VERSION = 1
-_WORDS = {"agrees": "agree", "diverges": "DIVERGE"}
-_STYLES = {**STYLES, "listed": ""}
+_WORDS = {RowVerdict.AGREES: "agree", RowVerdict.DIVERGES: "DIVERGE"}
+_STYLES = {**STYLES, FunctionStatus.LISTED: ""}
 
 
 @dataclass
@@ -118,7 +120,7 @@ class ScanTally:
         """0 nothing diverges, 1 something does, 2 nothing could be tested or a place is not there, 130 interrupted."""
         if any(entry.diverges for entry in self.entries):
             return EXIT_FINDINGS
-        if any(event.status == "not-installed" for event in self.failed):
+        if any(event.status is PlaceProblem.NOT_INSTALLED for event in self.failed):
             return EXIT_USAGE
         if self.interrupted:
             return EXIT_INTERRUPTED
@@ -200,7 +202,7 @@ class ScanTerminal:
         status = f"[{style}]{entry.status}[/]" if style else entry.status
         if self._live.has_bar:
             self._live.advance(1)
-            if entry.status == "diverges":
+            if entry.status is FunctionStatus.DIVERGES:
                 self._say(f"{status} {escape(entry.name)}")
         else:
             seconds = f"{entry.document['seconds']:.1f} s"
@@ -261,7 +263,7 @@ class ScanTerminal:
 def _message(entry: Entry) -> Iterator[str]:
     if entry.document["message"]:
         yield f"{entry.status}: {entry.document['message']}"
-    elif entry.status == "refused":
+    elif entry.status is FunctionStatus.REFUSED:
         reasons = Counter(m["reason"] for m in entry.document["modes"] if m["reason"])
         yield from (f"refused: {reason}" for reason in reasons)
 
