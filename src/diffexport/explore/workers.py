@@ -23,7 +23,7 @@ from diffexport.findings.events import (
     CheckStarting,
     Event,
     Finding,
-    Found,
+    FindingMade,
     ModeFinished,
     Row,
     RowVerdict,
@@ -167,7 +167,7 @@ def _died(worker: _Worker, waiting: deque[Unit], emit: Callable[[Event], bool]) 
         )
         for name in unit.runtimes
     )
-    stop = emit(Found(finding))
+    stop = emit(FindingMade(finding))
     return emit(ModeFinished(check.case, check.mode, rows)) or stop
 
 

@@ -19,7 +19,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from diffexport.explore import ignoring_interrupts
-from diffexport.findings.events import CaseFailed, Found, ModeFinished, RowVerdict, Unhealthy
+from diffexport.findings.events import CaseFailed, FindingMade, ModeFinished, RowVerdict, Unhealthy
 from diffexport.tools.scan.child import Done, Ready, main
 from diffexport.tools.scan.examine import Concluded, ImportDone, InVariant, Job, Progress
 from diffexport.tools.scan.function_status import FunctionStatus
@@ -255,7 +255,7 @@ def _add(result: Examined, message: InVariant) -> None:
     event = message.event
     if isinstance(event, ModeFinished):
         result.modes.append(ModeResult(message.variant, event.mode, event.rows))
-    elif isinstance(event, Found):
+    elif isinstance(event, FindingMade):
         result.findings.append(event.finding)
     elif isinstance(event, CaseFailed):
         result.message = result.message or event.message
