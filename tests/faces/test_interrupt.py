@@ -175,7 +175,7 @@ def test_a_stored_crash_is_replayed_in_a_process_of_its_own(crashed, monkeypatch
     folder, report, _ = crashed
     monkeypatch.chdir(folder)
     judged = judge_file(folder / report["divergences"][0]["regression"], {})
-    assert (judged.status, judged.message) == ("STILL DIVERGES", "the process died (exit code -9)")
+    assert (judged.status, judged.message) == ("STILL DIVERGES", "the process died (signal SIGKILL)")
 
 
 def test_a_run_that_fails_fast_stops_its_workers(project):
