@@ -12,9 +12,9 @@ import onnx
 from diffexport import config as configuration
 from diffexport.backends import model_files as artefacts
 from diffexport.backends.model_files import Artefact
-from diffexport.backends.runtimes import select as select_runtimes
 from diffexport.errors import DiffexportError
 from diffexport.explore import Plan, Settings, case_for
+from diffexport.faces.cli.chosen_runtimes import select_runtimes
 from diffexport.faces.cli.run_command import perform
 from diffexport.findings.events import Finding
 from diffexport.findings.regressions import FindingStore

@@ -9,9 +9,9 @@ from shlex import quote
 import click
 
 from diffexport import config as configuration
-from diffexport.backends.runtimes import select as select_runtimes
 from diffexport.explore import Plan, Settings
 from diffexport.explore import run as run_plan
+from diffexport.faces.cli.chosen_runtimes import select_runtimes
 from diffexport.findings.events import Event
 from diffexport.findings.regressions import FindingStore
 from diffexport.findings.reports import EXIT_USAGE, Tally, Terminal, write_report

@@ -8,8 +8,8 @@ from pathlib import Path
 import click
 
 from diffexport import config as configuration
-from diffexport.backends.runtimes import select as select_runtimes
 from diffexport.explore import Settings, applicable
+from diffexport.faces.cli.chosen_runtimes import select_runtimes
 from diffexport.faces.cli.run_command import write_safely
 from diffexport.findings.regressions import FindingStore
 from diffexport.findings.reports import EXIT_USAGE
