@@ -20,7 +20,7 @@ from diffexport.arrays.inputs import array_of, as_call
 from diffexport.explore.explorer import Explorer, Settings
 from diffexport.explore.export_examples import export_shapes, export_variety
 from diffexport.explore.running import shipped_for
-from diffexport.findings.events.events import CaseFailed, Found, ModeFinished
+from diffexport.findings.events.events import CaseFailed, FindingMade, ModeFinished
 from diffexport.strategies import lay_out, ordinary_like, trials
 from diffexport.strategies.example_inputs import examples
 from diffexport.subjects import catalogue
@@ -142,7 +142,7 @@ class Ours:
         def take(event):
             if isinstance(event, ModeFinished):
                 rows.extend(event.rows)
-            elif isinstance(event, Found):
+            elif isinstance(event, FindingMade):
                 self.found.append(event.finding)
             elif isinstance(event, CaseFailed):
                 raise SystemExit(event.message)

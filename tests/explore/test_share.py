@@ -4,7 +4,7 @@ import pytest
 
 from diffexport import Mode
 from diffexport.explore.explorer import Explorer, Settings
-from diffexport.findings.events.events import Found, ModeFinished
+from diffexport.findings.events.events import FindingMade, ModeFinished
 from diffexport.subjects import catalogue
 
 SAME = ["torchscript", "torchscript,do_constant_folding=false", "torchscript,opset=18"]
@@ -18,7 +18,7 @@ def explore(name, modes, share):
         [Mode.parse(text) for text in modes]
     )
     rows = {event.mode: event.rows[0] for event in events if isinstance(event, ModeFinished)}
-    return rows, [event.finding for event in events if isinstance(event, Found)]
+    return rows, [event.finding for event in events if isinstance(event, FindingMade)]
 
 
 def test_the_same_model_gets_one_example():

@@ -241,7 +241,7 @@ def check(cli, project):
 def explore():
     """Explore a case without shrinking, which costs milliseconds; return the findings, and (mode, row) pairs."""
     from diffexport.explore.explorer import Explorer, Settings
-    from diffexport.findings.events.events import Found, ModeFinished
+    from diffexport.findings.events.events import FindingMade, ModeFinished
     from diffexport.values.mode import Mode
 
     def run(case, *modes, known=(), examples=4, seed=0):
@@ -249,7 +249,7 @@ def explore():
         settings = Settings(examples=examples, seed=seed, shrink=False)
         explorer = Explorer(case, ["ort-disabled"], settings, known, emit=events.append)
         explorer.explore([Mode.parse(mode) for mode in modes])
-        findings = [event.finding for event in events if isinstance(event, Found)]
+        findings = [event.finding for event in events if isinstance(event, FindingMade)]
         rows = [(e.mode, row) for e in events if isinstance(e, ModeFinished) for row in e.rows]
         return findings, rows
 

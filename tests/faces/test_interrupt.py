@@ -12,7 +12,7 @@ import pytest
 from diffexport.explore.explorer import Settings
 from diffexport.explore.running import Plan
 from diffexport.explore.running import run as run_plan
-from diffexport.findings.events.events import Found, RunFinished
+from diffexport.findings.events.events import FindingMade, RunFinished
 from diffexport.values.matrix import select_modes
 
 ONE_WORKER = ("--runtime", "ort-disabled", "--jobs", "1", "--save", "found", "--json", "report.json")
@@ -175,7 +175,7 @@ def test_a_stored_crash_is_replayed_in_a_process_of_its_own(crashed, monkeypatch
     folder, report, _ = crashed
     monkeypatch.chdir(folder)
     judged = judge_file(folder / report["divergences"][0]["regression"], {})
-    assert (judged.status, judged.message) == ("STILL DIVERGES", "the process died (exit code -9)")
+    assert (judged.status, judged.message) == ("STILL DIVERGES", "the process died (signal SIGKILL)")
 
 
 def test_a_run_that_fails_fast_stops_its_workers(project):
@@ -189,6 +189,6 @@ def test_a_run_that_fails_fast_stops_its_workers(project):
         fail_fast=True,
     )
     run_plan(plan, events.append)
-    assert [type(event) for event in events[-2:]] == [Found, RunFinished]
+    assert [type(event) for event in events[-2:]] == [FindingMade, RunFinished]
     assert events[-1].stopped_early
     assert multiprocessing.active_children() == []

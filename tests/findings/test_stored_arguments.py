@@ -17,12 +17,13 @@ from diffexport.errors import RegressionFileError
 from diffexport.explore.minimise import _equal
 from diffexport.findings.events.events import Finding
 from diffexport.findings.regressions import Regression, load, loads, save
+from diffexport.findings.regressions.finding_store import FindingStore
 from diffexport.findings.regressions.format import SUFFIX, dumps
 from diffexport.findings.regressions.recording import regression_of
 from diffexport.findings.regressions.stored_arguments import is_tensor
 from diffexport.findings.reports.descriptions import describe, values
 from diffexport.findings.reports.json_report import divergence_document
-from diffexport.findings.reports.summary import Summary
+from diffexport.findings.reports.tally import Tally
 from diffexport.values.call import paths
 from diffexport.values.place import Place
 from diffexport.values.verdict import Identity
@@ -168,18 +169,18 @@ def test_the_terminal_shows_every_argument():
         in shown
     )
     assert "scale=2.5, flag=True" in shown
-    assert "exported with" not in "\n".join(describe(finding(), Summary()))
+    assert "exported with" not in "\n".join(describe(finding(), Tally(), FindingStore()))
 
 
 def test_the_report_holds_every_argument():
-    document = json.loads(json.dumps(divergence_document(finding(), Summary())))
+    document = json.loads(json.dumps(divergence_document(finding(), Tally(), FindingStore())))
     assert [argument.get("reads") for argument in document["inputs"]] == ["[1, 2]", None]
     assert document["inputs"][1]["items"][0]["requires_grad"] is True
     assert document["inputs"][1]["items"][1]["items"][2]["items"]["deep"]["same_as"] == 0
     assert document["kwargs"]["again"]["same_as"] == 3
     assert document["kwargs"]["scale"] == {"type": "float", "value": "2.5"}
     assert document["export_kwargs"] == document["kwargs"]
-    plain = divergence_document(finding((ARRAY,)), Summary())
+    plain = divergence_document(finding((ARRAY,)), Tally(), FindingStore())
     assert (plain["kwargs"], plain["export_kwargs"]) == ({}, {})
 
 

@@ -9,7 +9,7 @@ from diffexport.backends.graphs.inspection import inspect_graph
 from diffexport.explore.drawing import Drawing
 from diffexport.explore.explorer import Explorer, Settings
 from diffexport.explore.export_examples import export_shapes
-from diffexport.findings.events.events import Found
+from diffexport.findings.events.events import FindingMade
 from diffexport.values.mode import Mode
 
 
@@ -35,7 +35,7 @@ def found(case, *modes, **settings):
     events = []
     explorer = Explorer(case, ["ort-disabled"], Settings(**settings), emit=events.append, road=Road())
     explorer.explore([Mode.parse(text) for text in modes])
-    return [event.finding for event in events if isinstance(event, Found)]
+    return [event.finding for event in events if isinstance(event, FindingMade)]
 
 
 def test_a_bug_at_a_threshold_is_met_because_the_graph_says_where():

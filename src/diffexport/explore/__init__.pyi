@@ -20,4 +20,3 @@ from .stored_verdicts import judge_file as judge_file
 from .stored_verdicts import tied_entries as tied_entries
 from .units import replay_entry as replay_entry
 from .units import warm_up as warm_up
-from .workers import ignoring_interrupts as ignoring_interrupts

@@ -16,7 +16,7 @@ from typing import Any
 from diffexport import oracle
 from diffexport.arrays import as_call, clone
 from diffexport.backends import exporters
-from diffexport.backends.runtimes import available, family
+from diffexport.backends.runtimes import available, compared_with, family, runtime_of
 from diffexport.explore.minimise import Point
 from diffexport.pipeline import Road
 from diffexport.subjects.cases import Case, dynamic_axes
@@ -62,37 +62,47 @@ class Court:
             return Blame(Culprit.CAPTURE, departs)
         # What could not be captured apart from the export has no vote.
         before = "" if captured is None else "the captured program agrees with eager; "
-        names = available()
+        names = compared_with(point.runtime)
         votes = dict(zip(names, self._verdicts(point, names), strict=True))
         wrong = {name: _wrong(verdict, divergence) for name, verdict in votes.items()}
-        plain = next(name for name in names if family(name) == "ort")
-        reference = votes.get("reference")
-        if reference is None or (wrong["reference"] and not reference.got):
-            return self._without_reference(point, divergence, wrong, plain, before)
-        if wrong[plain] and wrong["reference"]:
-            same = not oracle.compare(reference.got, votes[plain].got)
+        plain = next(
+            name for name in names if runtime_of(name).is_plain and not runtime_of(name).is_reference
+        )
+        reference = next((name for name in names if runtime_of(name).is_reference), None)
+        if reference is None or (wrong[reference] and not votes[reference].got):
+            return self._without_reference(point, divergence, wrong, plain, reference, before)
+        if wrong[plain] and wrong[reference]:
+            same = not oracle.compare(votes[reference].got, votes[plain].got)
             between = "give the same" if same else "are both wrong"
-            because = f"{before}the reference evaluator and {plain} {between}"
+            because = f"{before}{runtime_of(reference).title} and {plain} {between}"
             return self._conversion(point, divergence, because)
         if wrong[plain]:
+            title, other = runtime_of(plain).title, runtime_of(reference).title
             return Blame(
-                Culprit.KERNEL,
-                f"of ONNX Runtime, without optimisation too ({plain}): the reference evaluator agrees with eager",
+                Culprit.KERNEL, f"of {title}, without optimisation too ({plain}): {other} agrees with eager"
             )
-        if wrong["reference"]:
-            return Blame(Culprit.KERNEL, f"of the reference evaluator: {plain} agrees with eager")
-        return _of_a_level(wrong)
+        if wrong[reference] and point.runtime in available():
+            return Blame(Culprit.KERNEL, f"of {runtime_of(reference).title}: {plain} agrees with eager")
+        return _of_a_level(point.runtime, wrong, plain)
 
     def _without_reference(
-        self, point: Point, divergence: Divergence, wrong: dict[str, bool], plain: str, before: str
+        self,
+        point: Point,
+        divergence: Divergence,
+        wrong: dict[str, bool],
+        plain: str,
+        reference: str | None,
+        before: str,
     ) -> Blame | None:
+        title = runtime_of(plain).title
         if wrong[plain]:
             because = f"{before}the reference evaluator cannot run the graph, so that"
-            return self._conversion(point, divergence, f"{because} it may also be a kernel of ONNX Runtime")
-        if not wrong.get("reference"):
-            return _of_a_level(wrong)
-        return _of_a_level(wrong) or Blame(
-            Culprit.KERNEL, "the reference evaluator cannot run what ONNX Runtime runs as eager does"
+            return self._conversion(point, divergence, f"{because} it may also be a kernel of {title}")
+        of_a_level = _of_a_level(point.runtime, wrong, plain)
+        if of_a_level is not None or reference is None:
+            return of_a_level
+        return Blame(
+            Culprit.KERNEL, f"{runtime_of(reference).title} cannot run what {title} runs as eager does"
         )
 
     def _conversion(self, point: Point, divergence: Divergence, because: str) -> Blame:
@@ -163,13 +173,19 @@ class Court:
         return f"the captured program, run in PyTorch, already departs: {found[0].message}" if found else ""
 
 
-def _of_a_level(wrong: dict[str, bool]) -> Blame | None:
-    level = next((name for name, is_wrong in wrong.items() if is_wrong and family(name) == "ort"), None)
+def _of_a_level(asked: str, wrong: dict[str, bool], plain: str) -> Blame | None:
+    """Blame a runtime that departs where ``plain`` does not, rather one of the family of ``asked`` than another."""
+    own = family(asked)
+    departing = [name for name, is_wrong in wrong.items() if is_wrong and not runtime_of(name).is_reference]
+    level = next((name for name in sorted(departing, key=lambda name: family(name) != own)), None)
     if level is None:
         return None
-    return Blame(
-        Culprit.OPTIMISER, f"ONNX Runtime agrees with eager without graph optimisation, and not at {level}"
-    )
+    title = runtime_of(level).title
+    unoptimised = [name for name in wrong if runtime_of(name).is_plain and family(name) == family(level)]
+    if any(not wrong[name] for name in unoptimised):
+        text = f"{title} agrees with eager without graph optimisation, and not at {level}"
+        return Blame(Culprit.OPTIMISER, text)
+    return Blame(Culprit.KERNEL, f"of {title}, or its own optimisation ({level}): {plain} agrees with eager")
 
 
 def _wrong(verdict: Verdict, wanted: Divergence) -> bool:

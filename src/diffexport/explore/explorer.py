@@ -137,7 +137,7 @@ class Explorer:
         self._tensor_places = [n for n, entry in enumerate(case.inputs) if isinstance(entry, TensorSpec)]
 
     def explore(self, modes: Sequence[Mode]) -> None:
-        """Explore every mode, emitting [ModeFinished][] for each and [Found][] for each new divergence.
+        """Explore every mode, emitting [ModeFinished][] for each and [FindingMade][] for each new divergence.
 
         Modes that the case excludes are left out, with an [Excluded][] for each reason.
         """

@@ -13,7 +13,7 @@ from diffexport.explore.accepted import Accepted
 from diffexport.explore.blame import Court
 from diffexport.explore.divergence_errors import Diverged, diverged
 from diffexport.explore.minimise import Minimiser, Point, Seen
-from diffexport.findings.events import Event, Finding, Found
+from diffexport.findings.events import Event, Finding, FindingMade
 from diffexport.pipeline import Road
 from diffexport.subjects.cases import Case
 from diffexport.values import Call, Identity, Mode, TensorSpec, admits_all
@@ -26,7 +26,7 @@ class Finder:
         case: the model under test.
         road: runs what is tried when a finding is made smaller.
         accepted: what is known.
-        emit: receives a [Found][] for each new finding.
+        emit: receives a [FindingMade][] for each new finding.
         strict: notes fail.
         shrink: make findings minimal; without, the first sight is kept.
         seed: of the run.
@@ -65,7 +65,7 @@ class Finder:
             return
         finding = self._blamed(finding)
         self.found[finding.identity] = finding
-        self._emit(Found(finding))
+        self._emit(FindingMade(finding))
 
     def _to_minimise(self, point: Point) -> Case:
         """Return the case; for a call that its specs do not speak of, one without them, which leaves tensors be."""

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from diffexport.arrays import array_of, is_complex, is_floating, to_array
-from diffexport.backends.runtimes import available, family
+from diffexport.arrays import Array, array_of, is_complex, is_floating, to_array
+from diffexport.backends.runtimes import compared_with, family
 from diffexport.errors import InvalidModeError
 from diffexport.oracle import same_bits
 from diffexport.pipeline import Road
@@ -39,8 +39,6 @@ from diffexport.values import (
     mapped,
     paths,
 )
-
-Array = np.ndarray[Any, Any]
 
 #: Most checks spent on one finding.
 BUDGET = 600
@@ -130,7 +128,7 @@ class Minimiser:
     def _simplest_runtime(self, best: Seen) -> Seen:
         """Blame the lowest optimisation level, or another family that gives the same wrong outputs."""
         own = family(best.point.runtime)
-        for name in available():
+        for name in compared_with(best.point.runtime):
             if name == best.point.runtime:
                 break
             seen = self._try(best, replace(best.point, runtime=name))

@@ -15,7 +15,7 @@ from diffexport.errors import DiffexportError
 from diffexport.explore.explorer import Settings
 from diffexport.explore.units import Unit, do, forget
 from diffexport.explore.workers import run_parallel
-from diffexport.findings.events import Event, Finding, Found, RunFinished, RunStarted, Suspected
+from diffexport.findings.events import Event, Finding, FindingMade, RunFinished, RunStarted, Suspected
 from diffexport.subjects import catalogue
 from diffexport.subjects.cases import Exclusion, Known, load_known
 from diffexport.subjects.targets import is_catalogue_name, resolve
@@ -118,7 +118,7 @@ def run(plan: Plan, emit: Callable[[Event], None]) -> None:
         if isinstance(event, Suspected):
             suspects.setdefault(event.finding.identity, event.finding)
             return False
-        if isinstance(event, Found):
+        if isinstance(event, FindingMade):
             if event.finding.identity in found:
                 return False
             found.add(event.finding.identity)
@@ -141,7 +141,7 @@ def run(plan: Plan, emit: Callable[[Event], None]) -> None:
         resolved = {(i.target, i.case, i.key) for i in found}
         for i, finding in suspects.items():
             if (i.target, i.case, i.key) not in resolved:
-                emit(Found(finding))
+                emit(FindingMade(finding))
     emit(RunFinished(time.perf_counter() - started, interrupted, stopped))
 
 

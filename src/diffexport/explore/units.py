@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
+from diffexport import processes
 from diffexport.backends.model_files import Artefact
 from diffexport.errors import DiffexportError, RegressionFileError
 from diffexport.explore.explorer import Explorer, Settings
@@ -59,13 +59,10 @@ def forget() -> None:
 
 
 def warm_up() -> None:
-    """Prepare a worker process: one thread per process, and torch's objects out of the collector's way."""
-    import torch
+    """Prepare a process that is going to export all the time."""
+    import torch  # noqa: F401 - what is loaded is prepared
 
-    torch.set_num_threads(1)
-    # A full collection walks some million objects of torch's registries, again and again; none of them dies.
-    gc.collect()
-    gc.freeze()
+    processes.warm_up()
     freeze_kept_tables()
 
 

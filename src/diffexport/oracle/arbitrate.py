@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from diffexport.arrays import finfo, is_complex, is_floating, part_dtype, to_array
+from diffexport.arrays import Array, finfo, is_complex, is_floating, part_dtype, to_array
 from diffexport.oracle.comparison import apart, compare, same_bits, show
 from diffexport.oracle.noise import Noise, Widened
 from diffexport.oracle.spread import explained, hopeless
@@ -17,7 +17,6 @@ from diffexport.oracle.tape import Tape
 from diffexport.oracle.tolerance import TOLERANCES, tight
 from diffexport.values import Aspect, Divergence, Evidence, Kind
 
-Array = np.ndarray[Any, Any]
 #: The outputs of a run, or the text of the error that it ended with.
 Outputs = Sequence[Array] | str
 

@@ -9,11 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from diffexport.arrays import finfo, is_complex, is_floating
+from diffexport.arrays import Array, finfo, is_complex, is_floating
 from diffexport.oracle.tolerance import TOLERANCES, tight, tight_measures
 from diffexport.values import Aspect, Divergence, Kind, Place, Severity, Stage
-
-Array = np.ndarray[Any, Any]
 
 
 def same_bits(eager: Sequence[Array], got: Sequence[Array]) -> bool:

@@ -15,10 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from diffexport.arrays import to_array, to_tensor
+from diffexport.arrays import Array, to_array, to_tensor
 from diffexport.oracle import rounding
-
-Array = np.ndarray[Any, Any]
 
 
 class Operator(Protocol):

@@ -20,9 +20,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from diffexport.arrays import to_array
+from diffexport.arrays import Array, to_array
 
-Array = np.ndarray[Any, Any]
 DType = np.dtype[Any]
 
 Args = tuple[Any, ...]

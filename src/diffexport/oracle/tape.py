@@ -14,14 +14,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from diffexport.arrays import to_array
+from diffexport.arrays import Array, to_array
 from diffexport.oracle.noise import Noise, Operator, tensors_in
-
-Array = np.ndarray[Any, Any]
 
 #: Views that show their argument as it is, unless they change its shape.
 _HANDING_ON = frozenset(("alias", "detach", "expand", "lift_fresh", "view"))

@@ -10,11 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from diffexport.arrays import to_array, walk
+from diffexport.arrays import Array, to_array, walk
 from diffexport.subjects.cases import Case
 from diffexport.values import Place, leaves
-
-Array = np.ndarray[Any, Any]
 
 #: torch's seed while a case builds its module.
 BUILD_SEED = 0

@@ -11,6 +11,7 @@ import torch
 
 from diffexport import oracle
 from diffexport.arrays import (
+    Array,
     Feeds,
     array_of,
     as_call,
@@ -45,7 +46,6 @@ from diffexport.values import (
 if TYPE_CHECKING:
     from diffexport.pipeline.pipeline import Road
 
-Array = np.ndarray[Any, Any]
 
 #: Most samples that are run together, so that eager, the runtimes and the comparison each work at a stretch.
 TOGETHER = 64

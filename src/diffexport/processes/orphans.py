@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
+import selectors
 import signal
 import threading
-from multiprocessing.connection import wait
+
+#: Seconds between two looks at who the parent is: a copy that was forked off the parent keeps the pipe open.
+_LOOK = 1.0
 
 
-def end_with_parent() -> None:
+def end_with_parent(pipe: int) -> None:
     """End this process, and its group if it leads one, as soon as the process that started it is gone.
 
-    To be called in a child process of multiprocessing; elsewhere it does nothing.
+    Args:
+        pipe: file descriptor to read from; its other end is open as long as the parent is there.
     """
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        threading.Thread(target=_watch, args=(parent.sentinel,), daemon=True, name="orphans").start()
+    threading.Thread(target=_watch, args=(pipe, os.getppid()), daemon=True, name="orphans").start()
 
 
-def _watch(sentinel: int) -> None:
-    wait([sentinel])
-    if hasattr(os, "killpg") and os.getpgid(0) == os.getpid():
+def _watch(pipe: int, parent: int) -> None:
+    with selectors.DefaultSelector() as selector:
+        selector.register(pipe, selectors.EVENT_READ)
+        while os.getppid() == parent and not selector.select(_LOOK):
+            continue
+    if os.getpgid(0) == os.getpid():
         os.killpg(0, signal.SIGKILL)
     os._exit(1)

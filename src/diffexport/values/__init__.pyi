@@ -17,8 +17,16 @@ from .mode import OPTIONS_BY_NAME as OPTIONS_BY_NAME
 from .mode import Mode as Mode
 from .mode import ModePattern as ModePattern
 from .place import Place as Place
-from .runtime_names import RUNTIME_CHOICES as RUNTIME_CHOICES
+from .plug_ins import Registry as Registry
+from .plug_ins import missing_parts as missing_parts
+from .plug_ins import said as said
+from .runtime_names import RUNTIME_REGISTRY as RUNTIME_REGISTRY
 from .runtime_names import RUNTIMES as RUNTIMES
+from .runtime_names import built_in_runtime_choices as built_in_runtime_choices
+from .runtime_names import check_runtime_choice as check_runtime_choice
+from .runtime_names import check_runtime_pattern as check_runtime_pattern
+from .runtime_names import members_of_added_family as members_of_added_family
+from .runtime_names import runtime_choices as runtime_choices
 from .signatures import Aspect as Aspect
 from .signatures import MissingNodes as MissingNodes
 from .spec import DTYPES as DTYPES

@@ -29,8 +29,8 @@ from diffexport.explore import (
 from diffexport.faces.api.model_case import as_case
 from diffexport.faces.api.result import Result
 from diffexport.findings.events import Event
-from diffexport.findings.regressions import Regression, files, load
-from diffexport.findings.reports import Summary
+from diffexport.findings.regressions import FindingStore, Regression, files, load
+from diffexport.findings.reports import Tally
 from diffexport.pipeline import Road
 from diffexport.subjects.cases import Case, Exclusion, Known, Rule
 from diffexport.values import Call, Inputs, Mode, TensorSpec, TermOptions, Verdict, select_modes, slugify
@@ -182,10 +182,11 @@ def explored(
     Raises:
         UsageError: there is no such runtime.
     """
-    summary = Summary(None if save is None else Path(save))
+    store, tally = FindingStore(None if save is None else Path(save)), Tally()
 
     def take(event: Event) -> None:
-        summary.take(event)
+        store.take(event)
+        tally.take(event)
         if emit is not None:
             emit(event)
 
@@ -195,19 +196,7 @@ def explored(
     own = replace(case, known=applicable(case.known))
     _replay_known(own, modes, Path(REGRESSIONS if save is None else save), road, take)
     Explorer(own, names, settings, shipped_known(case.target), emit=take, road=road).explore(modes)
-    return Result(
-        case.name,
-        tuple(summary.findings),
-        tuple(summary.modes),
-        "\n".join(summary.failed.values()),
-        "\n".join(summary.advice.values()),
-        tuple(summary.excluded),
-        tuple(summary.replayed),
-        case.terms,
-        tuple(summary.saved.items()),
-        tuple(summary.save_errors.items()),
-        case.texts,
-    )
+    return Result(case.name, tally, store, case.terms, case.texts)
 
 
 def _replay_known(

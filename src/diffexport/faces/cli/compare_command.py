@@ -12,12 +12,13 @@ import onnx
 from diffexport import config as configuration
 from diffexport.backends import model_files as artefacts
 from diffexport.backends.model_files import Artefact
-from diffexport.backends.runtimes import select as select_runtimes
 from diffexport.errors import DiffexportError
 from diffexport.explore import Plan, Settings, case_for
+from diffexport.faces.cli.chosen_runtimes import select_runtimes
 from diffexport.faces.cli.run_command import perform
 from diffexport.findings.events import Finding
-from diffexport.findings.reports import Summary, quote
+from diffexport.findings.regressions import FindingStore
+from diffexport.findings.reports import Tally, quote
 from diffexport.strategies import canonical
 from diffexport.subjects.cases import Case
 from diffexport.subjects.targets import resolve
@@ -82,7 +83,7 @@ def compare_command(
         words += ["--examples", str(plan.settings.examples), "--seed", str(plan.settings.seed)]
         return " ".join(map(quote, [*words, *(["--strict"] if noted else [])]))
 
-    return perform(plan, Summary(command=command), json_file)
+    return perform(plan, FindingStore(), Tally(command), json_file)
 
 
 def _mapped(

@@ -10,8 +10,8 @@ from pathlib import Path
 import click
 
 from diffexport import config as configuration
-from diffexport.backends.runtimes import select as select_runtimes
 from diffexport.explore import Settings, applicable, name_of, shipped_for
+from diffexport.faces.cli.chosen_runtimes import select_runtimes
 from diffexport.faces.cli.run_command import check_targets, write_safely
 from diffexport.findings.reports import EXIT_USAGE
 from diffexport.strategies import canonical

@@ -9,11 +9,12 @@ from shlex import quote
 import click
 
 from diffexport import config as configuration
-from diffexport.backends.runtimes import select as select_runtimes
 from diffexport.explore import Plan, Settings
 from diffexport.explore import run as run_plan
+from diffexport.faces.cli.chosen_runtimes import select_runtimes
 from diffexport.findings.events import Event
-from diffexport.findings.reports import EXIT_USAGE, Summary, Terminal, write_report
+from diffexport.findings.regressions import FindingStore
+from diffexport.findings.reports import EXIT_USAGE, Tally, Terminal, write_report
 from diffexport.infer.search import InferenceStatus
 from diffexport.infer.session import Inference, Session
 from diffexport.strategies import canonical
@@ -79,16 +80,23 @@ def run_command(
         inferred={} if specs else inferred_inputs(names),
     )
     return perform(
-        plan, Summary(None if no_save else regressions), json_file, verbose or chosen.name == "debug"
+        plan,
+        FindingStore(None if no_save else regressions),
+        Tally(),
+        json_file,
+        verbose or chosen.name == "debug",
     )
 
 
-def perform(plan: Plan, summary: Summary, json_file: Path | None, verbose: bool = False) -> int:
+def perform(
+    plan: Plan, store: FindingStore, tally: Tally, json_file: Path | None, verbose: bool = False
+) -> int:
     """Carry out a plan, show it and write the report, also when it is interrupted; returns the exit code."""
-    terminal = Terminal(summary, verbose=verbose)
+    terminal = Terminal(tally, store, verbose=verbose)
 
     def take(event: Event) -> None:
-        summary.take(event)
+        store.take(event)
+        tally.take(event)
         terminal.take(event)
 
     written = True
@@ -96,8 +104,8 @@ def perform(plan: Plan, summary: Summary, json_file: Path | None, verbose: bool 
         run_plan(plan, take)
     finally:
         terminal.finish()
-        written = json_file is None or write_safely(lambda: write_report(summary, json_file))
-    return summary.exit_code if written else summary.exit_code or EXIT_USAGE
+        written = json_file is None or write_safely(lambda: write_report(tally, store, json_file))
+    return tally.exit_code if written else tally.exit_code or EXIT_USAGE
 
 
 def write_safely(write: Callable[[], None]) -> bool:

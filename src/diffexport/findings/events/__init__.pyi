@@ -3,7 +3,7 @@ from .events import CheckStarting as CheckStarting
 from .events import Event as Event
 from .events import Excluded as Excluded
 from .events import Finding as Finding
-from .events import Found as Found
+from .events import FindingMade as FindingMade
 from .events import KnownReplayed as KnownReplayed
 from .events import ModeFinished as ModeFinished
 from .events import Row as Row

@@ -123,7 +123,7 @@ class Suspected:
 
 
 @dataclass(frozen=True)
-class Found:
+class FindingMade:
     """A divergence was shrunk."""
 
     finding: Finding
@@ -193,7 +193,7 @@ Event = (
     RunStarted
     | ModeFinished
     | Suspected
-    | Found
+    | FindingMade
     | CaseFailed
     | Unhealthy
     | Excluded

@@ -90,26 +90,6 @@ COMPLEX = """\
         if value.is_complex():  # it is exported as real, with its parts in one more dimension
             value = torch.view_as_real(value.resolve_conj())
 """
-#: A function that runs ONNX Runtime where an array of bfloat16 goes in or comes out.
-RUN_BFLOAT16 = '''\
-def run_in_values(session, feeds):
-    """Run in ONNX Runtime's own values: it takes no arrays of bfloat16 and returns none."""
-    values = {}
-    for name, array in feeds.items():
-        kept = np.ascontiguousarray(array).reshape(array.shape)
-        if kept.dtype == ml_dtypes.bfloat16:
-            bits, kind = kept.view(np.uint16), onnx.TensorProto.BFLOAT16
-            values[name] = onnxruntime.OrtValue.ortvalue_from_numpy_with_onnx_type(bits, kind)
-        else:
-            values[name] = onnxruntime.OrtValue.ortvalue_from_numpy(kept)
-    got = []
-    for value in session.run_with_ort_values(None, values):
-        if value.data_type() == "tensor(bfloat16)":
-            data = ctypes.string_at(value.data_ptr(), 2 * int(np.prod(value.shape())))
-            got.append(np.frombuffer(data, np.uint16).view(ml_dtypes.bfloat16).reshape(value.shape()))
-        else:
-            got.append(value.numpy())
-    return got'''
 #: A function for the judgement of values of bfloat16.
 TENSOR_BFLOAT16 = """\
 def as_bfloat16(array):

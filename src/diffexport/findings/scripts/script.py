@@ -31,8 +31,8 @@ from diffexport.arrays import (
     names_in,
     tensors_of,
 )
-from diffexport.backends.runtimes import RUNTIMES
-from diffexport.errors import UnknownNameError
+from diffexport.backends.runtimes import RuntimeScript, runtime_of
+from diffexport.errors import UsageError
 from diffexport.findings.regressions import Regression, is_tensor
 from diffexport.findings.scripts import judgements
 from diffexport.findings.scripts.judgements import CONSTANTS, END, judgement, wanted, watched
@@ -48,7 +48,18 @@ from diffexport.findings.scripts.literals import (
 )
 from diffexport.findings.scripts.model_source import IMPORTS, Function, function_source, model_source, root_of
 from diffexport.subjects.cases import Case, dynamic_axes
-from diffexport.values import DEFAULT_TERMS, OPTIONS_BY_NAME, Call, Inputs, Kind, Mode, Stage, leaves, mapped
+from diffexport.values import (
+    DEFAULT_TERMS,
+    OPTIONS_BY_NAME,
+    RUNTIME_REGISTRY,
+    Call,
+    Inputs,
+    Kind,
+    Mode,
+    Stage,
+    leaves,
+    mapped,
+)
 
 
 def standalone_script(regression: Regression, case: Case) -> str:
@@ -63,20 +74,24 @@ def standalone_script(regression: Regression, case: Case) -> str:
 
     Raises:
         UnknownNameError: the divergence needs a runtime, and there is none of the stored name.
+        UsageError: that runtime does not say how a script uses it.
     """
     model = model_source(regression, case)
     around = None if case.around is None else function_source(case.around)
     asserted = next((a for a in case.assertions if a.name == regression.signature), None)
     test = None if asserted is None else function_source(asserted.test)
-    main = _main(regression, case, model.made, model.module, test)
+    runs = _runtime_script(regression)
+    main = _main(regression, case, model.made, model.module, test, runs)
     besides = [function for function in (around, test) if function is not None]
     definitions = [*model.definitions, *(text for function in besides for text in function.definitions)]
     imported = [*model.imports, *(line for function in besides for line in function.imports)]
     exporting = _export(regression, case, model.module, around)
     parts = [*dict.fromkeys(definitions), exporting]
     parts += [_arrays(regression)] if "arrays(" in main else []
-    parts += [_load(regression.runtime)] if "load(" in main else []
-    parts += [judgements.RUN_BFLOAT16] if "run_in_values(" in main else []
+    if "load(" in main:
+        parts += [runs.load]
+        imported += runs.imports
+    parts += [runs.run_bfloat16] if "run_in_values(" in main else []
     parts += [judgements.TENSOR_BFLOAT16] if "as_bfloat16(" in main else []
     code = "\n\n\n".join((*parts, main, END % regression.kind.meaning))
     own = {line for name, line in IMPORTS.items() if re.search(rf"(?<![\w.]){re.escape(name)}\.", code)}
@@ -274,25 +289,19 @@ def _arrays(regression: Regression) -> str:
     return Template(judgements.ARRAYS).substitute(special=special)
 
 
-def _load(runtime: str) -> str:
-    if runtime not in RUNTIMES:
-        raise UnknownNameError("runtime", runtime, RUNTIMES)
-    if runtime == "reference":
-        line = "return onnx.reference.ReferenceEvaluator(onnx.load_model_from_string(exported))"
-        return indented("def load(exported):", line)
-    level = runtime.removeprefix("ort-").upper()
-    level = "DISABLE_ALL" if level == "DISABLED" else f"ENABLE_{level}"
-    return indented(
-        "def load(exported):",
-        "options = onnxruntime.SessionOptions()",
-        f"options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_{level}",
-        "options.intra_op_num_threads = 1",
-        "options.log_severity_level = 3",
-        'return onnxruntime.InferenceSession(exported, options, providers=["CPUExecutionProvider"])',
-    )
+def _runtime_script(regression: Regression) -> RuntimeScript:
+    """Return how the stored runtime is used; what diverges before there is one may name any."""
+    if not regression.identity.runtime and regression.runtime not in RUNTIME_REGISTRY.names():
+        return RuntimeScript("", "", "")
+    script = runtime_of(regression.runtime).script
+    if script is None:
+        raise UsageError(f"the runtime {regression.runtime!r} does not say how a script uses it")
+    return script
 
 
-def _main(regression: Regression, case: Case, made: str, module: Any, test: Function | None) -> str:
+def _main(
+    regression: Regression, case: Case, made: str, module: Any, test: Function | None, runs: RuntimeScript
+) -> str:
     """Return the function that says whether the divergence shows."""
     place = regression.place
     number = 0 if place.number is None else place.number
@@ -302,7 +311,7 @@ def _main(regression: Regression, case: Case, made: str, module: Any, test: Func
     # Of the output that the divergence is at; a file that was written by hand may lack it.
     outputs = () if place.number is None else regression.eager[place.number :]
     dtype = outputs[0].dtype if outputs and isinstance(outputs[0], np.ndarray) else np.dtype(np.float32)
-    in_values = torch.bfloat16 in _met(regression) and regression.runtime != "reference"
+    in_values = torch.bfloat16 in _met(regression) and runs.run_bfloat16
     example = _literals(regression.export_inputs)
     inputs = _literals(regression.inputs) if "feeds" in template else example
     exported, run = as_call(regression.export_inputs), as_call(regression.inputs)
@@ -314,7 +323,6 @@ def _main(regression: Regression, case: Case, made: str, module: Any, test: Func
         eager = f"eager = arrays(copy.deepcopy(model){mode}(*args, **kwargs))"
         eager = f"args, kwargs = copy.deepcopy((inputs, keywords))\n{eager}"
     prefix = "" if example == inputs else "example_"
-    reference = regression.runtime == "reference"
     given = "(inputs, keywords)" if run.kwargs else "inputs"
     judged = Template(template).substitute(
         eager=eager,
@@ -323,11 +331,11 @@ def _main(regression: Regression, case: Case, made: str, module: Any, test: Func
         names=names(named),
         known=names((*named, *constants)),
         constants=Template(CONSTANTS).substitute(constants=mapping(constants)) if constants else "",
-        used="session.input_names" if reference else "[value.name for value in session.get_inputs()]",
+        used=runs.input_names,
         output=f"[{number}]",
         part={"real": "[..., 0]", "imag": "[..., 1]"}.get(place.part, ""),
         parts=" or one.ndim != other.ndim" if is_complex(dtype) else "",
-        run="run_in_values(session, feeds)" if in_values else "session.run(None, feeds)",
+        run="run_in_values(session, feeds)" if in_values else runs.run,
         tensor="as_bfloat16" if dtype == BFLOAT16 else "torch.tensor",
         opset=regression.mode.opset,
         test="" if test is None else test.name,

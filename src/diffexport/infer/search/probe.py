@@ -152,7 +152,7 @@ def readable(tensor: torch.Tensor) -> bool:
 
 @contextlib.contextmanager
 def _alarm(seconds: float) -> Iterator[None]:
-    """Raise [CallTimeout][] in this thread after some time, where signals can; native code that never returns goes on."""
+    """Raise [CallTimeout][] in this thread after a time, where signals can; native code that never returns goes on."""
     if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,4 +1,3 @@
-from .child import limit_memory as limit_memory
 from .inference import RAN as RAN
 from .inference import STATUSES as STATUSES
 from .inference import Inference as Inference

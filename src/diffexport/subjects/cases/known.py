@@ -18,8 +18,8 @@ from typing import Annotated, Any
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
-from diffexport.errors import ConfigError, DiffexportError, UnknownNameError, suggestion
-from diffexport.values import RUNTIMES, Divergence, FailureKey, Kind, Mode, ModePattern
+from diffexport.errors import ConfigError, DiffexportError, suggestion
+from diffexport.values import Divergence, FailureKey, Kind, Mode, ModePattern, check_runtime_pattern
 
 
 @dataclass(frozen=True)
@@ -204,8 +204,7 @@ def _parse_entry(table: Mapping[str, Any], where: str, source: Path | None) -> K
         re.compile(valid.signature)
         check_trait(valid.traits)
         for pattern in valid.runtimes:
-            if not fnmatch.filter(RUNTIMES, pattern):
-                raise UnknownNameError("runtime", pattern, RUNTIMES)
+            check_runtime_pattern(pattern)
         versions = {name: SpecifierSet(text) for name, text in valid.versions.items()}
     except (re.error, DiffexportError, InvalidSpecifier) as error:
         raise ConfigError(f"{where}: {error}") from None

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import math
-import multiprocessing
-import signal
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,10 +15,20 @@ from diffexport.backends.graphs import declared_inputs, inspect_graph
 from diffexport.backends.model_files import Artefact
 from diffexport.backends.runtimes import RunError
 from diffexport.errors import DiffexportError
-from diffexport.explore import Explorer, Settings, case_for
+from diffexport.explore import Explorer, Settings, case_for, warm_up
 from diffexport.findings.events import CaseFailed, Event, Finding, Suspected
 from diffexport.pipeline import ArtefactRoad, Road
-from diffexport.processes import end_with_parent
+from diffexport.processes import (
+    ChildProcess,
+    Failed,
+    Finished,
+    Handler,
+    ParentProcess,
+    Ready,
+    Received,
+    Unreadable,
+    receive_any,
+)
 from diffexport.strategies import examples
 from diffexport.subjects.cases import Case, Expected, Known
 from diffexport.subjects.targets import resolve
@@ -295,30 +302,49 @@ def run(jobs: Sequence[Job], workers: int, take: Callable[[Report], None]) -> No
         for job in jobs:
             take(do(job))
         return
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(workers, len(jobs)), context, initializer=_warm_up)
-    waiting = {pool.submit(do, job): job for job in jobs}
+    waiting = deque(jobs)
+    children: list[ChildProcess] = []
+    doing: dict[ChildProcess, Job] = {}
+
+    def give(child: ChildProcess | None = None) -> None:
+        if waiting:
+            if child is None:
+                children.append(child := ChildProcess.start(_prepare))
+            doing[child] = waiting.popleft()
+            child.send(doing[child])
+
     try:
-        for future in as_completed(waiting):
-            job = waiting[future]
-            try:
-                take(future.result())
-            except BrokenProcessPool:
-                message = "a worker process died, taken along by a mutant; find out by which with --jobs 0 and --only"
-                take(Report(job.name, job.mode, skipped=message, failed=True))
-    except BaseException:
-        # Interrupted: what is being done may take minutes, and nobody waits for it any more.
-        for child in multiprocessing.active_children():
-            child.terminate()
-        raise
+        for _ in range(min(workers, len(jobs))):
+            give()
+        while doing:
+            for child, received in receive_any(list(doing)):
+                if isinstance(received, Ready):
+                    continue
+                job = doing.pop(child)
+                if isinstance(received, Finished):
+                    give(child)
+                    take(received.answer)
+                    continue
+                child.stop()
+                children.remove(child)
+                give()
+                take(Report(job.name, job.mode, skipped=_why_not(received), failed=True))
     finally:
-        pool.shutdown(cancel_futures=True)
+        # Where this is interrupted, what is being done may take minutes, and nobody waits for it any more.
+        for child in children:
+            child.stop()
 
 
-def _warm_up() -> None:
-    from diffexport.explore import warm_up
+def _why_not(received: Received) -> str:
+    """Return in words why there is no report of a job."""
+    if isinstance(received, Failed):
+        return f"internal error of diffexport: {received.error}\n{received.trace}"
+    if isinstance(received, Unreadable):
+        return f"its report cannot be sent between processes ({received.error}); run it with --jobs 0"
+    return "a worker process died, taken along by a mutant; find out by which with --jobs 0 and --only"
 
-    # Ctrl-C is for the parent to handle.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    end_with_parent()
+
+def _prepare(_: ParentProcess) -> Handler:
+    """Prepare a worker; return what does a job."""
     warm_up()
+    return do

@@ -18,11 +18,9 @@ from typing import Any
 import numpy as np
 
 from diffexport import oracle
-from diffexport.arrays import BFLOAT16, as_parts, finfo, is_complex, is_floating, part_dtype
+from diffexport.arrays import BFLOAT16, Array, as_parts, finfo, is_complex, is_floating, part_dtype
 from diffexport.backends import runtimes
 from diffexport.values import Dim, Divergence, Severity, Shape, TensorSpec, representative_shapes
-
-Array = np.ndarray[Any, Any]
 
 RUNTIME = "ort-disabled"
 #: Most runs for one pool of values: at the first joint shape, at each of the others. Most elements of one tensor.

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from diffexport.findings.reports import Summary, describe, divergence_document
+from diffexport.findings.regressions import FindingStore
+from diffexport.findings.reports import Tally, describe, divergence_document
 from diffexport.tools.scan.function_status import VERDICTS, FunctionStatus
 from diffexport.tools.scan.scan_events import Examined, ModeResult
 from diffexport.tools.scan.variants import WITHOUT_SYMBOLIC
@@ -45,8 +46,9 @@ class Entry:
         )
 
 
-def entry_of(examined: Examined, summary: Summary) -> Entry:
-    """Return what is known of a Function as plain data; its findings have been given to ``summary`` before."""
+def entry_of(examined: Examined, store: FindingStore) -> Entry:
+    """Return what is known of a Function as plain data; its findings have been given to ``store`` before."""
+    tally = Tally()
     found = examined.found
     kept = [m for m in examined.modes if m.variant != WITHOUT_SYMBOLIC]
     stripped = [m for m in examined.modes if m.variant == WITHOUT_SYMBOLIC]
@@ -77,9 +79,9 @@ def entry_of(examined: Examined, summary: Summary) -> Entry:
             {"variant": m.variant, "mode": m.mode, "verdict": m.verdict, "reason": m.reason or None}
             for m in examined.modes
         ],
-        "findings": [divergence_document(finding, summary) for finding in examined.findings],
+        "findings": [divergence_document(finding, tally, store) for finding in examined.findings],
     }
-    return Entry(document, tuple(tuple(describe(finding, summary)) for finding in examined.findings))
+    return Entry(document, tuple(tuple(describe(finding, tally, store)) for finding in examined.findings))
 
 
 def _counts(modes: Sequence[ModeResult]) -> dict[str, dict[str, int]]:

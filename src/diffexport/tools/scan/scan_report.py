@@ -15,7 +15,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from diffexport import atomic
-from diffexport.findings.events import Found, RowVerdict
+from diffexport.findings.events import RowVerdict
+from diffexport.findings.regressions import FindingStore
 from diffexport.findings.reports import (
     EXIT_FINDINGS,
     EXIT_INTERRUPTED,
@@ -23,7 +24,6 @@ from diffexport.findings.reports import (
     EXIT_USAGE,
     STYLES,
     Live,
-    Summary,
     versions_in_words,
 )
 from diffexport.infer.discovery import Discovery
@@ -52,12 +52,12 @@ class ScanTally:
     """Everything that a scan has said so far.
 
     Attributes:
-        summary: keeps findings as regressions.
+        store: keeps findings as regressions.
         state: where results are kept; None keeps none.
         listed: nothing is run.
     """
 
-    summary: Summary
+    store: FindingStore
     state: State | None = None
     listed: bool = False
     started: ScanStarted | None = None
@@ -86,8 +86,8 @@ class ScanTally:
 
     def _examined(self, event: Examined) -> Entry:
         for finding in event.findings:
-            self.summary.take(Found(finding))
-        entry = entry_of(event, self.summary)
+            self.store.keep(finding)
+        entry = entry_of(event, self.store)
         self.entries.append(entry)
         if self.state is not None and not self.listed:
             try:
@@ -246,10 +246,8 @@ class ScanTerminal:
         took = [entry.document["seconds"] for entry in tally.entries if entry.was_run]
         if took:
             self._say(f"{statistics.median(took):.1f} s a Function (median), {max(took):.1f} s at most")
-        summary = tally.summary
-        if summary.saved:
-            folder = next(iter(summary.saved.values())).parent
-            self._say(f"{len(summary.saved)} findings saved in {escape(str(folder))}")
+        if tally.store.last_words:
+            self._say(escape(tally.store.last_words))
         if tally.state_error:
             self._say(f"[bold yellow]not resumable[/]: {escape(tally.state_error)}")
         if tally.interrupted:

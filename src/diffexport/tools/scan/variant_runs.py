@@ -8,7 +8,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from diffexport.explore import Drawing, Explorer, Point, Settings, diverged, plain_shapes
-from diffexport.findings.events import CaseFailed, Event, Finding, Found, ModeFinished, Suspected, Unhealthy
+from diffexport.findings.events import (
+    CaseFailed,
+    Event,
+    Finding,
+    FindingMade,
+    ModeFinished,
+    Suspected,
+    Unhealthy,
+)
 from diffexport.pipeline import Road
 from diffexport.strategies import VARIETY
 from diffexport.subjects.cases import Case, Known
@@ -72,7 +80,7 @@ class Exploration:
         runtimes: names.
         settings: seed and strictness; examples where they were asked for, else 0.
         known: the known divergences that apply.
-        emit: receives engine events: [ModeFinished][], [Found][], [Unhealthy][], [CaseFailed][].
+        emit: receives engine events: [ModeFinished][], [FindingMade][], [Unhealthy][], [CaseFailed][].
         until: when to stop, as ``time.monotonic()`` counts.
         sparing: export as few times as can be; for another variant of what was explored before.
     """
@@ -141,7 +149,7 @@ class Exploration:
         if isinstance(event, Suspected):
             self._suspects[event.finding.identity] = event.finding
             self._road.spent = time.process_time() + SHRINK
-        elif isinstance(event, Found):
+        elif isinstance(event, FindingMade):
             self._suspects.clear()
             self._road.spent = math.inf
             self._emit(event)
@@ -160,7 +168,7 @@ class Exploration:
             if kept.identity != identity and kept.identity in self.found:
                 continue
             self.found[kept.identity] = kept
-            self._emit(Found(kept))
+            self._emit(FindingMade(kept))
         self._suspects.clear()
 
     def _simple(self, finding: Finding) -> Finding:
