@@ -13,7 +13,7 @@ from diffexport.findings.events import CaseFailed, Event, Found, KnownReplayed, 
 from diffexport.findings.reports.descriptions import describe
 from diffexport.findings.reports.live import STYLES, Live, versions_in_words
 from diffexport.findings.reports.summary import Summary
-from diffexport.values import EXPORTERS
+from diffexport.values import in_order
 
 _WORDS = {
     "agrees": "agree",
@@ -107,7 +107,7 @@ class Terminal:
 
     def _table(self) -> Table:
         counts = self._summary.counts()
-        exporters = [name for name in EXPORTERS if any(exporter == name for _, exporter in counts)]
+        exporters = in_order(exporter for _, exporter in counts)
         table = Table(title="modes × runtimes", title_justify="left", title_style="dim")
         table.add_column("case", no_wrap=True)
         for name in exporters:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 
+from diffexport.backends.exporters import indented
 from diffexport.findings.regressions import Regression
-from diffexport.findings.scripts.literals import indented
+from diffexport.pytorch import WATCHED_PRIVATE
 from diffexport.subjects.cases import Case
 from diffexport.values import Kind, Stage
 
@@ -31,7 +32,6 @@ def watched(signature: str) -> str:
 
 #: How to look at it, by the beginning of the signature; NAME stands for the rest of that.
 _WATCHED = {
-    "forward hooks": "[len(part._forward_hooks) + len(part._forward_pre_hooks) for part in model.modules()]",
     "training flag": "[part.training for part in model.modules()]",
     "attribute ": "[NAME in vars(part) for part in model.modules()]",
     "parameter or buffer ": "[str(value.tolist()) for name, value in "
@@ -43,9 +43,7 @@ _WATCHED = {
     "default dtype": "torch.get_default_dtype()",
     "number of threads": "torch.get_num_threads()",
     "torch.onnx.is_in_onnx_export()": "torch.onnx.is_in_onnx_export()",
-    "torch.jit._trace._trace_module_map": "torch.jit._trace._trace_module_map",
-    "custom symbolic ": "[(name, *group._functions._overrides) for name, group in SYMBOLICS._registry.items() "
-    "if group._functions._overrides and name == NAME]",
+    **WATCHED_PRIVATE,
 }
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from diffexport.findings.reports import Summary, describe, divergence_document
 from diffexport.tools.scan.scan_events import Examined, ModeResult
 from diffexport.tools.scan.variants import WITHOUT_SYMBOLIC
-from diffexport.values import EXPORTERS
+from diffexport.values import in_order
 
 VERDICTS = ("agrees", "refused", "known", "diverges", "untested")
 
@@ -83,7 +83,7 @@ def entry_of(examined: Examined, summary: Summary) -> Entry:
 
 def _counts(modes: Sequence[ModeResult]) -> dict[str, dict[str, int]]:
     """Return for each exporter how many modes have each verdict."""
-    counts = {name: Counter[str]() for name in EXPORTERS}
+    counts = {name: Counter[str]() for name in in_order(result.mode.partition(",")[0] for result in modes)}
     for result in modes:
         counts[result.mode.partition(",")[0]][result.verdict] += 1
     return {
