@@ -20,7 +20,7 @@ from diffexport.backends.runtimes import available, compared_with, family, runti
 from diffexport.explore.minimise import Point
 from diffexport.pipeline import Road
 from diffexport.subjects.cases import Case, dynamic_axes
-from diffexport.values import OPTIONS_BY_NAME, Divergence, Kind, Severity, Stage, Verdict
+from diffexport.values import Divergence, Kind, Severity, Stage, Verdict
 
 
 class Culprit(enum.StrEnum):
@@ -112,7 +112,7 @@ class Court:
             return Blame(Culprit.CONVERSION, because)
         for option, without in _PASSES:
             mode = point.mode
-            if mode.exporter not in OPTIONS_BY_NAME[option].exporters or getattr(mode, option) == without:
+            if not mode.honours(option) or mode.value(option) == without:
                 continue
             changed: Any = {option: without}
             other = replace(point, mode=replace(mode, **changed))
@@ -126,7 +126,7 @@ class Court:
 
     def _symbolics_at_fault(self, point: Point, divergence: Divergence) -> Sequence[str]:
         """Return the Functions whose ``symbolic`` is to blame: their inlined export agrees."""
-        if not point.mode.is_torchscript:
+        if point.mode.description.ignores_symbolic or not point.mode.honours("autograd_inlining"):
             return ()
         example = as_call(point.export_inputs)
         with exporters.without_symbolics(self._road.prepare(self._case).module, example) as names:

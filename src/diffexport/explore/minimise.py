@@ -25,16 +25,15 @@ from diffexport.strategies import examples
 from diffexport.subjects.cases import Case, excluding
 from diffexport.values import (
     DEFAULT_OPSET,
-    DYNAMO,
     EXPORTERS,
-    OPTIONS,
-    OPTIONS_BY_NAME,
     Divergence,
     Mode,
     Stage,
     TensorSpec,
     Verdict,
     admits_all,
+    describe,
+    in_order,
     leaves,
     mapped,
     paths,
@@ -110,10 +109,9 @@ class Minimiser:
 
     def _simplest_mode(self, best: Seen) -> Seen:
         # A model that is given is the same in every mode.
-        for option in () if self._road.given else OPTIONS:
+        for option in () if self._road.given else best.point.mode.description.options:
             mode = best.point.mode
-            value = getattr(mode, option.name)
-            if mode.exporter not in option.exporters or value == option.default:
+            if mode.value(option.name) == option.default:
                 continue
             for candidate in self._simpler(mode, option.name):
                 point = replace(best.point, mode=candidate)
@@ -137,7 +135,7 @@ class Minimiser:
         return best
 
     def _simpler(self, mode: Mode, name: str) -> Iterator[Mode]:
-        values: Sequence[Any] = (OPTIONS_BY_NAME[name].default,)
+        values: Sequence[Any] = [option.default for option in mode.description.options if option.name == name]
         if name == "opset":
             values = range(DEFAULT_OPSET, mode.opset, 1 if mode.opset > DEFAULT_OPSET else -1)
         for value in values:
@@ -150,7 +148,9 @@ class Minimiser:
         """Blame the simplest exporter that fails in the same way, with the same wrong values."""
         if self._road.given:
             return best
-        for exporter in EXPORTERS[: EXPORTERS.index(best.point.mode.exporter)]:
+        for exporter in EXPORTERS:
+            if describe(exporter).order >= best.point.mode.description.order:
+                break
             for mode in _counterparts(best.point.mode, exporter):
                 seen = self._try(best, replace(best.point, mode=mode))
                 if seen is not None and _same_failure(seen, best):
@@ -166,7 +166,7 @@ class Minimiser:
                     seen = self.look(replace(best.point, mode=mode), best.divergence)
                     if seen is not None and _same_failure(seen, best):
                         found.add(exporter)
-        return tuple(name for name in EXPORTERS if name in found)
+        return in_order(found)
 
     def _plain_layout(self, best: Seen) -> Seen:
         """Replace tensors of odd layout by contiguous arrays, where the failure does not need the layout."""
@@ -335,7 +335,7 @@ def _counterparts(mode: Mode, exporter: str) -> Iterator[Mode]:
     """Yield the modes of another exporter that stand for ``mode``: its default, and the same options."""
     yield Mode(exporter, dynamic=mode.dynamic)
     try:
-        same = replace(mode, exporter=exporter)
+        same = replace(mode, exporter=exporter, added=())
     except InvalidModeError:
         return
     if same != Mode(exporter, dynamic=mode.dynamic):
@@ -347,8 +347,8 @@ def _same_failure(one: Seen, other: Seen) -> bool:
     if one.divergence.stage in (Stage.COMPARE, Stage.CHECK) and one.verdict.got:
         return same_bits(one.verdict.got, other.verdict.got)
     if one.divergence.stage in (Stage.CAPTURE, Stage.CONVERT):
-        both = {one.point.mode.exporter, other.point.mode.exporter}
-        return one.divergence.stage is Stage.CONVERT and both <= set(DYNAMO)
+        both = {seen.point.mode.description.conversion for seen in (one, other)}
+        return one.divergence.stage is Stage.CONVERT and len(both) == 1
     return True
 
 

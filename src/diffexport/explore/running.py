@@ -19,7 +19,7 @@ from diffexport.findings.events import Event, Finding, FindingMade, RunFinished,
 from diffexport.subjects import catalogue
 from diffexport.subjects.cases import Exclusion, Known, load_known
 from diffexport.subjects.targets import is_catalogue_name, resolve
-from diffexport.values import DYNAMO, EXPORTERS, Identity, Mode
+from diffexport.values import Identity, Mode, describe, in_order
 from diffexport.versions import installed
 
 
@@ -175,7 +175,8 @@ def _units(plan: Plan) -> list[Unit]:
     elif any(is_catalogue_name(target) for target in plan.targets):
         to_replay += [entry for entry in shipped if _concerns(entry, names, plan)]
     # Heaviest first: strict capture, then non-strict, then TorchScript, at milliseconds an export.
-    for exporter in (*reversed(DYNAMO), *(e for e in EXPORTERS if e not in DYNAMO)):
+    exporters = in_order(mode.exporter for mode in plan.modes)
+    for exporter in sorted(exporters, key=lambda name: -describe(name).cost):
         texts = tuple(str(mode) for mode in plan.modes if mode.exporter == exporter)
         for target, name in zip(plan.targets, names, strict=True):
             if texts:

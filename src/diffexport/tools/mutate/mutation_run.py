@@ -192,7 +192,7 @@ def _joint_shape(case: Case) -> tuple[Shape, ...]:
 def _planted(job: Job, case: Case, mode: Mode, draft: Draft) -> Iterator[Mutant]:
     chosen: list[Mutator] = [mutator for name, mutator in mutators().items() if name in job.only]
     yield from mutants(draft, chosen)
-    if symbolics.NAME in job.only and mode.is_torchscript:
+    if symbolics.NAME in job.only and not mode.description.ignores_symbolic:
         call = as_call(examples(_joint_shape(case), case.specs))
 
         def export() -> bytes | None:

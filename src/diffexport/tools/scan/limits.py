@@ -13,6 +13,14 @@ from diffexport.pipeline import Block, Exported, Road
 from diffexport.subjects.cases import Case
 from diffexport.values import Divergence, Inputs, Mode
 
+#: Seconds an export from which on an exporter is spared where another shows the same.
+_COSTLY = 0.3
+
+
+def is_costly(mode: Mode) -> bool:
+    """Return whether a mode's exports cost most, as those of strict capture do."""
+    return mode.description.cost >= _COSTLY
+
 
 class OutOfTime(BaseException):
     """The time is over. Not an Exception: Hypothesis would take that for a failure of the model."""
@@ -36,7 +44,7 @@ class TimedRoad(Road):
 
     def export(self, case: Case, mode: Mode, inputs: Inputs, *, repeat: bool = True) -> Exported:
         """Export (memoised); twice in the static modes of the cheaper exporters alone."""
-        cheap = not mode.dynamic and mode.exporter != "dynamo-strict"
+        cheap = not mode.dynamic and not is_costly(mode)
         return super().export(case, mode, inputs, repeat=repeat and cheap and self._repeats)
 
     @contextlib.contextmanager

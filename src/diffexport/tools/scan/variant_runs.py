@@ -20,13 +20,13 @@ from diffexport.findings.events import (
 from diffexport.pipeline import Road
 from diffexport.strategies import VARIETY
 from diffexport.subjects.cases import Case, Known
-from diffexport.tools.scan.limits import OutOfTime, TimedRoad, simplified
+from diffexport.tools.scan.limits import OutOfTime, TimedRoad, is_costly, simplified
 from diffexport.values import Identity, Mode, Shape
 
 #: Seconds of the processor that shrinking one finding may take, and those that simplifying it may take after that.
 SHRINK, SIMPLIFY = 8.0, 3.0
-#: Hypothesis examples in a mode of each exporter, and samples in one.
-EXAMPLES = {"torchscript": 10, "dynamo": 6, "dynamo-strict": 6}
+#: Hypothesis examples in a mode of an exporter that is cheap, and of one that is not; samples in one.
+CHEAP_EXAMPLES, COSTLY_EXAMPLES = 10, 6
 BLOCK = 16
 
 
@@ -50,20 +50,20 @@ class ScanDrawing(Drawing):
     def export_shapes(self, mode: Mode) -> Sequence[tuple[Shape, ...]]:
         """Return the joint shapes that a mode is exported at."""
         shapes = super().export_shapes(mode)
-        if mode.is_torchscript or not self.case.specs:
+        if mode.description.is_cheap or not self.case.specs:
             return shapes
         telling = max(shapes, key=_telling)
         if mode.dynamic:
             return [telling]
         plain = plain_shapes(self.case.specs)
         few = [plain if plain in shapes else shapes[0]]
-        if mode.exporter == "dynamo" and not self.sparing and telling not in few:
+        if not is_costly(mode) and not self.sparing and telling not in few:
             few.append(telling)
         return few
 
     def export_variety(self, mode: Mode) -> Sequence[tuple[str, str, bool]]:
         """Return what the example to export with may be like."""
-        return super().export_variety(mode) if mode.is_torchscript else VARIETY[:1]
+        return super().export_variety(mode) if mode.description.is_cheap else VARIETY[:1]
 
 
 def _telling(joint: tuple[Shape, ...]) -> tuple[bool, bool, int]:
@@ -120,7 +120,7 @@ class Exploration:
         return ()
 
     def _mode(self, mode: Mode) -> None:
-        chosen = self._settings.examples or EXAMPLES[mode.exporter]
+        chosen = self._settings.examples or (CHEAP_EXAMPLES if mode.description.is_cheap else COSTLY_EXAMPLES)
         settings = replace(self._settings, examples=chosen, block=BLOCK)
         for _ in range(4):
             self._road.until, self._road.spent = self._until, math.inf
