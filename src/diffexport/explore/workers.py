@@ -12,7 +12,7 @@ import multiprocessing
 import pickle
 import signal
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from typing import Any
@@ -44,13 +44,14 @@ class _Worker:
     finished: set[str] = field(default_factory=set)
 
 
-def run_parallel(units: Iterable[Unit], jobs: int, emit: Callable[[Event], bool]) -> None:
-    """Do every unit on ``jobs`` worker processes.
+def run_parallel(units: Iterable[Unit], jobs: int) -> Iterator[Event]:
+    """Do every unit on ``jobs`` worker processes; give every event, in the order each unit sends them.
+
+    The workers end with the iterator, also where that is closed before its end.
 
     Args:
         units: heaviest first.
         jobs: number of processes, at least 1.
-        emit: receives every event, in the order each unit sends them; returning True stops the run.
     """
     waiting = deque(units)
     workers: list[_Worker] = []
@@ -61,8 +62,7 @@ def run_parallel(units: Iterable[Unit], jobs: int, emit: Callable[[Event], bool]
         while any(worker.unit is not None for worker in workers):
             ready = wait([worker.pipe for worker in workers if worker.unit is not None])
             for worker in [w for w in workers if w.pipe in ready]:
-                if _receive(worker, waiting, workers, emit):
-                    return
+                yield from _receive(worker, waiting, workers)
     finally:
         for worker in workers:
             _stop(worker)
@@ -109,38 +109,37 @@ def _give(worker: _Worker, waiting: deque[Unit]) -> None:
         worker.pipe.send(worker.unit)
 
 
-def _receive(
-    worker: _Worker, waiting: deque[Unit], workers: list[_Worker], emit: Callable[[Event], bool]
-) -> bool:
+def _receive(worker: _Worker, waiting: deque[Unit], workers: list[_Worker]) -> Iterator[Event]:
     try:
         sent = worker.pipe.recv_bytes()
     except (EOFError, ConnectionResetError):
-        stop = _died(worker, waiting, emit)
+        yield from _died(worker, waiting)
         _stop(worker)
         workers[workers.index(worker)] = fresh = _start()
         _give(fresh, waiting)
-        return stop
+        return
     try:
         message = pickle.loads(sent)  # noqa: S301 - from a child process of our own
     except (AttributeError, ImportError) as error:
         assert worker.unit is not None
         text = f"what was found cannot be sent between processes ({error}); run it with --jobs 0"
-        return emit(CaseFailed(worker.unit.name, text))
+        yield CaseFailed(worker.unit.name, text)
+        return
     if isinstance(message, tuple) and message and message[0] in (_DONE, _FAILED):
         unit = worker.unit
         _give(worker, waiting)
         if message[0] == _FAILED and unit is not None:
-            return emit(CaseFailed(unit.name, f"internal error of diffexport: {message[1]}"))
-        return False
+            yield CaseFailed(unit.name, f"internal error of diffexport: {message[1]}")
+        return
     if isinstance(message, CheckStarting):
         worker.last_check = message
-        return False
+        return
     if isinstance(message, ModeFinished):
         worker.finished.add(message.mode)
-    return emit(message)
+    yield message
 
 
-def _died(worker: _Worker, waiting: deque[Unit], emit: Callable[[Event], bool]) -> bool:
+def _died(worker: _Worker, waiting: deque[Unit]) -> Iterator[Event]:
     unit = worker.unit
     assert unit is not None
     worker.process.join(5)
@@ -148,11 +147,12 @@ def _died(worker: _Worker, waiting: deque[Unit], emit: Callable[[Event], bool]) 
     if not unit.settings.careful:
         careful = replace(unit.settings, careful=True)
         waiting.appendleft(replace(unit, modes=left, settings=careful))
-        return False
+        return
     check = worker.last_check
     if check is None:
         text = f"the worker process died (exit code {worker.process.exitcode}) before its first check"
-        return emit(CaseFailed(unit.name, text))
+        yield CaseFailed(unit.name, text)
+        return
     left = tuple(mode for mode in left if mode != check.mode)
     if left:
         waiting.appendleft(replace(unit, modes=left))
@@ -167,8 +167,9 @@ def _died(worker: _Worker, waiting: deque[Unit], emit: Callable[[Event], bool]) 
         )
         for name in unit.runtimes
     )
-    stop = emit(FindingMade(finding))
-    return emit(ModeFinished(check.case, check.mode, rows)) or stop
+    # The mode first: a run that stops at a finding has counted it by then.
+    yield ModeFinished(check.case, check.mode, rows)
+    yield FindingMade(finding)
 
 
 def _crash(unit: Unit, check: CheckStarting, exitcode: int | None) -> Finding:
