@@ -184,9 +184,9 @@ class BlameVote:
 
 def _of_a_level(asked: str, wrong: dict[str, bool], plain: str) -> Blame | None:
     """Blame a runtime that departs where ``plain`` does not, rather one of the family of ``asked`` than another."""
-    own = family(asked)
+    family_of_asked = family(asked)
     departing = [name for name, is_wrong in wrong.items() if is_wrong and not runtime_of(name).is_reference]
-    level = next((name for name in sorted(departing, key=lambda name: family(name) != own)), None)
+    level = next((name for name in sorted(departing, key=lambda name: family(name) != family_of_asked)), None)
     if level is None:
         return None
     title = runtime_of(level).title

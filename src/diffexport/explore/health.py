@@ -48,11 +48,11 @@ class Health:
         if total < ENOUGH or self.rejected <= TOO_MANY * total or not self.accepted:
             return ""
         head = f"the model rejects {self.rejected} of {total} generated inputs ({self.reason})"
-        found = next(self._constraints(specs), None)
-        if found is None:
+        constraint = next(self._constraints(specs), None)
+        if constraint is None:
             bounded = f"'{specs[0].dtype if specs else 'float32'}[...] in LO..HI'"
             return f"{head}; their shapes do not tell why: bound the values ({bounded}) or give a strategy"
-        return f"{head}; {found}"
+        return f"{head}; {constraint}"
 
     def _constraints(self, specs: Sequence[TensorSpec]) -> Iterator[str]:
         """Yield the constraints that tell every accepted shape from every rejected one."""

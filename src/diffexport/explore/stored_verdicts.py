@@ -42,17 +42,17 @@ class Judged:
         return self.status is Status.ERROR
 
 
-def tied_entries(own: Sequence[Known] = ()) -> Mapping[str, Known]:
+def tied_entries(of_project: Sequence[Known] = ()) -> Mapping[str, Known]:
     """Return the applicable known divergences by the name of the regression file they are tied to."""
     shipped = load_known(catalogue.known_file())
-    return {entry.regression: entry for entry in applicable((*shipped, *own))}
+    return {entry.regression: entry for entry in applicable((*shipped, *of_project))}
 
 
 def _own_entry(path: Path, regression: Regression, case: Case | None) -> Known | None:
     """Return the known divergence that stands on the case itself and is tied to the file."""
     with contextlib.suppress(DiffexportError):
-        own = applicable((case or case_of(regression)).known)
-        return next((entry for entry in own if entry.regression == path.name), None)
+        of_case = applicable((case or case_of(regression)).known)
+        return next((entry for entry in of_case if entry.regression == path.name), None)
     return None
 
 

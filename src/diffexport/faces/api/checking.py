@@ -113,25 +113,20 @@ def check(
     """Check a model in every mode with generated inputs.
 
     Args:
-        model: a [Case][diffexport.Case], a ``torch.nn.Module`` (instance, class or factory) or an
-            ``autograd.Function``.
+        model: a [Case][diffexport.Case], ``torch.nn.Module`` (instance, class or factory) or ``autograd.Function``.
         inputs: one entry for each positional argument, a tensor spec or a Hypothesis strategy; or
         strategy: a Hypothesis strategy for the tuple of positional arguments, or for a
             [Call][diffexport.Call] with keywords. Without either, diffexport works out how to call the model.
-        modes: matrices, modes or mode patterns.
-        runtimes: names, ``ort`` or ``all``.
-        examples: Hypothesis examples for each mode; by default the more, the fewer modes there are.
-        seed: the same seed gives the same run.
+        modes, runtimes: matrices, modes or mode patterns; names, ``ort`` or ``all``.
+        examples, seed: how many for each mode, by default the more, the fewer modes; the same seed, the same run.
         rules: expectations, tried before the general ones.
         known: accepted divergences besides the catalogue's; see [known_divergence][diffexport.known_divergence].
             Their regressions are replayed first: one that no longer diverges makes the result fail.
         exclude: mode pattern to the reason why such modes are not run.
         strict: let notes fail.
-        extra_inputs: calls that are checked in every mode besides what is generated: tuples of positional arguments
-            or [Call][diffexport.Call]s.
+        extra_inputs: tuples of positional arguments, or [Call][diffexport.Call]s, that every mode is checked on, too.
         name, target: what the case is called, and the text by which a stored regression finds it again.
-        save: the folder in which findings are stored as regressions, and those of known divergences looked for
-            (else in ``tests/regressions``).
+        save: where findings are stored, and regressions of known divergences looked for (else ``tests/regressions``).
         matrices: matrices besides ``default`` and ``full``, by name.
         emit: receives every event as it happens.
         terms: what is asked of export and comparison besides the mode; see [Terms][diffexport.Terms].

@@ -37,9 +37,7 @@ def as_case(
     target: str = "",
     **terms: Unpack[TermOptions],
 ) -> Case:
-    """Make a case of a model; what is given for a Case is added to its own.
-
-    Arguments as for [check][diffexport.check].
+    """Make a case of a model, or add to a Case what is given; arguments as for [check][diffexport.check].
 
     Raises:
         UsageError: it is no model, no inputs are given for it and none can be worked out, or an option is wrong.
@@ -48,32 +46,30 @@ def as_case(
     Terms.of(terms)
     exclude = exclusions_of(exclude)
     if isinstance(model, Case):
-        agreed = Terms.of({**model.terms.document(), **terms})
         if inputs or strategy is not None:
             given = make_case(model.name, model.build, inputs=inputs, strategy=strategy)
             model = replace(model, inputs=given.inputs, strategy=given.strategy)
-        changed: Case = replace(
+        added: Case = replace(
             model,
             rules=(*rules, *model.rules),
             known=(*model.known, *known),
             exclude=(*model.exclude, *exclude),
             extra_inputs=(*model.extra_inputs, *extra_calls(extra_inputs)),
-            terms=agreed,
+            terms=Terms.of({**model.terms.document(), **terms}),
             name=name or model.name,
             target=target or model.target,
         )
-        return changed
+        return added
     import torch
 
     if isinstance(model, torch.jit.ScriptModule):
         # There is no other way to export it.
         terms["script"] = True
     called = name or name_of(model)
-    found: tuple[str, ...] = ()
+    worked_out: tuple[str, ...] = ()
     if not inputs and strategy is None:
-        found = inferred(model, called)
         # Replaced below.
-        inputs = ["float32[...]"]
+        worked_out, inputs = inferred(model, called), ["float32[...]"]
     case = make_case(
         called,
         builder_of(model),
@@ -86,7 +82,7 @@ def as_case(
         target=target or target_of(model),
         **terms,
     )
-    return with_inputs(case, found)
+    return with_inputs(case, worked_out)
 
 
 def name_of(model: Any) -> str:
@@ -103,8 +99,8 @@ def name_of(model: Any) -> str:
         # Of a scripted one, the name of what was scripted.
         return str(getattr(model, "original_name", type(model).__name__))
     if callable(model):
-        made = model.func if isinstance(model, functools.partial) else model
-        return str(getattr(made, "__name__", type(made).__name__))
+        factory = model.func if isinstance(model, functools.partial) else model
+        return str(getattr(factory, "__name__", type(factory).__name__))
     raise UsageError(
         f"{model!r} is neither a Case, a torch.nn.Module, a factory of one nor an autograd.Function"
     )
@@ -120,15 +116,17 @@ def inferred(model: Any, name: str) -> tuple[str, ...]:
     Raises:
         UsageError: they cannot be worked out, or no export could agree; the message says how to declare them.
     """
-    found = _inference(model, name)
-    if found.inputs and found.status not in _INCOMPARABLE:
-        return tuple(found.inputs)
-    if not found.inputs:
-        why = found.message or f"{name}: {found.status.meaning}; declare them: inputs=['float32[N, 3]']"
+    inference = _inference(model, name)
+    if inference.inputs and inference.status not in _INCOMPARABLE:
+        return tuple(inference.inputs)
+    if not inference.inputs:
+        why = (
+            inference.message or f"{name}: {inference.status.meaning}; declare them: inputs=['float32[N, 3]']"
+        )
         raise UsageError(f"the inputs of {name} are not declared, and cannot be worked out: {why}")
     raise UsageError(
-        f"{name}: {found.status.meaning}, so that no export can be held against it; to check it all the same, "
-        f"declare its inputs: inputs={list(found.inputs)!r}"
+        f"{name}: {inference.status.meaning}, so that no export can be held against it; to check it all the same, "
+        f"declare its inputs: inputs={list(inference.inputs)!r}"
     )
 
 

@@ -68,13 +68,13 @@ class ModelTest:
 
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(BUILD_SEED)
-            made = self.model(**given)
-        if made is None:
+            model = self.model(**given)
+        if model is None:
             raise UsageError(
                 f"{self.model.__name__}: the function that diffexport.test decorates returns nothing; it must "
                 "return the model"
             )
-        return made
+        return model
 
     def case(self, text: str, inputs: Sequence[str], otherwise: Sequence[str] = ()) -> Case:
         """Return the case of the test, for who finds it by its target ``text``.
@@ -94,18 +94,18 @@ class ModelTest:
         from diffexport.faces.api.model_case import as_case, case_options
         from diffexport.subjects.targets import with_inputs
 
-        own = case_options(self.options)
-        if not inputs and not own.get("inputs") and own.get("strategy") is None:
+        options = case_options(self.options)
+        if not inputs and not options.get("inputs") and options.get("strategy") is None:
             inputs = otherwise
         if inputs:
             # Replaced below.
-            own = {**own, "inputs": ["float32[...]"], "strategy": None}
+            options = {**options, "inputs": ["float32[...]"], "strategy": None}
         import torch
 
         # The factory, where it makes a module: of that a script can be made.
-        made = self.build({})
-        model = self.model if isinstance(made, torch.nn.Module) else made
-        return with_inputs(as_case(model, **{**own, "target": text}), inputs)
+        built = self.build({})
+        model = self.model if isinstance(built, torch.nn.Module) else built
+        return with_inputs(as_case(model, **{**options, "target": text}), inputs)
 
 
 def test(model: Any = None, /, **options: Unpack[CheckOptions]) -> Any:  # noqa: PT028 - it is no test itself
@@ -138,9 +138,9 @@ def test(model: Any = None, /, **options: Unpack[CheckOptions]) -> Any:  # noqa:
         return lambda function: _decorated(function, options)
     if inspect.isfunction(model):
         return _decorated(model, options)
-    made = _function(ModelTest(model, options), place, line)
+    function = _function(ModelTest(model, options), place, line)
     inside_class = "__qualname__" in frame.f_locals and "__module__" in frame.f_locals
-    return staticmethod(made) if inside_class else made
+    return staticmethod(function) if inside_class else function
 
 
 # pytest would take it for a test where it is imported by its name.
@@ -167,52 +167,56 @@ def _decorated(function: Any, options: Mapping[str, Any]) -> Any:
     kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     parameters = tuple(
         name
-        for name, own in inspect.signature(function).parameters.items()
-        if own.kind in kinds and own.default is inspect.Parameter.empty
+        for name, parameter in inspect.signature(function).parameters.items()
+        if parameter.kind in kinds and parameter.default is inspect.Parameter.empty
     )
     code = function.__code__
-    made = _function(ModelTest(function, options, parameters), code.co_filename, code.co_firstlineno)
+    test_function = _function(ModelTest(function, options, parameters), code.co_filename, code.co_firstlineno)
     # Marks, docstring and name, so that decorators may stand on either side.
     for name in ("__module__", "__name__", "__qualname__", "__doc__"):
-        setattr(made, name, getattr(function, name))
-    made.__dict__.update({name: value for name, value in vars(function).items() if name != "__wrapped__"})
-    return made
+        setattr(test_function, name, getattr(function, name))
+    test_function.__dict__.update(
+        {name: value for name, value in vars(function).items() if name != "__wrapped__"}
+    )
+    return test_function
 
 
-def _function(own: ModelTest, place: str, line: int) -> Any:
+def _function(model_test: ModelTest, place: str, line: int) -> Any:
     """Return the function that pytest collects, as if it stood in a line of the test's file."""
 
     def test_model(*self: Any, **given: Any) -> None:
         checker = given.pop(CHECKER, None)
         if self:
-            given[own.parameters[0]] = self[0]
+            given[model_test.parameters[0]] = self[0]
         if checker is not None:
-            checker.run(own, given)
+            checker.run(model_test, given)
             return
         from diffexport.faces.api.checking import check
 
         given.pop(EXPORTER, None)
-        missing = [name for name in own.parameters if name not in given]
+        missing = [name for name in model_test.parameters if name not in given]
         if missing:
             raise UsageError(
                 f"{test_model.__name__} takes fixtures ({', '.join(missing)}): run it with pytest, or give them"
             )
-        check(own.build(given), **own.options).raise_for_findings()
+        check(model_test.build(given), **model_test.options).raise_for_findings()
 
-    asked = (*own.parameters, CHECKER, *(() if MODE in own.parameters else (EXPORTER,)))
+    asked = (*model_test.parameters, CHECKER, *(() if MODE in model_test.parameters else (EXPORTER,)))
     kind = inspect.Parameter.POSITIONAL_OR_KEYWORD
-    made: Any = test_model
-    made.__signature__ = inspect.Signature([inspect.Parameter(name, kind) for name in dict.fromkeys(asked)])
-    code: CodeType = made.__code__
-    made.__code__ = code.replace(co_filename=place, co_firstlineno=line)
-    made.diffexport_test = own
-    return made
+    function: Any = test_model
+    function.__signature__ = inspect.Signature(
+        [inspect.Parameter(name, kind) for name in dict.fromkeys(asked)]
+    )
+    code: CodeType = function.__code__
+    function.__code__ = code.replace(co_filename=place, co_firstlineno=line)
+    function.diffexport_test = model_test
+    return function
 
 
 def test_of(value: Any) -> ModelTest | None:
     """Return the test of a model that a function is, if it is one."""
-    found = getattr(value, "diffexport_test", None)
-    return found if isinstance(found, ModelTest) else None
+    model_test = getattr(value, "diffexport_test", None)
+    return model_test if isinstance(model_test, ModelTest) else None
 
 
 test_of.__test__ = False  # type: ignore[attr-defined]

@@ -114,7 +114,7 @@ class Checker:
         if not result.modes and result.excluded:
             pytest.skip("; ".join(f"{one.modes} excluded: {one.reason}" for one in result.excluded))
 
-    def run(self, own: ModelTest, given: dict[str, Any]) -> None:
+    def run(self, model_test: ModelTest, given: dict[str, Any]) -> None:
         """Check the model of a test that [diffexport.test][diffexport.test] made.
 
         Args:
@@ -125,13 +125,15 @@ class Checker:
         from diffexport.faces.api import as_case, case_options, explored, settings_for
 
         exporter, mode = given.pop(EXPORTER, None), given.get(MODE)
-        selected = test_modes(own, self._request.config)
+        selected = test_modes(model_test, self._request.config)
         modes = [one for one in selected if exporter in (None, one.exporter) and mode in (None, one)]
         try:
-            model = own.build({name: value for name, value in given.items() if name in own.parameters})
-            options = self._with_defaults(self._named(own, model))
+            model = model_test.build(
+                {name: value for name, value in given.items() if name in model_test.parameters}
+            )
+            options = self._with_defaults(self._named(model_test, model))
             case = as_case(model, **case_options(options))
-            _replay_stored(self._request, case, {one.exporter for one in modes}, own)
+            _replay_stored(self._request, case, {one.exporter for one in modes}, model_test)
             settings = settings_for(
                 # As many examples as in a run over all of them; an item has a part.
                 len(selected),
@@ -144,13 +146,13 @@ class Checker:
             pytest.fail(str(error), pytrace=False)
         self._judge(result)
 
-    def _named(self, own: ModelTest, model: Any) -> dict[str, Any]:
+    def _named(self, model_test: ModelTest, model: Any) -> dict[str, Any]:
         """Return the options with the name of the case, and the target by which it is found again."""
         from diffexport.faces.api import name_of, relative
         from diffexport.subjects import catalogue
         from diffexport.subjects.cases import Case
 
-        options, node = dict(own.options), self._request.node
+        options, node = dict(model_test.options), self._request.node
         if isinstance(model, Case) and model.target in catalogue.ENTRIES:
             return options
         within = getattr(node.cls, "__qualname__", "")
@@ -166,20 +168,20 @@ def _parameters_of(node: Any) -> str:
     callspec = getattr(node, "callspec", None)
     if callspec is None:
         return ""
-    own = [str(callspec.params[name]) for name in (EXPORTER, MODE) if name in callspec.params]
+    ids_of_plugin = [str(callspec.params[name]) for name in (EXPORTER, MODE) if name in callspec.params]
     text = str(callspec.id)
-    for one in own:
-        text = "" if text == one else text.removesuffix(f"-{one}")
+    for own_id in ids_of_plugin:
+        text = "" if text == own_id else text.removesuffix(f"-{own_id}")
     return text
 
 
-def test_modes(own: ModelTest, config: pytest.Config) -> tuple[Mode, ...]:
+def test_modes(model_test: ModelTest, config: pytest.Config) -> tuple[Mode, ...]:
     """Return the modes a test of a model is for: its own, of those that the command line selects; else the selected."""
     from diffexport.values import select_modes
 
     matrices = configuration_of(config).matrices
     selected = select_modes(texts_of(config), matrices)
-    texts = own.options.get("modes")
+    texts = model_test.options.get("modes")
     if texts is None:
         return selected
     asked = select_modes((texts,) if isinstance(texts, str) else texts, matrices)
@@ -192,11 +194,11 @@ test_modes.__test__ = False  # type: ignore[attr-defined]
 
 
 def _replay_stored(
-    request: pytest.FixtureRequest, case: Case, exporters: Container[str], own: ModelTest
+    request: pytest.FixtureRequest, case: Case, exporters: Container[str], model_test: ModelTest
 ) -> None:
     """Replay what is stored of a model that only its test can make: nobody else could."""
     folder = folder_of(request.config)
-    if not own.parameters or not folder.is_dir():
+    if not model_test.parameters or not folder.is_dir():
         return
     from diffexport.explore import judge_file, tied_entries
     from diffexport.faces.api import stored_of

@@ -79,17 +79,17 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     from diffexport.faces.api import test_of
     from diffexport.values import select_modes
 
-    own = test_of(metafunc.function)
+    model_test = test_of(metafunc.function)
     try:
-        if own is not None:
-            chosen = test_modes(own, metafunc.config)
+        if model_test is not None:
+            chosen = test_modes(model_test, metafunc.config)
         else:
             chosen = select_modes(texts_of(metafunc.config), configuration_of(metafunc.config).matrices)
     except DiffexportError as error:
         raise pytest.Collector.CollectError(f"{metafunc.definition.name}: {error}") from None
     if MODE in metafunc.fixturenames:
         metafunc.parametrize(MODE, chosen, ids=str)
-    elif own is not None:
+    elif model_test is not None:
         metafunc.parametrize(EXPORTER, list(dict.fromkeys(mode.exporter for mode in chosen)), ids=str)
 
 
@@ -172,16 +172,16 @@ def _findings_in(error: BaseException, seen: set[int]) -> Iterator[Finding]:
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """List every finding once, whichever worker made it."""
-    found: dict[str, list[str]] = {}
+    findings: dict[str, list[str]] = {}
     for reports in terminalreporter.stats.values():
         for report in reports:
             for name, value in getattr(report, "user_properties", ()):
                 if name == PROPERTY:
                     data = json.loads(value)
-                    found.setdefault(data["digest"], data["lines"])
-    if found:
+                    findings.setdefault(data["digest"], data["lines"])
+    if findings:
         terminalreporter.section("diffexport findings")
-        for lines in found.values():
+        for lines in findings.values():
             for line in lines:
                 terminalreporter.write_line(line)
             terminalreporter.write_line("")

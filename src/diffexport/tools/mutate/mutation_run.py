@@ -206,10 +206,10 @@ class _Trial:
     judge: MutantComparer | None = field(default=None)
 
     def _road_of(self, model: bytes) -> ArtefactRoad:
-        own = Artefact(
+        artefact = Artefact(
             model, self.artefact.mode, _inputs_of(model), _outputs_of(model), self.artefact.evaluate
         )
-        return ArtefactRoad(own, beside=self.road)
+        return ArtefactRoad(artefact, beside=self.road)
 
     def check(self, model: bytes) -> _Checked:
         """Explore one model until something is seen."""
@@ -261,13 +261,13 @@ class _Trial:
                 seed=job.settings.seed,
                 strict=strict,
             )
-        own = inspect_graph(mutant.model, 0).constants
+        constants_of_mutant = inspect_graph(mutant.model, 0).constants
         road = self._road_of(mutant.model)
 
         def reported(inputs: tuple[Any, ...]) -> bool:
             return not road.check(self.case, self.artefact.mode, RUNTIME, inputs, strict=strict).agrees
 
-        evidence = self.judge.evidence(mutant.model, own, confirm=reported)
+        evidence = self.judge.evidence(mutant.model, constants_of_mutant, confirm=reported)
         if evidence is None:
             return made(
                 MutantVerdict.EQUIVALENT,

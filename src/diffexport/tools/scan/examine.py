@@ -133,9 +133,9 @@ class Examiner:
 
     def examine(self, job: Job) -> None:
         """Do one job."""
-        found = job.found
+        function_found = job.found
         try:
-            imported, text = self._import(found)
+            imported, text = self._import(function_found)
         except CannotImport as error:
             status = FunctionStatus.NEEDS_MODULE if error.missing else FunctionStatus.IMPORT_ERROR
             self.send(Concluded(status, str(error)))
@@ -146,40 +146,40 @@ class Examiner:
             with captured():
                 function = look_up(text)
         except DiffexportError as error:
-            out_of_reach = found.conditional or ".<locals>." in found.qualname
+            out_of_reach = function_found.conditional or ".<locals>." in function_found.qualname
             status = FunctionStatus.ABSENT if out_of_reach else FunctionStatus.IMPORT_ERROR
             self.send(Concluded(status, str(error)))
             return
         self.send(Progress("inferring"))
         inference = self._infer(function, text, job)
         if inference.status is not InferenceStatus.INFERRED:
-            status, message = _why_not(inference, found, imported)
+            status, message = _why_not(inference, function_found, imported)
             self.send(Concluded(status, message, replace(inference, model=None), text))
             return
         values = [values_of(entry) for entry in inference.inputs]
-        inputs = tuple(own[0] for own in values)
+        inputs = tuple(texts[0] for texts in values)
         case = _case(text, inputs)
-        notes = _placeholder_notes(case, found, job.placeholder)
+        notes = _placeholder_notes(case, function_found, job.placeholder)
         plain = replace(inference, model=None)
         self.send(Concluded(None, "", plain, case.target, tuple(notes)))
         self._explore(job, text, values, until)
 
-    def _import(self, found: DiscoveredFunction) -> tuple[Imported, str]:
+    def _import(self, function: DiscoveredFunction) -> tuple[Imported, str]:
         """Import a Function's module; return it, and the text by which the Function can be had."""
         if self._importer is None:
             self._importer = Importer(self.skip, lambda name: self.send(Progress("importing", name)))
         started = time.monotonic()
         with captured():
-            if found.loose:
-                imported = self._importer.load_file(found.file, file_module_name(found.file))
+            if function.loose:
+                imported = self._importer.load_file(function.file, file_module_name(function.file))
             else:
-                imported = self._importer.load(found.module)
+                imported = self._importer.load(function.module)
         stood_in = bool(imported.missing or imported.hollow)
         notes = [f"{name} is not installed; stood in for" for name in imported.missing]
         notes += [f"{name}/__init__ is left out: {reason}" for name, reason in imported.hollow]
         stand_ins = (*imported.missing, *(name for name, _ in imported.hollow))
         self.send(ImportDone(time.monotonic() - started, stand_ins, tuple(notes)))
-        return imported, found.target + ("+stubs" if stood_in else "")
+        return imported, function.target + ("+stubs" if stood_in else "")
 
     def _infer(self, function: Any, text: str, job: Job) -> Inference:
         seconds = min(_INFER_MOST, _INFER_SHARE * job.timeout)
@@ -253,17 +253,17 @@ def variants(text: str, values: Sequence[Sequence[str]], *, symbolic: bool) -> l
     """
     parts = Application.parse(text)
     assert parts is not None
-    first = tuple(own[0] for own in values)
+    first = tuple(texts[0] for texts in values)
     names = [AS_IS, *[WITHOUT_SYMBOLIC] * symbolic, PARAMETER]
-    made = [Variant(name, str(parts.flagged(*FLAG[name])), first) for name in names]
+    applied = [Variant(name, str(parts.flagged(*FLAG[name])), first) for name in names]
     others = [
         Variant(
             f"argument {place} {other}", str(parts.flagged()), (*first[:place], other, *first[place + 1 :])
         )
-        for place, own in enumerate(values)
-        for other in own[1:]
+        for place, texts in enumerate(values)
+        for other in texts[1:]
     ]
-    return made + others[:_OTHER_VALUES]
+    return applied + others[:_OTHER_VALUES]
 
 
 def values_of(entry: str) -> tuple[str, ...]:
@@ -293,7 +293,7 @@ def _case(text: str, inputs: Sequence[str]) -> Case:
 
 
 def _why_not(
-    inference: Inference, found: DiscoveredFunction, imported: Imported
+    inference: Inference, function: DiscoveredFunction, imported: Imported
 ) -> tuple[FunctionStatus, str]:
     """Return the status and message of a Function that is not run.
 
@@ -301,22 +301,22 @@ def _why_not(
     """
     status, message = FunctionStatus(inference.status), inference.message
     if status in (FunctionStatus.REJECTED, FunctionStatus.TIMEOUT, FunctionStatus.CRASH):
-        if "distributed" in found.marks:
+        if "distributed" in function.marks:
             status = FunctionStatus.DISTRIBUTED
-        elif "triton" in found.marks or "native" in found.marks:
+        elif "triton" in function.marks or "native" in function.marks:
             status = FunctionStatus.NEEDS_NATIVE
-        elif "cuda" in found.marks and status is FunctionStatus.REJECTED and "cuda" in message.lower():
+        elif "cuda" in function.marks and status is FunctionStatus.REJECTED and "cuda" in message.lower():
             status = FunctionStatus.NEEDS_CUDA
         elif imported.missing and any(name in message for name in imported.missing):
             status = FunctionStatus.NEEDS_MODULE
     return status, message
 
 
-def _placeholder_notes(case: Case, found: DiscoveredFunction, declared: bool) -> list[str]:
+def _placeholder_notes(case: Case, function: DiscoveredFunction, declared: bool) -> list[str]:
     """Return what there is to say of a Function with a ``symbolic`` whose forward means nothing."""
-    if not found.symbolic:
+    if not function.symbolic:
         return []
-    what = "returns its input" if "placeholder" in found.marks else _holds_a_place(case)
+    what = "returns its input" if "placeholder" in function.marks else _holds_a_place(case)
     if not what:
         return []
     if declared:
@@ -325,7 +325,7 @@ def _placeholder_notes(case: Case, found: DiscoveredFunction, declared: bool) ->
         ]
     return [
         f"placeholder? its forward {what}, so that its symbolic is its meaning: dynamo ignores it in silence, and a "
-        f"difference to eager is intended; declare it with --placeholder {found.name!r}"
+        f"difference to eager is intended; declare it with --placeholder {function.name!r}"
     ]
 
 

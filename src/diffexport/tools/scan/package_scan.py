@@ -60,8 +60,10 @@ def run(plan: ScanPlan, emit: Callable[[Event], None]) -> None:
             discovered.append(discover(place))
         except PlaceError as error:
             failed.append(ModuleFailed(place, "", str(error)))
-    wanted = [(found, own.digest) for own in discovered for found in _chosen(plan, own)]
-    left = [found for found, digest in wanted if plan.done.get(found.name) != digest]
+    wanted = [
+        (function, discovery.digest) for discovery in discovered for function in _chosen(plan, discovery)
+    ]
+    left = [function for function, digest in wanted if plan.done.get(function.name) != digest]
     emit(
         ScanStarted(
             places=plan.places,
@@ -74,28 +76,28 @@ def run(plan: ScanPlan, emit: Callable[[Event], None]) -> None:
             versions=installed(),
         )
     )
-    for own in discovered:
-        emit(Listed(own))
-        for problem in own.problems:
-            emit(ModuleFailed(own.place, str(problem.file), problem.message, PlaceProblem.UNREADABLE))
+    for discovery in discovered:
+        emit(Listed(discovery))
+        for problem in discovery.problems:
+            emit(ModuleFailed(discovery.place, str(problem.file), problem.message, PlaceProblem.UNREADABLE))
     for event in failed:
         emit(event)
     interrupted = False
     try:
         if plan.listed:
-            for found in left:
-                emit(Examined(found, FunctionStatus.LISTED))
+            for function in left:
+                emit(Examined(function, FunctionStatus.LISTED))
         else:
             number = (os.cpu_count() or 1) if plan.jobs is None else max(plan.jobs, 1)
             exporters = dict.fromkeys(exporter_of(mode) for mode in plan.modes)
             pool = Pool(number, emit, plan.timeout, tuple(exporters))
             jobs = []
-            for found in left:
-                settled = _settled(found)
+            for function in left:
+                settled = _settled(function)
                 if settled is not None:
                     emit(settled)
                 else:
-                    jobs.append(_job(plan, found))
+                    jobs.append(_job(plan, function))
             pool.run(jobs)
     except KeyboardInterrupt:
         interrupted = True
@@ -103,29 +105,31 @@ def run(plan: ScanPlan, emit: Callable[[Event], None]) -> None:
 
 
 def _chosen(plan: ScanPlan, discovery: Discovery) -> list[DiscoveredFunction]:
-    return [found for found in discovery.functions if not plan.only or matches(found, plan.only)]
+    return [function for function in discovery.functions if not plan.only or matches(function, plan.only)]
 
 
-def matches(found: DiscoveredFunction, patterns: Sequence[str]) -> bool:
+def matches(function: DiscoveredFunction, patterns: Sequence[str]) -> bool:
     """Return whether a Function's name, or the last part of it, matches one of several globs."""
-    names = (found.name, found.qualname, found.qualname.rpartition(".")[2])
+    names = (function.name, function.qualname, function.qualname.rpartition(".")[2])
     return any(fnmatch.fnmatchcase(name, pattern) for name in names for pattern in patterns)
 
 
-def _settled(found: DiscoveredFunction) -> Examined | None:
+def _settled(function: DiscoveredFunction) -> Examined | None:
     """Return what there is to say of a Function whose source shows that it cannot be run; None of any other."""
-    if found.abstract:
-        return Examined(found, FunctionStatus.ABSTRACT, "neither it nor a base that was read defines forward")
-    return Examined(found, FunctionStatus.LOCAL, found.local) if found.local else None
+    if function.abstract:
+        return Examined(
+            function, FunctionStatus.ABSTRACT, "neither it nor a base that was read defines forward"
+        )
+    return Examined(function, FunctionStatus.LOCAL, function.local) if function.local else None
 
 
-def _job(plan: ScanPlan, found: DiscoveredFunction) -> Job:
+def _job(plan: ScanPlan, function: DiscoveredFunction) -> Job:
     return Job(
-        found,
+        function,
         plan.modes,
         plan.runtimes,
         plan.settings,
         plan.known,
         plan.timeout,
-        placeholder=bool(plan.placeholders) and matches(found, plan.placeholders),
+        placeholder=bool(plan.placeholders) and matches(function, plan.placeholders),
     )
