@@ -1,4 +1,4 @@
-"""The product from end to end in a few seconds, for ``tox -e quick``: one case, two exporters, two runtimes, a report."""
+"""The product from end to end in seconds, for ``tox -e quick``: one case, two exporters, two runtimes, a report."""
 
 import json
 
