@@ -24,7 +24,7 @@ from diffexport.arrays.dtypes import (
 )
 from diffexport.arrays.inputs import as_call
 from diffexport.backends import runtimes
-from diffexport.explore.minimise import simpler_values, simplicity
+from diffexport.explore.number_simplicity import simpler_values, simplicity
 from diffexport.findings.regressions import Regression, load
 from diffexport.findings.regressions.store import save
 from diffexport.pipeline import Road

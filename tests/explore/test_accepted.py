@@ -81,8 +81,8 @@ def test_each_thing_that_an_entry_names_has_to_match(case, other):
 
 def test_a_crash_kills_only_inputs_with_its_traits(case):
     accepting = accepted(case, {"kind": "crash", "traits": ["abs:0..1"]})
-    killers = accepting.killers(MODE, ["ort-all"])
-    assert [entry.id for entry in killers] == ["0"]
-    assert accepting.killer(killers, SMALL, SMALL) is killers[0]
-    assert accepting.killer(killers, LARGE, SMALL) is None
-    assert accepting.killers(Mode("dynamo"), ["ort-all"]) == []
+    crashes = accepting.known_crashes(MODE, ["ort-all"])
+    assert [entry.id for entry in crashes] == ["0"]
+    assert accepting.crash_on(crashes, SMALL, SMALL) is crashes[0]
+    assert accepting.crash_on(crashes, LARGE, SMALL) is None
+    assert accepting.known_crashes(Mode("dynamo"), ["ort-all"]) == []

@@ -3,7 +3,8 @@
 import pytest
 
 from diffexport import Mode
-from diffexport.explore.explorer import Explorer, Settings
+from diffexport.explore.explorer import Explorer
+from diffexport.explore.settings import Settings
 from diffexport.findings.events.events import FindingMade, ModeFinished
 from diffexport.subjects import catalogue
 
@@ -12,11 +13,8 @@ REFUSED = ["torchscript,autograd_inlining=false", "torchscript,autograd_inlining
 
 
 def explore(name, modes, share):
-    events = []
-    settings = Settings(examples=6, share=share)
-    Explorer(catalogue.load(name), ["ort-disabled"], settings, emit=events.append).explore(
-        [Mode.parse(text) for text in modes]
-    )
+    explorer = Explorer(catalogue.load(name), ["ort-disabled"], Settings(examples=6, share=share))
+    events = list(explorer.explore([Mode.parse(text) for text in modes]))
     rows = {event.mode: event.rows[0] for event in events if isinstance(event, ModeFinished)}
     return rows, [event.finding for event in events if isinstance(event, FindingMade)]
 

@@ -8,9 +8,8 @@ import sys
 import torch
 
 from diffexport import make_case
-from diffexport.explore.explorer import Settings
-from diffexport.explore.running import Plan
-from diffexport.explore.running import run as run_plan
+from diffexport.explore.run_plan import RunPlan, events_of
+from diffexport.explore.settings import Settings
 from diffexport.findings.events.events import FindingMade, ModeFinished
 from diffexport.findings.regressions.finding_store import FindingStore
 from diffexport.findings.reports.json_report import document
@@ -75,15 +74,14 @@ def test_the_ci_profile_gives_the_same_result_in_another_process(project):
 
 def test_the_report_does_not_depend_on_who_is_done_first(project):
     """Units of work end in any order when several processes do them."""
-    events = []
-    plan = Plan(
+    plan = RunPlan(
         targets=("single_output", "models.py:SwappedOutputs", "clamp"),
         modes=select_modes([*MODES, "dynamo"]),
         runtimes=("ort-disabled",),
         settings=Settings(examples=3),
         jobs=0,
     )
-    run_plan(plan, events.append)
+    events = list(events_of(plan))
     units = {}
     for event in events:
         if isinstance(event, ModeFinished):

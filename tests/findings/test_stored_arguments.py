@@ -14,7 +14,7 @@ import torch
 from diffexport import Call, Divergence, Kind, Mode, Stage
 from diffexport.arrays.inputs import array_of
 from diffexport.errors import RegressionFileError
-from diffexport.explore.minimise import _equal
+from diffexport.explore.smaller_inputs import same_inputs
 from diffexport.findings.events.events import Finding
 from diffexport.findings.regressions import Regression, load, loads, save
 from diffexport.findings.regressions.finding_store import FindingStore
@@ -192,9 +192,9 @@ def test_a_finding_becomes_a_regression_with_its_call(tmp_path: Path):
 def test_the_minimiser_compares_any_arguments():
     other = Call(CALL.args, {**CALL.kwargs, "scale": 3.5})
     copied = Call((ARRAY.copy(), CALL.args[1]), CALL.kwargs)
-    assert _equal(CALL, copied)
-    assert not _equal(CALL, other)
-    assert not _equal(CALL, CALL.args)
-    assert not _equal(
+    assert same_inputs(CALL, copied)
+    assert not same_inputs(CALL, other)
+    assert not same_inputs(CALL, CALL.args)
+    assert not same_inputs(
         Call((np.ones(2), [np.ones(3), np.ones(2)])), Call((np.ones(2), [np.ones(3), np.zeros(2)]))
     )

@@ -23,7 +23,7 @@ class Accepted:
     def __init__(self, case: Case, known: Iterable[Known], road: Road) -> None:
         self._case, self._road = case, road
         self._entries = (*case.known, *known)
-        self._killers = [entry for entry in self._entries if entry.kind is Kind.CRASH]
+        self._crashes = [entry for entry in self._entries if entry.kind is Kind.CRASH]
         self._speaking = functools.lru_cache(maxsize=256)(self._entries_on)
 
     def entry(
@@ -48,11 +48,11 @@ class Accepted:
             if entry.speaks_of(self._case.name, candidate, runtime, key)
         ]
 
-    def killers(self, mode: Mode, runtimes: Sequence[str]) -> list[Known]:
+    def known_crashes(self, mode: Mode, runtimes: Sequence[str]) -> list[Known]:
         """Return the known crashes that some inputs would meet in a mode on one of the runtimes."""
         concerned = [
             entry
-            for entry in self._killers
+            for entry in self._crashes
             if any(entry.concerns(self._case.name, mode, runtime) for runtime in runtimes)
         ]
         if not concerned:
@@ -61,11 +61,11 @@ class Accepted:
         return concerned if expected in (Expected.AGREES, Expected.MAY_REFUSE) else []
 
     @staticmethod
-    def killer(killers: Sequence[Known], inputs: Inputs, export_inputs: Inputs) -> Known | None:
+    def crash_on(crashes: Sequence[Known], inputs: Inputs, export_inputs: Inputs) -> Known | None:
         """Return which of the known crashes these inputs would meet."""
-        if not killers:
+        if not crashes:
             return None
         given = arrays_of(inputs), arrays_of(export_inputs)
         return next(
-            (entry for entry in killers if all(trait_holds(trait, *given) for trait in entry.traits)), None
+            (entry for entry in crashes if all(trait_holds(trait, *given) for trait in entry.traits)), None
         )

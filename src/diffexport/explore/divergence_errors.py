@@ -8,7 +8,7 @@ from functools import cache
 
 from diffexport.arrays import as_plain
 from diffexport.backends.runtimes import family
-from diffexport.explore.minimise import Point
+from diffexport.explore.point import Point
 from diffexport.findings.events import Finding
 from diffexport.oracle import same_bits
 from diffexport.subjects.cases import Case

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -10,8 +10,10 @@ from pathlib import Path
 from diffexport import processes
 from diffexport.backends.model_files import Artefact
 from diffexport.errors import DiffexportError, RegressionFileError
-from diffexport.explore.explorer import Explorer, Settings
+from diffexport.explore.explorer import Explorer
 from diffexport.explore.file_case import case_for
+from diffexport.explore.sample_checks import Announce
+from diffexport.explore.settings import Settings
 from diffexport.findings.events import CaseFailed, Event, KnownReplayed, KnownStatus
 from diffexport.findings.regressions import Regression, Replay, Status, load, replay_safely
 from diffexport.pipeline import ArtefactRoad, Road
@@ -66,10 +68,16 @@ def warm_up() -> None:
     freeze_kept_tables()
 
 
-def do(unit: Unit, emit: Callable[[Event], None]) -> None:
-    """Do one unit, in this process."""
+def do(unit: Unit, send: Callable[[Event], None]) -> None:
+    """Do one unit in this process, sending everything that happens, in order, to another."""
+    for event in events_of_unit(unit, send):
+        send(event)
+
+
+def events_of_unit(unit: Unit, announce: Announce) -> Iterator[Event]:
+    """Do one unit, in this process; see [Explorer.explore][] for what is announced."""
     if not unit.modes:
-        replay_known(unit, emit)
+        yield from (replay_entry(entry, unit.folders, _road()) for entry in unit.known)
         return
     road = _road()
     try:
@@ -79,11 +87,11 @@ def do(unit: Unit, emit: Callable[[Event], None]) -> None:
             case = case_for(unit.target, unit.inputs, unit.artefact)
             road = ArtefactRoad(unit.artefact)
     except DiffexportError as error:
-        emit(CaseFailed(unit.name, str(error)))
+        yield CaseFailed(unit.name, str(error))
         return
     case = replace(case, exclude=(*case.exclude, *unit.exclude))
-    explorer = Explorer(case, unit.runtimes, unit.settings, unit.known, emit=emit, road=road)
-    explorer.explore([Mode.parse(text) for text in unit.modes])
+    explorer = Explorer(case, unit.runtimes, unit.settings, unit.known, road=road)
+    yield from explorer.explore([Mode.parse(text) for text in unit.modes], announce)
 
 
 def speaks_of(entry: Known, regression: Regression, result: Replay) -> bool:
@@ -94,43 +102,34 @@ def speaks_of(entry: Known, regression: Regression, result: Replay) -> bool:
     return entry.accepts(regression.case, regression.mode, runtime, result.divergence)
 
 
-def replay_known(unit: Unit, emit: Callable[[Event], None]) -> None:
-    """Replay the regression of every known divergence of the unit."""
-    for entry in unit.known:
-        replay_entry(entry, unit.folders, _road(), emit)
-
-
 def replay_entry(
-    entry: Known, folders: Sequence[Path], road: Road, emit: Callable[[Event], None], case: Case | None = None
-) -> None:
+    entry: Known, folders: Sequence[Path], road: Road, case: Case | None = None
+) -> KnownReplayed:
     """Replay the regression of a known divergence; ``case`` is its model, where it cannot be found by its target."""
+    status, message = _replayed(entry, folders, road, case)
+    return KnownReplayed(entry.id, entry.regression, status, message)
+
+
+def _replayed(
+    entry: Known, folders: Sequence[Path], road: Road, case: Case | None
+) -> tuple[KnownStatus, str]:
     path = next((f / entry.regression for f in folders if (f / entry.regression).is_file()), None)
     if path is None:
         places = ", ".join(str(folder) for folder in folders)
-        message = f"its regression is not in {places}; restore the file or remove the entry"
-        emit(KnownReplayed(entry.id, entry.regression, KnownStatus.ERROR, message))
-        return
+        return KnownStatus.ERROR, f"its regression is not in {places}; restore the file or remove the entry"
     try:
         regression = load(path)
         result = replay_safely(regression, road, case)
     except RegressionFileError as error:
-        emit(KnownReplayed(entry.id, entry.regression, KnownStatus.ERROR, str(error)))
-        return
+        return KnownStatus.ERROR, str(error)
     if result.status is Status.FIXED and entry.may_agree:
-        emit(
-            KnownReplayed(
-                entry.id, entry.regression, KnownStatus.DIVERGES, "agrees on this machine, as it may"
-            )
-        )
-    elif result.status is Status.FIXED:
-        message = (
-            f"fixed upstream: remove this entry ({entry.source or 'known divergences'}, id {entry.id!r})"
-        )
-        emit(KnownReplayed(entry.id, entry.regression, KnownStatus.FIXED, message))
-    elif result.status is Status.ERROR:
-        emit(KnownReplayed(entry.id, entry.regression, KnownStatus.ERROR, result.message))
-    elif not speaks_of(entry, regression, result):
+        return KnownStatus.DIVERGES, "agrees on this machine, as it may"
+    if result.status is Status.FIXED:
+        source = entry.source or "known divergences"
+        return KnownStatus.FIXED, f"fixed upstream: remove this entry ({source}, id {entry.id!r})"
+    if result.status is Status.ERROR:
+        return KnownStatus.ERROR, result.message
+    if not speaks_of(entry, regression, result):
         message = "its regression shows another failure than the entry speaks of; tie it to the right one"
-        emit(KnownReplayed(entry.id, entry.regression, KnownStatus.ERROR, message))
-    else:
-        emit(KnownReplayed(entry.id, entry.regression, KnownStatus.DIVERGES, result.message))
+        return KnownStatus.ERROR, message
+    return KnownStatus.DIVERGES, result.message

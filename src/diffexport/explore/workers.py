@@ -8,7 +8,7 @@ finding, and its mode is left out from there on.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from diffexport.explore.units import Unit, do, warm_up
@@ -37,15 +37,16 @@ from diffexport.processes import (
 from diffexport.values import Divergence, Identity, Kind, Mode, Place, Stage
 
 
-def run_parallel(units: Iterable[Unit], jobs: int, emit: Callable[[Event], bool]) -> None:
-    """Do every unit on ``jobs`` worker processes.
+def run_parallel(units: Iterable[Unit], jobs: int) -> Iterator[Event]:
+    """Do every unit on ``jobs`` worker processes; give every event, in the order each unit sends them.
+
+    The workers end with the iterator, also where that is closed before its end.
 
     Args:
         units: heaviest first.
         jobs: number of processes, at least 1.
-        emit: receives every event, in the order each unit sends them; returning True stops the run.
     """
-    _Schedule(units, emit).run(jobs)
+    yield from _Schedule(units).run(jobs)
 
 
 @dataclass
@@ -59,20 +60,19 @@ class _Task:
 class _Schedule:
     """Which units wait, and which worker is on which."""
 
-    def __init__(self, units: Iterable[Unit], emit: Callable[[Event], bool]) -> None:
-        self._waiting, self._emit = deque(units), emit
+    def __init__(self, units: Iterable[Unit]) -> None:
+        self._waiting = deque(units)
         self._workers: list[ChildProcess] = []
         self._tasks: dict[ChildProcess, _Task] = {}
 
-    def run(self, jobs: int) -> None:
-        """Do every unit, or as many as there are until ``emit`` says that this is enough."""
+    def run(self, jobs: int) -> Iterator[Event]:
+        """Do every unit; give every event."""
         try:
             for _ in range(min(jobs, len(self._waiting))):
                 self._start()
             while self._tasks:
                 for worker, received in receive_any(list(self._tasks)):
-                    if self._take(worker, received):
-                        return
+                    yield from self._take(worker, received)
         finally:
             for worker in self._workers:
                 worker.stop()
@@ -88,42 +88,41 @@ class _Schedule:
             self._tasks[worker] = _Task(self._waiting.popleft())
             worker.send(self._tasks[worker].unit)
 
-    def _take(self, worker: ChildProcess, received: Received) -> bool:
-        """Take what a worker sent; return whether this is enough."""
+    def _take(self, worker: ChildProcess, received: Received) -> Iterator[Event]:
+        """Take what a worker sent."""
         task = self._tasks[worker]
         if isinstance(received, Message):
             if isinstance(received.value, ModeFinished):
                 task.finished.add(received.value.mode)
-            return self._emit(received.value)
-        if isinstance(received, Unreadable):
+            yield received.value
+        elif isinstance(received, Unreadable):
             text = f"what was found cannot be sent between processes ({received.error}); run it with --jobs 0"
-            return self._emit(CaseFailed(task.unit.name, text))
-        if isinstance(received, Finished | Failed):
+            yield CaseFailed(task.unit.name, text)
+        elif isinstance(received, Finished | Failed):
             del self._tasks[worker]
             self._give(worker)
             if isinstance(received, Failed):
                 text = f"internal error of diffexport: {received.error}\n{received.trace}"
-                return self._emit(CaseFailed(task.unit.name, text))
+                yield CaseFailed(task.unit.name, text)
         elif isinstance(received, Died):
             del self._tasks[worker]
             self._workers.remove(worker)
             worker.stop()
-            stop = self._died(task, worker.doing, str(received))
+            yield from self._died(task, worker.doing, str(received))
             self._start()
-            return stop
-        return False
 
-    def _died(self, task: _Task, check: CheckStarting | None, how: str) -> bool:
+    def _died(self, task: _Task, check: CheckStarting | None, how: str) -> Iterator[Event]:
         """Say what it means that a worker died on a unit, and let what is left of that be done."""
         unit = task.unit
         left = tuple(mode for mode in unit.modes if mode not in task.finished)
         if not unit.settings.careful:
             careful = replace(unit.settings, careful=True)
             self._waiting.appendleft(replace(unit, modes=left, settings=careful))
-            return False
+            return
         if check is None:
             text = f"the worker process died ({how}) before its first check"
-            return self._emit(CaseFailed(unit.name, text))
+            yield CaseFailed(unit.name, text)
+            return
         left = tuple(mode for mode in left if mode != check.mode)
         if left:
             self._waiting.appendleft(replace(unit, modes=left))
@@ -138,8 +137,9 @@ class _Schedule:
             )
             for name in unit.runtimes
         )
-        stop = self._emit(FindingMade(finding))
-        return self._emit(ModeFinished(check.case, check.mode, rows)) or stop
+        # The mode first: a run that stops at a finding has counted it by then.
+        yield ModeFinished(check.case, check.mode, rows)
+        yield FindingMade(finding)
 
 
 def _crash(unit: Unit, check: CheckStarting, how: str) -> Finding:

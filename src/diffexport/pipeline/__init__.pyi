@@ -1,3 +1,6 @@
+from .deadline import NO_DEADLINE as NO_DEADLINE
+from .deadline import Deadline as Deadline
+from .deadline import DeadlinePassed as DeadlinePassed
 from .eager import BUILD_SEED as BUILD_SEED
 from .eager import Eager as Eager
 from .export import Exported as Exported

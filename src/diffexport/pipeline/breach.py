@@ -23,7 +23,7 @@ def breaches(terms: Terms, mode: Mode, graph: Graph) -> Iterator[Divergence]:
         yield _breach(
             Aspect.OUTPUT_NAMES, f"output_names asks for {_list(wanted)}, the graph has {_list(outputs)}"
         )
-    if terms.remaining_inputs is not None and mode.is_torchscript:
+    if terms.remaining_inputs is not None and mode.description.drops_inputs:
         left = [terms.input_name(number) for number in terms.remaining_inputs]
         if sorted(left) != sorted(name for name in inputs if not name.startswith(("constant", "default"))):
             yield _breach(

@@ -169,7 +169,7 @@ class Road:
         """Return the case's module, and whether the mode exports it in training mode."""
         prepared = self.prepare(case)
         training = prepared.training
-        if mode.is_torchscript:
+        if mode.honours("training"):
             training = {"TRAINING": True, "EVAL": False}.get(mode.training, training)
         return prepared, training
 
@@ -181,7 +181,7 @@ class Road:
         Raises:
             UsageError: the case's model is to be scripted, and the mode's exporter takes no such model.
         """
-        if case.terms.script and not mode.is_torchscript:
+        if case.terms.script and not mode.description.takes_scripted:
             raise UsageError(f"case {case.name!r} in mode {mode}: {SCRIPTED.reason}")
         call = as_call(inputs)
         key = (_key(case), mode, digest(call))

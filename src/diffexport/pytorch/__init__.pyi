@@ -7,6 +7,12 @@ from .dynamo import dynamo_stage_of as dynamo_stage_of
 from .dynamo import export_with_dynamo as export_with_dynamo
 from .purity import Snapshot as Snapshot
 from .reuse import freeze_kept_tables as freeze_kept_tables
+from .script_texts import PRIVATE_IMPORTS as PRIVATE_IMPORTS
+from .script_texts import SCOPE_RESET as SCOPE_RESET
+from .script_texts import SCOPE_SET as SCOPE_SET
+from .script_texts import SIZE_OBLIVIOUS as SIZE_OBLIVIOUS
+from .script_texts import SIZE_OBLIVIOUS_MODULE as SIZE_OBLIVIOUS_MODULE
+from .script_texts import WATCHED_PRIVATE as WATCHED_PRIVATE
 from .torchscript import export_with_torchscript as export_with_torchscript
 from .torchscript import symbolics_removed as symbolics_removed
 from .torchscript import torchscript_program as torchscript_program

@@ -26,12 +26,12 @@ class Registry(Generic[T]):
         group: of the entry points; the name of one is the name of the object it leads to.
         what: what the objects are called in messages: ``runtime``.
         table: for each built-in name where the object is, as ``package.module:attribute``.
-        problem: takes an object and returns how it breaks the protocol, empty if it keeps to it. Called once for each
-            object of another package.
+        problem: takes a name and the object, and returns how that breaks the protocol, empty if it keeps to it. Called
+            once for each object of another package.
     """
 
     def __init__(
-        self, group: str, what: str, table: Mapping[str, str], problem: Callable[[Any], str] = lambda _: ""
+        self, group: str, what: str, table: Mapping[str, str], problem: Callable[[str, Any], str]
     ) -> None:
         self.group, self.what, self.table = group, what, dict(table)
         self._problem = problem
@@ -87,10 +87,7 @@ class Registry(Generic[T]):
             loaded: Any = entry_point.load()
         except (Exception, SystemExit) as error:  # noqa: BLE001 - another's module may raise anything
             raise self.error(name, f"loading {entry_point.value} raises {said(error)}") from None
-        problem = self._problem(loaded)
-        called = getattr(loaded, "name", None)
-        if not problem and called != name:
-            problem = f"its name is {called!r}, not that of its entry point"
+        problem = self._problem(name, loaded)
         if problem:
             raise self.error(name, f"{entry_point.value} keeps no promise of a {self.what}: {problem}")
         return loaded  # type: ignore[no-any-return]
@@ -104,6 +101,12 @@ class Registry(Generic[T]):
     def is_built_in(self, name: str) -> bool:
         """Return whether a name is one of diffexport's own."""
         return name in self.table
+
+    def reject(self, name: str, text: str) -> PlugInError:
+        """Remember that the object of a name turned out to be of no use, and return the error that says so."""
+        self._loaded.pop(name, None)
+        self._broken[name] = self.error(name, text)
+        return self._broken[name]
 
     def every_added(self) -> Iterator[tuple[str, T | PlugInError]]:
         """Yield the names that other packages add, with the object or what is wrong with it; all are imported."""

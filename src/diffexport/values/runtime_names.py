@@ -28,12 +28,14 @@ _TABLE = {
 }
 
 
-def _problem(loaded: Any) -> str:
+def _problem(name: str, loaded: Any) -> str:
     """Return how an object breaks the protocol of a runtime; empty if it keeps to it."""
     parts = {"name": str, "title": str, "family": str, "order": int, "is_plain": bool, "is_reference": bool}
     problem = missing_parts(
         loaded, {**parts, "cost": (int, float), "unavailable": None, "load": None, "script": object}
     )
+    if not problem and loaded.name != name:
+        problem = f"its name is {loaded.name!r}"
     if problem or loaded.script is None:
         return problem
     problem = missing_parts(loaded.script, {"load": str, "input_names": str, "run": str})

@@ -36,7 +36,7 @@ class GuardedRuntime:
             raise LoadError(f"{type(error).__name__}: {error}") from error
         problem = missing_parts(session, {"inputs": (tuple, list), "outputs": (tuple, list), "run": None})
         if problem:
-            raise RUNTIME_REGISTRY.error(
+            raise RUNTIME_REGISTRY.reject(
                 self._runtime.name, f"load returns {type(session).__name__}, which is no session: {problem}"
             )
         return GuardedSession(self._runtime.name, session)
@@ -69,7 +69,7 @@ class GuardedSession:
                 if isinstance(outputs, list | tuple)
                 else ""
             )
-            raise RUNTIME_REGISTRY.error(
+            raise RUNTIME_REGISTRY.reject(
                 self._runtime, f"run returns a {type(outputs).__name__}{kinds}, not a list of numpy arrays"
             )
         return list(outputs)
@@ -89,9 +89,9 @@ def check_added(runtime: Runtime) -> None:
     try:
         reason: Any = runtime.unavailable()
     except Exception as error:  # noqa: BLE001 - it may raise anything
-        raise RUNTIME_REGISTRY.error(runtime.name, f"unavailable() raises {said(error)}") from None
+        raise RUNTIME_REGISTRY.reject(runtime.name, f"unavailable() raises {said(error)}") from None
     if not isinstance(reason, str):
-        raise RUNTIME_REGISTRY.error(runtime.name, f"unavailable() returns {reason!r}, not a text")
+        raise RUNTIME_REGISTRY.reject(runtime.name, f"unavailable() returns {reason!r}, not a text")
     if reason:
         return
     try:

@@ -16,7 +16,8 @@ from diffexport.values import (
     runtime_choices,
 )
 
-_ADDED: dict[str, Runtime] = {}
+#: Runtimes of other packages with what guards them.
+_CHECKED: dict[str, tuple[Runtime, Runtime]] = {}
 
 
 def runtime_of(name: str) -> Runtime:
@@ -29,11 +30,12 @@ def runtime_of(name: str) -> Runtime:
     runtime: Runtime = RUNTIME_REGISTRY.get(name)
     if RUNTIME_REGISTRY.is_built_in(name):
         return runtime
-    if name not in _ADDED:
+    checked, guarded = _CHECKED.get(name, (None, runtime))
+    if checked is not runtime:
         guarded = cast(Runtime, GuardedRuntime(runtime))
         check_added(guarded)
-        _ADDED[name] = guarded
-    return _ADDED[name]
+        _CHECKED[name] = runtime, guarded
+    return guarded
 
 
 def available() -> tuple[str, ...]:

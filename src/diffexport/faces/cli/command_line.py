@@ -173,6 +173,15 @@ def list_cases() -> None:
 
 
 @cli.command()
+def backends() -> None:
+    """List the exporters and runtimes with the package each is from, and why one cannot be used."""
+    from diffexport.faces.cli.backends_command import backends_command
+
+    for line in backends_command():
+        click.echo(line)
+
+
+@cli.command()
 @click.argument("texts", nargs=-1, metavar="[MATRIX|MODE|PATTERN]…")
 @click.option("--count", is_flag=True, help="Only say how many there are, per exporter.")
 @click.option("--options", "show_options", is_flag=True, help="Show every option with its values.")

@@ -17,7 +17,7 @@ from diffexport.tools.scan import (
     DEFAULT_MODES,
     DEFAULT_RUNTIMES,
     Event,
-    Plan,
+    ScanPlan,
     ScanTally,
     ScanTerminal,
     State,
@@ -87,7 +87,7 @@ def scan_command(
     def take(event: Event) -> None:
         terminal.take(event, tally.take(event))
 
-    plan = Plan(
+    plan = ScanPlan(
         places=tuple(dict.fromkeys(places)),
         modes=selected,
         runtimes=ran_on,

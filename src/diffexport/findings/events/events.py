@@ -124,7 +124,7 @@ class Suspected:
 
 @dataclass(frozen=True)
 class FindingMade:
-    """A divergence was shrunk."""
+    """A divergence became a finding: shrunk, or as it was seen where there was no time for that."""
 
     finding: Finding
 
@@ -182,11 +182,12 @@ class CheckStarting:
 
 @dataclass(frozen=True)
 class RunFinished:
-    """The end, ``interrupted`` by the user or by ``--fail-fast``, or complete."""
+    """The end: ``interrupted`` by the user, ``stopped_early`` by a finding, ``out_of_time``, or complete."""
 
     seconds: float
     interrupted: bool = False
     stopped_early: bool = False
+    out_of_time: bool = False
 
 
 Event = (

@@ -22,7 +22,7 @@ from diffexport.findings.regressions import FindingStore
 from diffexport.findings.reports.descriptions import describe
 from diffexport.findings.reports.live import STYLES, Live, versions_in_words
 from diffexport.findings.reports.tally import Tally
-from diffexport.values import EXPORTERS
+from diffexport.values import in_order
 
 _WORDS = {
     RowVerdict.AGREES: "agree",
@@ -118,7 +118,7 @@ class Terminal:
 
     def _table(self) -> Table:
         counts = self._tally.counts()
-        exporters = [name for name in EXPORTERS if any(exporter == name for _, exporter in counts)]
+        exporters = in_order(exporter for _, exporter in counts)
         table = Table(title="modes × runtimes", title_justify="left", title_style="dim")
         table.add_column("case", no_wrap=True)
         for name in exporters:

@@ -6,9 +6,9 @@ filled in by [diffexport.findings.scripts.script][].
 
 from __future__ import annotations
 
+from diffexport.backends.exporters import indented
 from diffexport.findings.regressions import Regression
-from diffexport.findings.scripts.literals import indented
-from diffexport.pytorch import Change, Watched
+from diffexport.pytorch import WATCHED_PRIVATE, Change, Watched
 from diffexport.subjects.cases import Case
 from diffexport.values import Kind, MissingNodes, Stage
 
@@ -33,7 +33,6 @@ def watched(signature: str) -> str:
 
 #: How to look at it; NAME stands for which one it is, where there are several.
 _WATCHED = {
-    Watched.HOOKS: "[len(part._forward_hooks) + len(part._forward_pre_hooks) for part in model.modules()]",
     Watched.TRAINING_FLAG: "[part.training for part in model.modules()]",
     Watched.ATTRIBUTE: "[NAME in vars(part) for part in model.modules()]",
     Watched.STATE: "[str(value.tolist()) for name, value in "
@@ -45,9 +44,7 @@ _WATCHED = {
     Watched.DEFAULT_DTYPE: "torch.get_default_dtype()",
     Watched.THREADS: "torch.get_num_threads()",
     Watched.IN_EXPORT: "torch.onnx.is_in_onnx_export()",
-    Watched.TRACE_MAP: "torch.jit._trace._trace_module_map",
-    Watched.SYMBOLIC: "[(name, *group._functions._overrides) for name, group in SYMBOLICS._registry.items() "
-    "if group._functions._overrides and name == NAME]",
+    **WATCHED_PRIVATE,
 }
 
 

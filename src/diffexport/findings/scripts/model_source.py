@@ -23,8 +23,10 @@ from typing import Any
 
 import torch
 
+from diffexport.backends.exporters import indented
 from diffexport.findings.regressions import Regression
-from diffexport.findings.scripts.literals import indented, literal
+from diffexport.findings.scripts.literals import literal
+from diffexport.pytorch import PRIVATE_IMPORTS, SIZE_OBLIVIOUS_MODULE
 from diffexport.subjects.cases import Case
 from diffexport.subjects.targets import Application, Bound, look_up, resolve
 from diffexport.values import Call
@@ -34,14 +36,10 @@ _Place = ModuleType | Path | str
 _MODULES = (
     *("base64", "contextlib", "copy", "ctypes", "importlib", "importlib.util", "io", "ml_dtypes"),
     *("onnx", "onnx.reference", "onnxruntime", "os", "random", "sys", "tempfile", "torch"),
-    *("torch.fx.experimental._config", "warnings", "zlib"),
+    *(SIZE_OBLIVIOUS_MODULE, "warnings", "zlib"),
 )
 #: What a script may import for itself, by the name it then uses.
-IMPORTS = {name: f"import {name}" for name in _MODULES} | {
-    "np": "import numpy as np",
-    "GLOBALS": "from torch.onnx._internal.torchscript_exporter._globals import GLOBALS",
-    "SYMBOLICS": "from torch.onnx._internal.torchscript_exporter.registration import registry as SYMBOLICS",
-}
+IMPORTS = {name: f"import {name}" for name in _MODULES} | {"np": "import numpy as np", **PRIVATE_IMPORTS}
 #: What else a script binds at its top level.
 _FUNCTIONS = {
     "Applied",

@@ -13,7 +13,7 @@ from typing import Any
 from diffexport import atomic
 from diffexport.findings.regressions import SeenTensors, encode_tensor
 from diffexport.findings.reports import EXIT_FINDINGS, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, values
-from diffexport.tools.mutate.mutation_run import Outcome, Report
+from diffexport.tools.mutate.mutation_run import JobReport, MutantOutcome
 from diffexport.tools.mutate.registry import BUG_VERDICTS, MutantVerdict, mutators
 from diffexport.versions import installed
 
@@ -32,11 +32,11 @@ class MutationTally:
     examples: int
     seed: int
     strict: bool
-    reports: list[Report] = field(default_factory=list)
+    reports: list[JobReport] = field(default_factory=list)
     seconds: float | None = None
     interrupted: bool = False
 
-    def outcomes(self, *verdicts: MutantVerdict) -> list[Outcome]:
+    def outcomes(self, *verdicts: MutantVerdict) -> list[MutantOutcome]:
         """Return the outcomes with one of some verdicts; all without any."""
         found = [outcome for report in self.reports for outcome in report.outcomes]
         return [outcome for outcome in found if not verdicts or outcome.verdict in verdicts]
@@ -69,7 +69,7 @@ class MutationTally:
         return (statistics.median(needed), max(needed)) if needed else None
 
 
-def mutation_line(report: Report) -> str:
+def mutation_line(report: JobReport) -> str:
     """Return one line for a report, as it comes."""
     place = f"{report.case} {report.mode}"
     if report.skipped:
@@ -190,7 +190,7 @@ def _mutator(tally: MutationTally, name: str) -> dict[str, Any]:
     }
 
 
-def _outcome(outcome: Outcome) -> dict[str, Any]:
+def _outcome(outcome: MutantOutcome) -> dict[str, Any]:
     seen = SeenTensors()
     return {
         "case": outcome.case,

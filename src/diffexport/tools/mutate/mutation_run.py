@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,8 +15,9 @@ from diffexport.backends.graphs import declared_inputs, inspect_graph
 from diffexport.backends.model_files import Artefact
 from diffexport.backends.runtimes import RunError
 from diffexport.errors import DiffexportError
-from diffexport.explore import Explorer, Settings, case_for, warm_up
-from diffexport.findings.events import CaseFailed, Event, Finding, Suspected
+from diffexport.explore import Explorer, Limits, Settings, StopAfter, case_for, deliver, drive, warm_up
+from diffexport.findings.events import Finding
+from diffexport.findings.reports import Tally
 from diffexport.pipeline import ArtefactRoad, Road
 from diffexport.processes import (
     ChildProcess,
@@ -43,7 +44,7 @@ UNCHANGED = "unchanged"
 
 
 @dataclass(frozen=True)
-class Job:
+class MutationJob:
     """What one worker does in one go; fields as in [Unit][diffexport.explore.units.Unit].
 
     Attributes:
@@ -61,7 +62,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class MutantOutcome:
     """What became of one mutant.
 
     Attributes:
@@ -85,22 +86,14 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Report:
+class JobReport:
     """What became of one job; ``skipped`` says why nothing was planted, ``failed`` that this is not as it should be."""
 
     case: str
     mode: str
-    outcomes: tuple[Outcome, ...] = ()
+    outcomes: tuple[MutantOutcome, ...] = ()
     skipped: str = ""
     failed: bool = False
-
-
-class _Caught(BaseException):
-    """Ends the exploration of a mutant. Not an Exception: Hypothesis would take that for a failure to look into."""
-
-    def __init__(self, finding: Finding) -> None:
-        super().__init__(finding.divergence.message)
-        self.finding = finding
 
 
 class _Refused(Exception):
@@ -114,7 +107,7 @@ class _Checked:
     failed: str = ""
 
 
-def do(job: Job) -> Report:
+def do(job: MutationJob) -> JobReport:
     """Do one job, in this process."""
     try:
         case, mode = resolve(job.target, inputs=job.inputs), Mode.parse(job.mode)
@@ -122,20 +115,20 @@ def do(job: Job) -> Report:
         try:
             artefact, shapes = _exported(road, case, mode)
         except _Refused as refused:
-            return Report(job.name, job.mode, skipped=str(refused))
+            return JobReport(job.name, job.mode, skipped=str(refused))
         trial = _Trial(job, road, artefact, case_for(job.target, job.inputs, artefact))
         first = trial.check(artefact.model)
         if first.finding is not None or first.failed:
             message = first.failed or (first.finding.divergence.message if first.finding is not None else "")
             skipped = f"the unchanged export is not as it should be ({message}); see what diffexport run says"
-            return Report(job.name, job.mode, skipped=skipped, failed=True)
-        unchanged = Outcome(
+            return JobReport(job.name, job.mode, skipped=skipped, failed=True)
+        unchanged = MutantOutcome(
             job.name, job.mode, UNCHANGED, "nothing", True, MutantVerdict.PASSED, examples=first.examples
         )
         planted = _planted(job, case, mode, Draft(artefact.model, shapes))
-        return Report(job.name, job.mode, (unchanged, *map(trial.outcome, planted)))
+        return JobReport(job.name, job.mode, (unchanged, *map(trial.outcome, planted)))
     except DiffexportError as error:
-        return Report(job.name, job.mode, skipped=str(error), failed=True)
+        return JobReport(job.name, job.mode, skipped=str(error), failed=True)
 
 
 def _exported(road: Road, case: Case, mode: Mode) -> tuple[Artefact, dict[str, Shape]]:
@@ -189,10 +182,10 @@ def _joint_shape(case: Case) -> tuple[Shape, ...]:
     )
 
 
-def _planted(job: Job, case: Case, mode: Mode, draft: Draft) -> Iterator[Mutant]:
+def _planted(job: MutationJob, case: Case, mode: Mode, draft: Draft) -> Iterator[Mutant]:
     chosen: list[Mutator] = [mutator for name, mutator in mutators().items() if name in job.only]
     yield from mutants(draft, chosen)
-    if symbolics.NAME in job.only and mode.is_torchscript:
+    if symbolics.NAME in job.only and not mode.description.ignores_symbolic:
         call = as_call(examples(_joint_shape(case), case.specs))
 
         def export() -> bytes | None:
@@ -206,7 +199,7 @@ def _planted(job: Job, case: Case, mode: Mode, draft: Draft) -> Iterator[Mutant]
 class _Trial:
     """Checks mutants of one export, each as a model that is given."""
 
-    job: Job
+    job: MutationJob
     road: Road
     artefact: Artefact
     case: Case
@@ -219,30 +212,25 @@ class _Trial:
         return ArtefactRoad(own, beside=self.road)
 
     def check(self, model: bytes) -> _Checked:
-        """Explore one model until something is found."""
+        """Explore one model until something is seen."""
         road = self._road_of(model)
-        failed: list[str] = []
+        job, tally = self.job, Tally()
+        limits = Limits(stop_after=StopAfter.FIRST_SIGHT)
+        explorer = Explorer(
+            self.case, job.runtimes, replace(job.settings, limits=limits), job.known, road=road
+        )
+        events = drive(
+            lambda announce: explorer.explore([self.artefact.mode], announce), stop_after=limits.stop_after
+        )
+        deliver(events, tally.take)
+        return _Checked(next(iter(tally.findings), None), road.blocks, "".join(tally.failed.values()))
 
-        def emit(event: Event) -> None:
-            if isinstance(event, Suspected):
-                raise _Caught(event.finding)
-            if isinstance(event, CaseFailed):
-                failed.append(event.message)
-
-        job = self.job
-        explorer = Explorer(self.case, job.runtimes, job.settings, job.known, emit=emit, road=road)
-        try:
-            explorer.explore([self.artefact.mode])
-        except _Caught as caught:
-            return _Checked(caught.finding, road.blocks)
-        return _Checked(None, road.blocks, "".join(failed))
-
-    def outcome(self, mutant: Mutant) -> Outcome:
+    def outcome(self, mutant: Mutant) -> MutantOutcome:
         """Check one mutant, and judge it if nothing is found."""
         checked, mutator, job = self.check(mutant.model), mutant.mutator, self.job
 
-        def made(verdict: MutantVerdict, **more: Any) -> Outcome:
-            return Outcome(
+        def made(verdict: MutantVerdict, **more: Any) -> MutantOutcome:
+            return MutantOutcome(
                 job.name,
                 job.mode,
                 mutator.name,
@@ -296,7 +284,7 @@ def _outputs_of(model: bytes) -> tuple[int, ...]:
     return tuple(range(len(Draft(model).outputs)))
 
 
-def run(jobs: Sequence[Job], workers: int, take: Callable[[Report], None]) -> None:
+def run(jobs: Sequence[MutationJob], workers: int, take: Callable[[JobReport], None]) -> None:
     """Do every job, on worker processes if there are to be any; ``take`` gets each report as it comes."""
     if workers == 0 or len(jobs) == 1:
         for job in jobs:
@@ -304,7 +292,7 @@ def run(jobs: Sequence[Job], workers: int, take: Callable[[Report], None]) -> No
         return
     waiting = deque(jobs)
     children: list[ChildProcess] = []
-    doing: dict[ChildProcess, Job] = {}
+    doing: dict[ChildProcess, MutationJob] = {}
 
     def give(child: ChildProcess | None = None) -> None:
         if waiting:
@@ -328,7 +316,7 @@ def run(jobs: Sequence[Job], workers: int, take: Callable[[Report], None]) -> No
                 child.stop()
                 children.remove(child)
                 give()
-                take(Report(job.name, job.mode, skipped=_why_not(received), failed=True))
+                take(JobReport(job.name, job.mode, skipped=_why_not(received), failed=True))
     finally:
         # Where this is interrupted, what is being done may take minutes, and nobody waits for it any more.
         for child in children:

@@ -32,7 +32,7 @@ from diffexport.subjects.targets import (
     resolve,
 )
 from diffexport.tools.scan.function_status import FunctionStatus
-from diffexport.tools.scan.variant_runs import Exploration, carried_over
+from diffexport.tools.scan.variant_runs import VariantRun, carried_over
 from diffexport.tools.scan.variants import (
     AS_IS,
     FLAG,
@@ -194,22 +194,27 @@ class Examiner:
         before: dict[Identity, Finding] = {finding.identity: finding for finding in job.before}
         left: list[str] = []
         for variant in variants(text, values, symbolic=job.found.symbolic):
-            own, name = _case(variant.target, variant.inputs), variant.name
+            case, name = _case(variant.target, variant.inputs), variant.name
 
             def tell(event: Event, name: str = name) -> None:
                 if isinstance(event, ModeFinished | FindingMade | CaseFailed | Unhealthy):
                     self.send(InVariant(name, event))
 
-            exploration = Exploration(
-                own, job.runtimes, job.settings, known, tell, until, sparing=name != AS_IS
+            run = VariantRun(
+                case,
+                job.runtimes,
+                job.settings,
+                known,
+                until,
+                {**before, **carried_over(before, case.target)},
+                sparing=name != AS_IS,
             )
-            exploration.found = {**before, **carried_over(before, own.target)}
             chosen = [
                 mode
                 for mode in of_variant(name, modes, placeholder=job.placeholder)
                 if (name, str(mode)) not in job.skipped
             ]
-            reproduce = f"diffexport run {quoted(own.target)}" + "".join(
+            reproduce = f"diffexport run {quoted(case.target)}" + "".join(
                 f" --input {quoted(entry)}" for entry in variant.inputs
             )
 
@@ -217,12 +222,12 @@ class Examiner:
                 command = f"{reproduce} --modes {quoted(str(mode))}"
                 self.send(Progress("exploring", command, (name, str(mode))))
 
-            missed = exploration.run(chosen, announce)
+            missed = run.run(chosen, announce, tell)
             left += [f"{mode} ({name})" if name != AS_IS else str(mode) for mode in missed]
-            if own.target == text or name == AS_IS:
+            if case.target == text or name == AS_IS:
                 # The same failure at another value of an argument is not another one.
-                before = {**before, **exploration.found}
-            if exploration.failed and name == AS_IS:
+                before = {**before, **run.findings}
+            if run.failed and name == AS_IS:
                 break
         if left:
             message = f"the time limit of {job.timeout:g} s was reached; not run: {'; '.join(left)}"

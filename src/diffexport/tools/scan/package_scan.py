@@ -20,7 +20,7 @@ from diffexport.versions import installed
 
 
 @dataclass(frozen=True)
-class Plan:
+class ScanPlan:
     """What to scan.
 
     Attributes:
@@ -50,7 +50,7 @@ class Plan:
     done: Mapping[str, str] = field(default_factory=dict)
 
 
-def run(plan: Plan, emit: Callable[[Event], None]) -> None:
+def run(plan: ScanPlan, emit: Callable[[Event], None]) -> None:
     """Scan; what was examined when it is interrupted has been emitted."""
     started = time.monotonic()
     discovered: list[Discovery] = []
@@ -102,7 +102,7 @@ def run(plan: Plan, emit: Callable[[Event], None]) -> None:
     emit(ScanFinished(time.monotonic() - started, interrupted))
 
 
-def _chosen(plan: Plan, discovery: Discovery) -> list[DiscoveredFunction]:
+def _chosen(plan: ScanPlan, discovery: Discovery) -> list[DiscoveredFunction]:
     return [found for found in discovery.functions if not plan.only or matches(found, plan.only)]
 
 
@@ -119,7 +119,7 @@ def _settled(found: DiscoveredFunction) -> Examined | None:
     return Examined(found, FunctionStatus.LOCAL, found.local) if found.local else None
 
 
-def _job(plan: Plan, found: DiscoveredFunction) -> Job:
+def _job(plan: ScanPlan, found: DiscoveredFunction) -> Job:
     return Job(
         found,
         plan.modes,

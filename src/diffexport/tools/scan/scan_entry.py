@@ -13,7 +13,7 @@ from diffexport.findings.reports import Tally, describe, divergence_document
 from diffexport.tools.scan.function_status import VERDICTS, FunctionStatus
 from diffexport.tools.scan.scan_events import Examined, ModeResult
 from diffexport.tools.scan.variants import WITHOUT_SYMBOLIC
-from diffexport.values import EXPORTERS
+from diffexport.values import in_order
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def entry_of(examined: Examined, store: FindingStore) -> Entry:
 
 def _counts(modes: Sequence[ModeResult]) -> dict[str, dict[str, int]]:
     """Return for each exporter how many modes have each verdict."""
-    counts = {name: Counter[str]() for name in EXPORTERS}
+    counts = {name: Counter[str]() for name in in_order(result.mode.partition(",")[0] for result in modes)}
     for result in modes:
         counts[result.exporter][result.verdict] += 1
     return {

@@ -39,7 +39,7 @@ from diffexport.tools.scan.scan_events import (
     Working,
 )
 from diffexport.tools.scan.scan_state import State
-from diffexport.values import EXPORTERS
+from diffexport.values import in_order
 from diffexport.versions import installed
 
 FORMAT_VERSION = 1
@@ -276,7 +276,7 @@ def _table(tally: ScanTally) -> Table:
     table = Table(title="modes, by exporter", title_justify="left", title_style="dim")
     table.add_column("Function, where", overflow="fold", ratio=3)
     table.add_column("inferred call", overflow="fold", ratio=4)
-    exporters = [name for name in EXPORTERS if any(name in e.document["exporters"] for e in tally.entries)]
+    exporters = in_order(name for entry in tally.entries for name in entry.document["exporters"])
     for name in exporters:
         table.add_column(name)
     stripped = any(entry.document["without_symbolic"] for entry in tally.entries)
