@@ -129,6 +129,16 @@ def _ordinary(k: int, v: int) -> float:
     return -magnitude if k // 16 % 2 else magnitude
 
 
+def _around_borders(dtype: np.dtype[Any], largest: float) -> list[float]:
+    """Return the powers of 2 at which integers stop being exact or stop fitting, with their neighbours."""
+    around: list[float] = []
+    for border in (float(2**k) for k in (8, 11, 16, 24, 31, 32, 53, 63) if 2**k < largest):
+        near = np.asarray(border, dtype=dtype)
+        below, above = np.nextafter(near, dtype.type(0)), np.nextafter(near, dtype.type(np.inf))
+        around += [border, border - 1, border + 1, float(below), float(above)]
+    return around
+
+
 def _float_classes(dtype: np.dtype[Any]) -> Sequence[tuple[str, int, Value]]:
     info = finfo(dtype)
     largest, normal, tiny = float(info.max), float(info.smallest_normal), float(info.smallest_subnormal)
@@ -136,11 +146,7 @@ def _float_classes(dtype: np.dtype[Any]) -> Sequence[tuple[str, int, Value]]:
     top, bottom = int(np.log2(largest)), int(np.log2(normal))
     exponents = sorted((e for e in range(bottom, top + 1) if not 0 <= e <= 3), key=lambda e: (abs(e), e < 0))
     decades = max(1, min(8, int(-np.log10(normal)) - 2))
-    around: list[float] = []
-    for border in (float(2**k) for k in (8, 11, 16, 24, 31, 32, 53, 63) if 2**k < largest):
-        near = np.asarray(border, dtype=dtype)
-        below, above = np.nextafter(near, dtype.type(0)), np.nextafter(near, dtype.type(np.inf))
-        around += [border, border - 1, border + 1, float(below), float(above)]
+    around = _around_borders(dtype, largest)
 
     def signed(n: int, value: float) -> float:
         return -value if n % 2 else value

@@ -96,14 +96,8 @@ def trials(
     specs = [entry for entry in entries if isinstance(entry, TensorSpec)]
     if not 1 <= max_samples <= MAX_SAMPLES:
         raise InvalidArgument(f"max_samples={max_samples} must be from 1 to {MAX_SAMPLES}")
-    if export_shapes is None:
-        export_shapes = representative_shapes(specs, 6)
-    if not export_shapes:
-        raise InvalidArgument("export_shapes is empty: there is no shape to export at")
-    for shapes in export_shapes:
-        if not admits_all(specs, shapes):
-            texts = ", ".join(str(spec) for spec in specs)
-            raise InvalidArgument(f"export_shapes: {list(shapes)} does not suit {texts}")
+    export_shapes = representative_shapes(specs, 6) if export_shapes is None else export_shapes
+    _check_export_shapes(specs, export_shapes)
     for name, given, known in (("layouts", layouts, LAYOUTS), ("variety", variety, VARIETY)):
         if not given or any(one not in known for one in given):
             raise InvalidArgument(f"{name}={list(given)!r} must be some of {list(known)}")
@@ -121,6 +115,15 @@ def trials(
         None if dynamic_axes is None else tuple(map(tuple, dynamic_axes)),
     )
     return _trial(plan)
+
+
+def _check_export_shapes(specs: Sequence[TensorSpec], export_shapes: Sequence[tuple[Shape, ...]]) -> None:
+    if not export_shapes:
+        raise InvalidArgument("export_shapes is empty: there is no shape to export at")
+    for shapes in export_shapes:
+        if not admits_all(specs, shapes):
+            texts = ", ".join(str(spec) for spec in specs)
+            raise InvalidArgument(f"export_shapes: {list(shapes)} does not suit {texts}")
 
 
 def check_inputs(inputs: Sequence[Input]) -> tuple[TensorSpec | st.SearchStrategy[Any], ...]:
