@@ -39,7 +39,7 @@ class ParentProcess:
         Raises:
             OSError: the parent is gone.
         """
-        self._send(Announced(what))
+        self._send(dumps(Announced(what)))
 
     def send(self, value: Any) -> None:
         """Send anything that is no answer.
@@ -47,44 +47,44 @@ class ParentProcess:
         Raises:
             OSError: the parent is gone.
         """
-        self._send(Message(value))
+        self._send(dumps(Message(value)))
 
     def serve(self, handler: Handler) -> None:
         """Answer requests until the parent sends no more."""
-        self._send(Ready())
+        self._send(dumps(Ready()))
         while (request := self._channel.take(wait=True)) is not None:
             self._send(_answer(handler, request))
 
-    def _send(self, received: Any) -> None:
+    def _send(self, data: bytes) -> None:
         if os.getpid() != self._process:
             os._exit(0)
-        self._channel.send(dumps(received))
+        self._channel.send(data)
 
 
-def _answer(handler: Handler, request: bytes) -> Finished | Failed:
+def _answer(handler: Handler, request: bytes) -> bytes:
+    """Return the answer to a request, as it is sent; whatever goes wrong is one."""
     try:
-        return Finished(handler(pickle.loads(request)))  # noqa: S301 - from the process that started this one
+        return dumps(Finished(handler(pickle.loads(request))))  # noqa: S301 - from the process that started this one
     except BrokenPipeError:
         raise
     except Exception as error:  # noqa: BLE001 - reported by the parent, with what was asked
         where = traceback.extract_tb(error.__traceback__)[-1]
         place = f"{where.filename}:{where.lineno}"
-        return Failed(f"{type(error).__name__}: {error}", place, traceback.format_exc())
+        return dumps(Failed(f"{type(error).__name__}: {error}", place, traceback.format_exc()))
 
 
-def main(connection: int, pipe: int) -> None:
+def main(parent: int, connection: int) -> None:
     """Do what the parent asks for until it is done or gone.
 
     Args:
+        parent: its number.
         connection: file descriptor of the socket that messages go over.
-        pipe: file descriptor whose other end is open as long as the parent is there.
     """
     # Blocked since this process was born; see ChildProcess.start.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    for descriptor in (connection, pipe):
-        os.set_inheritable(descriptor, False)
-    end_with_parent(pipe)
+    os.set_inheritable(connection, False)
+    end_with_parent(parent)
     channel = Channel(socket.socket(fileno=connection))
     start = channel.take(wait=True)
     if start is None:

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, BinaryIO
+from typing import Any
 
 from diffexport.processes.channel import Channel
 from diffexport.processes.child import Handler
@@ -23,8 +23,8 @@ from diffexport.processes.received import Announced, Died, Hung, Ready, Received
 #: What the interpreter of a child is told to run. Nothing is imported before ``sys.path`` is the parent's: a module of
 #: a user's that is called as one of the standard library's must not be taken for that.
 _BOOT = (
-    "import sys; connection, pipe, *sys.path[:] = sys.argv[1:]; "
-    "from diffexport.processes.child import main; main(int(connection), int(pipe))"
+    "import sys; parent, connection, *sys.path[:] = sys.argv[1:]; "
+    "from diffexport.processes.child import main; main(int(parent), int(connection))"
 )
 #: Seconds between two looks at whether a child is there: a copy that was forked off it keeps its connection open.
 _LOOK = 0.5
@@ -43,10 +43,8 @@ class ChildProcess:
         deadline: until when [receive_any][diffexport.processes.receive_any] waits for it.
     """
 
-    def __init__(
-        self, process: subprocess.Popen[bytes], channel: Channel, pipe: BinaryIO, policy: Policy
-    ) -> None:
-        self._process, self._channel, self._pipe, self._policy = process, channel, pipe, policy
+    def __init__(self, process: subprocess.Popen[bytes], channel: Channel, policy: Policy) -> None:
+        self._process, self._channel, self._policy = process, channel, policy
         self._unsent: list[bytes] = []
         self._stopped = False
         self.ready = False
@@ -68,21 +66,20 @@ class ChildProcess:
         """
         policy = policy or Policy()
         ours, theirs = socket.socketpair()
-        inherited, pipe_end = os.pipe()
-        channel, pipe = Channel(ours), os.fdopen(pipe_end, "wb")
+        channel, process = Channel(ours), None
         try:
             with _interrupts_blocked():
                 process = subprocess.Popen(
                     [
                         sys.executable,
-                        *(["-Wignore"] if policy.quiet else [f"-W{option}" for option in sys.warnoptions]),
+                        *_warning_options(policy),
                         "-c",
                         _BOOT,
+                        str(os.getpid()),
                         str(theirs.fileno()),
-                        str(inherited),
                         *(entry or os.getcwd() for entry in sys.path),
                     ],
-                    pass_fds=(theirs.fileno(), inherited),
+                    pass_fds=(theirs.fileno(),),
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL if policy.quiet else None,
                     stderr=subprocess.DEVNULL if policy.quiet else None,
@@ -90,17 +87,17 @@ class ChildProcess:
                     cwd=policy.folder,
                     env={**os.environ, "OMP_NUM_THREADS": "1"},
                 )
-            child = cls(process, channel, pipe, policy)
+            child = cls(process, channel, policy)
             with contextlib.suppress(OSError):  # it died: seen when it is listened to
                 channel.send(dumps((sys.argv, policy.paths, policy.memory, dumps((entry, arguments)))))
         except BaseException:
-            # Without them a process that was started all the same ends by itself.
             channel.close()
-            pipe.close()
+            if process is not None:
+                process.kill()
+                process.wait()
             raise
         finally:
             theirs.close()
-            os.close(inherited)
         return child
 
     @property
@@ -167,7 +164,6 @@ class ChildProcess:
             return
         self._stopped = True
         self._channel.close()
-        self._pipe.close()
         if self._policy.own_session:
             with contextlib.suppress(OSError):
                 os.killpg(self._process.pid, signal.SIGKILL)
@@ -200,6 +196,17 @@ def receive_any(children: Sequence[ChildProcess]) -> list[tuple[ChildProcess, Re
             if ready:
                 return ready
             selector.select(min([_LOOK, *(child.deadline.left for child in children)]))
+
+
+def _warning_options(policy: Policy) -> list[str]:
+    """Return how an interpreter is told which warnings to show: those that this one shows.
+
+    A child may be killed while a library of a user's has a semaphore of multiprocessing, which then is cleaned up by a
+    helper process of that; nobody needs to be told.
+    """
+    if policy.quiet:
+        return ["-Wignore"]
+    return [*(f"-W{option}" for option in sys.warnoptions), "-Wignore:resource_tracker:UserWarning"]
 
 
 @contextlib.contextmanager
