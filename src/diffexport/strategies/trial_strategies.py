@@ -221,10 +221,10 @@ def _trial(draw: st.DrawFn, plan: _Plan) -> Trial:
     samples: list[tuple[Any, ...]] = block
     if aliased or with_grad or run_layout != "contiguous":
         samples = [
-            tuple(_laid_out(_aliased(own, plan.specs, aliased), run_layout, with_grad)) for own in block
+            tuple(_laid_out(_aliased(sample, plan.specs, aliased), run_layout, with_grad)) for sample in block
         ]
     if others:
-        samples = [_arguments(plan, own, others) for own in samples]
+        samples = [_arguments(plan, sample, others) for sample in samples]
     return Trial(_arguments(plan, example, others), tuple(samples))
 
 
@@ -249,11 +249,11 @@ def _aliased(sample: tuple[Array, ...], specs: Sequence[TensorSpec], aliased: bo
 def _laid_out(arrays: list[Any], layout: str, requires_grad: bool) -> list[Any]:
     if layout == "contiguous" and not requires_grad:
         return arrays
-    made: dict[int, Any] = {}
+    laid_out: dict[int, Any] = {}
     for array in arrays:
-        if id(array) not in made:
-            made[id(array)] = lay_out(array, layout, requires_grad=requires_grad)
-    return [made[id(array)] for array in arrays]
+        if id(array) not in laid_out:
+            laid_out[id(array)] = lay_out(array, layout, requires_grad=requires_grad)
+    return [laid_out[id(array)] for array in arrays]
 
 
 def _arguments(plan: _Plan, tensors: Sequence[Any], others: Sequence[Any]) -> tuple[Any, ...]:

@@ -94,8 +94,8 @@ def standalone_script(regression: Regression, case: Case) -> str:
     parts += [runs.run_bfloat16] if "run_in_values(" in main else []
     parts += [judgements.TENSOR_BFLOAT16] if "as_bfloat16(" in main else []
     code = "\n\n\n".join((*parts, main, END % regression.kind.meaning))
-    own = {line for name, line in IMPORTS.items() if re.search(rf"(?<![\w.]){re.escape(name)}\.", code)}
-    return f"{_header(regression, imported)}\n{_sorted(own.union(imported))}\n\n\n{code}\n"
+    needed = {line for name, line in IMPORTS.items() if re.search(rf"(?<![\w.]){re.escape(name)}\.", code)}
+    return f"{_header(regression, imported)}\n{_sorted(needed.union(imported))}\n\n\n{code}\n"
 
 
 def _header(regression: Regression, imports: Iterable[str]) -> str:
@@ -217,7 +217,10 @@ def _export_dynamo(mode: Mode, stage: Stage, given: Call, axes: DynamicAxes | No
         )
         lines, model = [f"captured = {capture}"], "captured"
         pairs = zip(axes, tensors_of(given), strict=True) if axes is not None else ()
-        if any(size < 2 for own, tensor in pairs for axis, size in enumerate(tensor.shape) if axis in own):
+        sizes = [
+            tensor.shape[axis] for dynamic, tensor in pairs for axis in dynamic if 0 <= axis < tensor.ndim
+        ]
+        if any(size < 2 for size in sizes):
             comment = "# As torch.onnx.export does it: a dynamic axis may have the size 0 or 1."
             patch = "with torch.fx.experimental._config.patch(backed_size_oblivious=True):"
             lines = [comment, indented(patch, *lines)]
@@ -300,7 +303,12 @@ def _runtime_script(regression: Regression) -> RuntimeScript:
 
 
 def _main(
-    regression: Regression, case: Case, made: str, module: Any, test: Function | None, runs: RuntimeScript
+    regression: Regression,
+    case: Case,
+    expression: str,
+    module: Any,
+    test: Function | None,
+    runs: RuntimeScript,
 ) -> str:
     """Return the function that says whether the divergence shows."""
     place = regression.place
@@ -345,7 +353,7 @@ def _main(
     return indented(
         "def main():",
         'warnings.simplefilter("ignore")',
-        f"model = {made}",
+        f"model = {expression}",
         *_assigned(inputs, "inputs", "keywords"),
         *(
             ["# What it is exported with:", *_assigned(example, "example", "example_keywords")]
@@ -359,8 +367,8 @@ def _main(
 def _literals(inputs: Inputs) -> tuple[dict[str, str], str, str]:
     """Return the expressions for arguments and keywords, and for the tensors in them that occur twice, by name."""
     given = Call.of(inputs)
-    found = [leaf for leaf in leaves(given) if is_tensor(leaf)]
-    twice = {id(leaf): leaf for n, leaf in enumerate(found) if any(leaf is other for other in found[:n])}
+    tensors = [leaf for leaf in leaves(given) if is_tensor(leaf)]
+    twice = {id(leaf): leaf for n, leaf in enumerate(tensors) if any(leaf is other for other in tensors[:n])}
     named = {key: f"same{number}" for number, key in enumerate(twice)}
     shared = {named[key]: literal(leaf) for key, leaf in twice.items()}
     return shared, literal(given.args, named), literal(given.kwargs, named) if given.kwargs else ""
