@@ -238,14 +238,14 @@ def pinned(
     every = [spec.dims_for(len(shape)) for spec, shape in zip(specs, shapes, strict=True)]
     fixed = {
         dim.name
-        for dims, own in zip(every, free, strict=True)
+        for dims, free_axes in zip(every, free, strict=True)
         for axis, dim in enumerate(dims)
-        if axis not in own and dim.name is not None
+        if axis not in free_axes and dim.name is not None
     }
     pinned_specs = []
-    for spec, dims, shape, own in zip(specs, every, shapes, free, strict=True):
+    for spec, dims, shape, free_axes in zip(specs, every, shapes, free, strict=True):
         kept = tuple(
-            dim if axis in own and dim.name not in fixed else Dim(size, size)
+            dim if axis in free_axes and dim.name not in fixed else Dim(size, size)
             for axis, (dim, size) in enumerate(zip(dims, shape, strict=True))
         )
         pinned_specs.append(replace(spec, dims=kept, leading=False, lead=None, lead_one=False))

@@ -68,13 +68,13 @@ class ModelSource:
     Attributes:
         imports: lines that import what the definitions use.
         definitions: top-level statements, in order.
-        made: the expression that makes the model.
+        expression: what makes the model.
         module: the module it makes; None for a bare ``autograd.Function`` and where building it fails.
     """
 
     imports: list[str]
     definitions: list[str]
-    made: str
+    expression: str
     module: Any
 
 

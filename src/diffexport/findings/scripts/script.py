@@ -81,7 +81,7 @@ def standalone_script(regression: Regression, case: Case) -> str:
     asserted = next((a for a in case.assertions if a.name == regression.signature), None)
     test = None if asserted is None else function_source(asserted.test)
     runs = _runtime_script(regression)
-    main = _main(regression, case, model.made, model.module, test, runs)
+    main = _main(regression, case, model.expression, model.module, test, runs)
     besides = [function for function in (around, test) if function is not None]
     definitions = [*model.definitions, *(text for function in besides for text in function.definitions)]
     imported = [*model.imports, *(line for function in besides for line in function.imports)]
@@ -238,7 +238,7 @@ def _export_dynamo(mode: Mode, stage: Stage, given: Call, axes: DynamicAxes | No
 
 def _dynamic_shapes(given: Call, dynamic: DynamicAxes, module: Any) -> str:
     """Return the dynamic axes in the structure of the arguments, as ``torch.export`` wants them."""
-    axes = {id(tensor): own for tensor, own in zip(tensors_of(given), dynamic, strict=True)}
+    axes = {id(tensor): dynamic_axes for tensor, dynamic_axes in zip(tensors_of(given), dynamic, strict=True)}
     call = mapped(given, lambda leaf: _Axes(list(axes[id(leaf)])) if id(leaf) in axes else None)
     if call.kwargs:
         return _shape(dict(inspect.signature(module.forward).bind(*call.args, **call.kwargs).arguments))

@@ -11,7 +11,7 @@ import builtins
 import re
 from collections.abc import Iterator, Sequence
 
-from diffexport.infer.discovery.references import Index, referred
+from diffexport.infer.discovery.references import Index, NameKind, referred
 from diffexport.infer.discovery.source_tree import Class, FunctionNode, ModuleSource, dotted
 
 #: Every mark, with what it means.
@@ -111,18 +111,18 @@ def _followed(
             leads = index.lookup(source, name, scope)
             if leads is None:
                 continue
-            if leads.kind == "native":
+            if leads.kind is NameKind.NATIVE:
                 yield "native"
-            elif leads.kind == "function":
+            elif leads.kind is NameKind.FUNCTION:
                 helper = index.source(leads.module)
                 if helper is not None:
                     node = helper.functions[leads.name]
                     yield from _decorated(index, helper, node)
                     inside = f"{leads.name}.<locals>."
                     yield from _followed(index, helper, inside, node, seen, depth + 1)
-            elif leads.kind == "class":
+            elif leads.kind is NameKind.CLASS:
                 yield from _applied(index, leads.module, leads.name, seen, depth)
-            elif leads.kind in ("outside", "missing"):
+            elif leads.kind in (NameKind.OUTSIDE, NameKind.MISSING):
                 yield from _outside(leads.dotted)
 
 
@@ -162,7 +162,7 @@ def _decorated(index: Index, source: ModuleSource, function: FunctionNode) -> It
         target = decorator.func if isinstance(decorator, ast.Call) else decorator
         name = dotted(target)
         leads = index.lookup(source, name) if name is not None else None
-        if leads is not None and leads.kind == "outside":
+        if leads is not None and leads.kind is NameKind.OUTSIDE:
             yield from _outside(leads.dotted)
 
 

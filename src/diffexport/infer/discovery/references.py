@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import enum
 import functools
 import re
 import sys
@@ -20,11 +21,25 @@ _FUNCTION = re.compile(
 _PARTS, _HOPS = 10, 60
 
 
+class NameKind(enum.Enum):
+    """What a name leads to."""
+
+    CLASS = enum.auto()
+    FUNCTION = enum.auto()
+    MODULE = enum.auto()
+    #: An extension module that belongs to the place.
+    NATIVE = enum.auto()
+    #: Something in a module that is not read.
+    OUTSIDE = enum.auto()
+    #: Something that the module it should be in does not define.
+    MISSING = enum.auto()
+
+
 @dataclass(frozen=True)
 class Name:
     """Where a name leads: a class or function in a module that was read, or a dotted name outside all of these."""
 
-    kind: str
+    kind: NameKind
     module: str
     name: str
 
@@ -102,7 +117,7 @@ class Index:
                 return self._attribute(source, prefix + first, rest)
         for prefix in _scopes(scope):
             if prefix + first in source.functions:
-                return Name("function", source.module.name, prefix + first)
+                return Name(NameKind.FUNCTION, source.module.name, prefix + first)
         # Names are followed in circles where modules import each other's: what is being looked for is not there.
         key = (source.module.name, ".".join(parts))
         if key not in self._names:
@@ -128,34 +143,34 @@ class Index:
         if source.module.is_package and (submodule in self.place.modules or submodule in self.place.native):
             return self.absolute([*submodule.split("."), *rest])
         for star in source.stars:
-            outside = Name("outside", "", ".".join([star, first, *rest]))
+            outside = Name(NameKind.OUTSIDE, "", ".".join([star, first, *rest]))
             if _FUNCTION.fullmatch(outside.dotted):
                 return outside
             leads = self.absolute([*star.split("."), first, *rest])
-            if leads is not None and leads.kind not in ("missing", "outside"):
+            if leads is not None and leads.kind not in (NameKind.MISSING, NameKind.OUTSIDE):
                 return leads
         return None
 
     def absolute(self, parts: list[str]) -> Name | None:
         """Return where an absolute dotted name leads."""
         if _FUNCTION.fullmatch(".".join(parts)):
-            return Name("outside", "", ".".join(parts))
+            return Name(NameKind.OUTSIDE, "", ".".join(parts))
         for length in range(len(parts), 0, -1):
             module, rest = ".".join(parts[:length]), parts[length:]
             if module in self.place.native:
-                return Name("native", "", ".".join(parts))
+                return Name(NameKind.NATIVE, "", ".".join(parts))
             source = self.source(module)
             if source is None:
                 continue
             if not rest:
-                return Name("module", "", module)
-            return self.lookup(source, rest) or Name("missing", "", ".".join(parts))
-        return Name("outside", "", ".".join(parts))
+                return Name(NameKind.MODULE, "", module)
+            return self.lookup(source, rest) or Name(NameKind.MISSING, "", ".".join(parts))
+        return Name(NameKind.OUTSIDE, "", ".".join(parts))
 
     def _attribute(self, source: ModuleSource, qualname: str, rest: list[str]) -> Name:
         while rest and f"{qualname}.{rest[0]}" in source.classes:
             qualname, rest = f"{qualname}.{rest[0]}", rest[1:]
-        return Name("class", source.module.name, ".".join([qualname, *rest]))
+        return Name(NameKind.CLASS, source.module.name, ".".join([qualname, *rest]))
 
     def ancestry(self, module: str, qualname: str) -> tuple[tuple[ModuleSource, Class], ...] | None:
         """Return a Function's class and its bases that were read, nearest first; None for any other class."""
@@ -180,7 +195,7 @@ class Index:
                     continue
                 if _FUNCTION.fullmatch(base.dotted):
                     is_function = True
-                elif base.kind == "class":
+                elif base.kind is NameKind.CLASS:
                     above = self.ancestry(base.module, base.name)
                     if above is not None:
                         is_function = True
@@ -199,7 +214,7 @@ class Index:
         for expression in mixin.bases:
             for name in base_names(expression):
                 above = self.lookup(source, name, "")
-                if above is not None and above.kind == "class":
+                if above is not None and above.kind is NameKind.CLASS:
                     mixins += self._mixins(above, seen | {base})
         return mixins
 
@@ -238,7 +253,7 @@ class Index:
             leads = self.lookup(source, [alias])
             if leads is not None and (
                 _FUNCTION.fullmatch(leads.dotted)
-                or (leads.kind == "class" and self.ancestry(leads.module, leads.name) is not None)
+                or (leads.kind is NameKind.CLASS and self.ancestry(leads.module, leads.name) is not None)
             ):
                 names.add(alias)
         return names
