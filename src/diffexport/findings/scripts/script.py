@@ -1,7 +1,7 @@
 """A regression as a standalone script for a bug report: it needs torch, onnx, onnxruntime and numpy alone.
 
-Below the header it has the model (``model_source``), the export call, and a ``main`` that judges the divergence
-(``judgements``) on the stored values (``literals``).
+Below the header it has the model (``model_source``), the export call, and a ``main`` that checks for the divergence
+(``check_templates``) on the stored values (``literals``).
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ from diffexport.arrays import (
 from diffexport.backends.runtimes import RuntimeScript, runtime_of
 from diffexport.errors import UsageError
 from diffexport.findings.regressions import Regression, is_tensor
-from diffexport.findings.scripts import judgements
-from diffexport.findings.scripts.judgements import CONSTANTS, END, judgement, wanted, watched
+from diffexport.findings.scripts import check_templates
+from diffexport.findings.scripts.check_templates import CONSTANTS, END, template_for, wanted, watched
 from diffexport.findings.scripts.literals import (
     call,
     enclosed,
@@ -92,7 +92,7 @@ def standalone_script(regression: Regression, case: Case) -> str:
         parts += [runs.load]
         imported += runs.imports
     parts += [runs.run_bfloat16] if "run_in_values(" in main else []
-    parts += [judgements.TENSOR_BFLOAT16] if "as_bfloat16(" in main else []
+    parts += [check_templates.TENSOR_BFLOAT16] if "as_bfloat16(" in main else []
     code = "\n\n\n".join((*parts, main, END % regression.kind.meaning))
     needed = {line for name, line in IMPORTS.items() if re.search(rf"(?<![\w.]){re.escape(name)}\.", code)}
     return f"{_header(regression, imported)}\n{_sorted(needed.union(imported))}\n\n\n{code}\n"
@@ -287,9 +287,9 @@ def _met(regression: Regression) -> set[torch.dtype]:
 def _arrays(regression: Regression) -> str:
     """Return the function that makes arrays of tensors, with what it needs for dtypes that numpy lacks."""
     met = _met(regression)
-    special = judgements.BFLOAT16 if torch.bfloat16 in met else ""
-    special += judgements.COMPLEX if any(dtype.is_complex for dtype in met) else ""
-    return Template(judgements.ARRAYS).substitute(special=special)
+    special = check_templates.BFLOAT16 if torch.bfloat16 in met else ""
+    special += check_templates.COMPLEX if any(dtype.is_complex for dtype in met) else ""
+    return Template(check_templates.ARRAYS).substitute(special=special)
 
 
 def _runtime_script(regression: Regression) -> RuntimeScript:
@@ -315,7 +315,7 @@ def _main(
     number = 0 if place.number is None else place.number
     training = regression.mode.training if regression.mode.is_torchscript else ""
     mode = {"EVAL": ".eval()", "TRAINING": ".train()"}.get(training, "")
-    template = judgement(regression) if test is None else judgements.ASSERTION
+    template = template_for(regression) if test is None else check_templates.ASSERTION
     # Of the output that the divergence is at; a file that was written by hand may lack it.
     outputs = () if place.number is None else regression.eager[place.number :]
     dtype = outputs[0].dtype if outputs and isinstance(outputs[0], np.ndarray) else np.dtype(np.float32)
@@ -332,7 +332,7 @@ def _main(
         eager = f"args, kwargs = copy.deepcopy((inputs, keywords))\n{eager}"
     prefix = "" if example == inputs else "example_"
     given = "(inputs, keywords)" if run.kwargs else "inputs"
-    judged = Template(template).substitute(
+    checked = Template(template).substitute(
         eager=eager,
         example=("example" if prefix else "inputs") + (f", {prefix}keywords" if exported.kwargs else ""),
         given=given,
@@ -360,7 +360,7 @@ def _main(
             if prefix
             else []
         ),
-        judged,
+        checked,
     )
 
 

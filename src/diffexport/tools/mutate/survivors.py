@@ -26,7 +26,7 @@ RUNTIME = "ort-disabled"
 #: Most runs for one pool of values: at the first joint shape, at each of the others. Most elements of one tensor.
 _RUNS, _FEW, _ELEMENTS = 4096, 24, 1 << 17
 #: Differences that the check does not report, after which what is left of them is taken for rounding.
-_DOUBTS = 32
+_MOST_UNREPORTED = 32
 _SPECIAL = (
     *(
         0.0,
@@ -117,9 +117,9 @@ class MutantComparer:
         Args:
             mutant: the serialised model.
             constants: the numbers that matter to it.
-            confirm: whether the check reports it on these inputs; asked about [_DOUBTS][] differences at most.
+            confirm: whether the check reports it on these inputs; asked about [_MOST_UNREPORTED][] differences at most.
         """
-        doubts = 0
+        unreported = 0
         self._own = tuple(dict.fromkeys((*self._constants, *constants)))
         try:
             session = runtimes.load(RUNTIME, mutant)
@@ -129,8 +129,8 @@ class MutantComparer:
             difference = self._difference(session, inputs)
             if difference and confirm(inputs):
                 return self._smaller(session, SurvivorEvidence(inputs, difference))
-            doubts += bool(difference)
-            if doubts >= _DOUBTS:
+            unreported += bool(difference)
+            if unreported >= _MOST_UNREPORTED:
                 break
         return None
 
