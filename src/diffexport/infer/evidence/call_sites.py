@@ -76,16 +76,16 @@ class Sites:
 
     def of(self, owner: type) -> list[Site]:
         """Return the call sites of a Function."""
-        found = []
+        sites = []
         for call, place in self._calls(owner):
             if any(isinstance(item, ast.Starred) for item in call.args):
                 continue
             where = f"{place.source.path.name}:{call.lineno}"
             known = tuple(self._known(item, place, where) for item in call.args)
-            found.append(Site(known, f"call site {where}"))
-            if len(found) >= _SITES:
+            sites.append(Site(known, f"call site {where}"))
+            if len(sites) >= _SITES:
                 break
-        return found
+        return sites
 
     def _known(self, node: ast.expr, place: _Place, where: str) -> SiteValue | None:
         value = self._value(node, place, _STEPS, _LAYERS)
@@ -170,9 +170,9 @@ class Sites:
             if not isinstance(scope, ast.Lambda):
                 local = _assigned(scope, name)
                 for value in local[:3]:
-                    found = self._value(value, inside, steps, layers)
-                    if found is not None:
-                        return found
+                    known = self._value(value, inside, steps, layers)
+                    if known is not None:
+                        return known
             given = self._parameter(scope, name, inside, steps, layers)
             if given is not None:
                 return given[0]
@@ -255,9 +255,9 @@ class Sites:
 
     def _attribute(self, node: ast.Attribute, place: _Place, steps: int, layers: int) -> SiteValue | None:
         if isinstance(node.value, ast.Name) and node.value.id in ("self", "cls"):
-            found = self._own(node.attr, place, steps, layers)
-            if found is not None:
-                return found
+            known = self._own(node.attr, place, steps, layers)
+            if known is not None:
+                return known
         value = _looked_up(node, place)
         if value is not None:
             return _known(value[0])
@@ -293,9 +293,9 @@ class Sites:
                 )
                 value = node.value if isinstance(node, ast.Assign | ast.AnnAssign) else None
                 if value is not None and any(_is_self(target, name) for target in targets):
-                    found = self._value(value, inside, steps, layers)
-                    if found is not None:
-                        return found
+                    known = self._value(value, inside, steps, layers)
+                    if known is not None:
+                        return known
         for item in owner.body:
             if isinstance(item, ast.Assign) and any(_tail(target) == name for target in item.targets):
                 return self._value(item.value, _Place(place.source, outer), steps, layers)
