@@ -18,7 +18,7 @@ from diffexport.arrays import as_call, clone
 from diffexport.backends import exporters
 from diffexport.backends.runtimes import available, family
 from diffexport.explore.minimise import Point
-from diffexport.pipeline import Road
+from diffexport.pipeline import Pipeline
 from diffexport.subjects.cases import Case, dynamic_axes
 from diffexport.values import OPTIONS_BY_NAME, Divergence, Kind, Severity, Stage, Verdict
 
@@ -49,14 +49,14 @@ _PASSES = (("optimize", False), ("do_constant_folding", False))
 class Court:
     """Finds whom to blame for the divergences of one case."""
 
-    def __init__(self, road: Road, case: Case) -> None:
+    def __init__(self, road: Pipeline, case: Case) -> None:
         self._road, self._case = road, case
 
     def blame(self, point: Point, divergence: Divergence) -> Blame | None:
         """Return whom to blame for what diverges at a point; None where there is nothing to vote on."""
         if divergence.stage not in _VOTED or divergence.kind is Kind.CRASH:
             return None
-        captured = None if self._road.given else self._run_captured(point)
+        captured = None if self._road.same_in_every_mode else self._run_captured(point)
         departs = "" if captured is None else self._departs(point, captured, divergence)
         if departs:
             return Blame(Culprit.CAPTURE, departs)
@@ -97,7 +97,7 @@ class Court:
 
     def _conversion(self, point: Point, divergence: Divergence, because: str) -> Blame:
         """Look at what the graph went through after it was made."""
-        if self._road.given:
+        if self._road.same_in_every_mode:
             # Nobody knows how.
             return Blame(Culprit.CONVERSION, because)
         for option, without in _PASSES:
@@ -124,7 +124,7 @@ class Court:
                 return ()
             inlining = replace(point, mode=replace(point.mode, autograd_inlining=True))
             # A road of its own: what this one remembers was exported with them.
-            verdict = Road().check(
+            verdict = Pipeline().check(
                 replace(self._case, traits=None),
                 inlining.mode,
                 point.runtime,

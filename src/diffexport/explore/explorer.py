@@ -38,7 +38,7 @@ from diffexport.findings.events import (
     Suspected,
     Unhealthy,
 )
-from diffexport.pipeline import ON_EXAMPLE, Block, Road
+from diffexport.pipeline import ON_EXAMPLE, Block, Pipeline
 from diffexport.strategies import Trial, decode_block, examples, ordinary_like
 from diffexport.subjects.cases import Case, Known, split_excluded
 from diffexport.values import (
@@ -110,12 +110,12 @@ class Explorer:
         known: Iterable[Known] = (),
         *,
         emit: Emit,
-        road: Road | None = None,
+        road: Pipeline | None = None,
         drawing: Drawing | None = None,
         found: dict[Identity, Finding] | None = None,
     ) -> None:
         self.case, self.runtimes, self.settings = case, tuple(runtimes), settings
-        self.road = road or Road()
+        self.road = road or Pipeline()
         self.accepted = Accepted(case, known, self.road)
         self.drawing = drawing or Drawing(case, self.road, settings.block)
         self.found = {} if found is None else found

@@ -14,7 +14,7 @@ from diffexport.explore.blame import Court
 from diffexport.explore.divergence_errors import Diverged, diverged
 from diffexport.explore.minimise import Minimiser, Point, Seen
 from diffexport.findings.events import Event, Finding, Found
-from diffexport.pipeline import Road
+from diffexport.pipeline import Pipeline
 from diffexport.subjects.cases import Case
 from diffexport.values import Call, Identity, Mode, TensorSpec, admits_all
 
@@ -36,7 +36,7 @@ class Finder:
     def __init__(
         self,
         case: Case,
-        road: Road,
+        road: Pipeline,
         accepted: Accepted,
         emit: Callable[[Event], None],
         *,

@@ -20,7 +20,7 @@ from diffexport.arrays import array_of, is_complex, is_floating, to_array
 from diffexport.backends.runtimes import available, family
 from diffexport.errors import InvalidModeError
 from diffexport.oracle import same_bits
-from diffexport.pipeline import Road
+from diffexport.pipeline import Pipeline
 from diffexport.strategies import examples
 from diffexport.subjects.cases import Case, excluding
 from diffexport.values import (
@@ -68,7 +68,7 @@ class Seen:
 class Minimiser:
     """Searches for the simplest point of one failure."""
 
-    def __init__(self, road: Road, case: Case, strict: bool, budget: int = BUDGET) -> None:
+    def __init__(self, road: Pipeline, case: Case, strict: bool, budget: int = BUDGET) -> None:
         self._road, self._case, self._strict = road, case, strict
         self._left = budget
         self._exclusions = case.exclusions
@@ -112,7 +112,7 @@ class Minimiser:
 
     def _simplest_mode(self, best: Seen) -> Seen:
         # A model that is given is the same in every mode.
-        for option in () if self._road.given else OPTIONS:
+        for option in () if self._road.same_in_every_mode else OPTIONS:
             mode = best.point.mode
             value = getattr(mode, option.name)
             if mode.exporter not in option.exporters or value == option.default:
@@ -150,7 +150,7 @@ class Minimiser:
 
     def _simplest_exporter(self, best: Seen) -> Seen:
         """Blame the simplest exporter that fails in the same way, with the same wrong values."""
-        if self._road.given:
+        if self._road.same_in_every_mode:
             return best
         for exporter in EXPORTERS[: EXPORTERS.index(best.point.mode.exporter)]:
             for mode in _counterparts(best.point.mode, exporter):
@@ -162,7 +162,7 @@ class Minimiser:
     def exporters(self, best: Seen) -> tuple[str, ...]:
         """Return the exporters that fail in the same way at this point, with the same wrong values."""
         found = {best.point.mode.exporter}
-        for exporter in () if self._road.given else EXPORTERS:
+        for exporter in () if self._road.same_in_every_mode else EXPORTERS:
             if exporter not in found:
                 for mode in _counterparts(best.point.mode, exporter):
                     seen = self.look(replace(best.point, mode=mode), best.divergence)

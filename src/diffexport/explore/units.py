@@ -14,7 +14,7 @@ from diffexport.explore.explorer import Explorer, Settings
 from diffexport.explore.file_case import case_for
 from diffexport.findings.events import CaseFailed, Event, KnownReplayed
 from diffexport.findings.regressions import Regression, Replay, Status, load, replay_safely
-from diffexport.pipeline import ArtefactRoad, Road
+from diffexport.pipeline import Pipeline
 from diffexport.pytorch import freeze_kept_tables
 from diffexport.subjects.cases import Case, Exclusion, Known
 from diffexport.subjects.targets import resolve
@@ -49,8 +49,8 @@ class Unit:
 
 
 @cache
-def _road() -> Road:
-    return Road()
+def _road() -> Pipeline:
+    return Pipeline()
 
 
 def forget() -> None:
@@ -80,7 +80,7 @@ def do(unit: Unit, emit: Callable[[Event], None]) -> None:
             case = resolve(unit.target, inputs=unit.inputs)
         else:
             case = case_for(unit.target, unit.inputs, unit.artefact)
-            road = ArtefactRoad(unit.artefact)
+            road = Pipeline.of_file(unit.artefact)
     except DiffexportError as error:
         emit(CaseFailed(unit.name, str(error)))
         return
@@ -104,7 +104,11 @@ def replay_known(unit: Unit, emit: Callable[[Event], None]) -> None:
 
 
 def replay_entry(
-    entry: Known, folders: Sequence[Path], road: Road, emit: Callable[[Event], None], case: Case | None = None
+    entry: Known,
+    folders: Sequence[Path],
+    road: Pipeline,
+    emit: Callable[[Event], None],
+    case: Case | None = None,
 ) -> None:
     """Replay the regression of a known divergence; ``case`` is its model, where it cannot be found by its target."""
     path = next((f / entry.regression for f in folders if (f / entry.regression).is_file()), None)

@@ -31,7 +31,7 @@ from diffexport.faces.api.result import Result
 from diffexport.findings.events import Event
 from diffexport.findings.regressions import Regression, files, load
 from diffexport.findings.reports import Summary
-from diffexport.pipeline import Road
+from diffexport.pipeline import Pipeline
 from diffexport.subjects.cases import Case, Exclusion, Known, Rule
 from diffexport.values import Call, Inputs, Mode, TensorSpec, TermOptions, Verdict, select_modes, slugify
 
@@ -40,9 +40,9 @@ REGRESSIONS = "tests/regressions"
 
 
 @cache
-def shared_road() -> Road:
+def shared_road() -> Pipeline:
     """Return the road that all tests of a process share, so that exports and sessions are made once."""
-    return Road()
+    return Pipeline()
 
 
 @cache
@@ -191,7 +191,7 @@ def explored(
 
     names = select((runtimes,) if isinstance(runtimes, str) else runtimes)
     # A road of its own: another model may have been checked under this name.
-    road = Road()
+    road = Pipeline()
     own = replace(case, known=applicable(case.known))
     _replay_known(own, modes, Path(REGRESSIONS if save is None else save), road, take)
     Explorer(own, names, settings, shipped_known(case.target), emit=take, road=road).explore(modes)
@@ -211,7 +211,7 @@ def explored(
 
 
 def _replay_known(
-    case: Case, modes: Sequence[Mode], folder: Path, road: Road, emit: Callable[[Event], None]
+    case: Case, modes: Sequence[Mode], folder: Path, road: Pipeline, emit: Callable[[Event], None]
 ) -> None:
     """Replay the regressions of the case's known divergences, those that were found with an exporter of these modes."""
     exporters = {mode.exporter for mode in modes}

@@ -20,7 +20,7 @@ from diffexport.backends.runtimes import RunError
 from diffexport.errors import DiffexportError
 from diffexport.explore import Explorer, Settings, case_for
 from diffexport.findings.events import CaseFailed, Event, Finding, Suspected
-from diffexport.pipeline import ArtefactRoad, Road
+from diffexport.pipeline import Pipeline
 from diffexport.processes import end_with_parent
 from diffexport.strategies import examples
 from diffexport.subjects.cases import Case, Expected, Known
@@ -111,7 +111,7 @@ def do(job: Job) -> Report:
     """Do one job, in this process."""
     try:
         case, mode = resolve(job.target, inputs=job.inputs), Mode.parse(job.mode)
-        road = Road()
+        road = Pipeline()
         try:
             artefact, shapes = _exported(road, case, mode)
         except _Refused as refused:
@@ -129,7 +129,7 @@ def do(job: Job) -> Report:
         return Report(job.name, job.mode, skipped=str(error), failed=True)
 
 
-def _exported(road: Road, case: Case, mode: Mode) -> tuple[Artefact, dict[str, Shape]]:
+def _exported(road: Pipeline, case: Case, mode: Mode) -> tuple[Artefact, dict[str, Shape]]:
     """Return the export of a case as an artefact, and the shapes of what went in and came out.
 
     Raises:
@@ -188,7 +188,7 @@ def _planted(job: Job, case: Case, mode: Mode, draft: Draft) -> Iterator[Mutant]
 
         def export() -> bytes | None:
             # Another road: this one remembers what it exported.
-            return Road(exports=1, sessions=1).export(case, mode, call, repeat=False).export.model
+            return Pipeline(exports=1, sessions=1).export(case, mode, call, repeat=False).export.model
 
         yield from symbolics.mutants(export)
 
@@ -198,16 +198,16 @@ class _Trial:
     """Checks mutants of one export, each as a model that is given."""
 
     job: Job
-    road: Road
+    road: Pipeline
     artefact: Artefact
     case: Case
     judge: Judge | None = field(default=None)
 
-    def _road_of(self, model: bytes) -> ArtefactRoad:
+    def _road_of(self, model: bytes) -> Pipeline:
         own = Artefact(
             model, self.artefact.mode, _inputs_of(model), _outputs_of(model), self.artefact.evaluate
         )
-        return ArtefactRoad(own, beside=self.road)
+        return Pipeline.of_file(own, beside=self.road)
 
     def check(self, model: bytes) -> _Checked:
         """Explore one model until something is found."""

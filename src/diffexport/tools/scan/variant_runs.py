@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from diffexport.explore import Drawing, Explorer, Point, Settings, diverged, plain_shapes
 from diffexport.findings.events import CaseFailed, Event, Finding, Found, ModeFinished, Suspected, Unhealthy
-from diffexport.pipeline import Road
+from diffexport.pipeline import Deadline, DeadlinePassed, Pipeline
 from diffexport.strategies import VARIETY
 from diffexport.subjects.cases import Case, Known
-from diffexport.tools.scan.limits import OutOfTime, TimedRoad, simplified
+from diffexport.tools.scan.limits import scan_pipeline, simplified
 from diffexport.values import Identity, Mode, Shape
 
 #: Seconds of the processor that shrinking one finding may take, and those that simplifying it may take after that.
@@ -35,7 +34,7 @@ class ScanDrawing(Drawing):
         sparing: export it fewer times still.
     """
 
-    def __init__(self, case: Case, road: Road, block: int, *, sparing: bool) -> None:
+    def __init__(self, case: Case, road: Pipeline, block: int, *, sparing: bool) -> None:
         super().__init__(case, road, block)
         self.sparing = sparing
 
@@ -90,7 +89,7 @@ class Exploration:
     ) -> None:
         self._case, self._runtimes, self._settings, self._known = case, runtimes, settings, known
         self._emit, self._until = emit, until
-        self._road = TimedRoad(repeats=not sparing)
+        self._road = scan_pipeline(repeats=not sparing)
         self._sparing = sparing
         self._suspects: dict[Identity, Finding] = {}
         self.found: dict[Identity, Finding] = {}
@@ -105,7 +104,7 @@ class Exploration:
             announce(mode)
             try:
                 self._mode(mode)
-            except OutOfTime:
+            except DeadlinePassed:
                 return tuple(modes[number:])
             if self.failed and number == 0:
                 return ()
@@ -115,7 +114,7 @@ class Exploration:
         chosen = self._settings.examples or EXAMPLES[mode.exporter]
         settings = replace(self._settings, examples=chosen, block=BLOCK)
         for _ in range(4):
-            self._road.until, self._road.spent = self._until, math.inf
+            self._road.deadline = Deadline(self._until)
             explorer = Explorer(
                 self._case,
                 self._runtimes,
@@ -129,21 +128,21 @@ class Exploration:
             try:
                 explorer.explore([mode])
                 return
-            except OutOfTime:
+            except DeadlinePassed:
                 # Shrinking took too long, or all of it did. What was seen is kept as simple as can be had quickly.
-                self._road.until, self._road.spent = self._until + SIMPLIFY, time.process_time() + SIMPLIFY
+                self._road.deadline = Deadline(self._until + SIMPLIFY, time.process_time() + SIMPLIFY)
                 self._keep_suspects()
                 if time.monotonic() >= self._until:
                     raise
-        raise OutOfTime
+        raise DeadlinePassed
 
     def _take(self, event: Event) -> None:
         if isinstance(event, Suspected):
             self._suspects[event.finding.identity] = event.finding
-            self._road.spent = time.process_time() + SHRINK
+            self._road.deadline = Deadline(self._until, time.process_time() + SHRINK)
         elif isinstance(event, Found):
             self._suspects.clear()
-            self._road.spent = math.inf
+            self._road.deadline = Deadline(self._until)
             self._emit(event)
         elif isinstance(event, CaseFailed):
             self.failed = True

@@ -8,30 +8,33 @@ from diffexport.backends.graphs import Graph
 from diffexport.values import Divergence, Kind, Mode, Stage, Terms
 
 
-def breaches(terms: Terms, mode: Mode, graph: Graph) -> Iterator[Divergence]:
-    """Yield the terms that a graph breaks."""
+def broken_terms(terms: Terms, mode: Mode, graph: Graph) -> Iterator[Divergence]:
+    """Yield a divergence for each of the terms that a graph does not keep."""
     inputs = [declared.name for declared in graph.inputs]
     outputs = [declared.name for declared in graph.outputs]
     asked = list(terms.input_names)
     # What is not used may be dropped; what is left has its name, and its place among the others.
     if asked and [name for name in asked if name in inputs] != inputs[: len(set(asked) & set(inputs))]:
-        yield _breach("input names", f"input_names asks for {_list(asked)}, the graph has {_list(inputs)}")
+        yield _broken(
+            "input names", f"input_names asks for {_listed(asked)}, the graph has {_listed(inputs)}"
+        )
     wanted = list(terms.output_names)
     if wanted and outputs[: len(wanted)] != wanted:
-        yield _breach(
-            "output names", f"output_names asks for {_list(wanted)}, the graph has {_list(outputs)}"
+        yield _broken(
+            "output names", f"output_names asks for {_listed(wanted)}, the graph has {_listed(outputs)}"
         )
     if terms.remaining_inputs is not None and mode.is_torchscript:
         left = [terms.input_name(number) for number in terms.remaining_inputs]
         if sorted(left) != sorted(name for name in inputs if not name.startswith(("constant", "default"))):
-            yield _breach(
-                "remaining inputs", f"{_list(left)} should remain inputs, the graph has {_list(inputs)}"
+            yield _broken(
+                "remaining inputs",
+                f"{_listed(left)} should remain inputs, the graph has {_listed(inputs)}",
             )
 
 
-def _breach(what: str, message: str) -> Divergence:
+def _broken(what: str, message: str) -> Divergence:
     return Divergence(Stage.CONVERT, Kind.GRAPH_CONTRACT, "graph", what, message)
 
 
-def _list(names: list[str]) -> str:
+def _listed(names: list[str]) -> str:
     return ", ".join(names) or "none"
