@@ -75,8 +75,7 @@ class EagerModels:
 
     def rerun(self, case: Case, mode: Mode, inputs: Inputs) -> oracle.Rerun:
         """Return how the oracle runs the eager model again on these inputs."""
-        training = self.trains(case, mode)
-        return rerun(self.prepare(case), training, inputs, keep_none=case.terms.keeps_none)
+        return rerun(*self._prepared_for(case, mode), inputs, keep_none=case.terms.keeps_none)
 
     def traits(self, case: Case, inputs: Inputs) -> frozenset[str]:
         """Return the model's traits, declared or observed by tracing it on ``inputs``."""
@@ -90,14 +89,19 @@ class EagerModels:
 
     def trains(self, case: Case, mode: Mode) -> bool:
         """Return whether the model is run in training mode, because it is built so or the mode exports it so."""
-        training = self.prepare(case).training and not self._evaluate
+        return self._prepared_for(case, mode)[1]
+
+    def _prepared_for(self, case: Case, mode: Mode) -> tuple[Prepared, bool]:
+        """Return the case's module, and whether it is run in training mode."""
+        prepared = self.prepare(case)
+        training = prepared.training and not self._evaluate
         if mode.is_torchscript:
             training = {"TRAINING": True, "EVAL": False}.get(mode.training, training)
-        return training
+        return prepared, training
 
     def _results(self, case: Case, mode: Mode, calls: Sequence[Call]) -> list[Any]:
         """Return for each of many inputs what the module returns, or the error that it raises."""
-        prepared, training = self.prepare(case), self.trains(case, mode)
+        prepared, training = self._prepared_for(case, mode)
         results: list[Any] = []
         for call in calls:
             try:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, TypeGuard
 
 import numpy as np
@@ -21,7 +19,6 @@ Array = np.ndarray[Any, Any]
 Feed = dict[str, Array]
 
 
-@dataclass(frozen=True)
 class SampleBatch:
     """Samples that go through the runtimes together.
 
@@ -29,18 +26,21 @@ class SampleBatch:
         exported: the export that they are run on.
         samples: the inputs, as they were given; eager accepts all of them.
         eager: what eager gives for each.
-        feeds: the arrays of each, by the names of the inputs that they go to.
+        outputs: eager's outputs for each.
     """
 
-    exported: Exported
-    samples: Sequence[Inputs]
-    eager: Sequence[EagerResult]
-    feeds: Sequence[Feed]
-
-    @cached_property
-    def outputs(self) -> list[tuple[Array, ...]]:
-        """Eager's outputs for each sample."""
-        return [result.outputs for result in self.eager]
+    def __init__(
+        self,
+        exported: Exported,
+        samples: Sequence[Inputs],
+        eager: Sequence[EagerResult],
+        feeds: Sequence[Feed],
+    ) -> None:
+        self.exported, self.samples, self.eager = exported, samples, eager
+        self.outputs = [result.outputs for result in eager]
+        self._feeds = feeds
+        self._fed: Sequence[Feed] | None = None
+        self._alike: bool | None = None
 
     @property
     def graph(self) -> Graph:
@@ -48,15 +48,19 @@ class SampleBatch:
         assert self.exported.graph is not None
         return self.exported.graph
 
-    @cached_property
+    @property
     def fed(self) -> Sequence[Feed]:
-        """The feeds in the form that the graph asks for."""
-        return as_declared(self.feeds, self.graph)
+        """The arrays of each sample by the names of the inputs that they go to, in the form the graph asks for."""
+        if self._fed is None:
+            self._fed = as_declared(self._feeds, self.graph)
+        return self._fed
 
-    @cached_property
+    @property
     def alike(self) -> bool:
         """Whether what is fed is of the same names, dtypes and shapes for all samples."""
-        return are_alike(self.fed)
+        if self._alike is None:
+            self._alike = are_alike(self.fed)
+        return self._alike
 
 
 class RuntimeFeeds:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -24,8 +23,7 @@ Outputs = tuple[Array, ...]
 RunResult = tuple[Outputs | None, list[Divergence]]
 
 
-@dataclass(frozen=True)
-class LoadedModel:
+class LoadedModel(NamedTuple):
     """What came of loading a model into a runtime.
 
     Attributes:
@@ -41,8 +39,7 @@ class LoadedModel:
     refused: str = ""
 
 
-@dataclass(frozen=True)
-class RuntimeRun:
+class RuntimeRun(NamedTuple):
     """What one runtime made of a batch of samples.
 
     Attributes:

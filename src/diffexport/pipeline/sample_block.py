@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from diffexport import oracle
 from diffexport.arrays import as_call, clone
@@ -55,8 +56,7 @@ class Stages:
     arbitration: Arbitration
 
 
-@dataclass(frozen=True)
-class Question:
+class Question(NamedTuple):
     """What is asked about every sample of a block.
 
     Attributes:
