@@ -149,12 +149,12 @@ class Block:
         """Return eager's outputs for each sample; None if it gives out the same memory each time."""
         case, mode = self._question.case, self._question.mode
         # Arrays were copied into tensors; what eager does to those leaves the arrays as they are.
-        own = [
+        changeable = [
             call if is_copied(inputs) else clone(call) for inputs, call in zip(samples, calls, strict=True)
         ]
-        if len(own) == 1:
-            return [self._stages.eager.run(case, mode, own[0])]
-        results = self._stages.eager.run_together(case, mode, own)
+        if len(changeable) == 1:
+            return [self._stages.eager.run(case, mode, changeable[0])]
+        results = self._stages.eager.run_together(case, mode, changeable)
         self._reuses_memory = results is None
         return results
 
