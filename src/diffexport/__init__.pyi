@@ -5,6 +5,7 @@ from .faces.api import Result as Result
 from .faces.api import assert_agrees as assert_agrees
 from .faces.api import check as check
 from .faces.api import test as test
+from .oracle import operator_rule as operator_rule
 
 # The name that is promised for the pipeline, which is called Pipeline inside the package.
 from .pipeline import Road as Road

@@ -52,9 +52,8 @@ def recording(calls, then):
 def test_nothing_begins_after_the_deadline(deadline):
     calls = []
     pipeline = recording(calls, {})
-    pipeline.deadline = deadline
     with pytest.raises(DeadlinePassed):
-        pipeline.check(catalogue.load("clamp"), MODE, "ort-all", INPUTS)
+        pipeline.check(catalogue.load("clamp"), MODE, "ort-all", INPUTS, deadline=deadline)
     assert calls == []
 
 
@@ -65,19 +64,19 @@ def test_it_is_asked_for_between_the_stages(last, made, monkeypatch):
     calls, now = [], [0.0]
     monkeypatch.setattr(time, "monotonic", lambda: now[0])
     pipeline = recording(calls, {last: lambda: now.__setitem__(0, 2.0)})
-    pipeline.deadline = Deadline(wall=1.0)
     with pytest.raises(DeadlinePassed):
-        pipeline.check_runtimes(catalogue.load("clamp"), MODE, ("ort-all", "reference"), INPUTS)
+        pipeline.check_runtimes(
+            catalogue.load("clamp"), MODE, ("ort-all", "reference"), INPUTS, deadline=Deadline(wall=1.0)
+        )
     assert calls == made
 
 
 def test_another_deadline_lets_the_pipeline_go_on():
-    pipeline = Pipeline()
-    pipeline.deadline = Deadline(wall=0.0)
+    pipeline, case = Pipeline(), catalogue.load("clamp")
     with pytest.raises(DeadlinePassed):
-        pipeline.check(catalogue.load("clamp"), MODE, "ort-all", INPUTS)
-    pipeline.deadline = Deadline(wall=math.inf)
-    assert pipeline.check(catalogue.load("clamp"), MODE, "ort-all", INPUTS).agrees
+        pipeline.check(case, MODE, "ort-all", INPUTS, deadline=Deadline(wall=0.0))
+    assert pipeline.check(case, MODE, "ort-all", INPUTS, deadline=Deadline(wall=math.inf)).agrees
+    assert pipeline.check(case, MODE, "ort-all", INPUTS).agrees
 
 
 def test_hypothesis_does_not_take_it_for_a_failure():

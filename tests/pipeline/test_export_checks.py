@@ -11,13 +11,14 @@ from diffexport.backends.exporters import ExportFailure
 from diffexport.pipeline import Pipeline
 from diffexport.pipeline.eager import EagerResult
 from diffexport.pipeline.export_checks import CHECKS, ExportFacts, refusal
+from diffexport.pytorch.changes import Change, Watched
 from diffexport.subjects.cases import Expectation, Expected
 from diffexport.subjects.cases.expectation import assertion
-from diffexport.values import Divergence, Kind, Stage, Terms
+from diffexport.values import Divergence, Kind, Place, Stage, Terms
 
 MODE = Mode("torchscript")
 CASE = make_case("relu", torch.nn.ReLU, inputs=["float32[2]"], traits=())
-INVALID = Divergence(Stage.CHECK, Kind.CHECKER_ERROR, "graph", "checker", "the checker says no")
+INVALID = Divergence(Stage.CHECK, Kind.CHECKER_ERROR, Place.GRAPH, "checker", "the checker says no")
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +74,11 @@ def test_a_model_that_the_checker_should_reject(sound):
 
 
 def test_everything_that_is_wrong_is_said_in_the_order_of_the_checks(sound):
-    export = replace(sound.export, impurities=(("parameter", "changed"),), repeat="the name of a node")
+    export = replace(
+        sound.export,
+        impurities=(Change(Watched.EXPORTER_SETTING), Change(Watched.SYMBOLIC, "mine::op")),
+        repeat="the name of a node",
+    )
     case = replace(
         CASE,
         terms=Terms(output_names=("y",)),
@@ -87,6 +92,7 @@ def test_everything_that_is_wrong_is_said_in_the_order_of_the_checks(sound):
         expectation=Expectation(nodes=("Sigmoid",)),
     )
     assert kinds(facts) == [
+        Kind.STALE_GLOBALS,
         Kind.IMPURE_EXPORT,
         Kind.NONDETERMINISTIC_EXPORT,
         Kind.CHECKER_ERROR,

@@ -1,3 +1,4 @@
+from .deadline import NO_DEADLINE as NO_DEADLINE
 from .deadline import Deadline as Deadline
 from .deadline import DeadlinePassed as DeadlinePassed
 from .eager import BUILD_SEED as BUILD_SEED
@@ -5,7 +6,6 @@ from .exports import Exported as Exported
 from .pipeline import Pipeline as Pipeline
 from .pipeline import Road as Road
 from .pipeline import fresh_stages as fresh_stages
-from .sample_block import ON_EXAMPLE as ON_EXAMPLE
 from .sample_block import TOGETHER as TOGETHER
 from .sample_block import Block as Block
 from .sample_block import Stages as Stages

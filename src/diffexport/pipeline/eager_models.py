@@ -95,7 +95,7 @@ class EagerModels:
         """Return the case's module, and whether it is run in training mode."""
         prepared = self.prepare(case)
         training = prepared.training and not self._evaluate
-        if mode.is_torchscript:
+        if mode.honours("training"):
             training = {"TRAINING": True, "EVAL": False}.get(mode.training, training)
         return prepared, training
 

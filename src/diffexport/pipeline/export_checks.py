@@ -11,9 +11,8 @@ from diffexport.backends import exporters
 from diffexport.backends.graphs import Graph, missing_nodes
 from diffexport.pipeline.eager import EagerResult
 from diffexport.pipeline.term_checks import broken_terms
-from diffexport.pytorch import STALE
 from diffexport.subjects.cases import Case, Expectation, Expected
-from diffexport.values import Divergence, Kind, Mode, Stage
+from diffexport.values import Aspect, Divergence, Kind, MissingNodes, Mode, Place, Stage
 
 
 @dataclass(frozen=True)
@@ -62,10 +61,10 @@ def unexpected_failures(facts: ExportFacts) -> Iterator[Divergence]:
     message = f"{failure.error}: {failure.message}"
     eager = facts.eager
     if eager is not None and (eager.numbers or eager.foreign):
-        message += f"\n(in eager, {', '.join((*eager.numbers, *eager.foreign))}: no tensor)"
+        message += f"\n(in eager, {', '.join(map(str, (*eager.numbers, *eager.foreign)))}: no tensor)"
     if expectation.expected is Expected.REFUSES:
         message = f"the export refuses otherwise than expected ({expectation.rule}): {message}"
-    yield Divergence(failure.stage, Kind.EXPORT_ERROR, "model", failure.signature, message)
+    yield Divergence(failure.stage, Kind.EXPORT_ERROR, Place.MODEL, failure.signature, message)
 
 
 def unexpected_successes(facts: ExportFacts) -> Iterator[Divergence]:
@@ -74,21 +73,21 @@ def unexpected_successes(facts: ExportFacts) -> Iterator[Divergence]:
         yield Divergence(
             Stage.CONVERT,
             Kind.UNEXPECTED_SUCCESS,
-            "model",
-            "the export succeeds",
+            Place.MODEL,
+            Aspect.EXPORTED,
             f"the export succeeds, though it is expected to refuse ({facts.expectation.rule})",
         )
 
 
 def impurities(facts: ExportFacts) -> Iterator[Divergence]:
     """What the export changed and should not have: the module, its inputs, or global state."""
-    for what, detail in facts.export.impurities:
+    for change in facts.export.impurities:
         yield Divergence(
             Stage.CONVERT,
-            Kind.STALE_GLOBALS if what.startswith(STALE) else Kind.IMPURE_EXPORT,
-            "model",
-            what,
-            f"exporting changed something it should not have: {what}: {detail}",
+            Kind.STALE_GLOBALS if change.is_by_itself else Kind.IMPURE_EXPORT,
+            Place.MODEL,
+            change.text,
+            f"exporting changed something it should not have: {change.text}: {change.detail}",
         )
 
 
@@ -97,7 +96,7 @@ def differing_repeats(facts: ExportFacts) -> Iterator[Divergence]:
     repeat = facts.export.repeat
     if repeat:
         message = f"two exports of the same module differ: {repeat}"
-        yield Divergence(Stage.CONVERT, Kind.NONDETERMINISTIC_EXPORT, "model", repeat, message)
+        yield Divergence(Stage.CONVERT, Kind.NONDETERMINISTIC_EXPORT, Place.MODEL, repeat, message)
 
 
 def invalid_graphs(facts: ExportFacts) -> Iterator[Divergence]:
@@ -109,7 +108,7 @@ def invalid_graphs(facts: ExportFacts) -> Iterator[Divergence]:
     if facts.expectation.expected is Expected.INVALID and not rejected:
         rule = facts.expectation.rule
         message = f"onnx.checker does not reject the model as it is expected to ({rule})"
-        yield Divergence(Stage.CHECK, Kind.UNEXPECTED_SUCCESS, "graph", "the checker accepts it", message)
+        yield Divergence(Stage.CHECK, Kind.UNEXPECTED_SUCCESS, Place.GRAPH, Aspect.PASSED_CHECKER, message)
 
 
 def terms_not_kept(facts: ExportFacts) -> Iterator[Divergence]:
@@ -128,7 +127,7 @@ def false_assertions(facts: ExportFacts) -> Iterator[Divergence]:
         problem = assertion.problem(proto)
         if problem:
             message = f"it does not hold that {assertion.name}: {problem}"
-            yield Divergence(Stage.CONVERT, Kind.GRAPH_CONTRACT, "graph", assertion.name, message)
+            yield Divergence(Stage.CONVERT, Kind.GRAPH_CONTRACT, Place.GRAPH, assertion.name, message)
 
 
 def nodes_left_out(facts: ExportFacts) -> Iterator[Divergence]:
@@ -141,8 +140,8 @@ def nodes_left_out(facts: ExportFacts) -> Iterator[Divergence]:
         yield Divergence(
             Stage.CONVERT,
             Kind.GRAPH_CONTRACT,
-            "graph",
-            f"missing {', '.join(missing)}",
+            Place.GRAPH,
+            MissingNodes(missing).signature,
             f"the graph lacks {', '.join(missing)}; it has {present} ({facts.expectation.rule})",
         )
 

@@ -94,7 +94,7 @@ class FreshExports:
         Raises:
             UsageError: the case's model is to be scripted, and the mode's exporter takes no such model.
         """
-        if case.terms.script and not mode.is_torchscript:
+        if case.terms.script and not mode.description.takes_scripted:
             raise UsageError(f"case {case.name!r} in mode {mode}: {SCRIPTED.reason}")
         repeat = repeat and self._repeats_in(mode)
         call = as_call(inputs)

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Hashable, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
 
 from diffexport import oracle
-from diffexport.arrays import array_of
+from diffexport.arrays import Array, array_of
 from diffexport.pipeline.bounded_cache import BoundedCache
 from diffexport.pipeline.eager import EagerResult
 from diffexport.pipeline.eager_models import EagerModels, case_key
 from diffexport.subjects.cases import Case
 from diffexport.values import Inputs, Mode, Terms
-
-Array = np.ndarray[Any, Any]
 
 
 class OutputComparison(Protocol):

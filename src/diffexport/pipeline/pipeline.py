@@ -31,13 +31,11 @@ class Pipeline:
 
     Attributes:
         stages: what it is composed of.
-        deadline: applies to the blocks that begin from now on; it may be replaced at any time.
         blocks: how many blocks were begun: one for each Hypothesis example, and for each single check.
     """
 
     def __init__(self, *, exports: int = 2048, sessions: int = 512, stages: Stages | None = None) -> None:
         self.stages = stages or fresh_stages(exports=exports, sessions=sessions)
-        self.deadline: Deadline = NO_DEADLINE
         self.blocks = 0
 
     @classmethod
@@ -63,6 +61,7 @@ class Pipeline:
         *,
         export_inputs: Inputs | None = None,
         strict: bool = False,
+        deadline: Deadline = NO_DEADLINE,
     ) -> Verdict:
         """Export ``case`` in ``mode``, run it on ``runtime`` and compare with eager.
 
@@ -74,14 +73,15 @@ class Pipeline:
                 tensors or numpy arrays, nested or not, and other values.
             export_inputs: what to export with; by default ordinary values of the same shapes and dtypes.
             strict: let the sign of zero fail.
+            deadline: is asked between the stages.
 
         Raises:
             UnknownNameError: there is no such runtime.
             TargetError: the case does not build a module.
-            DeadlinePassed: the pipeline has a deadline, and it is over.
+            DeadlinePassed: the deadline is over.
         """
         return self.check_runtimes(
-            case, mode, (runtime,), inputs, export_inputs=export_inputs, strict=strict
+            case, mode, (runtime,), inputs, export_inputs=export_inputs, strict=strict, deadline=deadline
         )[0]
 
     def check_runtimes(
@@ -94,10 +94,17 @@ class Pipeline:
         export_inputs: Inputs | None = None,
         strict: bool = False,
         repeat: bool = True,
+        deadline: Deadline = NO_DEADLINE,
     ) -> list[Verdict]:
         """Return one verdict for each runtime; see [check][] for the arguments, and [export][] for ``repeat``."""
         with self.block(
-            case, mode, names, export_inputs=export_inputs, strict=strict, repeat=repeat
+            case,
+            mode,
+            names,
+            export_inputs=export_inputs,
+            strict=strict,
+            repeat=repeat,
+            deadline=deadline,
         ) as check:
             return check(inputs)
 
@@ -112,6 +119,7 @@ class Pipeline:
         strict: bool = False,
         repeat: bool = True,
         settled: Callable[[Inputs, Sequence[Verdict]], bool] | None = None,
+        deadline: Deadline = NO_DEADLINE,
     ) -> Iterator[Block]:
         """Check many inputs against one export: yields what [check_runtimes][] is, for the inputs alone.
 
@@ -119,12 +127,12 @@ class Pipeline:
         stand.
 
         Raises:
-            DeadlinePassed: the pipeline has a deadline, and it is over; now, or between the stages of the block.
+            DeadlinePassed: the deadline is over; now, or between the stages of the block.
         """
         self.blocks += 1
-        self.deadline.check()
+        deadline.check()
         example = None if export_inputs is None else as_call(export_inputs)
-        question = Question(case, mode, names, example, strict, repeat, settled, self.deadline)
+        question = Question(case, mode, names, example, strict, repeat, settled, deadline)
         with warnings.catch_warnings():
             # What the model and the runtimes warn about while running is not the user's to act on.
             warnings.simplefilter("ignore")

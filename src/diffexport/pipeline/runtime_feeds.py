@@ -7,14 +7,13 @@ from typing import Any, TypeGuard
 
 import numpy as np
 
-from diffexport.arrays import Feeds, array_of, as_parts, part_dtype
+from diffexport.arrays import Array, Feeds, array_of, as_parts, part_dtype
 from diffexport.backends.graphs import Graph
 from diffexport.pipeline.eager import EagerResult
 from diffexport.pipeline.exports import Exported, Exports
 from diffexport.subjects.cases import Case
 from diffexport.values import Call, Inputs
 
-Array = np.ndarray[Any, Any]
 #: Arrays by the names of the inputs that they go to.
 Feed = dict[str, Array]
 

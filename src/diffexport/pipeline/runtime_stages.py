@@ -8,16 +8,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from diffexport import oracle
-from diffexport.arrays import holds_parts, is_complex, join_parts
+from diffexport.arrays import Array, holds_parts, is_complex, join_parts
 from diffexport.backends import exporters, runtimes
 from diffexport.backends.graphs import Graph, check_declared, foreign_nodes
 from diffexport.pipeline.exports import Exported
 from diffexport.pipeline.runtime_feeds import Feed, SampleBatch
 from diffexport.pipeline.session_loading import SessionLoader
 from diffexport.subjects.cases import Expected
-from diffexport.values import Divergence, Kind, Stage, Terms
+from diffexport.values import Aspect, Divergence, Kind, Place, Stage, Terms
 
-Array = np.ndarray[Any, Any]
 Outputs = tuple[Array, ...]
 #: The outputs of one run, as the runtime gives them; or None and what is wrong.
 RunResult = tuple[Outputs | None, list[Divergence]]
@@ -78,11 +77,11 @@ def load(loader: SessionLoader, exported: Exported, runtime: str) -> LoadedModel
         if unloadable or foreign:
             return LoadedModel(runtime, None, refused=text)
         signature = exporters.error_signature(session)
-        error = Divergence(Stage.LOAD, Kind.LOAD_ERROR, "model", signature, f"{runtime}: {text}")
+        error = Divergence(Stage.LOAD, Kind.LOAD_ERROR, Place.MODEL, signature, f"{runtime}: {text}")
         return LoadedModel(runtime, None, [error])
     if unloadable:
         message = f"{runtime} loads the model, though it is expected to refuse ({expectation.rule})"
-        success = Divergence(Stage.LOAD, Kind.UNEXPECTED_SUCCESS, "model", "the runtime loads it", message)
+        success = Divergence(Stage.LOAD, Kind.UNEXPECTED_SUCCESS, Place.MODEL, Aspect.LOADED, message)
         return LoadedModel(runtime, None, [success])
     return LoadedModel(runtime, session)
 
@@ -99,12 +98,12 @@ def _run(session: runtimes.Session, runtime: str, feed: Feed, graph: Graph) -> R
     if len(feed) < len(graph.inputs):
         unknown = sorted({declared.name for declared in graph.inputs} - feed.keys())
         message = f"the model has inputs that eager has not: {', '.join(unknown)}"
-        return None, [Divergence(Stage.RUN, Kind.STRUCTURE, "inputs", "unknown inputs", message)]
+        return None, [Divergence(Stage.RUN, Kind.STRUCTURE, Place.INPUTS, Aspect.UNKNOWN_INPUTS, message)]
     try:
         return tuple(session.run(feed)), []
     except runtimes.RunError as error:
         signature = exporters.error_signature(error)
-        return None, [Divergence(Stage.RUN, Kind.RUN_ERROR, "model", signature, f"{runtime}: {error}")]
+        return None, [Divergence(Stage.RUN, Kind.RUN_ERROR, Place.MODEL, signature, f"{runtime}: {error}")]
 
 
 def compare_at_sight(
@@ -170,4 +169,8 @@ class DeclaredTypes:
         return divergences
 
     def _matters(self, divergence: Divergence) -> bool:
-        return self._terms.check_dtype if divergence.signature == "dtype" else self._terms.check_shape
+        return (
+            self._terms.check_dtype
+            if divergence.is_about(Kind.DECLARED_TYPE, Aspect.DTYPE)
+            else self._terms.check_shape
+        )

@@ -33,8 +33,6 @@ from diffexport.strategies import ordinary_like
 from diffexport.subjects.cases import Case
 from diffexport.values import Call, Inputs, Mode, Verdict
 
-#: Begins the reason of a rejection that is not about the inputs to run on.
-ON_EXAMPLE = "on the inputs to export with: "
 #: Most samples that are run together, so that eager, the runtimes and the comparison each work at a stretch.
 TOGETHER = 64
 
@@ -132,7 +130,7 @@ class Block:
         example, exported = self._export(calls[accepted[0]])
         if exported.rejected:
             for result in eager:
-                yield self._reject(result.error or f"{ON_EXAMPLE}{exported.rejected}")
+                yield self._reject(result.error) if result.error else self._reject_example(exported)
             return
         batch = self._batch(example, exported, samples, calls, eager, accepted)
         runs = []
@@ -187,6 +185,12 @@ class Block:
 
     def _reject(self, reason: str) -> list[Verdict]:
         return [self._verdicts.rejected(runtime, reason) for runtime in self._question.runtimes]
+
+    def _reject_example(self, exported: Exported) -> list[Verdict]:
+        reason = f"on the inputs to export with: {exported.rejected}"
+        return [
+            self._verdicts.rejected(runtime, reason, on_example=True) for runtime in self._question.runtimes
+        ]
 
     def _judge(self, batch: SampleBatch, runs: Sequence[RuntimeRun]) -> Iterator[list[Verdict]]:
         """Yield the verdicts on each sample of a batch; what differs is arbitrated when its turn comes."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from diffexport.backends.graphs import Graph
-from diffexport.values import Divergence, Kind, Mode, Stage, Terms
+from diffexport.values import Aspect, Divergence, Kind, Mode, Place, Stage, Terms
 
 
 def broken_terms(terms: Terms, mode: Mode, graph: Graph) -> Iterator[Divergence]:
@@ -16,24 +16,24 @@ def broken_terms(terms: Terms, mode: Mode, graph: Graph) -> Iterator[Divergence]
     # What is not used may be dropped; what is left has its name, and its place among the others.
     if asked and [name for name in asked if name in inputs] != inputs[: len(set(asked) & set(inputs))]:
         yield _broken(
-            "input names", f"input_names asks for {_listed(asked)}, the graph has {_listed(inputs)}"
+            Aspect.INPUT_NAMES, f"input_names asks for {_listed(asked)}, the graph has {_listed(inputs)}"
         )
     wanted = list(terms.output_names)
     if wanted and outputs[: len(wanted)] != wanted:
         yield _broken(
-            "output names", f"output_names asks for {_listed(wanted)}, the graph has {_listed(outputs)}"
+            Aspect.OUTPUT_NAMES, f"output_names asks for {_listed(wanted)}, the graph has {_listed(outputs)}"
         )
-    if terms.remaining_inputs is not None and mode.is_torchscript:
+    if terms.remaining_inputs is not None and mode.description.drops_inputs:
         left = [terms.input_name(number) for number in terms.remaining_inputs]
         if sorted(left) != sorted(name for name in inputs if not name.startswith(("constant", "default"))):
             yield _broken(
-                "remaining inputs",
+                Aspect.REMAINING_INPUTS,
                 f"{_listed(left)} should remain inputs, the graph has {_listed(inputs)}",
             )
 
 
-def _broken(what: str, message: str) -> Divergence:
-    return Divergence(Stage.CONVERT, Kind.GRAPH_CONTRACT, "graph", what, message)
+def _broken(aspect: Aspect, message: str) -> Divergence:
+    return Divergence(Stage.CONVERT, Kind.GRAPH_CONTRACT, Place.GRAPH, aspect, message)
 
 
 def _listed(names: list[str]) -> str:

@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from diffexport import oracle
+from diffexport.arrays import Array
 from diffexport.pipeline.eager import EagerResult
 from diffexport.pipeline.exports import Exported
 from diffexport.subjects.cases import Case
 from diffexport.values import Divergence, Kind, Mode, Outcome, Severity, Stage, Verdict
-
-Array = np.ndarray[Any, Any]
 
 #: What there is to say of outputs that agree at first sight.
 NOTHING_DIFFERS = oracle.Judgement([])
@@ -31,10 +28,18 @@ class VerdictMaker:
         self._case, self._mode, self._strict = case, str(mode), strict
         self._agreeing: dict[str, tuple[Exported, dict[str, Any]]] = {}
 
-    def rejected(self, runtime: str, reason: str) -> Verdict:
+    def rejected(self, runtime: str, reason: str, *, on_example: bool = False) -> Verdict:
         """Return the verdict on inputs that eager rejects, or rejects those to export with."""
         case = self._case
-        return Verdict(case.name, self._mode, runtime, Outcome.REJECTED, reason=reason, target=case.target)
+        return Verdict(
+            case.name,
+            self._mode,
+            runtime,
+            Outcome.REJECTED,
+            reason=reason,
+            target=case.target,
+            on_example=on_example,
+        )
 
     def agreeing(
         self, runtime: str, exported: Exported, eager: EagerResult, got: tuple[Array, ...]
@@ -109,8 +114,8 @@ def outputs_left_out(eager: EagerResult) -> list[Divergence]:
         Divergence(
             Stage.COMPARE,
             Kind.STRUCTURE,
-            what.partition(" ")[0],
-            what.partition(" ")[2],
+            what.place,
+            what.signature,
             f"in eager, {what}, which no ONNX model returns; the export drops it in silence",
         )
         for what in eager.foreign
