@@ -18,7 +18,7 @@ from diffexport.explore.point import Point, SeenFailure
 from diffexport.explore.settings import Settings
 from diffexport.explore.timekeeper import Timekeeper
 from diffexport.findings.events import Finding
-from diffexport.pipeline import DeadlinePassed, Road
+from diffexport.pipeline import DeadlinePassed, Pipeline
 from diffexport.subjects.cases import Case
 from diffexport.values import Call, Identity, Mode, TensorSpec, admits_all
 
@@ -38,7 +38,7 @@ class FindingMaker:
     def __init__(
         self,
         case: Case,
-        road: Road,
+        road: Pipeline,
         accepted: Accepted,
         settings: Settings,
         timekeeper: Timekeeper,

@@ -26,6 +26,11 @@ class Timekeeper:
         self._in_force.check()
 
     @property
+    def in_force(self) -> Deadline:
+        """The deadline in force, for what asks for it between its steps."""
+        return self._in_force
+
+    @property
     def is_over(self) -> bool:
         """Whether the time for all is over."""
         return time.monotonic() >= self._limits.deadline.wall

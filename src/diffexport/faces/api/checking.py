@@ -31,7 +31,7 @@ from diffexport.faces.api.result import Result
 from diffexport.findings.events import Event, KnownReplayed
 from diffexport.findings.regressions import FindingStore, Regression, files, load
 from diffexport.findings.reports import Tally
-from diffexport.pipeline import Road
+from diffexport.pipeline import Pipeline
 from diffexport.subjects.cases import Case, Exclusion, Known, Rule
 from diffexport.values import Inputs, Mode, TensorSpec, TermOptions, Verdict, select_modes, slugify
 
@@ -40,9 +40,9 @@ REGRESSIONS = "tests/regressions"
 
 
 @cache
-def shared_road() -> Road:
+def shared_road() -> Pipeline:
     """Return the road that all tests of a process share, so that exports and sessions are made once."""
-    return Road()
+    return Pipeline()
 
 
 @cache
@@ -187,7 +187,7 @@ def explored(
             emit(event)
 
     # A road of its own: another model may have been checked under this name.
-    road = Road()
+    road = Pipeline()
     of_case = replace(case, known=applicable(case.known))
 
     def work(announce: Announce) -> Iterator[Event]:
@@ -200,7 +200,7 @@ def explored(
     return Result(case.name, tally, store, case.terms, case.texts)
 
 
-def _replayed(case: Case, modes: Sequence[Mode], folder: Path, road: Road) -> Iterator[KnownReplayed]:
+def _replayed(case: Case, modes: Sequence[Mode], folder: Path, road: Pipeline) -> Iterator[KnownReplayed]:
     """Replay the regressions of the case's known divergences, those that were found with an exporter of these modes."""
     exporters = {mode.exporter for mode in modes}
     for entry in case.known:
