@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from diffexport import Mode
-from diffexport.pipeline import Deadline, DeadlinePassed, Pipeline
+from diffexport.pipeline import Pipeline
 from diffexport.subjects import catalogue
+from diffexport.values import Deadline, DeadlinePassed
 
 MODE = Mode("torchscript")
 INPUTS = (np.ones(2, np.float32),)

@@ -35,10 +35,10 @@ from diffexport.findings.events import (
     Suspected,
     Unhealthy,
 )
-from diffexport.pipeline import DeadlinePassed, Pipeline
+from diffexport.pipeline import Pipeline
 from diffexport.strategies import Trial, decode_block, examples, ordinary_like
 from diffexport.subjects.cases import Case, Known, split_excluded
-from diffexport.values import Call, Identity, Inputs, Mode, Severity, admits_all
+from diffexport.values import Call, DeadlinePassed, Identity, Inputs, Mode, Severity, admits_all
 
 #: Rounds of exploring one mode again after something was found in it.
 ROUNDS = 12

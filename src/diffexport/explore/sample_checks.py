@@ -12,10 +12,12 @@ from diffexport.explore.point import Point
 from diffexport.explore.row_counts import count_verdict
 from diffexport.explore.settings import Settings
 from diffexport.findings.events import CheckStarting, Row, RowVerdict, Suspected
-from diffexport.pipeline import NO_DEADLINE, Block, Deadline, Pipeline
+from diffexport.pipeline import Block, Pipeline
 from diffexport.subjects.cases import Case
 from diffexport.values import (
+    NO_DEADLINE,
     Call,
+    Deadline,
     Identity,
     Inputs,
     Kind,

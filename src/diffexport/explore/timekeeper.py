@@ -6,7 +6,7 @@ import time
 from dataclasses import replace
 
 from diffexport.explore.settings import Limits
-from diffexport.pipeline import Deadline
+from diffexport.values import Deadline
 
 
 class Timekeeper:

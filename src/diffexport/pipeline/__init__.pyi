@@ -1,6 +1,3 @@
-from .deadline import NO_DEADLINE as NO_DEADLINE
-from .deadline import Deadline as Deadline
-from .deadline import DeadlinePassed as DeadlinePassed
 from .eager import BUILD_SEED as BUILD_SEED
 from .exports import Exported as Exported
 from .pipeline import Pipeline as Pipeline

@@ -10,7 +10,6 @@ from diffexport.arrays import as_call, clone
 from diffexport.backends import runtimes
 from diffexport.backends.model_files import Artefact
 from diffexport.oracle import Rerun
-from diffexport.pipeline.deadline import NO_DEADLINE, Deadline
 from diffexport.pipeline.eager import EagerResult, Prepared
 from diffexport.pipeline.eager_models import EagerModels
 from diffexport.pipeline.exports import Exported, FreshExports
@@ -19,7 +18,7 @@ from diffexport.pipeline.output_comparison import Arbitration
 from diffexport.pipeline.sample_block import Block, Question, Stages
 from diffexport.pipeline.session_loading import CachingLoader, OrderingLoader
 from diffexport.subjects.cases import Case
-from diffexport.values import Inputs, Mode, Verdict
+from diffexport.values import NO_DEADLINE, Deadline, Inputs, Mode, Verdict
 
 
 class Pipeline:

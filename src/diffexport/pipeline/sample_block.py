@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 from diffexport import oracle
 from diffexport.arrays import as_call, clone
-from diffexport.pipeline.deadline import Deadline
 from diffexport.pipeline.eager import EagerResult
 from diffexport.pipeline.eager_models import EagerModels
 from diffexport.pipeline.exports import Exported, Exports
@@ -31,7 +30,7 @@ from diffexport.pipeline.session_loading import SessionLoader
 from diffexport.pipeline.verdict_making import NOTHING_DIFFERS, VerdictMaker, outputs_left_out
 from diffexport.strategies import ordinary_like
 from diffexport.subjects.cases import Case
-from diffexport.values import Call, Inputs, Mode, Verdict
+from diffexport.values import Call, Deadline, Inputs, Mode, Verdict
 
 #: Most samples that are run together, so that eager, the runtimes and the comparison each work at a stretch.
 TOGETHER = 64

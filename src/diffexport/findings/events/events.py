@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from diffexport.findings.events.statuses import KnownStatus, RowVerdict
+from diffexport.findings.events.row_verdict import KnownStatus, RowVerdict
 from diffexport.values import DEFAULT_TERMS, Call, Divergence, Identity, Terms, exporter_of
 
 

@@ -5,19 +5,9 @@ from __future__ import annotations
 from diffexport.findings.regressions.format import Regression
 from diffexport.findings.regressions.replaying import Replay, Status, replay
 from diffexport.pipeline import Pipeline
-from diffexport.processes import (
-    ChildProcess,
-    Deadline,
-    Failed,
-    Finished,
-    Handler,
-    Hung,
-    ParentProcess,
-    Policy,
-    Ready,
-)
+from diffexport.processes import ChildProcess, Failed, Finished, Handler, Hung, ParentProcess, Policy, Ready
 from diffexport.subjects.cases import Case
-from diffexport.values import Kind
+from diffexport.values import Deadline, Kind
 
 #: Seconds after which an isolated replay counts as hanging.
 TIME_LIMIT = 120

@@ -12,7 +12,7 @@ import traceback
 from dataclasses import dataclass, field
 
 from diffexport.infer.evidence import ArgumentKind
-from diffexport.infer.search.statuses import InferenceStatus
+from diffexport.infer.search.inference_status import InferenceStatus
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 
 from diffexport.infer.evidence import DISTRIBUTED, RANDOM, Subject
+from diffexport.infer.search.inference_status import InferenceStatus
 from diffexport.infer.search.probe import CallOutcome, Prober, clone, readable
-from diffexport.infer.search.statuses import InferenceStatus
 from diffexport.values import leaves
 
 

@@ -14,9 +14,9 @@ from diffexport.errors import UsageError
 from diffexport.infer.evidence import REPAIR, SEARCH, Shape, shape_of
 from diffexport.infer.search.candidates import Argument, Candidate, Space, arguments_of, describe
 from diffexport.infer.search.error_messages import Advice, need_of, read
+from diffexport.infer.search.inference_status import InferenceStatus
 from diffexport.infer.search.probe import CallOutcome, Prober
 from diffexport.infer.search.repairs import repaired
-from diffexport.infer.search.statuses import InferenceStatus
 
 #: Most calls, most calls after one that ran with numbers that are not finite, and most changes in a row that messages
 #: suggested.

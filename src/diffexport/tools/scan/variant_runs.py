@@ -8,11 +8,11 @@ from dataclasses import replace
 from diffexport.explore import Drawing, Explorer, Limits, Settings, deliver, drive, plain_shapes
 from diffexport.findings.events import Event, Finding
 from diffexport.findings.reports import Tally
-from diffexport.pipeline import Deadline, Pipeline
+from diffexport.pipeline import Pipeline
 from diffexport.strategies import VARIETY
 from diffexport.subjects.cases import Case, Known
 from diffexport.tools.scan.limits import is_costly, scan_pipeline
-from diffexport.values import Identity, Mode, Shape
+from diffexport.values import Deadline, Identity, Mode, Shape
 
 #: Seconds of the processor that shrinking one finding may take, and those that simplifying it may take after that.
 SHRINK, SIMPLIFY = 8.0, 3.0
