@@ -30,8 +30,7 @@ import torch
 
 from diffexport import Mode, oracle
 from diffexport.arrays.bridge import to_array, to_tensor
-from diffexport.oracle import rounding
-from diffexport.oracle.noise import WIDE
+from diffexport.oracle import WIDE, rule_of
 from diffexport.pipeline import Road
 from diffexport.pytorch.dispatch import intercepted
 from diffexport.strategies import decode_block, ordinary
@@ -127,7 +126,7 @@ def reassociated(op: Any, args: tuple[Any, ...], kwargs: Any) -> Any:
 
 def rounded_ops(op: Any, args: tuple[Any, ...], kwargs: Any) -> Any:
     result = op.run(*args, **kwargs)
-    if op.is_view or op.writes or op.base in rounding.EXACT or not isinstance(result, torch.Tensor):
+    if op.writes or rule_of(op).exact or not isinstance(result, torch.Tensor):
         return result
     wide = [a.to(WIDE[a.dtype]) if isinstance(a, torch.Tensor) and a.dtype in WIDE else a for a in args]
     return op.run(*wide, **kwargs).to(result.dtype)

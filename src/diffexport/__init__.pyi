@@ -5,6 +5,7 @@ from .faces.api import Result as Result
 from .faces.api import assert_agrees as assert_agrees
 from .faces.api import check as check
 from .faces.api import test as test
+from .oracle import operator_rule as operator_rule
 from .pipeline import Road as Road
 from .subjects.cases import Case as Case
 from .subjects.cases import known_divergence as known_divergence

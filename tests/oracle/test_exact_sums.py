@@ -8,7 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from diffexport.oracle import Arbiter, rounding
+from diffexport.oracle import Arbiter
+from diffexport.oracle.operators import OPERATORS
+from diffexport.oracle.rounding import fineness
 from diffexport.pipeline.eager import Prepared
 from diffexport.pipeline.rerun import rerun
 
@@ -17,8 +19,8 @@ def says(terms, dtype=torch.float32, base="sum"):
     given_ = torch.tensor(terms, dtype=torch.float64)
     operator = torch.mean if base == "mean" else torch.sum
     total = operator(given_.abs()).numpy()
-    fine = operator(rounding.fineness(given_)).numpy()
-    return bool(rounding.is_exact_sum(base, (given_,), total, fine, dtype))
+    fine = operator(fineness(given_)).numpy()
+    return bool(OPERATORS[base].sums.is_exact((given_,), total, fine, dtype))
 
 
 def in_every_order(terms):

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from diffexport import assert_agrees
-from diffexport.explore.explorer import Settings
+from diffexport.explore.settings import Settings
 from diffexport.strategies import modes, trials
 from diffexport.subjects import catalogue
 from diffexport.values.matrix import default_matrix

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 
+from diffexport.arrays.array_types import Array
 from diffexport.arrays.dtypes import BFLOAT16
-
-Array = np.ndarray[Any, Any]
 
 
 def to_array(tensor: torch.Tensor) -> Array:

@@ -12,7 +12,8 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-Array = np.ndarray[Any, Any]
+from diffexport.arrays.array_types import Array
+
 DType = np.dtype[Any]
 
 BFLOAT16: DType = np.dtype(ml_dtypes.bfloat16)

@@ -22,14 +22,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
 
 import numpy as np
 
 from diffexport.arrays import dtypes
+from diffexport.arrays.array_types import Array
 from diffexport.errors import UsageError, suggestion
 
-Array = np.ndarray[Any, Any]
 Predicate = Callable[[Array], bool]
 
 

@@ -15,10 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from diffexport.arrays.array_types import Array
 from diffexport.arrays.dtypes import BFLOAT16, is_complex, part_dtype
 from diffexport.errors import RegressionFileError
-
-Array = np.ndarray[Any, Any]
 
 #: From this many elements on, values belong into a side file.
 INLINE_LIMIT = 256

@@ -17,7 +17,8 @@ from diffexport import oracle
 from diffexport.arrays import as_call, clone
 from diffexport.backends import exporters
 from diffexport.backends.runtimes import available, compared_with, family, runtime_of
-from diffexport.explore.minimise import Point
+from diffexport.explore.point import Point
+from diffexport.explore.timekeeper import Timekeeper
 from diffexport.pipeline import Road
 from diffexport.subjects.cases import Case, dynamic_axes
 from diffexport.values import Divergence, Kind, Severity, Stage, Verdict
@@ -46,11 +47,17 @@ _VOTED = (Stage.LOAD, Stage.RUN, Stage.COMPARE)
 _PASSES = (("optimize", False), ("do_constant_folding", False))
 
 
-class Court:
-    """Finds whom to blame for the divergences of one case."""
+class BlameVote:
+    """Finds whom to blame for the divergences of one case.
 
-    def __init__(self, road: Road, case: Case) -> None:
-        self._road, self._case = road, case
+    Args:
+        road: exports and runs what is voted on.
+        case: the model under test.
+        timekeeper: asked before each vote; a vote that it ends raises DeadlinePassed.
+    """
+
+    def __init__(self, road: Road, case: Case, timekeeper: Timekeeper | None = None) -> None:
+        self._road, self._case, self._timekeeper = road, case, timekeeper
 
     def blame(self, point: Point, divergence: Divergence) -> Blame | None:
         """Return whom to blame for what diverges at a point; None where there is nothing to vote on."""
@@ -145,6 +152,8 @@ class Court:
         return () if _wrong(verdict, divergence) or not verdict.got else names
 
     def _verdicts(self, point: Point, names: Sequence[str]) -> list[Verdict]:
+        if self._timekeeper is not None:
+            self._timekeeper.check()
         return self._road.check_runtimes(
             self._case, point.mode, names, point.inputs, export_inputs=point.export_inputs, repeat=False
         )
@@ -169,8 +178,8 @@ class Court:
         if captured.error:
             return f"the captured program refuses these inputs: {captured.error}"
         arbiter = oracle.Arbiter(eager.outputs, self._road.rerun(self._case, point.mode, point.inputs))
-        found = list(_telling(arbiter.judge(captured.outputs).found, divergence))
-        return f"the captured program, run in PyTorch, already departs: {found[0].message}" if found else ""
+        wrong = next(_counting_as_wrong(arbiter.judge(captured.outputs).found, divergence), None)
+        return f"the captured program, run in PyTorch, already departs: {wrong.message}" if wrong else ""
 
 
 def _of_a_level(asked: str, wrong: dict[str, bool], plain: str) -> Blame | None:
@@ -189,12 +198,12 @@ def _of_a_level(asked: str, wrong: dict[str, bool], plain: str) -> Blame | None:
 
 
 def _wrong(verdict: Verdict, wanted: Divergence) -> bool:
-    return any(True for _ in _telling((*verdict.divergences, *verdict.notes), wanted))
+    return any(True for _ in _counting_as_wrong((*verdict.divergences, *verdict.notes), wanted))
 
 
-def _telling(found: Sequence[Divergence], wanted: Divergence) -> Iterator[Divergence]:
+def _counting_as_wrong(divergences: Sequence[Divergence], wanted: Divergence) -> Iterator[Divergence]:
     """Yield what counts as being wrong: any failure in outputs, or the very note that is asked about."""
-    for divergence in found:
+    for divergence in divergences:
         if divergence.stage in _VOTED and (
             divergence.severity is Severity.FAILURE or divergence.kind is wanted.kind
         ):

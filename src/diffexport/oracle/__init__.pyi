@@ -9,4 +9,6 @@ from .lenient import judge_leniently as judge_leniently
 from .noise import WIDE as WIDE
 from .noise import Noise as Noise
 from .noise import Widened as Widened
+from .rule_lookup import operator_rule as operator_rule
+from .rule_lookup import rule_of as rule_of
 from .tolerance import TOLERANCES as TOLERANCES

@@ -8,12 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from diffexport.arrays import is_complex, is_floating
+from diffexport.arrays import Array, is_complex, is_floating
 from diffexport.oracle.arbitrate import Judgement, differs
 from diffexport.oracle.comparison import compare
 from diffexport.values import Terms
-
-Array = np.ndarray[Any, Any]
 
 
 def judge_leniently(

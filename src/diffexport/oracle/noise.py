@@ -9,36 +9,16 @@ float64, and stays as it is there; so what rounds, compares or selects exact val
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from diffexport.arrays import to_array, to_tensor
-from diffexport.oracle import rounding
-
-Array = np.ndarray[Any, Any]
-
-
-class Operator(Protocol):
-    """What is asked of an operator; [diffexport.pytorch.dispatch.Op][] is one."""
-
-    @property
-    def name(self) -> str: ...  # noqa: D102
-    @property
-    def base(self) -> str: ...  # noqa: D102
-    @property
-    def is_view(self) -> bool: ...  # noqa: D102
-    @property
-    def is_random(self) -> bool: ...  # noqa: D102
-    @property
-    def is_pointwise(self) -> bool: ...  # noqa: D102
-    @property
-    def writes(self) -> bool: ...  # noqa: D102
-    @property
-    def run(self) -> Callable[..., Any]: ...  # noqa: D102
-
+from diffexport.arrays import Array, to_array, to_tensor
+from diffexport.oracle.operator_rules import OperatorRule, Sums, holds
+from diffexport.oracle.rounding import fineness, has_exact_mean, magnitudes, precision_of
+from diffexport.oracle.rule_lookup import Operator, rule_of
 
 WIDE = {
     torch.float16: torch.float64,
@@ -47,6 +27,7 @@ WIDE = {
     torch.complex64: torch.complex128,
 }
 _NARROW = {torch.float64: torch.float32, torch.complex128: torch.complex64}
+_FLOAT32 = precision_of(torch.float32)
 
 
 class Noise:
@@ -67,37 +48,41 @@ class Noise:
 
     def __call__(self, op: Operator, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
         """Call one operator."""
-        if op.is_random:
+        rule = rule_of(op)
+        if rule.random and rule.is_random(args, kwargs):
             # Another model draws other numbers.
             self.disturbed = True
-        if op.is_view or op.is_random or op.base in rounding.EXACT:
+            return op.run(*args, **kwargs)
+        if rule.exact:
             return op.run(*args, **kwargs)
         tensors = list(tensors_in((args, tuple(kwargs.values()))))
         floats = [t for t in tensors if _is_float(t)]
-        if not floats and not (op.is_pointwise and tensors):
+        if not floats and not (rule.pointwise and tensors):
             return op.run(*args, **kwargs)
-        if op.is_pointwise and not op.writes and not kwargs and _is_plain(op.base, args, floats):
-            return self._elementwise(op, args)
+        if rule.is_plain and floats and not op.writes and not kwargs and _are_plain(args):
+            return self._elementwise(op, rule, args)
         # Before it runs: it may write into its arguments.
-        recomputed = _Recomputed(op, args, kwargs, floats, self._random)
+        recomputed = _Recomputed(op, rule, args, kwargs, floats, self._random)
         result = op.run(*args, **kwargs)
-        own = set() if op.writes else {t.untyped_storage().data_ptr() for t in tensors}
+        given = set() if op.writes else {t.untyped_storage().data_ptr() for t in tensors}
         outputs = [
             t
             for t in tensors_in(result)
-            if _is_float(t) and t.numel() and t.untyped_storage().data_ptr() not in own
+            if _is_float(t) and t.numel() and t.untyped_storage().data_ptr() not in given
         ]
         if not outputs:
             return result
         exact = recomputed.results()
         if exact is None or len(exact) != len(outputs):
-            self.unrecomputed.add(op.name)
-            return result
+            if not rule.stated:
+                self.unrecomputed.add(op.name)
+                return result
+            recomputed.take_for_exact(outputs)
         for number, output in enumerate(outputs):
             self.disturbed |= recomputed.disturb(number, output)
         return result
 
-    def _elementwise(self, op: Operator, args: tuple[Any, ...]) -> Any:
+    def _elementwise(self, op: Operator, rule: OperatorRule, args: tuple[Any, ...]) -> Any:
         """Call an operator of float32 tensors and numbers: as the general way does, in a third of the time.
 
         Most of arbitration is spent here.
@@ -110,33 +95,33 @@ class Noise:
         except Exception:  # noqa: BLE001 - whatever an operator raises that has no such kernel
             self.unrecomputed.add(op.name)
             return result
-        found = result.detach().numpy()
+        eager = result.detach().numpy()
         with np.errstate(all="ignore"):
             # Into an array, which numpy does not make of numbers with no dimensions.
-            off = np.subtract(found, exact, out=np.empty(exact.shape))
+            off = np.subtract(eager, exact, out=np.empty(exact.shape))
             np.abs(off, out=off)
             # NaN where a side has one or both the same infinity, infinite where one side has one.
             worst = np.maximum.reduce(off, axis=None)
             if worst == 0:
                 return result
-            is_exact = off == 0 if worst < np.inf else _equal(found, exact)
+            is_exact = off == 0 if worst < np.inf else _equal(eager, exact)
             if worst != worst and is_exact.all():
                 return result
             self.disturbed = True
-            size = rounding.amplitude(op.base, True, (), exact, torch.float32)
+            size = rule.amplitude(rule, (), exact, _FLOAT32)
             noise = np.asarray(self._random.uniform(-1.0, 1.0, exact.shape))
             if worst < np.inf:
                 noise *= np.maximum(size, off)
                 noise += exact
-                np.copyto(found, noise, where=~is_exact, casting="same_kind")
+                np.copyto(eager, noise, where=~is_exact, casting="same_kind")
                 return result
             value = exact + noise * np.where((off > size) & np.isfinite(off), off, size)
             value = np.asarray(value).astype(np.float32)
-            strange = ~np.isfinite(found) & np.isfinite(exact.astype(np.float32))
+            strange = ~np.isfinite(eager) & np.isfinite(exact.astype(np.float32))
             if strange.any():
                 # Eager overflows on the way.
-                value = np.where(strange & (self._random.uniform(-1.0, 1.0, exact.shape) < 0), found, value)
-            np.copyto(found, value, where=~is_exact & np.isfinite(exact))
+                value = np.where(strange & (self._random.uniform(-1.0, 1.0, exact.shape) < 0), eager, value)
+            np.copyto(eager, value, where=~is_exact & np.isfinite(exact))
         return result
 
 
@@ -146,12 +131,13 @@ class _Recomputed:
     def __init__(
         self,
         op: Operator,
+        rule: OperatorRule,
         args: tuple[Any, ...],
         kwargs: Mapping[str, Any],
         floats: list[Tensor],
         random: np.random.Generator,
     ) -> None:
-        self._op, self._random = op, random
+        self._op, self._rule, self._random = op, rule, random
         #: Whether the operator computes in float64 as it is.
         self._double = bool(floats) and not any(t.dtype in WIDE for t in floats)
 
@@ -167,14 +153,15 @@ class _Recomputed:
             self._narrow = self._run(
                 _mapped(args, _narrowed), {k: _mapped(v, _narrowed) for k, v in kwargs.items()}
             )
-        self._is_sum = rounding.is_sum(op.base, kwargs)
+        self._sums = rule.sums if rule.is_sum(args, kwargs) else None
+        self._is_choice = holds(rule.choice, args, kwargs)
         #: For a sum, that of the magnitudes; for others that are not elementwise, the result of shaken arguments.
         self._other: list[Tensor] | None = None
-        if self._is_sum:
+        if self._sums is not None:
             self._other = self._run(
-                rounding.magnitudes(self._args), {k: rounding.magnitudes(v) for k, v in self._kwargs.items()}
+                magnitudes(self._args), {k: magnitudes(v) for k, v in self._kwargs.items()}
             )
-        elif not op.is_pointwise:
+        elif not rule.pointwise:
             self._other = self._run(
                 _mapped(self._args, self._shaken),
                 {k: _mapped(v, self._shaken) for k, v in self._kwargs.items()},
@@ -195,6 +182,12 @@ class _Recomputed:
         self._exact = exact or []
         return exact
 
+    def take_for_exact(self, outputs: list[Tensor]) -> None:
+        """Let eager's own results stand for the exact ones, of an operator that cannot be run in float64."""
+        self._exact = [
+            tensor.detach().to(WIDE.get(tensor.dtype, tensor.dtype), copy=True) for tensor in outputs
+        ]
+
     def _shaken(self, tensor: Tensor) -> Tensor:
         """Return an argument with relative noise: what a backward stable algorithm is the exact result of."""
         if not _is_float(tensor):
@@ -208,78 +201,82 @@ class _Recomputed:
     def disturb(self, number: int, output: Tensor) -> bool:
         """Put noise on the inexact elements of one result; return whether there are any."""
         with np.errstate(all="ignore"):
-            found = to_array(output)
+            eager = to_array(output)
             exact = np.asarray(to_array(self._exact[number]))
-            wide = found.astype(exact.dtype)
+            wide = eager.astype(exact.dtype)
             other = None
             if self._other is not None and number < len(self._other):
                 other = to_array(self._other[number])
-            is_exact = self._is_exact(number, wide, exact, other if self._is_sum else None, output.dtype)
+            is_exact = self._is_exact(
+                number, wide, exact, other if self._sums is not None else None, output.dtype
+            )
             if is_exact.all():
                 return False
-            value = self._disturbed(exact, found, wide, other, output.dtype)
+            value = self._disturbed(exact, eager, wide, other, output.dtype)
             # What float64 cannot say either (NaN, an infinity) has no noise.
-            value = np.where(is_exact | ~np.isfinite(exact), found, value)
-            output.copy_(to_tensor(np.ascontiguousarray(value, found.dtype).reshape(found.shape)))
+            value = np.where(is_exact | ~np.isfinite(exact), eager, value)
+            output.copy_(to_tensor(np.ascontiguousarray(value, eager.dtype).reshape(eager.shape)))
             return True
 
     def _is_exact(
         self, number: int, wide: Array, exact: Array, total: Array | None, dtype: torch.dtype
     ) -> Array:
+        """Return which elements have no noise; ``total`` is that of the magnitudes if the operator is a sum."""
+        rule, sums = self._rule, self._sums
+        if rule.stated:
+            return np.zeros(wide.shape, bool)
         if self._double:
             if self._narrow is None or number >= len(self._narrow):
                 return np.zeros(wide.shape, bool)
             exact = to_array(self._narrow[number]).astype(wide.dtype)
-        if self._op.base in rounding.TRANSFORMS:
+        if sums is not None and sums.transform:
             return np.full(wide.shape, total is not None and not np.abs(total).any())
         same: Array = _equal(wide, exact)
-        if self._op.base in rounding.NORMALISATIONS and wide.shape == tuple(self._given[0].shape):
-            return same & rounding.has_exact_mean(self._op.base, self._given, dtype)
-        if total is not None and not self._double:
-            same = same & (total.astype(rounding.accumulator(dtype)) == total)
-            if same.any() and self._op.base != "addcdiv":
-                same = same & self._is_exact_sum(number, total, dtype)
+        if rule.normalises is not None and wide.shape == tuple(self._given[0].shape):
+            return same & has_exact_mean(rule.normalises(self._given), dtype).reshape(wide.shape)
+        if sums is not None and total is not None and not self._double:
+            same = same & (total.astype(sums.accumulator(dtype)) == total)
+            if same.any() and sums.exact_if_short:
+                same = same & self._is_exact_sum(sums, number, total, dtype)
         return same
 
-    def _is_exact_sum(self, number: int, total: Array, dtype: torch.dtype) -> Array:
-        fine = self._run(
-            rounding.fineness(self._given), {k: rounding.fineness(v) for k, v in self._kwargs.items()}
-        )
+    def _is_exact_sum(self, sums: Sums, number: int, total: Array, dtype: torch.dtype) -> Array:
+        fine = self._run(fineness(self._given), {k: fineness(v) for k, v in self._kwargs.items()})
         if fine is None or number >= len(fine) or fine[number].shape != total.shape:
             return np.zeros(total.shape, bool)
-        return rounding.is_exact_sum(self._op.base, self._given, total, to_array(fine[number]), dtype)
+        return sums.is_exact(self._given, total, to_array(fine[number]), dtype)
 
     def _disturbed(
-        self, exact: Array, found: Array, wide: Array, other: Array | None, dtype: torch.dtype
+        self, exact: Array, eager: Array, wide: Array, other: Array | None, dtype: torch.dtype
     ) -> Array:
-        """Return a result with noise, in the dtype of ``found``."""
-        op, shape = self._op, exact.shape
-        if rounding.is_choice(op.base, self._kwargs):
-            return np.where(self._uniform(shape) < 0, found, exact.astype(found.dtype))
-        base = exact
-        if self._is_sum and other is not None:
-            size = rounding.sum_amplitude(op.base, self._given, exact, other, dtype)
+        """Return a result with noise, in the dtype of ``eager``."""
+        shape = exact.shape
+        if self._is_choice:
+            return np.where(self._uniform(shape) < 0, eager, exact.astype(eager.dtype))
+        centre = exact
+        if self._sums is not None and other is not None:
+            size = self._sums.amplitude(self._given, exact, other, dtype)
         else:
-            size = rounding.amplitude(op.base, op.is_pointwise, self._given, exact, dtype)
-            base = exact if other is None or other.shape != shape else other
-        # Eager's own error is legal whatever the table says.
+            size = self._rule.error(self._given, exact, dtype)
+            centre = exact if other is None or other.shape != shape else other
+        # Eager's own error is legal whatever the rule says.
         off = np.abs(wide - exact)
         size = np.where(off > size, np.where(np.isfinite(off), off, size), size)
         noise = self._uniform(shape)
         if np.iscomplexobj(exact):
-            return np.asarray(base + (noise + 1j * self._uniform(shape)) * size).astype(found.dtype)
-        value = np.asarray(base + noise * size).astype(found.dtype)
-        strange = ~np.isfinite(wide) & np.isfinite(exact.astype(found.dtype))
+            return np.asarray(centre + (noise + 1j * self._uniform(shape)) * size).astype(eager.dtype)
+        value = np.asarray(centre + noise * size).astype(eager.dtype)
+        strange = ~np.isfinite(wide) & np.isfinite(exact.astype(eager.dtype))
         if strange.any():
             # Eager overflows on the way.
-            value = np.where(strange & (self._uniform(shape) < 0), found, value)
-        if self._is_sum and other is not None and np.isrealobj(other):
-            return self._overflowing(value, exact, other, dtype)
+            value = np.where(strange & (self._uniform(shape) < 0), eager, value)
+        if self._sums is not None and other is not None and np.isrealobj(other):
+            return self._overflowing(self._sums, value, exact, other, dtype)
         return value
 
-    def _overflowing(self, value: Array, exact: Array, total: Array, dtype: torch.dtype) -> Array:
+    def _overflowing(self, sums: Sums, value: Array, exact: Array, total: Array, dtype: torch.dtype) -> Array:
         """Let sums overflow sometimes that would in another order of their terms."""
-        limit = rounding.overflow_limit(self._op.base, self._given, dtype, exact)
+        limit = sums.overflow_limit(self._given, exact, dtype)
         if not (total > limit).any():
             return value
         up = ((total + exact) / 2 > limit) & (self._uniform(exact.shape) < -0.5)
@@ -298,7 +295,7 @@ class Widened:
         """Call one operator."""
         if op.is_view:
             return op.run(*args, **kwargs)
-        if op.base == "_to_copy":
+        if rule_of(op).converts:
             return _mapped(op.run(*args, **kwargs), _held)
         if op.writes and any(t.dtype in WIDE for t in tensors_in((args, tuple(kwargs.values())))):
             kept = args[0]
@@ -344,15 +341,10 @@ def _equal(one: Any, other: Any) -> Any:
     return (one == other) | ((one != one) & (other != other))
 
 
-def _is_plain(base: str, args: tuple[Any, ...], floats: list[Tensor]) -> bool:
-    """Return whether an elementwise operator is one of float32 tensors and numbers that needs nothing special."""
-    return (
-        bool(floats)
-        and base not in rounding.SPECIAL
-        and all(
-            a.dtype is torch.float32 if type(a) is Tensor else type(a) is float or type(a) is int
-            for a in args
-        )
+def _are_plain(args: tuple[Any, ...]) -> bool:
+    """Return whether arguments are float32 tensors and numbers."""
+    return all(
+        a.dtype is torch.float32 if type(a) is Tensor else type(a) is float or type(a) is int for a in args
     )
 
 

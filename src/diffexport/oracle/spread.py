@@ -16,10 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from diffexport.arrays import is_complex, is_floating
+from diffexport.arrays import Array, is_complex, is_floating
 from diffexport.oracle.tolerance import tight
-
-Array = np.ndarray[Any, Any]
 
 #: The runs that measure how far apart the values next to one are, and how many times that far a value may lie away.
 NEIGHBOURS, REACH = 4, 1.5

@@ -14,17 +14,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from diffexport.arrays import to_array
-from diffexport.oracle.noise import Noise, Operator, tensors_in
+from diffexport.arrays import Array, to_array
+from diffexport.oracle.noise import Noise, tensors_in
+from diffexport.oracle.rule_lookup import Operator, rule_of
 
-Array = np.ndarray[Any, Any]
-
-#: Views that show their argument as it is, unless they change its shape.
-_HANDING_ON = frozenset(("alias", "detach", "expand", "lift_fresh", "view"))
 #: Most elements of one operator's result, over all runs.
 MOST_ELEMENTS = 1 << 18
 
@@ -57,7 +53,9 @@ class Tape:
         if self.usable:
             given = list(tensors_in((args, tuple(kwargs.values()))))
             self.usable = (
-                not (op.writes or op.is_random) and type(result) is Tensor and all(map(self._is_known, given))
+                not (op.writes or rule_of(op).is_random(args, kwargs))
+                and type(result) is Tensor
+                and all(map(self._is_known, given))
             )
             # What is made of no tensor is a constant, as inputs and views of inputs are.
             made = any(id(tensor) in self._made for tensor in given)
@@ -119,11 +117,12 @@ def _is_repeatable(
     op: Operator, args: tuple[Any, ...], kwargs: Mapping[str, Any], given: Sequence[Tensor], result: Tensor
 ) -> bool:
     """Return whether an operator does the same to tensors with one more dimension in front."""
+    rule = rule_of(op)
     if op.is_view:
-        return op.base in _HANDING_ON and (result.shape, result.dtype) == (given[0].shape, given[0].dtype)
+        return rule.hands_on and (result.shape, result.dtype) == (given[0].shape, given[0].dtype)
     if sum(isinstance(value, Tensor) for value in args) < len(given):
         return False
     # Where dtypes differ, those of tensors without dimensions count for less, and here they would have one.
     numbers = [tensor for tensor in given if tensor.dtype is not torch.bool]
     alike = len({tensor.dtype for tensor in numbers}) <= 1 or all(tensor.dim() for tensor in numbers)
-    return (op.is_pointwise and alike) or (op.base == "_to_copy" and not kwargs.keys() - {"dtype"})
+    return (bool(rule.pointwise) and alike) or (rule.converts and not kwargs.keys() - {"dtype"})

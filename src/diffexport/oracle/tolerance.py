@@ -7,9 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from diffexport.arrays import finfo
-
-Array = np.ndarray[Any, Any]
+from diffexport.arrays import Array, finfo
 
 #: dtype to (rtol, atol): the defaults of ``torch.testing.assert_close``. ``|got - eager| ≤ atol + rtol |eager|``.
 #: They judge only where no run under noise can.

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Hashable, Sequence
-from typing import Any, Protocol
-
-import numpy as np
+from typing import Protocol
 
 from diffexport import oracle
+from diffexport.arrays import Array
 from diffexport.pipeline.eager import Eager
 from diffexport.pipeline.memo import Bounded
-
-Array = np.ndarray[Any, Any]
 
 
 class Judge(Protocol):

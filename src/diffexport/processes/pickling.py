@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-Array = np.ndarray[Any, Any]
+from diffexport.arrays import Array
 
 
 def dumps(message: Any) -> bytes:

@@ -1,9 +1,10 @@
+from .changes import Change as Change
+from .changes import Watched as Watched
 from .dispatch import Handler as Handler
 from .dispatch import intercepted as intercepted
 from .dynamo import dynamo_program as dynamo_program
 from .dynamo import dynamo_stage_of as dynamo_stage_of
 from .dynamo import export_with_dynamo as export_with_dynamo
-from .purity import STALE as STALE
 from .purity import Snapshot as Snapshot
 from .reuse import freeze_kept_tables as freeze_kept_tables
 from .script_texts import PRIVATE_IMPORTS as PRIVATE_IMPORTS

@@ -9,6 +9,8 @@
 
 from __future__ import annotations
 
+from diffexport.pytorch.changes import Watched
+
 #: Before and after an export with scoped tracing, of a module called ``model``.
 SCOPE_SET = """\
 # Scoped tracing, as in PyTorch's test_inline_with_scoped_tracing.
@@ -26,8 +28,8 @@ PRIVATE_IMPORTS = {
 #: Expressions for what an export may have changed, of a module called ``model``, by how a difference is called; NAME
 #: stands for what follows that.
 WATCHED_PRIVATE = {
-    "forward hooks": "[len(part._forward_hooks) + len(part._forward_pre_hooks) for part in model.modules()]",
-    "torch.jit._trace._trace_module_map": "torch.jit._trace._trace_module_map",
-    "custom symbolic ": "[(name, *group._functions._overrides) for name, group in SYMBOLICS._registry.items() "
+    Watched.HOOKS: "[len(part._forward_hooks) + len(part._forward_pre_hooks) for part in model.modules()]",
+    Watched.TRACE_MAP: "torch.jit._trace._trace_module_map",
+    Watched.SYMBOLIC: "[(name, *group._functions._overrides) for name, group in SYMBOLICS._registry.items() "
     "if group._functions._overrides and name == NAME]",
 }

@@ -18,15 +18,13 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from hypothesis.errors import InvalidArgument
 
+from diffexport.arrays import Array
 from diffexport.strategies.tables import PLAIN, SEPARATORS, table
 from diffexport.values import Shape, TensorSpec
-
-Array = np.ndarray[Any, Any]
 
 #: Arrangements and how many of the separators choose each.
 ARRANGEMENTS = (("literal", 11), ("plain", 7), ("one-odd", 6), ("tied", 3), ("sorted", 3), ("constant", 2))

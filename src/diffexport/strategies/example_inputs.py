@@ -13,12 +13,10 @@ from typing import Any
 import numpy as np
 from hypothesis.errors import InvalidArgument
 
-from diffexport.arrays import part_dtype, tensors_of, to_tensor
+from diffexport.arrays import Array, part_dtype, tensors_of, to_tensor
 from diffexport.errors import suggestion
 from diffexport.strategies.tables import limits
 from diffexport.values import DTYPES, Call, Shape, TensorSpec, mapped
-
-Array = np.ndarray[Any, Any]
 
 #: What example values may be like, the usual first.
 FLAVOURS = ("ordinary", "zeros", "ones", "negative", "extreme")

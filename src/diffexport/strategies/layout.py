@@ -6,18 +6,18 @@ A model sees a tensor's strides (``view`` refuses some, ``as_strided`` reads pas
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from hypothesis import strategies as st
 from hypothesis.errors import InvalidArgument
 
+from diffexport.arrays import Array
 from diffexport.errors import suggestion
 
 if TYPE_CHECKING:
     import torch
 
-Array = np.ndarray[Any, Any]
 
 #: Layouts, simplest first.
 LAYOUTS = ("contiguous", "transposed", "stepped", "offset", "channels-last", "expanded")

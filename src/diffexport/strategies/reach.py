@@ -13,12 +13,11 @@ import hypothesis
 import numpy as np
 from hypothesis import HealthCheck, Phase
 
-from diffexport.arrays import as_parts, is_floating, to_array
+from diffexport.arrays import Array, as_parts, is_floating, to_array
 from diffexport.strategies.layout import LAYOUTS
 from diffexport.strategies.trial_strategies import VARIETY, Trial, trials
 from diffexport.values import DTYPES, parse_specs, representative_shapes
 
-Array = np.ndarray[Any, Any]
 Predicate = Callable[[Array], bool]
 
 #: A constant that no table has by itself.

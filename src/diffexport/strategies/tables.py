@@ -21,11 +21,10 @@ from typing import Any
 import numpy as np
 from hypothesis.errors import InvalidArgument
 
-from diffexport.arrays import finfo, is_floating, part_dtype
+from diffexport.arrays import Array, finfo, is_floating, part_dtype
 from diffexport.errors import suggestion
 from diffexport.values import DTYPES
 
-Array = np.ndarray[Any, Any]
 #: The k-th value of a class in a variant.
 Value = Callable[[int, int], Any]
 

@@ -16,8 +16,9 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.errors import InvalidArgument
 
+from diffexport.arrays import Array
 from diffexport.errors import UsageError
-from diffexport.strategies.block import MAX_SAMPLES, Array, block_bytes, decode_block
+from diffexport.strategies.block import MAX_SAMPLES, block_bytes, decode_block
 from diffexport.strategies.example_inputs import FLAVOURS, examples
 from diffexport.strategies.layout import LAYOUTS, lay_out
 from diffexport.strategies.tables import VARIANTS

@@ -20,6 +20,7 @@ from .matrix import possible as possible
 from .matrix import select_modes as select_modes
 from .mode import Mode as Mode
 from .mode import ModePattern as ModePattern
+from .place import Place as Place
 from .plug_ins import Registry as Registry
 from .plug_ins import missing_parts as missing_parts
 from .plug_ins import said as said
@@ -30,6 +31,8 @@ from .runtime_names import check_runtime_choice as check_runtime_choice
 from .runtime_names import check_runtime_pattern as check_runtime_pattern
 from .runtime_names import members_of_added_family as members_of_added_family
 from .runtime_names import runtime_choices as runtime_choices
+from .signatures import Aspect as Aspect
+from .signatures import MissingNodes as MissingNodes
 from .spec import DTYPES as DTYPES
 from .spec import Dim as Dim
 from .spec import Shape as Shape
@@ -46,10 +49,12 @@ from .terms import TermOptions as TermOptions
 from .terms import Terms as Terms
 from .verdict import Divergence as Divergence
 from .verdict import Evidence as Evidence
+from .verdict import FailureKey as FailureKey
 from .verdict import Identity as Identity
 from .verdict import Kind as Kind
 from .verdict import Outcome as Outcome
 from .verdict import Severity as Severity
 from .verdict import Stage as Stage
 from .verdict import Verdict as Verdict
+from .verdict import exporter_of as exporter_of
 from .verdict import slugify as slugify

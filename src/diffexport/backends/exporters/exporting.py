@@ -18,6 +18,7 @@ from diffexport.backends.exporters.exporter_registry import exporter_of
 from diffexport.chatter import captured
 from diffexport.errors import DiffexportError, TargetError
 from diffexport.pytorch import (
+    Change,
     Files,
     Snapshot,
     Written,
@@ -62,7 +63,7 @@ class Export:
     Attributes:
         model: the serialised ``ModelProto``, or None.
         failure: why there is none.
-        impurities: what the export changed that it should not have, as ``(what, detail)``.
+        impurities: what the export changed that it should not have.
         repeat: how a second export of the same module differs from the first; empty when it does not or
             was not asked for.
         chatter: everything that was printed, logged or warned.
@@ -72,7 +73,7 @@ class Export:
 
     model: bytes | None
     failure: ExportFailure | None = None
-    impurities: tuple[tuple[str, str], ...] = ()
+    impurities: tuple[Change, ...] = ()
     repeat: str = ""
     chatter: str = field(default="", repr=False)
     files: Files = field(default=(), repr=False)

@@ -6,43 +6,44 @@ filled in by [diffexport.findings.scripts.script][].
 
 from __future__ import annotations
 
-import re
-
 from diffexport.backends.exporters import indented
 from diffexport.findings.regressions import Regression
-from diffexport.pytorch import WATCHED_PRIVATE
+from diffexport.pytorch import WATCHED_PRIVATE, Change, Watched
 from diffexport.subjects.cases import Case
-from diffexport.values import Kind, Stage
+from diffexport.values import Kind, MissingNodes, Stage
 
 
 def wanted(regression: Regression, case: Case) -> list[str]:
     """Return the node kinds that are missing, as often as the contract asks for them."""
-    missing = regression.signature.removeprefix("missing ").split(", ")
+    missing = MissingNodes.parse(regression.signature) or MissingNodes((regression.signature,))
     contract = case.expect(regression.mode, case.traits or frozenset()).nodes
-    return [kind for kind in contract if kind in missing] or missing
+    return [kind for kind in contract if kind in missing.kinds] or list(missing.kinds)
 
 
 def watched(signature: str) -> str:
     """Return the expression for what an export has changed."""
-    for start, expression in _WATCHED.items():
-        if signature.startswith(start):
-            return expression.replace("NAME", repr(signature.removeprefix(start)))
-    return signature if re.fullmatch(r"GLOBALS\.\w+", signature) else "None"
+    change = Change.parse(signature)
+    if change is None:
+        return "None"
+    if change.watched is Watched.EXPORTER_SETTING:
+        # The name may come from a file.
+        return change.text if change.name.isidentifier() else "None"
+    return _WATCHED[change.watched].replace("NAME", repr(change.name))
 
 
-#: How to look at it, by the beginning of the signature; NAME stands for the rest of that.
+#: How to look at it; NAME stands for which one it is, where there are several.
 _WATCHED = {
-    "training flag": "[part.training for part in model.modules()]",
-    "attribute ": "[NAME in vars(part) for part in model.modules()]",
-    "parameter or buffer ": "[str(value.tolist()) for name, value in "
+    Watched.TRAINING_FLAG: "[part.training for part in model.modules()]",
+    Watched.ATTRIBUTE: "[NAME in vars(part) for part in model.modules()]",
+    Watched.STATE: "[str(value.tolist()) for name, value in "
     "(*model.named_parameters(), *model.named_buffers()) if name == NAME]",
-    "input x": "str(arrays($given, torch.Tensor)[int(NAME)].tolist())",
-    "torch's random state": "hash(torch.get_rng_state().numpy().tobytes())",
-    "Python's random state": "hash(random.getstate())",
-    "grad mode": "torch.is_grad_enabled()",
-    "default dtype": "torch.get_default_dtype()",
-    "number of threads": "torch.get_num_threads()",
-    "torch.onnx.is_in_onnx_export()": "torch.onnx.is_in_onnx_export()",
+    Watched.INPUT: "str(arrays($given, torch.Tensor)[int(NAME)].tolist())",
+    Watched.TORCH_RANDOM: "hash(torch.get_rng_state().numpy().tobytes())",
+    Watched.PYTHON_RANDOM: "hash(random.getstate())",
+    Watched.GRAD_MODE: "torch.is_grad_enabled()",
+    Watched.DEFAULT_DTYPE: "torch.get_default_dtype()",
+    Watched.THREADS: "torch.get_num_threads()",
+    Watched.IN_EXPORT: "torch.onnx.is_in_onnx_export()",
     **WATCHED_PRIVATE,
 }
 

@@ -60,7 +60,7 @@ class _NoSourceError(Exception):
 
 
 @dataclass(frozen=True)
-class Model:
+class ModelSource:
     """A model as source.
 
     Attributes:
@@ -76,7 +76,7 @@ class Model:
     module: Any
 
 
-def model_source(regression: Regression, case: Case) -> Model:
+def model_source(regression: Regression, case: Case) -> ModelSource:
     """Copy the definition of a case's model, or import it where it cannot be copied."""
     parsed = Application.parse(regression.target)
     applied = None if parsed is None or parsed.is_plain else parsed
@@ -116,7 +116,7 @@ def model_source(regression: Regression, case: Case) -> Model:
         made = f"WithConstants({made})"
     if module is not None and any(True for _ in module.parameters()):
         definitions.insert(0, "torch.manual_seed(0)  # weights may be random: those seen are not stored")
-    return Model(imports, definitions, made, module)
+    return ModelSource(imports, definitions, made, module)
 
 
 @dataclass(frozen=True)

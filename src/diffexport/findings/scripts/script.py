@@ -171,12 +171,13 @@ def _main(
     regression: Regression, case: Case, made: str, module: Any, test: Function | None, runs: RuntimeScript
 ) -> str:
     """Return the function that says whether the divergence shows."""
-    where = re.fullmatch(r"output(\[\d+\])(\.real|\.imag)?", regression.where)
+    place = regression.place
+    number = 0 if place.number is None else place.number
     training = regression.mode.training if regression.mode.honours("training") else ""
     mode = {"EVAL": ".eval()", "TRAINING": ".train()"}.get(training, "")
     template = judgement(regression) if test is None else judgements.ASSERTION
     # Of the output that the divergence is at; a file that was written by hand may lack it.
-    outputs = regression.eager[int(where[1][1:-1]) :] if where else ()
+    outputs = () if place.number is None else regression.eager[place.number :]
     dtype = outputs[0].dtype if outputs and isinstance(outputs[0], np.ndarray) else np.dtype(np.float32)
     in_values = torch.bfloat16 in _met(regression) and runs.run_bfloat16
     example = _literals(regression.export_inputs)
@@ -199,8 +200,8 @@ def _main(
         known=names((*named, *constants)),
         constants=Template(CONSTANTS).substitute(constants=mapping(constants)) if constants else "",
         used=runs.input_names,
-        output=where[1] if where else "[0]",
-        part={".real": "[..., 0]", ".imag": "[..., 1]"}.get(where[2] or "", "") if where else "",
+        output=f"[{number}]",
+        part={"real": "[..., 0]", "imag": "[..., 1]"}.get(place.part, ""),
         parts=" or one.ndim != other.ndim" if is_complex(dtype) else "",
         run="run_in_values(session, feeds)" if in_values else runs.run,
         tensor="as_bfloat16" if dtype == BFLOAT16 else "torch.tensor",

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from diffexport.arrays import is_floating
+from diffexport.arrays import Array, is_floating
 from diffexport.tools.mutate.registry import Edit, Mutator, register
-from diffexport.tools.mutate.surgery import Array, Constant, Draft
+from diffexport.tools.mutate.surgery import Constant, Draft
 
 #: Larger constants are weights, of which one element in the middle is changed: what a subtle bug would concern.
 _SMALL = 16
