@@ -17,10 +17,11 @@ from hypothesis.extra.numpy import array_shapes, arrays
 
 from diffexport import Mode
 from diffexport.arrays.inputs import array_of, as_call
-from diffexport.explore.explorer import Explorer, Settings
+from diffexport.explore.explorer import Explorer
 from diffexport.explore.export_examples import export_shapes, export_variety
-from diffexport.explore.running import shipped_for
-from diffexport.findings.events.events import CaseFailed, Found, ModeFinished
+from diffexport.explore.run_plan import shipped_for
+from diffexport.explore.settings import Settings
+from diffexport.findings.events.events import CaseFailed, FindingMade, ModeFinished
 from diffexport.strategies import lay_out, ordinary_like, trials
 from diffexport.strategies.example_inputs import examples
 from diffexport.subjects import catalogue
@@ -139,18 +140,17 @@ class Ours:
         self.seed += 1
         rows = []
 
-        def take(event):
+        settings = Settings(examples=number, block=block or self.block, seed=self.seed, shrink=False)
+        explorer = Explorer(case, self.runtimes, settings, self.known[case.name], road=self.road)
+        with clock.running():
+            events = list(explorer.explore([self.mode]))
+        for event in events:
             if isinstance(event, ModeFinished):
                 rows.extend(event.rows)
-            elif isinstance(event, Found):
+            elif isinstance(event, FindingMade):
                 self.found.append(event.finding)
             elif isinstance(event, CaseFailed):
                 raise SystemExit(event.message)
-
-        settings = Settings(examples=number, block=block or self.block, seed=self.seed, shrink=False)
-        explorer = Explorer(case, self.runtimes, settings, self.known[case.name], emit=take, road=self.road)
-        with clock.running():
-            explorer.explore([self.mode])
         clock.checks = sum(row.checks for row in rows)
         return clock
 
@@ -172,9 +172,7 @@ class Bare:
     def pool(road, case, mode, block):
         module = road.prepare(case).for_run(False)
         sessions, drawn = {}, []
-        explorer = Explorer(
-            case, ["ort-basic"], Settings(block=min(block, SMALL_POOL)), emit=lambda _: None, road=road
-        )
+        explorer = Explorer(case, ["ort-basic"], Settings(block=min(block, SMALL_POOL)), road=road)
 
         @hypothesis.seed(0)
         @quiet(WARM_UP)
@@ -226,9 +224,7 @@ class Alone:
     @staticmethod
     def blocks(road, case, mode, block):
         drawn = []
-        explorer = Explorer(
-            case, ["ort-basic"], Settings(block=min(block, SMALL_POOL)), emit=lambda _: None, road=road
-        )
+        explorer = Explorer(case, ["ort-basic"], Settings(block=min(block, SMALL_POOL)), road=road)
 
         @hypothesis.seed(0)
         @quiet(WARM_UP)

@@ -213,11 +213,10 @@ def _check_names(
             raise ConfigError(f"matrices: {name!r} is built in and cannot be redefined")
         select_modes([name], matrices)
     select_modes(modes, matrices)
-    from diffexport.values import RUNTIME_CHOICES
+    from diffexport.values import check_runtime_choice
 
     for runtime in runtimes:
-        if runtime not in RUNTIME_CHOICES:
-            raise UnknownNameError("runtime", runtime, RUNTIME_CHOICES)
+        check_runtime_choice(runtime)
 
 
 def _tuple(value: str | list[str]) -> tuple[str, ...]:

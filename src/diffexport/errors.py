@@ -53,6 +53,10 @@ class UntestableError(DiffexportError):
     """Nothing could be compared: the model raises in eager on every input, or no input was generated."""
 
 
+class PlugInError(UsageError):
+    """A package registers a runtime or an exporter that cannot be used; the message names the package."""
+
+
 class ExporterInternalsError(DiffexportError):
     """A private name of torch that this version of diffexport relies on is gone."""
 

@@ -24,13 +24,14 @@ from diffexport.arrays.dtypes import (
 )
 from diffexport.arrays.inputs import as_call
 from diffexport.backends import runtimes
-from diffexport.explore.minimise import simpler_values, simplicity
+from diffexport.explore.number_simplicity import simpler_values, simplicity
 from diffexport.findings.regressions import Regression, load
 from diffexport.findings.regressions.store import save
 from diffexport.pipeline import Road
 from diffexport.strategies import ordinary_like
 from diffexport.subjects.cases.case import make_case
 from diffexport.values.mode import Mode
+from diffexport.values.place import Place
 from diffexport.values.verdict import Kind, Stage
 
 BFLOAT16 = np.dtype("bfloat16")
@@ -309,7 +310,7 @@ def test_regression_files_keep_every_bit(array, tmp_path):
         "ort-disabled",
         Stage.COMPARE,
         Kind.VALUE,
-        "output[0]",
+        Place.output(0),
         "",
         "",
         (array,),

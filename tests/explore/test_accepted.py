@@ -10,9 +10,10 @@ from diffexport.pipeline import Road
 from diffexport.subjects.cases.case import make_case
 from diffexport.subjects.cases.known import parse_known
 from diffexport.values.mode import Mode
+from diffexport.values.place import Place
 from diffexport.values.verdict import Divergence, Kind, Stage
 
-SEEN = Divergence(Stage.COMPARE, Kind.VALUE, "output[0]", "finite→finite", "seen", (0,), 3.0)
+SEEN = Divergence(Stage.COMPARE, Kind.VALUE, Place.output(0), "finite→finite", "seen", (0,), 3.0)
 ENTRY = {
     "id": "known",
     "reason": "for a test",
@@ -61,7 +62,7 @@ def test_what_was_accepted_once_is_not_accepted_at_every_size(case):
     "other",
     [
         {"divergence": replace(SEEN, kind=Kind.INFINITY)},
-        {"divergence": replace(SEEN, where="output[1]")},
+        {"divergence": replace(SEEN, place=Place.output(1))},
         {"divergence": replace(SEEN, signature="exact")},
         {"mode": Mode("dynamo")},
         {"runtime": "reference"},
@@ -80,8 +81,8 @@ def test_each_thing_that_an_entry_names_has_to_match(case, other):
 
 def test_a_crash_kills_only_inputs_with_its_traits(case):
     accepting = accepted(case, {"kind": "crash", "traits": ["abs:0..1"]})
-    killers = accepting.killers(MODE, ["ort-all"])
-    assert [entry.id for entry in killers] == ["0"]
-    assert accepting.killer(killers, SMALL, SMALL) is killers[0]
-    assert accepting.killer(killers, LARGE, SMALL) is None
-    assert accepting.killers(Mode("dynamo"), ["ort-all"]) == []
+    crashes = accepting.known_crashes(MODE, ["ort-all"])
+    assert [entry.id for entry in crashes] == ["0"]
+    assert accepting.crash_on(crashes, SMALL, SMALL) is crashes[0]
+    assert accepting.crash_on(crashes, LARGE, SMALL) is None
+    assert accepting.known_crashes(Mode("dynamo"), ["ort-all"]) == []

@@ -9,8 +9,8 @@ import torch
 from diffexport import Mode, make_case
 from diffexport.backends import exporters
 from diffexport.backends.runtimes import available
-from diffexport.explore.blame import Court, Culprit
-from diffexport.explore.minimise import Point
+from diffexport.explore.blame import BlameVote, Culprit
+from diffexport.explore.point import Point
 from diffexport.pipeline import Road
 
 ONE, TWO = (np.ones(1, np.float32),), (np.ones(2, np.float32),)
@@ -48,7 +48,7 @@ def blamed(module, mode, runtime, inputs, export_inputs, road=None):
     mode = Mode.parse(mode)
     (verdict,) = road.check_runtimes(case, mode, [runtime], inputs, export_inputs=export_inputs)
     assert verdict.divergences
-    return Court(road, case).blame(Point(mode, runtime, inputs, export_inputs), verdict.divergences[0])
+    return BlameVote(road, case).blame(Point(mode, runtime, inputs, export_inputs), verdict.divergences[0])
 
 
 @pytest.mark.parametrize("mode", ["torchscript,dynamic=true", "dynamo,dynamic=true"])

@@ -5,8 +5,9 @@ import torch
 from hypothesis import strategies as st
 
 from diffexport import Road, make_case
-from diffexport.explore.explorer import Explorer, Settings
+from diffexport.explore.explorer import Explorer
 from diffexport.explore.health import ENOUGH, Health
+from diffexport.explore.settings import Settings
 from diffexport.findings.events.events import CaseFailed, Unhealthy
 from diffexport.values.mode import Mode
 from diffexport.values.spec import parse_specs
@@ -85,10 +86,8 @@ class Picky(torch.nn.Module):
 
 
 def explored(case, **settings):
-    events = []
-    explorer = Explorer(case, ["ort-disabled"], Settings(**settings), emit=events.append, road=Road())
-    explorer.explore([Mode("torchscript"), Mode("torchscript", dynamic=True)])
-    return events
+    explorer = Explorer(case, ["ort-disabled"], Settings(**settings), road=Road())
+    return list(explorer.explore([Mode("torchscript"), Mode("torchscript", dynamic=True)]))
 
 
 def test_a_run_tells():

@@ -3,8 +3,9 @@
 import pytest
 
 from diffexport import Mode
-from diffexport.explore.explorer import Explorer, Settings
-from diffexport.findings.events.events import Found, ModeFinished
+from diffexport.explore.explorer import Explorer
+from diffexport.explore.settings import Settings
+from diffexport.findings.events.events import FindingMade, ModeFinished
 from diffexport.subjects import catalogue
 
 SAME = ["torchscript", "torchscript,do_constant_folding=false", "torchscript,opset=18"]
@@ -12,13 +13,10 @@ REFUSED = ["torchscript,autograd_inlining=false", "torchscript,autograd_inlining
 
 
 def explore(name, modes, share):
-    events = []
-    settings = Settings(examples=6, share=share)
-    Explorer(catalogue.load(name), ["ort-disabled"], settings, emit=events.append).explore(
-        [Mode.parse(text) for text in modes]
-    )
+    explorer = Explorer(catalogue.load(name), ["ort-disabled"], Settings(examples=6, share=share))
+    events = list(explorer.explore([Mode.parse(text) for text in modes]))
     rows = {event.mode: event.rows[0] for event in events if isinstance(event, ModeFinished)}
-    return rows, [event.finding for event in events if isinstance(event, Found)]
+    return rows, [event.finding for event in events if isinstance(event, FindingMade)]
 
 
 def test_the_same_model_gets_one_example():

@@ -240,16 +240,16 @@ def check(cli, project):
 @pytest.fixture
 def explore():
     """Explore a case without shrinking, which costs milliseconds; return the findings, and (mode, row) pairs."""
-    from diffexport.explore.explorer import Explorer, Settings
-    from diffexport.findings.events.events import Found, ModeFinished
+    from diffexport.explore.explorer import Explorer
+    from diffexport.explore.settings import Settings
+    from diffexport.findings.events.events import FindingMade, ModeFinished
     from diffexport.values.mode import Mode
 
     def run(case, *modes, known=(), examples=4, seed=0):
-        events = []
         settings = Settings(examples=examples, seed=seed, shrink=False)
-        explorer = Explorer(case, ["ort-disabled"], settings, known, emit=events.append)
-        explorer.explore([Mode.parse(mode) for mode in modes])
-        findings = [event.finding for event in events if isinstance(event, Found)]
+        explorer = Explorer(case, ["ort-disabled"], settings, known)
+        events = list(explorer.explore([Mode.parse(mode) for mode in modes]))
+        findings = [event.finding for event in events if isinstance(event, FindingMade)]
         rows = [(e.mode, row) for e in events if isinstance(e, ModeFinished) for row in e.rows]
         return findings, rows
 

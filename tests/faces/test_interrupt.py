@@ -9,10 +9,9 @@ import time
 
 import pytest
 
-from diffexport.explore.explorer import Settings
-from diffexport.explore.running import Plan
-from diffexport.explore.running import run as run_plan
-from diffexport.findings.events.events import Found, RunFinished
+from diffexport.explore.run_plan import RunPlan, events_of
+from diffexport.explore.settings import Limits, Settings, StopAfter
+from diffexport.findings.events.events import FindingMade, RunFinished
 from diffexport.values.matrix import select_modes
 
 ONE_WORKER = ("--runtime", "ort-disabled", "--jobs", "1", "--save", "found", "--json", "report.json")
@@ -175,20 +174,18 @@ def test_a_stored_crash_is_replayed_in_a_process_of_its_own(crashed, monkeypatch
     folder, report, _ = crashed
     monkeypatch.chdir(folder)
     judged = judge_file(folder / report["divergences"][0]["regression"], {})
-    assert (judged.status, judged.message) == ("STILL DIVERGES", "the process died (exit code -9)")
+    assert (judged.status, judged.message) == ("STILL DIVERGES", "the process died (signal SIGKILL)")
 
 
 def test_a_run_that_fails_fast_stops_its_workers(project):
-    events = []
-    plan = Plan(
+    plan = RunPlan(
         targets=("models.py:SwappedOutputs", "single_output"),
         modes=select_modes(["torchscript"]),
         runtimes=("ort-disabled",),
-        settings=Settings(examples=2, shrink=False),
+        settings=Settings(examples=2, shrink=False, limits=Limits(stop_after=StopAfter.FIRST_FINDING)),
         jobs=1,
-        fail_fast=True,
     )
-    run_plan(plan, events.append)
-    assert [type(event) for event in events[-2:]] == [Found, RunFinished]
+    events = list(events_of(plan))
+    assert [type(event) for event in events[-2:]] == [FindingMade, RunFinished]
     assert events[-1].stopped_early
     assert multiprocessing.active_children() == []

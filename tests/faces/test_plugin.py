@@ -39,12 +39,13 @@ def _warm():
     import torch
 
     from diffexport import make_case
-    from diffexport.explore.explorer import Explorer, Settings
+    from diffexport.explore.explorer import Explorer
+    from diffexport.explore.settings import Settings
     from diffexport.values.mode import Mode
 
     case = make_case("warm", torch.nn.Identity, inputs=["float32[N]"])
-    explorer = Explorer(case, ["ort-disabled"], Settings(examples=1), emit=lambda event: None)
-    explorer.explore([Mode("torchscript"), Mode("dynamo"), Mode("dynamo-strict")])
+    explorer = Explorer(case, ["ort-disabled"], Settings(examples=1))
+    list(explorer.explore([Mode("torchscript"), Mode("dynamo"), Mode("dynamo-strict")]))
 
 
 @pytest.fixture

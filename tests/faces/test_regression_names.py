@@ -9,6 +9,7 @@ import pytest
 from diffexport.findings.regressions import Regression, load, save
 from diffexport.findings.regressions.store import files, path_for
 from diffexport.values.mode import Mode
+from diffexport.values.place import Place
 from diffexport.values.verdict import Kind, Stage
 
 
@@ -21,7 +22,7 @@ def regression(*values, **changes):
         runtime="ort-disabled",
         stage=Stage.COMPARE,
         kind=Kind.VALUE,
-        where="output[0]",
+        place=Place.output(0),
         signature="finite→finite",
         message="differs",
         inputs=(array,),
@@ -70,8 +71,8 @@ def test_large_tensors_and_their_side_files_are_replaced_together(tmp_path):
         {"runtime": "reference"},
         {"stage": Stage.RUN},
         {"kind": Kind.INFINITY},
-        {"where": "output[1]"},
-        {"where": "output-0"},
+        {"place": Place.output(1)},
+        {"place": Place.parse("output-0")},
         {"signature": "inf→finite"},
         {"signature": "finite→-finite"},
     ],

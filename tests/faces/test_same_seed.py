@@ -8,12 +8,12 @@ import sys
 import torch
 
 from diffexport import make_case
-from diffexport.explore.explorer import Settings
-from diffexport.explore.running import Plan
-from diffexport.explore.running import run as run_plan
-from diffexport.findings.events.events import Found, ModeFinished
+from diffexport.explore.run_plan import RunPlan, events_of
+from diffexport.explore.settings import Settings
+from diffexport.findings.events.events import FindingMade, ModeFinished
+from diffexport.findings.regressions.finding_store import FindingStore
 from diffexport.findings.reports.json_report import document
-from diffexport.findings.reports.summary import Summary
+from diffexport.findings.reports.tally import Tally
 from diffexport.values.matrix import select_modes
 
 MODES = ("torchscript", "torchscript,opset=9,dynamic=true", "torchscript,training=TRAINING")
@@ -74,30 +74,29 @@ def test_the_ci_profile_gives_the_same_result_in_another_process(project):
 
 def test_the_report_does_not_depend_on_who_is_done_first(project):
     """Units of work end in any order when several processes do them."""
-    events = []
-    plan = Plan(
+    plan = RunPlan(
         targets=("single_output", "models.py:SwappedOutputs", "clamp"),
         modes=select_modes([*MODES, "dynamo"]),
         runtimes=("ort-disabled",),
         settings=Settings(examples=3),
         jobs=0,
     )
-    run_plan(plan, events.append)
+    events = list(events_of(plan))
     units = {}
     for event in events:
         if isinstance(event, ModeFinished):
             units.setdefault((event.case, event.mode.partition(",")[0]), []).append(event)
-        elif isinstance(event, Found):
+        elif isinstance(event, FindingMade):
             units.setdefault((event.finding.identity.case, event.finding.identity.exporter), []).append(event)
     assert len(units) == 6
-    others = [event for event in events if not isinstance(event, ModeFinished | Found)]
+    others = [event for event in events if not isinstance(event, ModeFinished | FindingMade)]
     reports = []
     for seed in range(4):
         order = sorted(units)
         random.Random(seed).shuffle(order)
-        summary = Summary()
+        tally = Tally()
         for event in (*others, *(event for unit in order for event in units[unit])):
-            summary.take(event)
-        reports.append(document(summary))
+            tally.take(event)
+        reports.append(document(tally, FindingStore()))
     assert reports[0]["divergences"]
     assert all(report == reports[0] for report in reports[1:])

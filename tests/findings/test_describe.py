@@ -7,18 +7,20 @@ import pytest
 import torch
 
 from diffexport.findings.events.events import Finding, RunStarted
+from diffexport.findings.regressions.finding_store import FindingStore
 from diffexport.findings.reports.descriptions import describe, values
-from diffexport.findings.reports.summary import Summary
+from diffexport.findings.reports.tally import Tally
 from diffexport.strategies import lay_out, ordinary
+from diffexport.values.place import Place
 from diffexport.values.verdict import Divergence, Identity, Kind, Stage
 
 X = np.array([[0, 7, 0]], "float32")
 (PLAIN,) = ordinary([(1, 3)], ["float32"])
-FOUND = Divergence(Stage.CONVERT, Kind.EXPORT_ERROR, "model", "error", "it fails")
+FOUND = Divergence(Stage.CONVERT, Kind.EXPORT_ERROR, Place.MODEL, "error", "it fails")
 
 
 def finding(export_inputs, inputs=(X,)):
-    identity = Identity("mine", "torchscript", "", Stage.CONVERT, Kind.EXPORT_ERROR, "model", "error")
+    identity = Identity("mine", "torchscript", "", Stage.CONVERT, Kind.EXPORT_ERROR, Place.MODEL, "error")
     return Finding(
         identity=identity,
         divergence=FOUND,
@@ -32,8 +34,8 @@ def finding(export_inputs, inputs=(X,)):
     )
 
 
-def line(word, found, summary=None):
-    lines = [one.strip() for one in describe(found, summary or Summary())]
+def line(word, found, tally=None):
+    lines = [one.strip() for one in describe(found, tally or Tally(), FindingStore())]
     return next((one.removeprefix(word).strip() for one in lines if one.startswith(word)), None)
 
 
@@ -65,9 +67,9 @@ def test_strides_of_what_is_contiguous_or_has_no_elements_are_not_mentioned():
     ("profile", "examples", "shown"), [("dev", 8, 64), ("dev", 200, 200), ("nightly", 8, 256), ("none", 9, 9)]
 )
 def test_one_mode_is_given_as_many_examples_as_a_run_over_one_mode_has(profile, examples, shown):
-    summary = Summary()
-    summary.take(RunStarted(("mine",), 128, ("ort-all",), examples, 3, profile, False, {}))
-    again = line("reproduce", replace(finding((X,)), seed=3), summary)
+    tally = Tally()
+    tally.take(RunStarted(("mine",), 128, ("ort-all",), examples, 3, profile, False, {}))
+    again = line("reproduce", replace(finding((X,)), seed=3), tally)
     assert (
         again == f"diffexport run mine --modes torchscript --runtime ort-disabled --examples {shown} --seed 3"
     )

@@ -14,16 +14,18 @@ import torch
 from diffexport import Call, Divergence, Kind, Mode, Stage
 from diffexport.arrays.inputs import array_of
 from diffexport.errors import RegressionFileError
-from diffexport.explore.minimise import _equal
+from diffexport.explore.smaller_inputs import same_inputs
 from diffexport.findings.events.events import Finding
 from diffexport.findings.regressions import Regression, load, loads, save
+from diffexport.findings.regressions.finding_store import FindingStore
 from diffexport.findings.regressions.format import SUFFIX, dumps
 from diffexport.findings.regressions.recording import regression_of
 from diffexport.findings.regressions.stored_arguments import is_tensor
 from diffexport.findings.reports.descriptions import describe, values
 from diffexport.findings.reports.json_report import divergence_document
-from diffexport.findings.reports.summary import Summary
+from diffexport.findings.reports.tally import Tally
 from diffexport.values.call import paths
+from diffexport.values.place import Place
 from diffexport.values.verdict import Identity
 
 ARRAY = np.array([1, 2], np.float32)
@@ -43,7 +45,7 @@ def regression(inputs=CALL, **changes) -> Regression:
         "ort-disabled",
         Stage.COMPARE,
         Kind.VALUE,
-        "output[0]",
+        Place.output(0),
         "finite→finite",
         "differs",
         inputs,
@@ -147,8 +149,10 @@ def test_what_cannot_be_stored_is_said(argument: object, said: str):
 
 
 def finding(inputs=CALL) -> Finding:
-    identity = Identity("model", "torchscript", "ort-disabled", Stage.COMPARE, Kind.VALUE, "output[0]", "")
-    divergence = Divergence(Stage.COMPARE, Kind.VALUE, "output[0]", "", "differs")
+    identity = Identity(
+        "model", "torchscript", "ort-disabled", Stage.COMPARE, Kind.VALUE, Place.output(0), ""
+    )
+    divergence = Divergence(Stage.COMPARE, Kind.VALUE, Place.output(0), "", "differs")
     return Finding(
         identity, "model", "torchscript", "ort-disabled", divergence, inputs, inputs, (ARRAY,), (ARRAY,)
     )
@@ -165,18 +169,18 @@ def test_the_terminal_shows_every_argument():
         in shown
     )
     assert "scale=2.5, flag=True" in shown
-    assert "exported with" not in "\n".join(describe(finding(), Summary()))
+    assert "exported with" not in "\n".join(describe(finding(), Tally(), FindingStore()))
 
 
 def test_the_report_holds_every_argument():
-    document = json.loads(json.dumps(divergence_document(finding(), Summary())))
+    document = json.loads(json.dumps(divergence_document(finding(), Tally(), FindingStore())))
     assert [argument.get("reads") for argument in document["inputs"]] == ["[1, 2]", None]
     assert document["inputs"][1]["items"][0]["requires_grad"] is True
     assert document["inputs"][1]["items"][1]["items"][2]["items"]["deep"]["same_as"] == 0
     assert document["kwargs"]["again"]["same_as"] == 3
     assert document["kwargs"]["scale"] == {"type": "float", "value": "2.5"}
     assert document["export_kwargs"] == document["kwargs"]
-    plain = divergence_document(finding((ARRAY,)), Summary())
+    plain = divergence_document(finding((ARRAY,)), Tally(), FindingStore())
     assert (plain["kwargs"], plain["export_kwargs"]) == ({}, {})
 
 
@@ -188,9 +192,9 @@ def test_a_finding_becomes_a_regression_with_its_call(tmp_path: Path):
 def test_the_minimiser_compares_any_arguments():
     other = Call(CALL.args, {**CALL.kwargs, "scale": 3.5})
     copied = Call((ARRAY.copy(), CALL.args[1]), CALL.kwargs)
-    assert _equal(CALL, copied)
-    assert not _equal(CALL, other)
-    assert not _equal(CALL, CALL.args)
-    assert not _equal(
+    assert same_inputs(CALL, copied)
+    assert not same_inputs(CALL, other)
+    assert not same_inputs(CALL, CALL.args)
+    assert not same_inputs(
         Call((np.ones(2), [np.ones(3), np.ones(2)])), Call((np.ones(2), [np.ones(3), np.zeros(2)]))
     )

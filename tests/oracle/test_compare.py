@@ -7,6 +7,7 @@ import pytest
 
 from diffexport.oracle.comparison import compare, same_bits, show, suspects, value_class
 from diffexport.strategies import table
+from diffexport.values.place import Place
 from diffexport.values.verdict import Kind, Stage
 
 NAN, INF = np.nan, np.inf
@@ -288,7 +289,7 @@ def test_the_short_judgement_is_the_long_one(dtype):
             )
             ways = (near, eager + random.choice([0, 1e-5, -9e-6, 1e-7], shape), other, 0 - eager)
             got = np.asarray(ways[number // 5 % len(ways)]).astype(dtype)
-        long = compare_module._compare_floats("output[0]", eager, got, False)
+        long = compare_module._compare_floats(Place.output(0), eager, got, False)
         assert compare([eager], [got]) == long, (eager, got)
 
 

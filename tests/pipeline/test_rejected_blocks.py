@@ -4,7 +4,9 @@ import pytest
 import torch
 
 from diffexport import Mode, make_case
-from diffexport.explore.explorer import _ENOUGH_REJECTED, Explorer, Settings
+from diffexport.explore.explorer import Explorer
+from diffexport.explore.sample_checks import _ENOUGH_REJECTED
+from diffexport.explore.settings import Settings
 from diffexport.findings.events.events import CaseFailed, ModeFinished
 
 MODE = Mode("torchscript")
@@ -28,12 +30,11 @@ class Picky(torch.nn.Module):
 
 def explored(rejects, block):
     picky = Picky(rejects)
-    events = []
     # Not copied: the calls are counted on one model.
     picky.__deepcopy__ = lambda memo: picky
     case = make_case("picky", lambda: picky, inputs=["float32[3]"], traits=())
     settings = Settings(examples=3, block=block, shrink=False)
-    Explorer(case, ["ort-all"], settings, emit=events.append).explore([MODE])
+    events = list(Explorer(case, ["ort-all"], settings).explore([MODE]))
     rows = [row for event in events if isinstance(event, ModeFinished) for row in event.rows]
     return picky, sum(row.checks for row in rows), sum(row.rejected for row in rows), events
 

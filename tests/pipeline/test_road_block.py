@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from diffexport import Mode
-from diffexport.explore.explorer import Explorer, Settings
-from diffexport.explore.running import shipped_for
+from diffexport.explore.explorer import Explorer
+from diffexport.explore.run_plan import shipped_for
+from diffexport.explore.settings import Settings
 from diffexport.oracle import Arbiter
 from diffexport.pipeline import TOGETHER, Road
 from diffexport.strategies import decode_block, ordinary
@@ -146,13 +147,11 @@ def test_a_model_that_gives_out_the_same_memory_each_time():
 
 
 def test_what_is_known_is_counted_without_arbitration():
-    rows, case = [], catalogue.load("clamp")
-
-    def take(event):
-        rows.extend(getattr(event, "rows", ()))
+    case = catalogue.load("clamp")
 
     settings = Settings(examples=20, block=16, shrink=False)
-    Explorer(case, ["ort-disabled"], settings, shipped_for("clamp"), emit=take).explore([Mode("torchscript")])
+    explorer = Explorer(case, ["ort-disabled"], settings, shipped_for("clamp"))
+    rows = [row for event in explorer.explore([Mode("torchscript")]) for row in getattr(event, "rows", ())]
     (row,) = rows
     assert row.known["clip-without-max-saturates"] > 0
     assert row.arbitrated == 0
@@ -212,13 +211,11 @@ class Refuses(torch.nn.Module):
 
 
 def test_of_a_block_whose_beginning_is_rejected_the_rest_is_left_out():
-    rows, case = [], make_case("refuses", Refuses, inputs=["float32[3]"], traits=())
-
-    def take(event):
-        rows.extend(getattr(event, "rows", ()))
+    case = make_case("refuses", Refuses, inputs=["float32[3]"], traits=())
 
     settings = Settings(examples=4, block=512, shrink=False)
-    Explorer(case, ["ort-disabled"], settings, emit=take).explore([Mode("torchscript")])
+    explorer = Explorer(case, ["ort-disabled"], settings)
+    rows = [row for event in explorer.explore([Mode("torchscript")]) for row in getattr(event, "rows", ())]
     (row,) = rows
     assert row.examples == 4
     # Some blocks are shorter.

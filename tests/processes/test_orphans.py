@@ -4,55 +4,51 @@ import os
 import signal
 import subprocess
 import sys
-import time
+from pathlib import Path
 
+import entries
 import pytest
+from test_child_process import ends, is_there
 
 PARENT = """
-import multiprocessing, os, sys, time
+import time
+import entries
+from diffexport.processes import Announced, ChildProcess, Finished, Policy, Ready
 
-def busy(pipe):
-    from diffexport.orphans import end_with_parent
-    end_with_parent()
-    pipe.send(os.getpid())
-    time.sleep(120)
-
-if __name__ == "__main__":
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    context.Process(target=busy, args=(theirs,)).start()
-    print(ours.recv(), flush=True)
-    time.sleep(120)
+child = ChildProcess.start(entries.prepare, policy=Policy(own_session={own_session}))
+for name in ("start_another", "hang"):
+    child.send((name,))
+    while (received := child.receive()) == Ready() or isinstance(received, Announced) and name != "hang":
+        pass
+    if isinstance(received, Finished):
+        print(child.pid, received.answer, flush=True)
+print("busy", flush=True)
+time.sleep(120)
 """
 
 
-def is_there(pid):
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
-
-
-@pytest.mark.skipif(os.name == "nt", reason="there are no such signals")
-def test_a_busy_child_ends_with_its_parent(tmp_path):
-    (tmp_path / "parent.py").write_text(PARENT)
+@pytest.mark.parametrize("own_session", [False, True])
+def test_a_busy_child_ends_with_its_parent(tmp_path, own_session):
+    (tmp_path / "parent.py").write_text(PARENT.format(own_session=own_session))
+    paths = [str(Path(entries.__file__).parent), *sys.path]
     parent = subprocess.Popen(
-        [sys.executable, tmp_path / "parent.py"], stdout=subprocess.PIPE, text=True, start_new_session=True
+        [sys.executable, tmp_path / "parent.py"],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
     )
+    child, other = map(int, parent.stdout.readline().split())
     try:
-        child = int(parent.stdout.readline())
+        assert parent.stdout.readline() == "busy\n"
         assert is_there(child)
-        os.kill(parent.pid, signal.SIGKILL)
+        parent.kill()
         parent.wait()
-        until = time.monotonic() + 20
-        while is_there(child) and time.monotonic() < until:
-            time.sleep(0.05)
-        assert not is_there(child)
+        assert ends(child)
+        # What it started ends with its session; without one, it is nobody's.
+        assert not own_session or ends(other)
     finally:
         parent.stdout.close()
-        for pid in (parent.pid, -parent.pid):
-            try:
+        parent.kill()
+        for pid in (child, other):
+            if is_there(pid):
                 os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from diffexport import assert_agrees
-from diffexport.explore.explorer import Settings
+from diffexport.explore.settings import Settings
 from diffexport.strategies import modes, trials
 from diffexport.subjects import catalogue
 from diffexport.values.matrix import default_matrix
@@ -27,7 +27,7 @@ def agrees(case, mode, trial):
 @pytest.mark.parametrize("case", CASES)
 def test_agrees_in_every_mode(case, diffexport_mode):
     """Deterministic coverage: each mode of the matrix is exported and run, with a few inputs each."""
-    limit = 4 if diffexport_mode.is_torchscript else 1
+    limit = 4 if diffexport_mode.description.is_cheap else 1
     shapes = representative_shapes(case.inputs, limit)
 
     @settings(max_examples=min(4, settings().max_examples))

@@ -34,9 +34,9 @@ DYNAMO = ("dynamo,dynamic=true", "dynamo-strict")
 @pytest.mark.parametrize("mode", [*TORCHSCRIPT, *DYNAMO])
 def test_as_expected(case, mode):
     mode = Mode.parse(mode)
-    shapes = representative_shapes(case.inputs, 3 if mode.is_torchscript else 1)
+    shapes = representative_shapes(case.inputs, 3 if mode.description.is_cheap else 1)
 
-    @settings(max_examples=2 if mode.is_torchscript else 1, database=None, derandomize=True)
+    @settings(max_examples=2 if mode.description.is_cheap else 1, database=None, derandomize=True)
     @given(trials(case.inputs, dynamic=mode.dynamic, export_shapes=shapes))
     def check(trial):
         for inputs in trial.samples:

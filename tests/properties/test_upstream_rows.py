@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from diffexport import Mode, Outcome, Road
-from diffexport.explore.blame import Court
-from diffexport.explore.minimise import Point
+from diffexport.explore.blame import BlameVote
+from diffexport.explore.point import Point
 from diffexport.pytorch import symbolics
 from diffexport.pytorch.torchscript import first_node_kind
 from diffexport.subjects import catalogue
@@ -136,7 +136,7 @@ def test_its_symbolic_is_blamed(road):
     case, inputs = catalogue.load("broken_add"), INPUTS["broken_add"]
     verdict = check(road, "broken_add", "torchscript", "ort-disabled")
     point = Point(Mode("torchscript"), "ort-disabled", inputs, inputs)
-    blame = Court(road, case).blame(point, verdict.divergences[0])
+    blame = BlameVote(road, case).blame(point, verdict.divergences[0])
     assert blame is not None
     assert "`symbolic` of AddForSubtract" in blame.because
 

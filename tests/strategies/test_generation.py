@@ -7,9 +7,10 @@ import torch
 from diffexport import Road, make_case
 from diffexport.backends.graphs.inspection import inspect_graph
 from diffexport.explore.drawing import Drawing
-from diffexport.explore.explorer import Explorer, Settings
+from diffexport.explore.explorer import Explorer
 from diffexport.explore.export_examples import export_shapes
-from diffexport.findings.events.events import Found
+from diffexport.explore.settings import Settings
+from diffexport.findings.events.events import FindingMade
 from diffexport.values.mode import Mode
 
 
@@ -32,10 +33,9 @@ class Thresholded(torch.nn.Module):
 
 
 def found(case, *modes, **settings):
-    events = []
-    explorer = Explorer(case, ["ort-disabled"], Settings(**settings), emit=events.append, road=Road())
-    explorer.explore([Mode.parse(text) for text in modes])
-    return [event.finding for event in events if isinstance(event, Found)]
+    explorer = Explorer(case, ["ort-disabled"], Settings(**settings), road=Road())
+    events = explorer.explore([Mode.parse(text) for text in modes])
+    return [event.finding for event in events if isinstance(event, FindingMade)]
 
 
 def test_a_bug_at_a_threshold_is_met_because_the_graph_says_where():
@@ -108,9 +108,8 @@ def test_bounds_keep_indices_in_range():
             return x[index]
 
     case = make_case("picks", Picks, inputs=["float32[4]", "int64[N] in -4..3"])
-    events = []
-    explorer = Explorer(case, ["ort-disabled"], Settings(examples=30), emit=events.append, road=Road())
-    explorer.explore([Mode("torchscript", dynamic=True)])
+    explorer = Explorer(case, ["ort-disabled"], Settings(examples=30), road=Road())
+    events = explorer.explore([Mode("torchscript", dynamic=True)])
     rows = [row for event in events if type(event).__name__ == "ModeFinished" for row in event.rows]
     assert [(row.verdict, row.rejected) for row in rows] == [("agrees", 0)]
     assert rows[0].checks > 100

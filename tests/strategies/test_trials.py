@@ -169,7 +169,7 @@ def test_other_arguments_are_drawn_by_their_own_strategies():
     [
         (["dynamo", "torchscript", "dynamo-strict"], lambda mode: True, "dynamo"),
         (["dynamo", "torchscript", "dynamo-strict"], lambda mode: mode.opset >= 18, "dynamo"),
-        (["dynamo", "torchscript"], lambda mode: mode.is_torchscript, "torchscript"),
+        (["dynamo", "torchscript"], lambda mode: mode.exporter == "torchscript", "torchscript"),
         (["dynamo", "dynamo-strict"], lambda mode: mode.opset >= 21, "dynamo,opset=21"),
         (["dynamo-strict", "dynamo"], lambda mode: mode.exporter == "dynamo-strict", "dynamo-strict"),
         (

@@ -12,6 +12,7 @@ from diffexport.subjects.targets.application import Application, stripped
 from diffexport.subjects.targets.resolving import look_up, resolve
 from diffexport.values.call import Call
 from diffexport.values.mode import Mode
+from diffexport.values.place import Place
 from diffexport.values.verdict import Kind, Stage
 
 SOURCE = """
@@ -152,7 +153,7 @@ def test_a_file_of_a_package_is_imported_with_its_relatives(tmp_path):
 def test_the_script_of_a_regression_applies_the_function_alike(file):
     target = f"{file}:Scale+parameter+without-symbolic"
     x = np.ones(2, np.float32)
-    seen = (Stage.COMPARE, Kind.VALUE, "output[0]", "", "")
+    seen = (Stage.COMPARE, Kind.VALUE, Place.output(0), "", "")
     regression = Regression("Scale", target, Mode("torchscript"), "ort-disabled", *seen, (x,), (x,))
     source = model_source(regression, resolve(target, inputs=TEXTS_OF_SCALE))
     text = "\n\n".join(["import torch", *source.imports, *source.definitions, f"model = {source.made}"])

@@ -148,7 +148,7 @@ def test_a_model_that_registers_while_it_runs_is_found_out():
             return x + 1
 
     exported = exporters.export(Registers(), (torch.ones(2),), Mode("torchscript"))
-    assert [what for what, _ in exported.impurities if not what.startswith("GLOBALS.")] == [
+    assert [change.text for change in exported.impurities if not change.is_by_itself] == [
         "custom symbolic mine::op"
     ]
     assert symbolics.registered() == {}

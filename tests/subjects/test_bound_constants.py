@@ -8,7 +8,7 @@ from torch import nn
 from torch.autograd import Function
 
 from diffexport.errors import RegressionFileError, UsageError
-from diffexport.findings.regressions.stored_arguments import Decoder, Seen, Value, encode
+from diffexport.findings.regressions.stored_arguments import Decoder, SeenTensors, Value, encode
 from diffexport.findings.scripts.literals import literal
 from diffexport.subjects.targets.resolving import applied, case_of
 
@@ -56,7 +56,7 @@ def test_constants_alone_are_nothing_to_generate():
     "value", [torch.float16, torch.device("cpu"), torch.nn.functional.relu, torch.channels_last]
 )
 def test_what_has_a_name_is_stored_by_it(value):
-    document, side = encode(value, Seen())
+    document, side = encode(value, SeenTensors())
     assert side is None
     assert document["type"] == "named"
     assert Decoder(Path("file.json")).decode(Value(**document)) == value

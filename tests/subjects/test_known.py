@@ -6,6 +6,7 @@ import pytest
 from diffexport.errors import ConfigError
 from diffexport.subjects.cases.known import load_known, parse_known
 from diffexport.values.mode import Mode
+from diffexport.values.place import Place
 from diffexport.values.verdict import Divergence, Kind, Stage
 
 TABLE = {
@@ -26,7 +27,7 @@ FULL = {
     "versions": {"torch": ">=2.9,<2.14"},
 }
 MODE = Mode.parse("torchscript,opset=10")
-SEEN = Divergence(Stage.COMPARE, Kind.VALUE, "output[0]", "finite→finite", "differs", (0,), 3.5)
+SEEN = Divergence(Stage.COMPARE, Kind.VALUE, Place.output(0), "finite→finite", "differs", (0,), 3.5)
 
 
 def entry(**changes):
@@ -34,7 +35,8 @@ def entry(**changes):
 
 
 def accepts(known, *, case="rounding", mode=MODE, runtime="ort-all", **changes):
-    return known.accepts(case, mode, runtime, replace(SEEN, **changes))
+    place = Place.parse(changes.pop("where", SEEN.where))
+    return known.accepts(case, mode, runtime, replace(SEEN, place=place, **changes))
 
 
 def test_parse_and_defaults():

@@ -5,7 +5,7 @@ import pytest
 from onnx import TensorProto, numpy_helper
 from onnx.helper import make_graph, make_model, make_node, make_opsetid, make_tensor_value_info
 
-from diffexport.tools.mutate.survivors import _DOUBTS, Judge
+from diffexport.tools.mutate.survivors import _DOUBTS, MutantComparer
 from diffexport.values.spec import parse_specs
 
 
@@ -18,7 +18,7 @@ def times(factor):
 
 @pytest.fixture(scope="module")
 def judge():
-    return Judge(times(3), ["x"], parse_specs(["float32[N]"]))
+    return MutantComparer(times(3), ["x"], parse_specs(["float32[N]"]))
 
 
 def test_a_small_input_is_shown(judge):

@@ -4,9 +4,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from diffexport.values.place import Place
 from diffexport.values.verdict import Divergence, Identity, Kind, Outcome, Severity, Stage, Verdict, slugify
 
-IDENTITY = Identity("round", "dynamo", "ort-all", Stage.COMPARE, Kind.INFINITY, "output[0]", "inf→finite")
+IDENTITY = Identity("round", "dynamo", "ort-all", Stage.COMPARE, Kind.INFINITY, Place.output(0), "inf→finite")
 
 
 def test_stages_come_in_the_order_of_the_road():
@@ -46,7 +47,7 @@ def test_digest_is_the_same_on_every_machine():
         {"runtime": "reference"},
         {"stage": Stage.RUN},
         {"kind": Kind.VALUE},
-        {"where": "output[1]"},
+        {"place": Place.output(1)},
         {"signature": "-inf→finite"},
     ],
 )
@@ -59,7 +60,7 @@ def test_every_field_is_part_of_the_identity(change):
 
 def test_slug_is_readable_and_ends_in_the_digest():
     assert IDENTITY.slug == "round--dynamo--ort-all--infinity--output-0--" + IDENTITY.digest
-    graph = replace(IDENTITY, runtime="", where="graph", kind=Kind.CHECKER_ERROR)
+    graph = replace(IDENTITY, runtime="", place=Place.GRAPH, kind=Kind.CHECKER_ERROR)
     assert graph.slug == "round--dynamo--checker-error--" + graph.digest
     odd = replace(IDENTITY, case="my.module:Model[Ünï/..]")
     assert odd.slug.startswith("my.module-model-n--dynamo--")
@@ -90,7 +91,7 @@ def test_slugify(text, slug):
 
 @pytest.mark.parametrize("stage", Stage)
 def test_identity_has_no_runtime_for_what_shows_before_any(stage):
-    divergence = Divergence(stage, Kind.CRASH, "model", "SIGSEGV", "the process died")
+    divergence = Divergence(stage, Kind.CRASH, Place.MODEL, "SIGSEGV", "the process died")
     verdict = Verdict("round", "torchscript,opset=9", "ort-all", Outcome.DIVERGES, (divergence,))
     identity = verdict.identity(divergence)
     before = stage in (Stage.CAPTURE, Stage.CONVERT, Stage.CHECK)
@@ -101,7 +102,7 @@ def test_identity_has_no_runtime_for_what_shows_before_any(stage):
 
 
 def test_options_of_the_mode_message_and_element_are_not_part_of_the_identity():
-    one = Divergence(Stage.COMPARE, Kind.VALUE, "output[0]", "exact", "here", (0,), 2.0)
+    one = Divergence(Stage.COMPARE, Kind.VALUE, Place.output(0), "exact", "here", (0,), 2.0)
     other = replace(one, message="there", element=(5,), excess=9.0)
     verdicts = [Verdict("c", mode, "reference", Outcome.DIVERGES) for mode in ("dynamo", "dynamo,opset=13")]
     assert verdicts[0].identity(one) == verdicts[1].identity(other)

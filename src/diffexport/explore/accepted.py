@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from diffexport.arrays import arrays_of, trait_holds
 from diffexport.pipeline import Road
 from diffexport.subjects.cases import Case, Expected, Known
-from diffexport.values import Divergence, Inputs, Kind, Mode
+from diffexport.values import Divergence, FailureKey, Inputs, Kind, Mode
 
 
 class Accepted:
@@ -23,15 +23,14 @@ class Accepted:
     def __init__(self, case: Case, known: Iterable[Known], road: Road) -> None:
         self._case, self._road = case, road
         self._entries = (*case.known, *known)
-        self._killers = [entry for entry in self._entries if entry.kind is Kind.CRASH]
+        self._crashes = [entry for entry in self._entries if entry.kind is Kind.CRASH]
         self._speaking = functools.lru_cache(maxsize=256)(self._entries_on)
 
     def entry(
         self, mode: Mode, runtime: str, divergence: Divergence, inputs: Inputs, export_inputs: Inputs
     ) -> Known | None:
         """Return the entry that accepts a divergence."""
-        kind, where, signature = divergence.kind, divergence.where, divergence.signature
-        entries = self._speaking(mode, runtime, kind, where, signature)
+        entries = self._speaking(mode, runtime, divergence.key)
         entries = [entry for entry in entries if entry.admits(divergence.excess)]
         if not any(entry.traits for entry in entries):
             return next(iter(entries), None)
@@ -40,20 +39,20 @@ class Accepted:
             (entry for entry in entries if all(trait_holds(trait, *given) for trait in entry.traits)), None
         )
 
-    def _entries_on(self, mode: Mode, runtime: str, kind: Kind, where: str, signature: str) -> list[Known]:
+    def _entries_on(self, mode: Mode, runtime: str, key: FailureKey) -> list[Known]:
         """Return the entries that speak of such a divergence, whatever its size and its inputs."""
         return [
             entry
             for candidate in self._road.known_as(mode)
             for entry in self._entries
-            if entry.speaks_of(self._case.name, candidate, runtime, kind, where, signature)
+            if entry.speaks_of(self._case.name, candidate, runtime, key)
         ]
 
-    def killers(self, mode: Mode, runtimes: Sequence[str]) -> list[Known]:
+    def known_crashes(self, mode: Mode, runtimes: Sequence[str]) -> list[Known]:
         """Return the known crashes that some inputs would meet in a mode on one of the runtimes."""
         concerned = [
             entry
-            for entry in self._killers
+            for entry in self._crashes
             if any(entry.concerns(self._case.name, mode, runtime) for runtime in runtimes)
         ]
         if not concerned:
@@ -62,11 +61,11 @@ class Accepted:
         return concerned if expected in (Expected.AGREES, Expected.MAY_REFUSE) else []
 
     @staticmethod
-    def killer(killers: Sequence[Known], inputs: Inputs, export_inputs: Inputs) -> Known | None:
+    def crash_on(crashes: Sequence[Known], inputs: Inputs, export_inputs: Inputs) -> Known | None:
         """Return which of the known crashes these inputs would meet."""
-        if not killers:
+        if not crashes:
             return None
         given = arrays_of(inputs), arrays_of(export_inputs)
         return next(
-            (entry for entry in killers if all(trait_holds(trait, *given) for trait in entry.traits)), None
+            (entry for entry in crashes if all(trait_holds(trait, *given) for trait in entry.traits)), None
         )

@@ -16,11 +16,12 @@ from typing import Any
 from diffexport import oracle
 from diffexport.arrays import as_call, clone
 from diffexport.backends import exporters
-from diffexport.backends.runtimes import available, family
-from diffexport.explore.minimise import Point
+from diffexport.backends.runtimes import available, compared_with, family, runtime_of
+from diffexport.explore.point import Point
+from diffexport.explore.timekeeper import Timekeeper
 from diffexport.pipeline import Road
 from diffexport.subjects.cases import Case, dynamic_axes
-from diffexport.values import OPTIONS_BY_NAME, Divergence, Kind, Severity, Stage, Verdict
+from diffexport.values import Divergence, Kind, Severity, Stage, Verdict
 
 
 class Culprit(enum.StrEnum):
@@ -46,11 +47,17 @@ _VOTED = (Stage.LOAD, Stage.RUN, Stage.COMPARE)
 _PASSES = (("optimize", False), ("do_constant_folding", False))
 
 
-class Court:
-    """Finds whom to blame for the divergences of one case."""
+class BlameVote:
+    """Finds whom to blame for the divergences of one case.
 
-    def __init__(self, road: Road, case: Case) -> None:
-        self._road, self._case = road, case
+    Args:
+        road: exports and runs what is voted on.
+        case: the model under test.
+        timekeeper: asked before each vote; a vote that it ends raises DeadlinePassed.
+    """
+
+    def __init__(self, road: Road, case: Case, timekeeper: Timekeeper | None = None) -> None:
+        self._road, self._case, self._timekeeper = road, case, timekeeper
 
     def blame(self, point: Point, divergence: Divergence) -> Blame | None:
         """Return whom to blame for what diverges at a point; None where there is nothing to vote on."""
@@ -62,37 +69,47 @@ class Court:
             return Blame(Culprit.CAPTURE, departs)
         # What could not be captured apart from the export has no vote.
         before = "" if captured is None else "the captured program agrees with eager; "
-        names = available()
+        names = compared_with(point.runtime)
         votes = dict(zip(names, self._verdicts(point, names), strict=True))
         wrong = {name: _wrong(verdict, divergence) for name, verdict in votes.items()}
-        plain = next(name for name in names if family(name) == "ort")
-        reference = votes.get("reference")
-        if reference is None or (wrong["reference"] and not reference.got):
-            return self._without_reference(point, divergence, wrong, plain, before)
-        if wrong[plain] and wrong["reference"]:
-            same = not oracle.compare(reference.got, votes[plain].got)
+        plain = next(
+            name for name in names if runtime_of(name).is_plain and not runtime_of(name).is_reference
+        )
+        reference = next((name for name in names if runtime_of(name).is_reference), None)
+        if reference is None or (wrong[reference] and not votes[reference].got):
+            return self._without_reference(point, divergence, wrong, plain, reference, before)
+        if wrong[plain] and wrong[reference]:
+            same = not oracle.compare(votes[reference].got, votes[plain].got)
             between = "give the same" if same else "are both wrong"
-            because = f"{before}the reference evaluator and {plain} {between}"
+            because = f"{before}{runtime_of(reference).title} and {plain} {between}"
             return self._conversion(point, divergence, because)
         if wrong[plain]:
+            title, other = runtime_of(plain).title, runtime_of(reference).title
             return Blame(
-                Culprit.KERNEL,
-                f"of ONNX Runtime, without optimisation too ({plain}): the reference evaluator agrees with eager",
+                Culprit.KERNEL, f"of {title}, without optimisation too ({plain}): {other} agrees with eager"
             )
-        if wrong["reference"]:
-            return Blame(Culprit.KERNEL, f"of the reference evaluator: {plain} agrees with eager")
-        return _of_a_level(wrong)
+        if wrong[reference] and point.runtime in available():
+            return Blame(Culprit.KERNEL, f"of {runtime_of(reference).title}: {plain} agrees with eager")
+        return _of_a_level(point.runtime, wrong, plain)
 
     def _without_reference(
-        self, point: Point, divergence: Divergence, wrong: dict[str, bool], plain: str, before: str
+        self,
+        point: Point,
+        divergence: Divergence,
+        wrong: dict[str, bool],
+        plain: str,
+        reference: str | None,
+        before: str,
     ) -> Blame | None:
+        title = runtime_of(plain).title
         if wrong[plain]:
             because = f"{before}the reference evaluator cannot run the graph, so that"
-            return self._conversion(point, divergence, f"{because} it may also be a kernel of ONNX Runtime")
-        if not wrong.get("reference"):
-            return _of_a_level(wrong)
-        return _of_a_level(wrong) or Blame(
-            Culprit.KERNEL, "the reference evaluator cannot run what ONNX Runtime runs as eager does"
+            return self._conversion(point, divergence, f"{because} it may also be a kernel of {title}")
+        of_a_level = _of_a_level(point.runtime, wrong, plain)
+        if of_a_level is not None or reference is None:
+            return of_a_level
+        return Blame(
+            Culprit.KERNEL, f"{runtime_of(reference).title} cannot run what {title} runs as eager does"
         )
 
     def _conversion(self, point: Point, divergence: Divergence, because: str) -> Blame:
@@ -102,7 +119,7 @@ class Court:
             return Blame(Culprit.CONVERSION, because)
         for option, without in _PASSES:
             mode = point.mode
-            if mode.exporter not in OPTIONS_BY_NAME[option].exporters or getattr(mode, option) == without:
+            if not mode.honours(option) or mode.value(option) == without:
                 continue
             changed: Any = {option: without}
             other = replace(point, mode=replace(mode, **changed))
@@ -116,7 +133,7 @@ class Court:
 
     def _symbolics_at_fault(self, point: Point, divergence: Divergence) -> Sequence[str]:
         """Return the Functions whose ``symbolic`` is to blame: their inlined export agrees."""
-        if not point.mode.is_torchscript:
+        if point.mode.description.ignores_symbolic or not point.mode.honours("autograd_inlining"):
             return ()
         example = as_call(point.export_inputs)
         with exporters.without_symbolics(self._road.prepare(self._case).module, example) as names:
@@ -135,6 +152,8 @@ class Court:
         return () if _wrong(verdict, divergence) or not verdict.got else names
 
     def _verdicts(self, point: Point, names: Sequence[str]) -> list[Verdict]:
+        if self._timekeeper is not None:
+            self._timekeeper.check()
         return self._road.check_runtimes(
             self._case, point.mode, names, point.inputs, export_inputs=point.export_inputs, repeat=False
         )
@@ -159,26 +178,32 @@ class Court:
         if captured.error:
             return f"the captured program refuses these inputs: {captured.error}"
         arbiter = oracle.Arbiter(eager.outputs, self._road.rerun(self._case, point.mode, point.inputs))
-        found = list(_telling(arbiter.judge(captured.outputs).found, divergence))
-        return f"the captured program, run in PyTorch, already departs: {found[0].message}" if found else ""
+        wrong = next(_counting_as_wrong(arbiter.judge(captured.outputs).found, divergence), None)
+        return f"the captured program, run in PyTorch, already departs: {wrong.message}" if wrong else ""
 
 
-def _of_a_level(wrong: dict[str, bool]) -> Blame | None:
-    level = next((name for name, is_wrong in wrong.items() if is_wrong and family(name) == "ort"), None)
+def _of_a_level(asked: str, wrong: dict[str, bool], plain: str) -> Blame | None:
+    """Blame a runtime that departs where ``plain`` does not, rather one of the family of ``asked`` than another."""
+    own = family(asked)
+    departing = [name for name, is_wrong in wrong.items() if is_wrong and not runtime_of(name).is_reference]
+    level = next((name for name in sorted(departing, key=lambda name: family(name) != own)), None)
     if level is None:
         return None
-    return Blame(
-        Culprit.OPTIMISER, f"ONNX Runtime agrees with eager without graph optimisation, and not at {level}"
-    )
+    title = runtime_of(level).title
+    unoptimised = [name for name in wrong if runtime_of(name).is_plain and family(name) == family(level)]
+    if any(not wrong[name] for name in unoptimised):
+        text = f"{title} agrees with eager without graph optimisation, and not at {level}"
+        return Blame(Culprit.OPTIMISER, text)
+    return Blame(Culprit.KERNEL, f"of {title}, or its own optimisation ({level}): {plain} agrees with eager")
 
 
 def _wrong(verdict: Verdict, wanted: Divergence) -> bool:
-    return any(True for _ in _telling((*verdict.divergences, *verdict.notes), wanted))
+    return any(True for _ in _counting_as_wrong((*verdict.divergences, *verdict.notes), wanted))
 
 
-def _telling(found: Sequence[Divergence], wanted: Divergence) -> Iterator[Divergence]:
+def _counting_as_wrong(divergences: Sequence[Divergence], wanted: Divergence) -> Iterator[Divergence]:
     """Yield what counts as being wrong: any failure in outputs, or the very note that is asked about."""
-    for divergence in found:
+    for divergence in divergences:
         if divergence.stage in _VOTED and (
             divergence.severity is Severity.FAILURE or divergence.kind is wanted.kind
         ):

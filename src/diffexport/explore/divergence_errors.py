@@ -8,11 +8,11 @@ from functools import cache
 
 from diffexport.arrays import as_plain
 from diffexport.backends.runtimes import family
-from diffexport.explore.minimise import Point
+from diffexport.explore.point import Point
 from diffexport.findings.events import Finding
 from diffexport.oracle import same_bits
 from diffexport.subjects.cases import Case
-from diffexport.values import Divergence, Identity, Verdict
+from diffexport.values import Divergence, FailureKey, Identity, Verdict
 
 
 class Diverged(AssertionError):
@@ -83,10 +83,10 @@ def attribute(verdicts: Sequence[Verdict]) -> Iterator[tuple[Verdict, Divergence
     What shows at several optimisation levels is one failure, attributed to the lowest of them; so is what shows
     in both families of runtimes with the same wrong outputs, for then it is the graph that is wrong.
     """
-    seen: dict[tuple[object, ...], list[Verdict]] = {}
+    seen: dict[FailureKey, list[Verdict]] = {}
     for verdict in verdicts:
         for divergence in verdict.divergences:
-            key = (divergence.stage, divergence.kind, divergence.where, divergence.signature)
+            key = divergence.key
             first = next((other for other in seen.get(key, ()) if _one_failure(other, verdict)), verdict)
             if first is verdict:
                 seen.setdefault(key, []).append(verdict)

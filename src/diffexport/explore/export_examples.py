@@ -6,9 +6,9 @@ import zlib
 from collections.abc import Sequence
 
 from diffexport.strategies import VARIETY
-from diffexport.values import OPTIONS, Mode, Shape, TensorSpec, representative_shapes
+from diffexport.values import Mode, Shape, TensorSpec, representative_shapes
 
-#: Shapes in the pool to export at: TorchScript exports cost milliseconds, the others a fifth of a second.
+#: Shapes in the pool to export at: cheap exports cost milliseconds, the others a fifth of a second.
 CHEAP_SHAPES, COSTLY_SHAPES = 8, 6
 
 
@@ -30,13 +30,13 @@ def export_shapes(specs: Sequence[TensorSpec], mode: Mode) -> Sequence[tuple[Sha
 
     Otherwise four or, where exporting is costly, one, chosen by the mode itself: over the matrix all are met.
     """
-    limit = CHEAP_SHAPES if mode.is_torchscript else COSTLY_SHAPES
+    is_cheap = mode.description.is_cheap
+    limit = CHEAP_SHAPES if is_cheap else COSTLY_SHAPES
     pool = representative_shapes(specs, limit)
-    plain = all(getattr(mode, o.name) == o.default for o in OPTIONS if o.name != "dynamic")
-    if plain:
-        return pool[1::2] or pool if mode.dynamic and not mode.is_torchscript else pool
+    if set(mode.off_default) <= {"dynamic"}:
+        return pool[1::2] or pool if mode.dynamic and not is_cheap else pool
     chosen = zlib.crc32(str(mode).encode()) % len(pool)
-    if not mode.is_torchscript:
+    if not is_cheap:
         return [pool[chosen]]
     return [pool[n] for n in sorted({(chosen + 2 * step) % len(pool) for step in range(4)})]
 
@@ -46,7 +46,7 @@ def export_variety(mode: Mode) -> Sequence[tuple[str, str, bool]]:
 
     Otherwise one thing, the ordinary one for three modes in four.
     """
-    if mode.is_torchscript:
+    if mode.description.is_cheap:
         return VARIETY
     chosen = zlib.crc32(f"variety of {mode}".encode())
     # Not one that requires a gradient: a model may refuse that, and then the mode would go untested.

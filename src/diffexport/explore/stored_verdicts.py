@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 
 from diffexport.errors import DiffexportError, RegressionFileError
-from diffexport.explore.running import applicable
+from diffexport.explore.run_plan import applicable
 from diffexport.explore.units import speaks_of
 from diffexport.findings.regressions import Regression, Status, case_of, load, replay_safely
 from diffexport.pipeline import Road

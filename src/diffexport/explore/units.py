@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
+from diffexport import processes
 from diffexport.backends.model_files import Artefact
 from diffexport.errors import DiffexportError, RegressionFileError
-from diffexport.explore.explorer import Explorer, Settings
+from diffexport.explore.explorer import Explorer
 from diffexport.explore.file_case import case_for
-from diffexport.findings.events import CaseFailed, Event, KnownReplayed
+from diffexport.explore.sample_checks import Announce
+from diffexport.explore.settings import Settings
+from diffexport.findings.events import CaseFailed, Event, KnownReplayed, KnownStatus
 from diffexport.findings.regressions import Regression, Replay, Status, load, replay_safely
 from diffexport.pipeline import ArtefactRoad, Road
 from diffexport.pytorch import freeze_kept_tables
@@ -59,20 +61,23 @@ def forget() -> None:
 
 
 def warm_up() -> None:
-    """Prepare a worker process: one thread per process, and torch's objects out of the collector's way."""
-    import torch
+    """Prepare a process that is going to export all the time."""
+    import torch  # noqa: F401 - what is loaded is prepared
 
-    torch.set_num_threads(1)
-    # A full collection walks some million objects of torch's registries, again and again; none of them dies.
-    gc.collect()
-    gc.freeze()
+    processes.warm_up()
     freeze_kept_tables()
 
 
-def do(unit: Unit, emit: Callable[[Event], None]) -> None:
-    """Do one unit, in this process."""
+def do(unit: Unit, send: Callable[[Event], None]) -> None:
+    """Do one unit in this process, sending everything that happens, in order, to another."""
+    for event in events_of_unit(unit, send):
+        send(event)
+
+
+def events_of_unit(unit: Unit, announce: Announce) -> Iterator[Event]:
+    """Do one unit, in this process; see [Explorer.explore][] for what is announced."""
     if not unit.modes:
-        replay_known(unit, emit)
+        yield from (replay_entry(entry, unit.folders, _road()) for entry in unit.known)
         return
     road = _road()
     try:
@@ -82,11 +87,11 @@ def do(unit: Unit, emit: Callable[[Event], None]) -> None:
             case = case_for(unit.target, unit.inputs, unit.artefact)
             road = ArtefactRoad(unit.artefact)
     except DiffexportError as error:
-        emit(CaseFailed(unit.name, str(error)))
+        yield CaseFailed(unit.name, str(error))
         return
     case = replace(case, exclude=(*case.exclude, *unit.exclude))
-    explorer = Explorer(case, unit.runtimes, unit.settings, unit.known, emit=emit, road=road)
-    explorer.explore([Mode.parse(text) for text in unit.modes])
+    explorer = Explorer(case, unit.runtimes, unit.settings, unit.known, road=road)
+    yield from explorer.explore([Mode.parse(text) for text in unit.modes], announce)
 
 
 def speaks_of(entry: Known, regression: Regression, result: Replay) -> bool:
@@ -97,39 +102,34 @@ def speaks_of(entry: Known, regression: Regression, result: Replay) -> bool:
     return entry.accepts(regression.case, regression.mode, runtime, result.divergence)
 
 
-def replay_known(unit: Unit, emit: Callable[[Event], None]) -> None:
-    """Replay the regression of every known divergence of the unit."""
-    for entry in unit.known:
-        replay_entry(entry, unit.folders, _road(), emit)
-
-
 def replay_entry(
-    entry: Known, folders: Sequence[Path], road: Road, emit: Callable[[Event], None], case: Case | None = None
-) -> None:
+    entry: Known, folders: Sequence[Path], road: Road, case: Case | None = None
+) -> KnownReplayed:
     """Replay the regression of a known divergence; ``case`` is its model, where it cannot be found by its target."""
+    status, message = _replayed(entry, folders, road, case)
+    return KnownReplayed(entry.id, entry.regression, status, message)
+
+
+def _replayed(
+    entry: Known, folders: Sequence[Path], road: Road, case: Case | None
+) -> tuple[KnownStatus, str]:
     path = next((f / entry.regression for f in folders if (f / entry.regression).is_file()), None)
     if path is None:
         places = ", ".join(str(folder) for folder in folders)
-        message = f"its regression is not in {places}; restore the file or remove the entry"
-        emit(KnownReplayed(entry.id, entry.regression, "error", message))
-        return
+        return KnownStatus.ERROR, f"its regression is not in {places}; restore the file or remove the entry"
     try:
         regression = load(path)
         result = replay_safely(regression, road, case)
     except RegressionFileError as error:
-        emit(KnownReplayed(entry.id, entry.regression, "error", str(error)))
-        return
+        return KnownStatus.ERROR, str(error)
     if result.status is Status.FIXED and entry.may_agree:
-        emit(KnownReplayed(entry.id, entry.regression, "diverges", "agrees on this machine, as it may"))
-    elif result.status is Status.FIXED:
-        message = (
-            f"fixed upstream: remove this entry ({entry.source or 'known divergences'}, id {entry.id!r})"
-        )
-        emit(KnownReplayed(entry.id, entry.regression, "fixed", message))
-    elif result.status is Status.ERROR:
-        emit(KnownReplayed(entry.id, entry.regression, "error", result.message))
-    elif not speaks_of(entry, regression, result):
+        return KnownStatus.DIVERGES, "agrees on this machine, as it may"
+    if result.status is Status.FIXED:
+        source = entry.source or "known divergences"
+        return KnownStatus.FIXED, f"fixed upstream: remove this entry ({source}, id {entry.id!r})"
+    if result.status is Status.ERROR:
+        return KnownStatus.ERROR, result.message
+    if not speaks_of(entry, regression, result):
         message = "its regression shows another failure than the entry speaks of; tie it to the right one"
-        emit(KnownReplayed(entry.id, entry.regression, "error", message))
-    else:
-        emit(KnownReplayed(entry.id, entry.regression, "diverges", result.message))
+        return KnownStatus.ERROR, message
+    return KnownStatus.DIVERGES, result.message

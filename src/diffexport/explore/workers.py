@@ -1,178 +1,153 @@
 """Workers: child processes that do units of work and send events back.
 
-Spawned, never forked. Each owns one pipe, so that when one dies — a native crash of a runtime — the parent
-knows which unit it was on. What is left of that unit is then done *carefully*, every check announced before it is
-made; if the worker dies again, the last announced check is the finding, and its mode is left out from there on.
+When one dies — a native crash of a runtime — the parent knows which unit it was on. What is left of that unit is then
+done *carefully*, every check announced before it is made; if the worker dies again, the last announced check is the
+finding, and its mode is left out from there on.
 """
 
 from __future__ import annotations
 
-import contextlib
-import multiprocessing
-import pickle
-import signal
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from multiprocessing.connection import Connection, wait
-from typing import Any
 
-from diffexport.explore.units import Unit, do
-from diffexport.findings.events import CaseFailed, CheckStarting, Event, Finding, Found, ModeFinished, Row
-from diffexport.processes import dumps, end_with_parent
-from diffexport.values import Divergence, Identity, Kind, Mode, Stage
+from diffexport.explore.units import Unit, do, warm_up
+from diffexport.findings.events import (
+    CaseFailed,
+    CheckStarting,
+    Event,
+    Finding,
+    FindingMade,
+    ModeFinished,
+    Row,
+    RowVerdict,
+)
+from diffexport.processes import (
+    ChildProcess,
+    Died,
+    Failed,
+    Finished,
+    Handler,
+    Message,
+    ParentProcess,
+    Received,
+    Unreadable,
+    receive_any,
+)
+from diffexport.values import Divergence, Identity, Kind, Mode, Place, Stage
 
-_DONE = "done"
-_FAILED = "failed"
 
+def run_parallel(units: Iterable[Unit], jobs: int) -> Iterator[Event]:
+    """Do every unit on ``jobs`` worker processes; give every event, in the order each unit sends them.
 
-@dataclass
-class _Worker:
-    process: Any
-    pipe: Connection
-    unit: Unit | None = None
-    last_check: CheckStarting | None = None
-    finished: set[str] = field(default_factory=set)
-
-
-def run_parallel(units: Iterable[Unit], jobs: int, emit: Callable[[Event], bool]) -> None:
-    """Do every unit on ``jobs`` worker processes.
+    The workers end with the iterator, also where that is closed before its end.
 
     Args:
         units: heaviest first.
         jobs: number of processes, at least 1.
-        emit: receives every event, in the order each unit sends them; returning True stops the run.
     """
-    waiting = deque(units)
-    workers: list[_Worker] = []
-    try:
-        workers += [_start() for _ in range(min(jobs, len(waiting)))]
-        for worker in workers:
-            _give(worker, waiting)
-        while any(worker.unit is not None for worker in workers):
-            ready = wait([worker.pipe for worker in workers if worker.unit is not None])
-            for worker in [w for w in workers if w.pipe in ready]:
-                if _receive(worker, waiting, workers, emit):
-                    return
-    finally:
-        for worker in workers:
-            _stop(worker)
+    yield from _Schedule(units).run(jobs)
 
 
-def _start() -> _Worker:
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_main, args=(theirs,))
-    with ignoring_interrupts():
-        process.start()
-    theirs.close()
-    return _Worker(process, ours)
+@dataclass
+class _Task:
+    """A unit that a worker is on, and the modes of it that are done."""
+
+    unit: Unit
+    finished: set[str] = field(default_factory=set)
 
 
-@contextlib.contextmanager
-def ignoring_interrupts() -> Iterator[None]:
-    """Let a child be born ignoring Ctrl-C, which is the parent's to handle: it keeps what was found."""
-    try:
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    except ValueError:  # not in the main thread
-        yield
-        return
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
+class _Schedule:
+    """Which units wait, and which worker is on which."""
+
+    def __init__(self, units: Iterable[Unit]) -> None:
+        self._waiting = deque(units)
+        self._workers: list[ChildProcess] = []
+        self._tasks: dict[ChildProcess, _Task] = {}
+
+    def run(self, jobs: int) -> Iterator[Event]:
+        """Do every unit; give every event."""
+        try:
+            for _ in range(min(jobs, len(self._waiting))):
+                self._start()
+            while self._tasks:
+                for worker, received in receive_any(list(self._tasks)):
+                    yield from self._take(worker, received)
+        finally:
+            for worker in self._workers:
+                worker.stop()
+
+    def _start(self) -> None:
+        """Start a worker on the unit that waits first, if one does."""
+        if self._waiting:
+            self._workers.append(ChildProcess.start(_prepare))
+            self._give(self._workers[-1])
+
+    def _give(self, worker: ChildProcess) -> None:
+        if self._waiting:
+            self._tasks[worker] = _Task(self._waiting.popleft())
+            worker.send(self._tasks[worker].unit)
+
+    def _take(self, worker: ChildProcess, received: Received) -> Iterator[Event]:
+        """Take what a worker sent."""
+        task = self._tasks[worker]
+        if isinstance(received, Message):
+            if isinstance(received.value, ModeFinished):
+                task.finished.add(received.value.mode)
+            yield received.value
+        elif isinstance(received, Unreadable):
+            text = f"what was found cannot be sent between processes ({received.error}); run it with --jobs 0"
+            yield CaseFailed(task.unit.name, text)
+        elif isinstance(received, Finished | Failed):
+            del self._tasks[worker]
+            self._give(worker)
+            if isinstance(received, Failed):
+                text = f"internal error of diffexport: {received.error}\n{received.trace}"
+                yield CaseFailed(task.unit.name, text)
+        elif isinstance(received, Died):
+            del self._tasks[worker]
+            self._workers.remove(worker)
+            worker.stop()
+            yield from self._died(task, worker.doing, str(received))
+            self._start()
+
+    def _died(self, task: _Task, check: CheckStarting | None, how: str) -> Iterator[Event]:
+        """Say what it means that a worker died on a unit, and let what is left of that be done."""
+        unit = task.unit
+        left = tuple(mode for mode in unit.modes if mode not in task.finished)
+        if not unit.settings.careful:
+            careful = replace(unit.settings, careful=True)
+            self._waiting.appendleft(replace(unit, modes=left, settings=careful))
+            return
+        if check is None:
+            text = f"the worker process died ({how}) before its first check"
+            yield CaseFailed(unit.name, text)
+            return
+        left = tuple(mode for mode in left if mode != check.mode)
+        if left:
+            self._waiting.appendleft(replace(unit, modes=left))
+        finding = _crash(unit, check, how)
+        rows = tuple(
+            Row(
+                name,
+                RowVerdict.DIVERGES,
+                str(finding.divergence.stage),
+                str(finding.divergence.kind),
+                diverging=1,
+            )
+            for name in unit.runtimes
+        )
+        # The mode first: a run that stops at a finding has counted it by then.
+        yield ModeFinished(check.case, check.mode, rows)
+        yield FindingMade(finding)
 
 
-def _stop(worker: _Worker) -> None:
-    worker.pipe.close()
-    worker.process.terminate()
-    worker.process.join(5)
-    if worker.process.is_alive():
-        worker.process.kill()
-        worker.process.join()
-
-
-def _give(worker: _Worker, waiting: deque[Unit]) -> None:
-    worker.unit = waiting.popleft() if waiting else None
-    worker.last_check = None
-    worker.finished = set()
-    if worker.unit is not None:
-        worker.pipe.send(worker.unit)
-
-
-def _receive(
-    worker: _Worker, waiting: deque[Unit], workers: list[_Worker], emit: Callable[[Event], bool]
-) -> bool:
-    try:
-        sent = worker.pipe.recv_bytes()
-    except (EOFError, ConnectionResetError):
-        stop = _died(worker, waiting, emit)
-        _stop(worker)
-        workers[workers.index(worker)] = fresh = _start()
-        _give(fresh, waiting)
-        return stop
-    try:
-        message = pickle.loads(sent)  # noqa: S301 - from a child process of our own
-    except (AttributeError, ImportError) as error:
-        assert worker.unit is not None
-        text = f"what was found cannot be sent between processes ({error}); run it with --jobs 0"
-        return emit(CaseFailed(worker.unit.name, text))
-    if isinstance(message, tuple) and message and message[0] in (_DONE, _FAILED):
-        unit = worker.unit
-        _give(worker, waiting)
-        if message[0] == _FAILED and unit is not None:
-            return emit(CaseFailed(unit.name, f"internal error of diffexport: {message[1]}"))
-        return False
-    if isinstance(message, CheckStarting):
-        worker.last_check = message
-        return False
-    if isinstance(message, ModeFinished):
-        worker.finished.add(message.mode)
-    return emit(message)
-
-
-def _died(worker: _Worker, waiting: deque[Unit], emit: Callable[[Event], bool]) -> bool:
-    unit = worker.unit
-    assert unit is not None
-    worker.process.join(5)
-    left = tuple(mode for mode in unit.modes if mode not in worker.finished)
-    if not unit.settings.careful:
-        careful = replace(unit.settings, careful=True)
-        waiting.appendleft(replace(unit, modes=left, settings=careful))
-        return False
-    check = worker.last_check
-    if check is None:
-        text = f"the worker process died (exit code {worker.process.exitcode}) before its first check"
-        return emit(CaseFailed(unit.name, text))
-    left = tuple(mode for mode in left if mode != check.mode)
-    if left:
-        waiting.appendleft(replace(unit, modes=left))
-    finding = _crash(unit, check, worker.process.exitcode)
-    rows = tuple(
-        Row(name, "diverges", str(finding.divergence.stage), str(finding.divergence.kind), diverging=1)
-        for name in unit.runtimes
-    )
-    stop = emit(Found(finding))
-    return emit(ModeFinished(check.case, check.mode, rows)) or stop
-
-
-def _crash(unit: Unit, check: CheckStarting, exitcode: int | None) -> Finding:
-    how = f"exit code {exitcode}"
-    if exitcode is not None and exitcode < 0:
-        how = f"signal {signal.Signals(-exitcode).name}"
+def _crash(unit: Unit, check: CheckStarting, how: str) -> Finding:
     divergence = Divergence(
-        Stage.RUN, Kind.CRASH, "model", how, f"the process died with {how} during this check"
+        Stage.RUN, Kind.CRASH, Place.MODEL, how, f"the process died with {how} during this check"
     )
-    identity = Identity(
-        check.case,
-        Mode.parse(check.mode).exporter,
-        unit.runtimes[0],
-        divergence.stage,
-        divergence.kind,
-        divergence.where,
-        divergence.signature,
-        unit.target,
-    )
+    exporter = Mode.parse(check.mode).exporter
+    identity = Identity.of(check.case, exporter, unit.runtimes[0], divergence.key, unit.target)
     return Finding(
         identity=identity,
         target=unit.target,
@@ -188,28 +163,14 @@ def _crash(unit: Unit, check: CheckStarting, exitcode: int | None) -> Finding:
     )
 
 
-def _main(pipe: Connection) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    end_with_parent()
-    from diffexport.explore.units import warm_up
-
-    def send(message: Any) -> None:
-        # Not pipe.send: torch has that share the memory of tensors, which is gone when this process dies.
-        pipe.send_bytes(dumps(message))
-
+def _prepare(parent: ParentProcess) -> Handler:
+    """Prepare a worker; return what does a unit."""
     warm_up()
-    while True:
-        try:
-            unit = pipe.recv()
-        except EOFError:
-            return
-        try:
-            do(unit, send)
-        except BrokenPipeError:
-            return
-        except Exception as error:  # noqa: BLE001 - reported by the parent, with the case it happened in
-            import traceback
 
-            send((_FAILED, f"{type(error).__name__}: {error}\n{traceback.format_exc()}"))
+    def tell(event: Event) -> None:
+        if isinstance(event, CheckStarting):
+            parent.announce(event)
         else:
-            send((_DONE,))
+            parent.send(event)
+
+    return lambda unit: do(unit, tell)

@@ -1,3 +1,8 @@
+from .evidence import Library as Library
+from .evidence import Site as Site
+from .search import InferenceStatus as InferenceStatus
+from .session import RAN as RAN
+from .session import STATUSES as STATUSES
 from .session import Inference as Inference
 from .session import Session as Session
 from .session import infer as infer

@@ -15,7 +15,7 @@ from diffexport.oracle.noise import Noise, Widened
 from diffexport.oracle.spread import explained, hopeless
 from diffexport.oracle.tape import Tape
 from diffexport.oracle.tolerance import TOLERANCES, tight
-from diffexport.values import Divergence, Evidence, Kind
+from diffexport.values import Aspect, Divergence, Evidence, Kind
 
 #: The outputs of a run, or the text of the error that it ended with.
 Outputs = Sequence[Array] | str
@@ -78,7 +78,9 @@ class Arbiter:
     def judge(self, got: Sequence[Array]) -> Judgement:
         """Compare, and arbitrate what differs."""
         found = compare(self._eager, got, brief=True)
-        if not any(d.kind in ARBITRABLE or d.signature == "order of outputs" for d in found):
+        if not any(
+            d.kind in ARBITRABLE or d.is_about(Kind.STRUCTURE, Aspect.ORDER_OF_OUTPUTS) for d in found
+        ):
             return Judgement(compare(self._eager, got) if found else found)
         masks = [self._explained(number, other) for number, other in enumerate(got)]
         patched = [
@@ -212,9 +214,9 @@ class Arbiter:
     def _with_evidence(self, divergence: Divergence, got: Sequence[Array]) -> Divergence:
         if divergence.kind not in ARBITRABLE or divergence.element is None:
             return divergence
-        name, _, axis = divergence.where.partition(".")
-        number = int(name.removeprefix("output[").removesuffix("]"))
-        evidence = self._evidence(number, divergence.element, axis, got[number])
+        number = divergence.place.number
+        assert number is not None
+        evidence = self._evidence(number, divergence.element, divergence.place.part, got[number])
         return replace(divergence, message=f"{divergence.message}{sentence(evidence)}", evidence=evidence)
 
     def _evidence(self, number: int, element: tuple[int, ...], axis: str, got: Array) -> Evidence:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from diffexport.arrays import Array, finfo, is_complex, is_floating
 from diffexport.oracle.tolerance import TOLERANCES, tight, tight_measures
-from diffexport.values import Divergence, Kind, Severity, Stage
+from diffexport.values import Aspect, Divergence, Kind, Place, Severity, Stage
 
 
 def same_bits(eager: Sequence[Array], got: Sequence[Array]) -> bool:
@@ -32,47 +33,52 @@ def compare(eager: Sequence[Array], got: Sequence[Array], *, brief: bool = False
         return []
     if len(eager) != len(got):
         message = f"eager returns {len(eager)} outputs, the exported model {len(got)}"
-        return [Divergence(Stage.COMPARE, Kind.STRUCTURE, "outputs", "number of outputs", message)]
+        return [Divergence(Stage.COMPARE, Kind.STRUCTURE, Place.OUTPUTS, Aspect.NUMBER_OF_OUTPUTS, message)]
     found: list[Divergence] = []
     for number, (one, other) in enumerate(zip(eager, got, strict=True)):
-        found += _compare_one(f"output[{number}]", one, other, brief)
+        found += _compare_one(Place.output(number), one, other, brief)
     failures = [divergence for divergence in found if divergence.severity is Severity.FAILURE]
     if len(failures) > 1 and _permuted(eager, got):
         message = "the outputs come in another order than in eager"
-        return [Divergence(Stage.COMPARE, Kind.STRUCTURE, "outputs", "order of outputs", message)]
+        return [Divergence(Stage.COMPARE, Kind.STRUCTURE, Place.OUTPUTS, Aspect.ORDER_OF_OUTPUTS, message)]
     return found
+
+
+_ANY = Place.output(0)
 
 
 def _permuted(eager: Sequence[Array], got: Sequence[Array]) -> bool:
     remaining = list(got)
     for one in eager:
-        match = next((i for i, other in enumerate(remaining) if not _compare_one("", one, other, True)), None)
+        match = next(
+            (i for i, other in enumerate(remaining) if not _compare_one(_ANY, one, other, True)), None
+        )
         if match is None:
             return False
         del remaining[match]
     return True
 
 
-def _compare_one(where: str, eager: Array, got: Array, brief: bool) -> list[Divergence]:
+def _compare_one(place: Place, eager: Array, got: Array, brief: bool) -> list[Divergence]:
     if eager.dtype != got.dtype:
         signature = f"{eager.dtype}→{got.dtype}"
-        message = f"{where}: eager has dtype {eager.dtype}, the exported model {got.dtype}"
-        return [Divergence(Stage.COMPARE, Kind.DTYPE, where, signature, message)]
+        message = f"{place}: eager has dtype {eager.dtype}, the exported model {got.dtype}"
+        return [Divergence(Stage.COMPARE, Kind.DTYPE, place, signature, message)]
     if eager.shape != got.shape:
-        signature = "rank" if eager.ndim != got.ndim else "size"
-        message = f"{where}: eager has shape {list(eager.shape)}, the exported model {list(got.shape)}"
-        return [Divergence(Stage.COMPARE, Kind.SHAPE, where, signature, message)]
+        signature = Aspect.RANK if eager.ndim != got.ndim else Aspect.SIZE
+        message = f"{place}: eager has shape {list(eager.shape)}, the exported model {list(got.shape)}"
+        return [Divergence(Stage.COMPARE, Kind.SHAPE, place, signature, message)]
     if _is_float(eager.dtype):
-        return [] if _close(eager, got) else _compare_floats(where, eager, got, brief)
+        return [] if _close(eager, got) else _compare_floats(place, eager, got, brief)
     if is_complex(eager.dtype):
-        parts = _compare_floats(f"{where}.real", eager.real, got.real, brief)
-        return parts + _compare_floats(f"{where}.imag", eager.imag, got.imag, brief)
-    places = np.flatnonzero(eager != got)
-    if not places.size:
+        parts = _compare_floats(replace(place, part="real"), eager.real, got.real, brief)
+        return parts + _compare_floats(replace(place, part="imag"), eager.imag, got.imag, brief)
+    differing = np.flatnonzero(eager != got)
+    if not differing.size:
         return []
-    element = _index(places[0], eager.shape)
-    message = "" if brief else _message(where, element, eager[element], got[element], places.size)
-    return [Divergence(Stage.COMPARE, Kind.VALUE, where, "exact", message, element)]
+    element = _index(differing[0], eager.shape)
+    message = "" if brief else _message(place, element, eager[element], got[element], differing.size)
+    return [Divergence(Stage.COMPARE, Kind.VALUE, place, Aspect.EXACT, message, element)]
 
 
 def suspects(eager: Sequence[Sequence[Array]], got: Sequence[Sequence[Array] | None]) -> Collection[int]:
@@ -144,7 +150,7 @@ def _is_float(dtype: np.dtype[Any]) -> bool:
     return dtype.name in TOLERANCES and is_floating(dtype)
 
 
-def _compare_floats(where: str, eager: Array, got: Array, brief: bool) -> list[Divergence]:
+def _compare_floats(place: Place, eager: Array, got: Array, brief: bool) -> list[Divergence]:
     """Judge NaN placement, infinities, finite values and the sign of zero, each on its own.
 
     The first of these that fails speaks for the output, the others are named in its message: once a NaN
@@ -179,21 +185,23 @@ def _compare_floats(where: str, eager: Array, got: Array, brief: bool) -> list[D
         excess, signature = None, f"{value_class(one[first])}→{value_class(other[first])}"
         if kind is Kind.NAN_PLACEMENT:
             lost, gained = bool((nan & ~other_nan).any()), bool((other_nan & ~nan).any())
-            signature = "NaN moved" if lost and gained else "NaN lost" if lost else "NaN gained"
+            signature = (
+                Aspect.NAN_MOVED if lost and gained else Aspect.NAN_LOST if lost else Aspect.NAN_GAINED
+            )
         elif kind is Kind.VALUE:
             rtol, atol = TOLERANCES[dtype.name]
-            signature = "finite→finite"
+            signature = Aspect.FINITE
             excess = float((distance / (atol + rtol * np.abs(one)))[differs].max())
     element = _index(places[first], eager.shape)
     message = ""
     if not brief:
-        message = _message(where, element, mine[first], theirs[first], int(np.count_nonzero(differs)))
+        message = _message(place, element, mine[first], theirs[first], int(np.count_nonzero(differs)))
         if kind is Kind.VALUE:
             ulps = apart(mine[first], theirs[first])
             message += f"; {ulps:{',.0f' if ulps < 1e6 else '.2g'}} ulp apart"
         if len(found) > 1:
             message += f"; also differs in {', '.join(kind for kind, _ in found[1:])}"
-    return [Divergence(Stage.COMPARE, kind, where, signature, message, element, excess)]
+    return [Divergence(Stage.COMPARE, kind, place, signature, message, element, excess)]
 
 
 def _index(place: int, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -205,10 +213,10 @@ def _index(place: int, shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(reversed(index))
 
 
-def _message(where: str, element: tuple[int, ...], one: Any, other: Any, count: int) -> str:
-    place = f"{where}[{', '.join(map(str, element))}]" if element else where
+def _message(place: Place, element: tuple[int, ...], one: Any, other: Any, count: int) -> str:
+    where = f"{place}[{', '.join(map(str, element))}]" if element else place.text
     more = f" (and {count - 1} more)" if count > 1 else ""
-    return f"{place}: eager {show(one)}, exported model {show(other)}{more}"
+    return f"{where}: eager {show(one)}, exported model {show(other)}{more}"
 
 
 def apart(one: Any, other: Any) -> float:

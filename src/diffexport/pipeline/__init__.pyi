@@ -1,9 +1,11 @@
+from .deadline import NO_DEADLINE as NO_DEADLINE
+from .deadline import Deadline as Deadline
+from .deadline import DeadlinePassed as DeadlinePassed
 from .eager import BUILD_SEED as BUILD_SEED
 from .eager import Eager as Eager
 from .export import Exported as Exported
 from .given import ArtefactRoad as ArtefactRoad
 from .memo import Bounded as Bounded
 from .pipeline import Road as Road
-from .samples import ON_EXAMPLE as ON_EXAMPLE
 from .samples import TOGETHER as TOGETHER
 from .samples import Block as Block

@@ -12,10 +12,25 @@ import torch
 
 from diffexport.arrays import Array, to_array, walk
 from diffexport.subjects.cases import Case
-from diffexport.values import leaves
+from diffexport.values import Place, leaves
 
 #: torch's seed while a case builds its module.
 BUILD_SEED = 0
+
+
+class NoTensor(NamedTuple):
+    """An output that is of another type than torch.Tensor."""
+
+    place: Place
+    type_name: str
+
+    @property
+    def signature(self) -> str:
+        """What is said of it, without where it is."""
+        return f"is of type {self.type_name}"
+
+    def __str__(self) -> str:
+        return f"{self.place} {self.signature}"
 
 
 class Eager(NamedTuple):
@@ -27,8 +42,8 @@ class Eager(NamedTuple):
 
     outputs: tuple[Array, ...]
     error: str = ""
-    numbers: tuple[str, ...] = ()
-    foreign: tuple[str, ...] = ()
+    numbers: tuple[NoTensor, ...] = ()
+    foreign: tuple[NoTensor, ...] = ()
 
 
 @dataclass
@@ -76,10 +91,10 @@ def outputs_of(result: Any, *, keep_none: bool = False) -> Eager:
         except Exception as error:  # noqa: BLE001 - a dtype that numpy does not have
             return Eager((), f"{type(error).__name__}: {first_line(error)}")
     outputs: list[Array] = []
-    numbers: list[str] = []
-    foreign: list[str] = []
+    numbers: list[NoTensor] = []
+    foreign: list[NoTensor] = []
     for leaf in leaves(result):
-        kind = f"output[{len(outputs) + len(foreign)}] is of type {type(leaf).__name__}"
+        described = NoTensor(Place.output(len(outputs) + len(foreign)), type(leaf).__name__)
         if isinstance(leaf, torch.Tensor):
             try:
                 outputs.append(to_array(leaf))
@@ -87,11 +102,11 @@ def outputs_of(result: Any, *, keep_none: bool = False) -> Eager:
                 return Eager((), f"{type(error).__name__}: {first_line(error)}")
         elif isinstance(leaf, bool | int | float):
             outputs.append(np.asarray(leaf))
-            numbers.append(kind)
+            numbers.append(described)
         elif leaf is None and keep_none:
             outputs.append(np.asarray(None))
         elif leaf is not None:
-            foreign.append(kind)
+            foreign.append(described)
     return Eager(tuple(outputs), numbers=tuple(numbers), foreign=tuple(foreign))
 
 

@@ -11,7 +11,7 @@ from diffexport.backends import exporters
 from diffexport.backends.graphs import Graph
 from diffexport.pipeline.eager import Eager
 from diffexport.subjects.cases import Case, Expectation, Expected
-from diffexport.values import Divergence, Kind, Mode, Stage
+from diffexport.values import Aspect, Divergence, Kind, Mode, Place, Stage
 
 
 @dataclass(frozen=True)
@@ -35,10 +35,10 @@ def export_error(failure: exporters.ExportFailure, expectation: Expectation, eag
     """Return the divergence for an export that fails where it should not, or in another way than expected."""
     message = f"{failure.error}: {failure.message}"
     if eager.numbers or eager.foreign:
-        message += f"\n(in eager, {', '.join((*eager.numbers, *eager.foreign))}: no tensor)"
+        message += f"\n(in eager, {', '.join(map(str, (*eager.numbers, *eager.foreign)))}: no tensor)"
     if expectation.expected is Expected.REFUSES:
         message = f"the export refuses otherwise than expected ({expectation.rule}): {message}"
-    return Divergence(failure.stage, Kind.EXPORT_ERROR, "model", failure.signature, message)
+    return Divergence(failure.stage, Kind.EXPORT_ERROR, Place.MODEL, failure.signature, message)
 
 
 def told_apart(found: Sequence[Divergence], expectation: Expectation) -> tuple[str, list[Divergence]]:
@@ -54,7 +54,7 @@ def told_apart(found: Sequence[Divergence], expectation: Expectation) -> tuple[s
         return rejected[0].message, others
     message = f"onnx.checker does not reject the model as it is expected to ({expectation.rule})"
     others.append(
-        Divergence(Stage.CHECK, Kind.UNEXPECTED_SUCCESS, "graph", "the checker accepts it", message)
+        Divergence(Stage.CHECK, Kind.UNEXPECTED_SUCCESS, Place.GRAPH, Aspect.PASSED_CHECKER, message)
     )
     return "", others
 
@@ -68,7 +68,11 @@ def unheld(case: Case, mode: Mode, model: bytes) -> list[Divergence]:
     problems = [(assertion, assertion.problem(proto)) for assertion in assertions]
     return [
         Divergence(
-            Stage.CONVERT, Kind.GRAPH_CONTRACT, "graph", a.name, f"it does not hold that {a.name}: {problem}"
+            Stage.CONVERT,
+            Kind.GRAPH_CONTRACT,
+            Place.GRAPH,
+            a.name,
+            f"it does not hold that {a.name}: {problem}",
         )
         for a, problem in problems
         if problem

@@ -23,9 +23,19 @@ from diffexport.pipeline.export import Exported, export_error, told_apart, unhel
 from diffexport.pipeline.memo import Bounded
 from diffexport.pipeline.rerun import rerun
 from diffexport.pipeline.samples import Block
-from diffexport.pytorch import STALE
 from diffexport.subjects.cases import SCRIPTED, Case, Expected, dynamic_axes
-from diffexport.values import Call, Divergence, Inputs, Kind, Mode, Stage, Verdict
+from diffexport.values import (
+    Aspect,
+    Call,
+    Divergence,
+    Inputs,
+    Kind,
+    MissingNodes,
+    Mode,
+    Place,
+    Stage,
+    Verdict,
+)
 
 
 class Road:
@@ -159,7 +169,7 @@ class Road:
         """Return the case's module, and whether the mode exports it in training mode."""
         prepared = self.prepare(case)
         training = prepared.training
-        if mode.is_torchscript:
+        if mode.honours("training"):
             training = {"TRAINING": True, "EVAL": False}.get(mode.training, training)
         return prepared, training
 
@@ -171,7 +181,7 @@ class Road:
         Raises:
             UsageError: the case's model is to be scripted, and the mode's exporter takes no such model.
         """
-        if case.terms.script and not mode.is_torchscript:
+        if case.terms.script and not mode.description.takes_scripted:
             raise UsageError(f"case {case.name!r} in mode {mode}: {SCRIPTED.reason}")
         call = as_call(inputs)
         key = (_key(case), mode, digest(call))
@@ -254,25 +264,25 @@ class Road:
                 Divergence(
                     Stage.CONVERT,
                     Kind.UNEXPECTED_SUCCESS,
-                    "model",
-                    "the export succeeds",
+                    Place.MODEL,
+                    Aspect.EXPORTED,
                     f"the export succeeds, though it is expected to refuse ({expectation.rule})",
                 )
             )
         found += [
             Divergence(
                 Stage.CONVERT,
-                Kind.STALE_GLOBALS if what.startswith(STALE) else Kind.IMPURE_EXPORT,
-                "model",
-                what,
-                f"exporting changed something it should not have: {what}: {detail}",
+                Kind.STALE_GLOBALS if change.is_by_itself else Kind.IMPURE_EXPORT,
+                Place.MODEL,
+                change.text,
+                f"exporting changed something it should not have: {change.text}: {change.detail}",
             )
-            for what, detail in export.impurities
+            for change in export.impurities
         ]
         if export.repeat:
             message = f"two exports of the same module differ: {export.repeat}"
             found.append(
-                Divergence(Stage.CONVERT, Kind.NONDETERMINISTIC_EXPORT, "model", export.repeat, message)
+                Divergence(Stage.CONVERT, Kind.NONDETERMINISTIC_EXPORT, Place.MODEL, export.repeat, message)
             )
         inspected = None
         digest = b""
@@ -292,8 +302,8 @@ class Road:
                     Divergence(
                         Stage.CONVERT,
                         Kind.GRAPH_CONTRACT,
-                        "graph",
-                        f"missing {', '.join(missing)}",
+                        Place.GRAPH,
+                        MissingNodes(missing).signature,
                         f"the graph lacks {', '.join(missing)}; it has {present} ({expectation.rule})",
                     )
                 )

@@ -29,14 +29,24 @@ from diffexport.pipeline.export import Exported
 from diffexport.pipeline.judges import Comparing, Judge, Remembering, bits_of
 from diffexport.strategies import ordinary_like
 from diffexport.subjects.cases import Case, Expected
-from diffexport.values import Call, Divergence, Inputs, Kind, Mode, Outcome, Severity, Stage, Verdict
+from diffexport.values import (
+    Aspect,
+    Call,
+    Divergence,
+    Inputs,
+    Kind,
+    Mode,
+    Outcome,
+    Place,
+    Severity,
+    Stage,
+    Verdict,
+)
 
 if TYPE_CHECKING:
     from diffexport.pipeline.pipeline import Road
 
 
-#: Begins the reason of a rejection that is not about the inputs to run on.
-ON_EXAMPLE = "on the inputs to export with: "
 #: Most samples that are run together, so that eager, the runtimes and the comparison each work at a stretch.
 TOGETHER = 64
 #: What there is to say of outputs that agree at first sight.
@@ -113,6 +123,7 @@ class Block:
                 yield self(inputs)
             return
         accepted: list[tuple[Eager, dict[str, Array], Inputs]] = []
+        on_example: set[int] = set()
         reasons: list[str] = []
         for inputs, call, is_own, eager in zip(samples, given, own, eagers, strict=True):
             reasons.append(eager.error)
@@ -122,13 +133,14 @@ class Block:
             if self._exported is None or self._example is None:
                 self._exported = self._road.export(self._case, self._mode, example, repeat=self._repeat)
             if self._exported.rejected:
-                reasons[-1] = f"{ON_EXAMPLE}{self._exported.rejected}"
+                reasons[-1] = f"on the inputs to export with: {self._exported.rejected}"
+                on_example.add(len(reasons) - 1)
                 continue
             accepted.append((eager, self._feeds(example, call, inputs if is_own else None), inputs))
         judged = self._judge(*(list(column) for column in zip(*accepted, strict=True))) if accepted else None
-        for reason in reasons:
+        for number, reason in enumerate(reasons):
             if reason or judged is None:
-                yield self._rejected(reason)
+                yield self._rejected(reason, number in on_example)
             else:
                 yield next(judged)
 
@@ -149,10 +161,18 @@ class Block:
             self._apart = True
         return eagers
 
-    def _rejected(self, reason: str) -> list[Verdict]:
+    def _rejected(self, reason: str, on_example: bool) -> list[Verdict]:
         case = self._case
         return [
-            Verdict(case.name, self._mode_text, name, Outcome.REJECTED, reason=reason, target=case.target)
+            Verdict(
+                case.name,
+                self._mode_text,
+                name,
+                Outcome.REJECTED,
+                reason=reason,
+                target=case.target,
+                on_example=on_example,
+            )
             for name in self._names
         ]
 
@@ -290,15 +310,13 @@ class Block:
             if unloadable or foreign:
                 return None, [], text
             signature = exporters.error_signature(session)
-            error = Divergence(Stage.LOAD, Kind.LOAD_ERROR, "model", signature, f"{runtime}: {text}")
+            error = Divergence(Stage.LOAD, Kind.LOAD_ERROR, Place.MODEL, signature, f"{runtime}: {text}")
             return None, [error], ""
         if unloadable:
             message = (
                 f"{runtime} loads the model, though it is expected to refuse ({exported.expectation.rule})"
             )
-            success = Divergence(
-                Stage.LOAD, Kind.UNEXPECTED_SUCCESS, "model", "the runtime loads it", message
-            )
+            success = Divergence(Stage.LOAD, Kind.UNEXPECTED_SUCCESS, Place.MODEL, Aspect.LOADED, message)
             return None, [success], ""
         return session, [], ""
 
@@ -325,7 +343,7 @@ class Block:
     def _matters(self, declared: Divergence) -> bool:
         """Return whether the case's terms care for what a declaration gets wrong."""
         terms = self._case.terms
-        return terms.check_dtype if declared.signature == "dtype" else terms.check_shape
+        return terms.check_dtype if declared.is_about(Kind.DECLARED_TYPE, Aspect.DTYPE) else terms.check_shape
 
     def _verdict(
         self,
@@ -445,12 +463,12 @@ def _run(
     if len(feeds) < len(inspected.inputs):
         unknown = sorted({declared.name for declared in inspected.inputs} - feeds.keys())
         message = f"the model has inputs that eager has not: {', '.join(unknown)}"
-        return None, [Divergence(Stage.RUN, Kind.STRUCTURE, "inputs", "unknown inputs", message)]
+        return None, [Divergence(Stage.RUN, Kind.STRUCTURE, Place.INPUTS, Aspect.UNKNOWN_INPUTS, message)]
     try:
         return tuple(session.run(feeds)), []
     except runtimes.RunError as error:
         signature = exporters.error_signature(error)
-        return None, [Divergence(Stage.RUN, Kind.RUN_ERROR, "model", signature, f"{runtime}: {error}")]
+        return None, [Divergence(Stage.RUN, Kind.RUN_ERROR, Place.MODEL, signature, f"{runtime}: {error}")]
 
 
 def _as_complex(raw: Sequence[Array], eager: Sequence[Array]) -> tuple[Array, ...]:
@@ -471,8 +489,8 @@ def _foreign(eager: Eager) -> list[Divergence]:
         Divergence(
             Stage.COMPARE,
             Kind.STRUCTURE,
-            what.partition(" ")[0],
-            what.partition(" ")[2],
+            what.place,
+            what.signature,
             f"in eager, {what}, which no ONNX model returns; the export drops it in silence",
         )
         for what in eager.foreign

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 import threading
-from multiprocessing.connection import wait
+import time
+
+#: Seconds between two looks at who the parent is. A connection tells less: forked copies of the parent keep it open.
+_LOOK = 0.3
 
 
-def end_with_parent() -> None:
-    """End this process, and its group if it leads one, as soon as the process that started it is gone.
+def end_with_parent(parent: int) -> None:
+    """End this process, and its group if it leads one, as soon as another process is its parent.
 
-    To be called in a child process of multiprocessing; elsewhere it does nothing.
+    Args:
+        parent: number of the process that started this one.
     """
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        threading.Thread(target=_watch, args=(parent.sentinel,), daemon=True, name="orphans").start()
+    threading.Thread(target=_watch, args=(parent,), daemon=True, name="orphans").start()
 
 
-def _watch(sentinel: int) -> None:
-    wait([sentinel])
-    if hasattr(os, "killpg") and os.getpgid(0) == os.getpid():
+def _watch(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(_LOOK)
+    if os.getpgid(0) == os.getpid():
         os.killpg(0, signal.SIGKILL)
     os._exit(1)

@@ -27,13 +27,21 @@ from diffexport.pytorch.reuse import reused_tables
 from diffexport.pytorch.written import Written, to_file
 from diffexport.values import Call, Mode, Stage, Terms, mapped
 
-_STRATEGIES = {"dynamo": "TorchExportNonStrictStrategy", "dynamo-strict": "TorchExportStrictStrategy"}
+_STRATEGIES = {False: "TorchExportNonStrictStrategy", True: "TorchExportStrictStrategy"}
 
 
 def export_with_dynamo(
-    module: Any, call: Call, mode: Mode, dynamic: DynamicAxes | None, terms: Terms
+    module: Any, call: Call, mode: Mode, dynamic: DynamicAxes | None, terms: Terms, *, strict: bool
 ) -> Written:
     """Return the serialised model, saved the way a user saves it; ``dynamic`` says which axes are.
+
+    Args:
+        module: what to export.
+        call: what it is captured on.
+        mode: opset, ``keep_initializers_as_inputs`` and ``optimize`` are looked at.
+        dynamic: for each tensor its dynamic axes; None where all are static.
+        terms: names and external data.
+        strict: which of the two ways of capture.
 
     Raises:
         Exception: whatever the exporter raises.
@@ -59,7 +67,7 @@ def export_with_dynamo(
         )
 
     # keep_initializers_as_inputs takes effect only when the exporter itself writes the file.
-    with only_strategy(mode.exporter), reused_tables():
+    with only_strategy(strict), reused_tables():
         return to_file(write, external=terms.external_data)
 
 
@@ -100,16 +108,16 @@ def _listed(value: Any) -> Any:
 
 
 @contextlib.contextmanager
-def only_strategy(exporter: str) -> Iterator[None]:
-    """Narrow the capture strategies that ``torch.onnx.export`` tries to the one the mode names."""
+def only_strategy(strict: bool) -> Iterator[None]:
+    """Narrow the capture strategies that ``torch.onnx.export`` tries to one."""
     from torch.onnx._internal.exporter import _capture_strategies as strategies
 
-    name = _STRATEGIES[exporter]
+    name = _STRATEGIES[strict]
     shipped = getattr(strategies, "CAPTURE_STRATEGIES", None)
     if shipped is None or not hasattr(strategies, name):
         raise ExporterInternalsError(
-            f"torch {torch.__version__} has no _capture_strategies.{name}; the exporter {exporter!r} cannot be "
-            "pinned to one capture strategy (checked on torch 2.13.0)"
+            f"torch {torch.__version__} has no _capture_strategies.{name}; torch.onnx.export cannot be pinned to "
+            "one capture strategy (checked on torch 2.13.0)"
         )
     strategies.CAPTURE_STRATEGIES = (getattr(strategies, name),)
     try:
@@ -123,7 +131,9 @@ def dynamo_stage_of(error: BaseException) -> Stage:
     return Stage.CAPTURE if type(error).__name__ == "TorchExportError" else Stage.CONVERT
 
 
-def dynamo_program(module: Any, call: Call, mode: Mode, dynamic: DynamicAxes | None) -> Callable[[Call], Any]:
+def dynamo_program(
+    module: Any, call: Call, dynamic: DynamicAxes | None, *, strict: bool
+) -> Callable[[Call], Any]:
     """Return the program of ``torch.export`` as something that takes a call; it is captured on ``call``.
 
     Raises:
@@ -131,7 +141,7 @@ def dynamo_program(module: Any, call: Call, mode: Mode, dynamic: DynamicAxes | N
     """
     from torch.onnx._internal.exporter import _capture_strategies as strategies
 
-    with only_strategy(mode.exporter):
+    with only_strategy(strict):
         capture = strategies.CAPTURE_STRATEGIES[0]()
         shapes = None if dynamic is None else _dynamic_shapes(module, call, dynamic)
         result = capture(module, call.args, call.kwargs, shapes)

@@ -20,10 +20,8 @@ import torch
 
 from diffexport.arrays import tensors_of
 from diffexport.pytorch import symbolics
+from diffexport.pytorch.changes import Change, Watched
 from diffexport.values import Inputs
-
-#: What the TorchScript exporter leaves behind by itself, of which no exported model depends, begins like this.
-STALE = ("GLOBALS.", symbolics.BY_ITSELF)
 
 _GLOBAL_FIELDS = (
     "export_onnx_opset_version",
@@ -47,8 +45,8 @@ class Snapshot:
     arguments: tuple[torch.Tensor, ...]
     rng: torch.Tensor
     python_rng: int
-    ambient: dict[str, object]
-    globals: dict[str, object]
+    ambient: dict[Watched, object]
+    globals: dict[tuple[Watched, str], object]
     symbolics: symbolics.Symbolics
 
     @classmethod
@@ -70,52 +68,56 @@ class Snapshot:
             symbolics=symbolics.registered(),
         )
 
-    def changes(self, module: torch.nn.Module, inputs: Inputs) -> list[tuple[str, str]]:
-        """Return what has changed since, as pairs of a stable name and a detail for a person."""
-        found: list[tuple[str, str]] = []
+    def changes(self, module: torch.nn.Module, inputs: Inputs) -> list[Change]:
+        """Return what has changed since."""
+        changes: list[Change] = []
         state = _state(module)
         for name in sorted(self.state.keys() | state.keys()):
             before, now = self.state.get(name), state.get(name)
             if before is None or now is None:
-                found.append((f"parameter or buffer {name}", "appeared" if before is None else "vanished"))
+                changes.append(Change(Watched.STATE, name, "appeared" if before is None else "vanished"))
             elif not _same(before, now):
-                found.append((f"parameter or buffer {name}", "its values changed"))
+                changes.append(Change(Watched.STATE, name, "its values changed"))
         for name, child in module.named_modules():
             label = name or "model"
             if name in self.training and child.training != self.training[name]:
-                found.append(("training flag", f"{label}.training is now {child.training}"))
+                detail = f"{label}.training is now {child.training}"
+                changes.append(Change(Watched.TRAINING_FLAG, detail=detail))
             if name in self.hooks and _hooks(child) != self.hooks[name]:
-                found.append(("forward hooks", f"{label} had {self.hooks[name]}, now has {_hooks(child)}"))
+                detail = f"{label} had {self.hooks[name]}, now has {_hooks(child)}"
+                changes.append(Change(Watched.HOOKS, detail=detail))
             if name in self.attributes:
                 new = frozenset(vars(child)) ^ self.attributes[name]
-                found += [(f"attribute {attribute}", f"on {label}") for attribute in sorted(new)]
+                changes += [Change(Watched.ATTRIBUTE, attribute, f"on {label}") for attribute in sorted(new)]
         for number, (given, left) in enumerate(zip(self.arguments, tensors_of(inputs), strict=False)):
             if not _same(given, left):
-                found.append((f"input x{number}", "its values changed"))
+                changes.append(Change(Watched.INPUT, str(number), "its values changed"))
         if not torch.equal(self.rng, torch.get_rng_state()):
-            found.append(("torch's random state", "it advanced"))
+            changes.append(Change(Watched.TORCH_RANDOM, detail="it advanced"))
         if hash(random.getstate()) != self.python_rng:
-            found.append(("Python's random state", "it advanced"))
-        for name, value in _ambient().items():
-            if value != self.ambient[name]:
-                found.append((name, f"was {self.ambient[name]}, is now {value}"))
-        for name, value in _exporter_globals().items():
-            if value != self.globals.get(name):
-                found.append((name, f"was {self.globals.get(name)}, is now {value}"))
-        found += symbolics.changes(self.symbolics)
-        return list(dict.fromkeys(found))
+            changes.append(Change(Watched.PYTHON_RANDOM, detail="it advanced"))
+        for watched, value in _ambient().items():
+            if value != self.ambient[watched]:
+                changes.append(Change(watched, detail=f"was {self.ambient[watched]}, is now {value}"))
+        for (watched, name), value in _exporter_globals().items():
+            earlier = self.globals.get((watched, name))
+            if value != earlier:
+                changes.append(Change(watched, name, f"was {earlier}, is now {value}"))
+        changes += symbolics.changes(self.symbolics)
+        return list(dict.fromkeys(changes))
 
     def restore_globals(self) -> None:
         """Put back the state that is not the module's own, so that one export cannot affect the next."""
         torch.set_rng_state(self.rng)
-        torch.set_grad_enabled(bool(self.ambient["grad mode"]))
+        torch.set_grad_enabled(bool(self.ambient[Watched.GRAD_MODE]))
         holder = _globals_object()
         for name in _GLOBAL_FIELDS:
-            if holder is not None and f"GLOBALS.{name}" in self.globals:
-                setattr(holder, name, self.globals[f"GLOBALS.{name}"])
-        if "torch.jit._trace._trace_module_map" in self.globals:
+            setting = Watched.EXPORTER_SETTING, name
+            if holder is not None and setting in self.globals:
+                setattr(holder, name, self.globals[setting])
+        if (Watched.TRACE_MAP, "") in self.globals:
             trace: Any = torch.jit._trace
-            trace._trace_module_map = self.globals["torch.jit._trace._trace_module_map"]
+            trace._trace_module_map = self.globals[Watched.TRACE_MAP, ""]
         symbolics.restore(self.symbolics)
 
 
@@ -133,12 +135,12 @@ def _same(one: torch.Tensor, other: torch.Tensor) -> bool:
     return torch.equal(one, other) or torch.allclose(one, other, rtol=0, atol=0, equal_nan=True)
 
 
-def _ambient() -> dict[str, object]:
+def _ambient() -> dict[Watched, object]:
     return {
-        "grad mode": torch.is_grad_enabled(),
-        "default dtype": torch.get_default_dtype(),
-        "number of threads": torch.get_num_threads(),
-        "torch.onnx.is_in_onnx_export()": torch.onnx.is_in_onnx_export(),
+        Watched.GRAD_MODE: torch.is_grad_enabled(),
+        Watched.DEFAULT_DTYPE: torch.get_default_dtype(),
+        Watched.THREADS: torch.get_num_threads(),
+        Watched.IN_EXPORT: torch.onnx.is_in_onnx_export(),
     }
 
 
@@ -150,13 +152,13 @@ def _globals_object() -> Any:
     return getattr(_globals, "GLOBALS", None)
 
 
-def _exporter_globals() -> dict[str, object]:
+def _exporter_globals() -> dict[tuple[Watched, str], object]:
     holder = _globals_object()
-    seen: dict[str, object] = {}
+    seen: dict[tuple[Watched, str], object] = {}
     for name in _GLOBAL_FIELDS:
         if hasattr(holder, name):
-            seen[f"GLOBALS.{name}"] = getattr(holder, name)
+            seen[Watched.EXPORTER_SETTING, name] = getattr(holder, name)
     trace = torch.jit._trace
     if hasattr(trace, "_trace_module_map"):
-        seen["torch.jit._trace._trace_module_map"] = trace._trace_module_map
+        seen[Watched.TRACE_MAP, ""] = trace._trace_module_map
     return seen

@@ -7,7 +7,8 @@ Private names used here, checked on torch 2.13.0; if one is gone nothing is know
   last of its functions is taken back. ``register`` and ``unregister`` take an empty domain, too.
 
 For each Function with a ``symbolic`` that it exports, the exporter itself registers that under an empty domain, and
-leaves it there. Nothing ever looks it up: to be a leak without consequences it is told apart ([BY_ITSELF][]).
+leaves it there. Nothing ever looks it up: to be a leak without consequences it is told apart
+([is_by_itself][diffexport.pytorch.changes.Change]).
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-#: Begins the name of what the exporter leaves registered by itself.
-BY_ITSELF = "custom symbolic ::"
+from diffexport.pytorch.changes import Change, Watched
+
 #: Custom symbolics by operator (``prim::PythonOp``) and the opset they are registered for.
 Symbolics = Mapping[tuple[str, int], Callable[..., Any]]
 
@@ -42,15 +43,15 @@ def is_registered(operator: str) -> bool:
     return any(name == operator for name, _ in registered())
 
 
-def changes(before: Symbolics) -> list[tuple[str, str]]:
-    """Return what is registered otherwise than before, as pairs of a stable name and a detail for a person."""
+def changes(before: Symbolics) -> list[Change]:
+    """Return what is registered otherwise than before."""
     now = registered()
     found = []
     for key in sorted(before.keys() | now.keys()):
         if before.get(key) is now.get(key):
             continue
         state = "is still registered" if key not in before else "was replaced" if key in now else "is gone"
-        found.append((f"custom symbolic {key[0]}", f"the one for opset {key[1]} {state}"))
+        found.append(Change(Watched.SYMBOLIC, key[0], f"the one for opset {key[1]} {state}"))
     return found
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from hypothesis import strategies as st
 from hypothesis.errors import InvalidArgument
 
-from diffexport.values import EXPORTERS, Mode, axes, possible
+from diffexport.values import EXPORTERS, Mode, axes, exporter_names, in_order, possible
 
 
 def modes(
@@ -26,10 +26,9 @@ def modes(
         if not among:
             raise InvalidArgument("among is empty: there is no mode to draw")
         return st.sampled_from(sorted(among, key=lambda mode: mode.complexity))
-    if not exporters or any(name not in EXPORTERS for name in exporters):
-        raise InvalidArgument(f"exporters={list(exporters)!r} must be some of {', '.join(EXPORTERS)}")
-    ordered = sorted(exporters, key=EXPORTERS.index)
-    return st.sampled_from(ordered).flatmap(_modes_of)
+    if not exporters or any(name not in EXPORTERS and name not in exporter_names() for name in exporters):
+        raise InvalidArgument(f"exporters={list(exporters)!r} must be some of {', '.join(exporter_names())}")
+    return st.sampled_from(in_order(exporters)).flatmap(_modes_of)
 
 
 def _modes_of(exporter: str) -> st.SearchStrategy[Mode]:

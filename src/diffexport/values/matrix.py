@@ -14,25 +14,24 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from diffexport.errors import InvalidModeError, suggestion
-from diffexport.values.mode import (
+from diffexport.values.exporter_descriptions import (
     EXPORTERS,
     FUNCTIONS_MIN_OPSET,
-    OPTIONS,
-    Mode,
-    ModePattern,
+    ExporterDescription,
     Value,
-    is_pattern,
+    describe,
+    exporter_names,
+    exporters_matching,
 )
+from diffexport.values.mode import Mode, ModePattern, is_pattern
 
 MATRICES = ("default", "full")
-
-#: Options whose other values make a TorchScript export of an opaque Function refuse or unloadable.
-MASKING: Mapping[str, Value] = {"operator_export_type": "ONNX", "autograd_inlining": True}
 
 
 def axes(exporter: str) -> dict[str, tuple[Value, ...]]:
     """Return every option ``exporter`` honours with all its values, the default first."""
-    return {o.name: o.values_for(exporter) for o in OPTIONS if exporter in o.exporters}
+    described = describe(exporter)
+    return {option.name: described.values_of(option) for option in described.options}
 
 
 def possible(options: Mapping[str, Any]) -> bool:
@@ -40,7 +39,7 @@ def possible(options: Mapping[str, Any]) -> bool:
     return not (options.get("export_modules_as_functions") and options.get("opset", 99) < FUNCTIONS_MIN_OPSET)
 
 
-def _pairwise(exporter: str, factors: Mapping[str, Sequence[Value]]) -> list[Mode]:
+def _pairwise(factors: Mapping[str, Sequence[Value]]) -> list[Mode]:
     import covertable
 
     constraints = []
@@ -54,54 +53,69 @@ def _pairwise(exporter: str, factors: Mapping[str, Sequence[Value]]) -> list[Mod
         )
     fixed = {name: values[0] for name, values in factors.items() if len(values) == 1}
     varying = {name: list(values) for name, values in factors.items() if len(values) > 1}
-    rows = covertable.make(varying, strength=2, constraints=constraints)
-    return [Mode.of(exporter, {**fixed, **row}) for row in rows]
+    if len(varying) < 2:
+        rows = [{name: value} for name, values in varying.items() for value in values] or [{}]
+    else:
+        rows = covertable.make(varying, strength=2, constraints=constraints)
+    modes = []
+    for row in rows:
+        options: dict[str, Any] = {**fixed, **row}
+        modes.append(Mode.of(options.pop("exporter"), options))
+    return modes
 
 
 @functools.cache
 def default_matrix(exporter: str | None = None) -> tuple[Mode, ...]:
-    """Return the pairwise matrix of one exporter, or of all of them, defaults first, without repeats.
+    """Return the pairwise matrix of one exporter, or of all built-in ones, defaults first, without repeats.
 
-    The two dynamo exporters share one array in which strictness is an axis of its own.
+    Built-in exporters that share their conversion share one array in which the exporter is an axis of its own.
+
+    Raises:
+        InvalidModeError: there is no such exporter.
     """
-    if exporter is not None:
-        _check_exporter(exporter)
+    if exporter in EXPORTERS:
         return tuple(mode for mode in default_matrix() if mode.exporter == exporter)
+    if exporter is not None:
+        described = Mode(exporter).description
+        return _simplest_first((Mode(exporter), *_array((described,))))
+    groups: dict[str, list[ExporterDescription]] = {}
+    for described in map(describe, EXPORTERS):
+        groups.setdefault(described.conversion, []).append(described)
     modes: list[Mode] = [Mode(name, dynamic=dynamic) for name in EXPORTERS for dynamic in (False, True)]
-    dynamo: dict[str, tuple[Value, ...]] = {"exporter": ("dynamo", "dynamo-strict"), **axes("dynamo")}
-    modes += _dynamo_pairwise(dynamo)
-    torchscript = axes("torchscript")
-    runnable = {name: (MASKING[name],) if name in MASKING else values for name, values in torchscript.items()}
-    modes += _pairwise("torchscript", runnable)
-    modes += _pairwise("torchscript", torchscript)
+    return _simplest_first((*modes, *(mode for group in groups.values() for mode in _array(group))))
+
+
+def _simplest_first(modes: Iterable[Mode]) -> tuple[Mode, ...]:
     return tuple(dict.fromkeys(sorted(modes, key=lambda mode: mode.complexity)))
 
 
-def _dynamo_pairwise(factors: Mapping[str, Sequence[Value]]) -> list[Mode]:
-    import covertable
-
-    rows = covertable.make({name: list(values) for name, values in factors.items()}, strength=2)
-    return [Mode(**row) for row in rows]
-
-
-def _check_exporter(name: str) -> None:
-    if name not in EXPORTERS:
-        raise InvalidModeError(f"unknown exporter {name!r}{suggestion(name, EXPORTERS)}")
+def _array(group: Sequence[ExporterDescription]) -> list[Mode]:
+    """Return pairwise modes of exporters that have the same options, and again among those that can be run."""
+    factors = axes(group[0].name)
+    if len(group) > 1:
+        return _pairwise({"exporter": tuple(described.name for described in group), **factors})
+    factors = {"exporter": (group[0].name,), **factors}
+    if not group[0].runnable:
+        return _pairwise(factors)
+    fixed = {name: (value,) for name, value in group[0].runnable.items()}
+    return [*_pairwise({**factors, **fixed}), *_pairwise(factors)]
 
 
 @functools.cache
 def full_matrix(exporter: str | None = None) -> tuple[Mode, ...]:
-    """Return every valid mode of one exporter, or of all of them, simplest first."""
-    if exporter is not None:
-        _check_exporter(exporter)
-    exporters = EXPORTERS if exporter is None else (exporter,)
+    """Return every valid mode of one exporter, or of all built-in ones, simplest first.
+
+    Raises:
+        InvalidModeError: there is no such exporter.
+    """
+    if exporter is None:
+        return tuple(mode for name in EXPORTERS for mode in full_matrix(name))
+    factors = axes(Mode(exporter).exporter)
     modes = []
-    for name in exporters:
-        factors = axes(name)
-        for values in itertools.product(*factors.values()):
-            options = dict(zip(factors, values, strict=True))
-            if possible(options):
-                modes.append(Mode.of(name, options))
+    for values in itertools.product(*factors.values()):
+        options = dict(zip(factors, values, strict=True))
+        if possible(options):
+            modes.append(Mode.of(exporter, options))
     return tuple(sorted(modes, key=lambda mode: mode.complexity))
 
 
@@ -109,7 +123,8 @@ def select_modes(texts: Iterable[str], named: Mapping[str, Sequence[str]] | None
     """Return the modes that ``texts`` stand for, in order, without repeats.
 
     Each text is the name of a matrix (``default``, ``full``, or one of ``named``, the configured ones), a
-    mode (``dynamo,opset=25``), or a mode pattern, which stands for all of ``full`` that it matches.
+    mode (``dynamo,opset=25``), or a mode pattern, which stands for all of ``full`` that it matches; one that matches
+    no built-in exporter, for all modes of the exporters of other packages that it matches.
 
     Raises:
         InvalidModeError: a text is none of these, or a pattern matches nothing.
@@ -133,11 +148,16 @@ def _select_one(text: str, named: Mapping[str, Sequence[str]], above: tuple[str,
         return full_matrix()
     if is_pattern(text):
         pattern = ModePattern.parse(text)
-        modes = tuple(mode for mode in full_matrix() if pattern.matches(mode))
+        modes = tuple(
+            mode
+            for name in exporters_matching(pattern.exporter)
+            for mode in full_matrix(name)
+            if pattern.matches(mode)
+        )
         if not modes:
             raise InvalidModeError(f"the mode pattern {text!r} matches no mode of the full matrix")
         return modes
-    names = (*named, *MATRICES, *EXPORTERS)
+    names = (*named, *MATRICES, *exporter_names())
     if "," not in text and "=" not in text and text not in names:
         raise InvalidModeError(f"unknown mode or matrix {text!r}{suggestion(text, names)}")
     return (Mode.parse(text),)

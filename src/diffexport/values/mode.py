@@ -12,105 +12,37 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from diffexport.errors import InvalidModeError, suggestion
-
-Value = str | int | bool
-
-#: The three exporters, simplest (the default of ``torch.onnx.export``) first.
-EXPORTERS = ("dynamo", "dynamo-strict", "torchscript")
-TORCHSCRIPT = ("torchscript",)
-DYNAMO = ("dynamo", "dynamo-strict")
-
-#: Opsets each exporter gives when asked (measured on torch 2.13; torch documents 7–20 and up to 23).
-OPSETS = {
-    "torchscript": tuple(range(7, 21)),
-    "dynamo": tuple(range(13, 26)),
-    "dynamo-strict": tuple(range(13, 26)),
-}
-
-#: What ``torch.onnx.export`` exports at unless told otherwise.
-DEFAULT_OPSET = 20
-
-#: TorchScript turns modules into local functions only from here on (IR version 8).
-FUNCTIONS_MIN_OPSET = 15
-
-
-def _nearest_first(opsets: Iterable[int]) -> list[int]:
-    return sorted(opsets, key=lambda opset: (abs(opset - DEFAULT_OPSET), opset))
-
-
-@dataclass(frozen=True)
-class Option:
-    """One axis of the mode space: its default, its values, and the exporters that honour it."""
-
-    name: str
-    default: Value
-    values: tuple[Value, ...]
-    exporters: tuple[str, ...]
-    summary: str
-
-    def values_for(self, exporter: str) -> tuple[Value, ...]:
-        """Return the values that ``exporter`` accepts, the default first, opsets by their distance from it."""
-        values: Sequence[Value] = self.values
-        if self.name == "opset":
-            values = _nearest_first(OPSETS[exporter])
-        return (self.default, *(value for value in values if value != self.default))
-
-
-OPTIONS: tuple[Option, ...] = (
-    Option(
-        "opset", DEFAULT_OPSET, tuple(range(7, 26)), EXPORTERS, "opset_version: the ai.onnx opset asked for"
-    ),
-    Option(
-        "dynamic", False, (False, True), EXPORTERS, "every axis that the inputs' specs leave free is dynamic"
-    ),
-    Option(
-        "keep_initializers_as_inputs",
-        False,
-        (False, True),
-        EXPORTERS,
-        "weights are graph inputs as well",
-    ),
-    Option("optimize", True, (True, False), DYNAMO, "onnxscript's graph optimiser runs after conversion"),
-    Option(
-        "operator_export_type",
-        "ONNX",
-        ("ONNX", "ONNX_ATEN_FALLBACK", "ONNX_FALLTHROUGH", "ONNX_ATEN"),
-        TORCHSCRIPT,
-        "torch.onnx.OperatorExportTypes",
-    ),
-    Option("do_constant_folding", True, (True, False), TORCHSCRIPT, "constants are folded at export"),
-    Option("training", "EVAL", ("EVAL", "PRESERVE", "TRAINING"), TORCHSCRIPT, "torch.onnx.TrainingMode"),
-    Option("autograd_inlining", True, (True, False), TORCHSCRIPT, "autograd.Functions are inlined"),
-    Option(
-        "export_modules_as_functions",
-        False,
-        (False, True),
-        TORCHSCRIPT,
-        f"modules become local functions (opset ≥ {FUNCTIONS_MIN_OPSET})",
-    ),
-    Option(
-        "scoped",
-        False,
-        (False, True),
-        TORCHSCRIPT,
-        "the tracer's module map is set for the export (scoped tracing)",
-    ),
+from diffexport.errors import InvalidModeError, UnknownNameError, suggestion
+from diffexport.values.exporter_descriptions import (
+    DEFAULT_OPSET,
+    EXPORTERS,
+    FUNCTIONS_MIN_OPSET,
+    OPTIONS,
+    OPTIONS_BY_NAME,
+    ExporterDescription,
+    Option,
+    Value,
+    describe,
+    exporter_names,
+    exporters_matching,
 )
-OPTIONS_BY_NAME: Mapping[str, Option] = {option.name: option for option in OPTIONS}
 
 
 @dataclass(frozen=True)
 class Mode:
     """One way of exporting. Immutable, hashable, ordered from simple to intricate by [complexity][].
 
+    ``added`` has the options that only the exporter of another package honours, as far as they are off their default,
+    in its order of them; [of][] and [parse][] fill it.
+
     Raises:
         InvalidModeError: an unknown exporter, a value an option does not take, an opset out of the
             exporter's range, or an option the exporter does not honour set to other than its default.
+        PlugInError: the exporter is one of another package's, and of no use.
     """
 
     exporter: str = "dynamo"
@@ -124,15 +56,26 @@ class Mode:
     autograd_inlining: bool = True
     export_modules_as_functions: bool = False
     scoped: bool = False
+    added: tuple[tuple[str, Value], ...] = field(default=(), kw_only=True)
     _text: str = field(default="", init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if self.exporter not in EXPORTERS:
+        try:
+            described = describe(self.exporter)
+        except UnknownNameError:
+            known = exporter_names()
             raise InvalidModeError(
-                f"unknown exporter {self.exporter!r}{suggestion(self.exporter, EXPORTERS)}"
-            )
+                f"unknown exporter {self.exporter!r}{suggestion(self.exporter, known)}"
+            ) from None
         for option in OPTIONS:
-            self._validate(option, getattr(self, option.name))
+            _validate(described, option, getattr(self, option.name))
+        for name, value in self.added:
+            of_its_own = described.option(name)
+            if of_its_own is None or name in OPTIONS_BY_NAME or value == of_its_own.default:
+                raise InvalidModeError(
+                    f"{name}={_show(value)} is no option that only {self.exporter!r} has, off its default"
+                )
+            _validate(described, of_its_own, value)
         if self.export_modules_as_functions and self.opset < FUNCTIONS_MIN_OPSET:
             raise InvalidModeError(
                 f"export_modules_as_functions needs opset ≥ {FUNCTIONS_MIN_OPSET} "
@@ -140,55 +83,51 @@ class Mode:
             )
         object.__setattr__(self, "_text", self._render())
 
-    def _validate(self, option: Option, value: Value) -> None:
-        if type(value) is not type(option.default):
-            raise InvalidModeError(
-                f"{option.name} takes {_kind(option.default)}, not {value!r} ({type(value).__name__})"
-            )
-        if self.exporter not in option.exporters:
-            if value != option.default:
-                raise InvalidModeError(
-                    f"{option.name}={_show(value)}: the exporter {self.exporter!r} does not honour this option "
-                    f"(only {', '.join(option.exporters)})"
-                )
-            return
-        allowed = option.values_for(self.exporter)
-        if value not in allowed:
-            if option.name == "opset":
-                low, high = min(OPSETS[self.exporter]), max(OPSETS[self.exporter])
-                raise InvalidModeError(
-                    f"opset={value} is out of the range of {self.exporter!r}, which exports opset {low} to {high}"
-                )
-            texts = [_show(choice) for choice in allowed]
-            raise InvalidModeError(
-                f"{option.name}={_show(value)} is not a value of {option.name}{suggestion(_show(value), texts)}"
-            )
-
     def _render(self) -> str:
-        parts = [self.exporter]
-        for option in OPTIONS:
-            value = getattr(self, option.name)
-            if value != option.default:
-                parts.append(f"{option.name}={_show(value)}")
-        return ",".join(parts)
+        off = [f"{name}={_show(self.value(name))}" for name in self.off_default]
+        return ",".join((self.exporter, *off))
 
     def __str__(self) -> str:
         return self._text
 
     @property
-    def is_torchscript(self) -> bool:
-        """Whether the TorchScript exporter is used."""
-        return self.exporter == "torchscript"
+    def description(self) -> ExporterDescription:
+        """What is known of the exporter."""
+        return describe(self.exporter)
+
+    def honours(self, option: str) -> bool:
+        """Return whether the exporter honours an option."""
+        return self.description.option(option) is not None
+
+    def value(self, option: str) -> Value:
+        """Return the value of an option, its default where the exporter does not honour it.
+
+        Raises:
+            KeyError: there is no such option.
+        """
+        if option in OPTIONS_BY_NAME:
+            value: Value = getattr(self, option)
+            return value
+        declared = self.description.option(option)
+        if declared is None:
+            raise KeyError(option)
+        return dict(self.added).get(option, declared.default)
+
+    @property
+    def off_default(self) -> tuple[str, ...]:
+        """Names of the options that are off their default."""
+        options = self.description.options
+        return tuple(option.name for option in options if self.value(option.name) != option.default)
 
     @property
     def complexity(self) -> tuple[int, int, int, str]:
         """Sort key, simplest first: exporter, number of options off their default, opset distance, text."""
-        off = sum(getattr(self, option.name) != option.default for option in OPTIONS)
-        return EXPORTERS.index(self.exporter), off, abs(self.opset - DEFAULT_OPSET), self._text
+        order = self.description.order
+        return order, len(self.off_default), abs(self.opset - DEFAULT_OPSET), self._text
 
     def options(self) -> dict[str, Value]:
         """Return every option the exporter honours with its value, defaults included."""
-        return {o.name: getattr(self, o.name) for o in OPTIONS if self.exporter in o.exporters}
+        return {option.name: self.value(option.name) for option in self.description.options}
 
     @classmethod
     def of(cls, exporter: str, options: Mapping[str, Any]) -> Mode:
@@ -197,7 +136,19 @@ class Mode:
         Raises:
             InvalidModeError: see [Mode][].
         """
-        return cls(exporter, **options)
+        common = {name: value for name, value in options.items() if name in OPTIONS_BY_NAME}
+        rest = {name: value for name, value in options.items() if name not in OPTIONS_BY_NAME}
+        if not rest:
+            return cls(exporter, **common)
+        described = cls(exporter).description
+        for name in rest:
+            if described.option(name) is None:
+                known = [option.name for option in described.options]
+                raise InvalidModeError(f"unknown option {name!r} of {exporter!r}{suggestion(name, known)}")
+        added = [
+            (o.name, rest[o.name]) for o in described.options if rest.get(o.name, o.default) != o.default
+        ]
+        return cls(exporter, **common, added=tuple(added))
 
     @classmethod
     def parse(cls, text: str) -> Mode:
@@ -208,19 +159,50 @@ class Mode:
         """
         exporter, pairs = _split(text)
         values: dict[str, Any] = {}
+        known: Mapping[str, Option] = OPTIONS_BY_NAME
+        if exporter not in EXPORTERS and exporter in exporter_names():
+            known = _options_of((exporter,))
         for name, raw in pairs:
-            if name not in OPTIONS_BY_NAME:
-                raise InvalidModeError(
-                    f"unknown option {name!r} in mode {text!r}{suggestion(name, OPTIONS_BY_NAME)}"
-                )
+            if name not in known:
+                raise InvalidModeError(f"unknown option {name!r} in mode {text!r}{suggestion(name, known)}")
             if name in values:
                 raise InvalidModeError(f"option {name!r} is given twice in mode {text!r}")
-            values[name] = _parse_value(OPTIONS_BY_NAME[name], raw, text)
-        return cls(exporter, **values)
+            values[name] = _parse_value(known[name], raw, text)
+        return cls.of(exporter, values)
 
 
-_MODE_FIELDS = {f.name for f in fields(Mode)}
-assert OPTIONS_BY_NAME.keys() <= _MODE_FIELDS
+assert OPTIONS_BY_NAME.keys() <= {f.name for f in fields(Mode)}
+
+
+def _validate(described: ExporterDescription, option: Option, value: Value) -> None:
+    if type(value) is not type(option.default):
+        raise InvalidModeError(
+            f"{option.name} takes {_kind(option.default)}, not {value!r} ({type(value).__name__})"
+        )
+    if option not in described.options:
+        if value != option.default:
+            raise InvalidModeError(
+                f"{option.name}={_show(value)}: the exporter {described.name!r} does not honour this option "
+                f"(only {', '.join(option.exporters)})"
+            )
+        return
+    allowed = described.values_of(option)
+    if value not in allowed:
+        if option.name == "opset":
+            low, high = min(described.opsets), max(described.opsets)
+            raise InvalidModeError(
+                f"opset={value} is out of the range of {described.name!r}, which exports opset {low} to {high}"
+            )
+        texts = [_show(choice) for choice in allowed]
+        raise InvalidModeError(
+            f"{option.name}={_show(value)} is not a value of {option.name}{suggestion(_show(value), texts)}"
+        )
+
+
+def _options_of(exporters: tuple[str, ...]) -> dict[str, Option]:
+    """Return every option that some exporter may be given, by name: the built-in ones, and those of their own."""
+    own = {option.name: option for name in exporters for option in describe(name).options}
+    return {**OPTIONS_BY_NAME, **own}
 
 
 @dataclass(frozen=True)
@@ -246,20 +228,21 @@ class ModePattern:
             InvalidModeError: it names no exporter, option or value that exists.
         """
         exporter, pairs = _split(text)
-        if not any(fnmatch.fnmatchcase(name, exporter) for name in EXPORTERS):
+        matching = exporters_matching(exporter)
+        if not matching:
             raise InvalidModeError(
-                f"mode pattern {text!r}: no exporter matches {exporter!r}{suggestion(exporter, EXPORTERS)}"
+                f"mode pattern {text!r}: no exporter matches {exporter!r}{suggestion(exporter, exporter_names())}"
             )
+        known = _options_of(matching) if pairs else {}
         conditions: list[tuple[str, frozenset[Value]]] = []
         for name, raw in pairs:
-            if name not in OPTIONS_BY_NAME:
+            if name not in known:
                 raise InvalidModeError(
-                    f"unknown option {name!r} in mode pattern {text!r}{suggestion(name, OPTIONS_BY_NAME)}"
+                    f"unknown option {name!r} in mode pattern {text!r}{suggestion(name, known)}"
                 )
-            option = OPTIONS_BY_NAME[name]
             values: set[Value] = set()
             for alternative in raw.split("|"):
-                values |= _parse_range(option, alternative, exporter, text)
+                values |= _parse_range(known[name], alternative, matching, text)
             if any(name == other for other, _ in conditions):
                 raise InvalidModeError(f"option {name!r} is given twice in mode pattern {text!r}")
             conditions.append((name, frozenset(values)))
@@ -269,10 +252,7 @@ class ModePattern:
         """Return whether ``mode`` is in the set. An option the exporter does not honour never matches."""
         if not fnmatch.fnmatchcase(mode.exporter, self.exporter):
             return False
-        for name, values in self.conditions:
-            if mode.exporter not in OPTIONS_BY_NAME[name].exporters or getattr(mode, name) not in values:
-                return False
-        return True
+        return all(mode.honours(name) and mode.value(name) in values for name, values in self.conditions)
 
     def __str__(self) -> str:
         return self.text
@@ -288,7 +268,7 @@ def _split(text: str) -> tuple[str, list[tuple[str, str]]]:
     if not parts[0] or "=" in parts[0]:
         raise InvalidModeError(
             f"mode {text!r} does not begin with an exporter; expected EXPORTER[,OPTION=VALUE]… with EXPORTER "
-            f"one of {', '.join(EXPORTERS)}"
+            f"one of {', '.join(exporter_names())}"
         )
     pairs = []
     for part in parts[1:]:
@@ -316,14 +296,14 @@ def _parse_value(option: Option, raw: str, text: str) -> Value:
     return raw
 
 
-def _parse_range(option: Option, raw: str, exporter: str, text: str) -> set[Value]:
-    """Return the values that ``raw`` stands for and that some matching exporter accepts; at least one."""
-    matching = [name for name in option.exporters if fnmatch.fnmatchcase(name, exporter)]
-    if not matching:
+def _parse_range(option: Option, raw: str, exporters: tuple[str, ...], text: str) -> set[Value]:
+    """Return the values that ``raw`` stands for and that some of the exporters accepts; at least one."""
+    honouring = [one for one in map(describe, exporters) if option in one.options]
+    if not honouring:
         raise InvalidModeError(
             f"mode pattern {text!r} matches nothing: {option.name} is an option of {', '.join(option.exporters)} only"
         )
-    possible = {value for name in matching for value in option.values_for(name)}
+    possible = {value for one in honouring for value in one.values_of(option)}
     if raw == "*":
         return possible
     if ".." in raw and type(option.default) is int:

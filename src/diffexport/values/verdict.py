@@ -15,6 +15,9 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
+from diffexport.values.place import Place
+from diffexport.values.signatures import Aspect
+
 
 class Stage(enum.StrEnum):
     """Where on the road something happened, in the order of the road."""
@@ -26,6 +29,11 @@ class Stage(enum.StrEnum):
     LOAD = "load"
     RUN = "run"
     COMPARE = "compare"
+
+    @property
+    def is_before_runtime(self) -> bool:
+        """Whether no runtime is involved yet, so that what shows here is the same for all of them."""
+        return self in (Stage.CAPTURE, Stage.CONVERT, Stage.CHECK)
 
 
 class Severity(enum.StrEnum):
@@ -130,13 +138,23 @@ class Evidence:
 
 
 @dataclass(frozen=True)
+class FailureKey:
+    """What tells the failures of one case, exporter and runtime apart; see [Identity][] for all of it."""
+
+    stage: Stage
+    kind: Kind
+    place: Place
+    signature: str
+
+
+@dataclass(frozen=True)
 class Divergence:
     """One way in which the exported model is not the eager one.
 
     Attributes:
         stage: where on the road it showed.
         kind: why it diverges.
-        where: the output, for instance ``output[0]``, or what else is concerned (``graph``, ``model``).
+        place: the output, or what else is concerned (the graph, the model).
         signature: a short text free of values and addresses that tells this failure from others of the
             same kind at the same place, for instance ``inf→finite``. Part of the [identity][Finding].
         message: what was seen, for a person.
@@ -148,7 +166,7 @@ class Divergence:
 
     stage: Stage
     kind: Kind
-    where: str
+    place: Place
     signature: str
     message: str
     element: tuple[int, ...] | None = None
@@ -159,6 +177,20 @@ class Divergence:
     def severity(self) -> Severity:
         """The severity of the kind."""
         return self.kind.severity
+
+    @property
+    def where(self) -> str:
+        """The place as text, for instance ``output[0]``, ``graph`` or ``model``."""
+        return self.place.text
+
+    @property
+    def key(self) -> FailureKey:
+        """What tells it from other failures of the same case, exporter and runtime."""
+        return FailureKey(self.stage, self.kind, self.place, self.signature)
+
+    def is_about(self, kind: Kind, aspect: Aspect) -> bool:
+        """Return whether it is of this kind and its signature says this."""
+        return self.kind is kind and self.signature == aspect
 
 
 @dataclass(frozen=True)
@@ -175,9 +207,25 @@ class Identity:
     runtime: str
     stage: Stage
     kind: Kind
-    where: str
+    place: Place
     signature: str
     target: str = ""
+
+    @classmethod
+    def of(cls, case: str, exporter: str, runtime: str, key: FailureKey, target: str) -> Identity:
+        """Return the identity of a failure that was seen on ``runtime``."""
+        seen_on = "" if key.stage.is_before_runtime else runtime
+        return cls(case, exporter, seen_on, key.stage, key.kind, key.place, key.signature, target)
+
+    @property
+    def key(self) -> FailureKey:
+        """The part that does not depend on the case, the exporter and the runtime."""
+        return FailureKey(self.stage, self.kind, self.place, self.signature)
+
+    @property
+    def where(self) -> str:
+        """The place as text."""
+        return self.place.text
 
     @property
     def digest(self) -> str:
@@ -193,7 +241,7 @@ class Identity:
     def slug(self) -> str:
         """The name a stored regression gets: readable, and unique through the digest."""
         words = [self.case, self.exporter, self.runtime, str(self.kind)]
-        if self.where not in ("", "graph", "model"):
+        if not self.place.is_whole:
             words.append(self.where)
         text = "--".join(slugify(word) for word in words if word)
         return f"{text[:96]}--{self.digest}"
@@ -202,6 +250,11 @@ class Identity:
 def slugify(text: str) -> str:
     """Return ``text`` in lower-case letters, digits, dots, underscores and single hyphens."""
     return re.sub(r"[^a-z0-9._]+", "-", text.lower()).strip("-.") or "x"
+
+
+def exporter_of(mode: str) -> str:
+    """Return the exporter of a mode in text form, which begins with it."""
+    return mode.partition(",")[0]
 
 
 @dataclass(frozen=True)
@@ -222,6 +275,7 @@ class Verdict:
         excused: all that differed is rounding.
         unrefereed: a fixed tolerance had to judge, because eager cannot be run under noise.
         tolerated: something differed that the terms of the case let through.
+        on_example: of REJECTED: eager refuses the inputs to export with, and those to run on were not tried.
     """
 
     case: str
@@ -239,6 +293,7 @@ class Verdict:
     excused: bool = False
     unrefereed: bool = False
     tolerated: bool = False
+    on_example: bool = False
 
     @property
     def agrees(self) -> bool:
@@ -247,14 +302,5 @@ class Verdict:
 
     def identity(self, divergence: Divergence) -> Identity:
         """Return the identity of one of this verdict's divergences."""
-        before_runtime = divergence.stage in (Stage.CAPTURE, Stage.CONVERT, Stage.CHECK)
-        return Identity(
-            case=self.case,
-            exporter=self.mode.partition(",")[0],
-            runtime="" if before_runtime else self.runtime,
-            stage=divergence.stage,
-            kind=divergence.kind,
-            where=divergence.where,
-            signature=divergence.signature,
-            target=self.target,
-        )
+        exporter = exporter_of(self.mode)
+        return Identity.of(self.case, exporter, self.runtime, divergence.key, self.target)

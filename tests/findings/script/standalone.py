@@ -18,6 +18,7 @@ from diffexport.findings.regressions.format import Regression
 from diffexport.pipeline import Road
 from diffexport.subjects.cases.case import Case
 from diffexport.values.mode import Mode
+from diffexport.values.place import Place
 from diffexport.values.verdict import Kind, Stage
 
 #: A symbolic that does what its Function does, where that returns its input.
@@ -52,7 +53,7 @@ def regression(
         runtime=runtime,
         stage=divergence.stage,
         kind=divergence.kind,
-        where=divergence.where,
+        place=divergence.place,
         signature=divergence.signature,
         message=divergence.message,
         inputs=inputs,
@@ -73,7 +74,7 @@ def invented(case: Case, mode: str, kind: Kind, inputs: tuple[Any, ...], **chang
         "ort-disabled",
         stage,
         kind,
-        "output[0]",
+        Place.parse(changes.pop("where", "output[0]")),
         "",
         "",
         inputs,

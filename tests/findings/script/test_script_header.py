@@ -13,6 +13,7 @@ from diffexport.errors import UnknownNameError
 from diffexport.findings.scripts.script import standalone_script
 from diffexport.subjects import catalogue
 from diffexport.subjects.cases.case import make_case
+from diffexport.values.place import Place
 from diffexport.values.verdict import Kind
 
 
@@ -49,7 +50,7 @@ def test_unknown_runtime_is_refused() -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"where": 'output[0]"; import os #'},
+        {"place": Place.parse('output[0]"; import os #')},
         {"signature": "GLOBALS.x; import os", "kind": Kind.STALE_GLOBALS},
         {"signature": "attribute '] or [__import__('os')] #", "kind": Kind.IMPURE_EXPORT},
         {"signature": 'missing "; import os', "kind": Kind.GRAPH_CONTRACT},

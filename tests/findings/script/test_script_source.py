@@ -183,7 +183,7 @@ def test_random_weights_are_pointed_out(module: Any) -> None:
 
 LAMBDA = """
     import torch
-    import diffexport.case
+    import diffexport.subjects.cases
 
     class Net(torch.nn.Module):
         def __init__(self, low):
@@ -193,16 +193,14 @@ LAMBDA = """
         def forward(self, x):
             return x.clamp(min=self.low)
 
-    case = diffexport.subjects.cases.case.make_case("mine", lambda: Net(0), inputs=["float32[...]"])
+    case = diffexport.subjects.cases.make_case("mine", lambda: Net(0), inputs=["float32[...]"])
 """
 
 
 def test_lambda_falls_back_to_the_target(module: Any, here: Any) -> None:
     case = module(LAMBDA, "case")
     text = script_of(case)
-    assert (
-        "# The model's source could not be copied: it needs 'import diffexport.subjects.cases.case'" in text
-    )
+    assert "# The model's source could not be copied: it needs 'import diffexport.subjects.cases'" in text
     assert f'spec_from_file_location("target", {case.target.rpartition(":")[0]!r})' in text
     assert "diffexport" not in imported(text)
     assert here(text)["main"]() is True

@@ -1,3 +1,16 @@
+from .code_layout import call as call
+from .code_layout import enclosed as enclosed
+from .code_layout import indented as indented
+from .code_layout import mapping as mapping
+from .code_layout import names as names
+from .code_layout import quoted as quoted
+from .code_layout import sequence as sequence
+from .exporter_protocol import Exporter as Exporter
+from .exporter_protocol import ExportRequest as ExportRequest
+from .exporter_protocol import ScriptRequest as ScriptRequest
+from .exporter_protocol import Written as Written
+from .exporter_registry import every_exporter as every_exporter
+from .exporter_registry import exporter_of as exporter_of
 from .exporting import CapturedRun as CapturedRun
 from .exporting import Export as Export
 from .exporting import ExportFailure as ExportFailure

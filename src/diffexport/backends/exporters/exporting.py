@@ -1,15 +1,9 @@
-"""Exporters: each turns (module, arguments, mode) into the bytes of an ONNX model.
-
-This is the only room that calls ``torch.onnx`` and the only one that may touch private names of torch.
-Every such use says on which version it was checked and raises
-[ExporterInternalsError][diffexport.errors.ExporterInternalsError] when the name is gone.
-"""
+"""One export: the exporter of a mode is called, watched for what it changes, and what it raises is a result."""
 
 from __future__ import annotations
 
 import contextlib
 import copy
-import functools
 import re
 import warnings
 from collections.abc import Iterator, Mapping
@@ -19,23 +13,20 @@ from typing import Any
 import onnx
 
 from diffexport.arrays import DynamicAxes, every_axis, to_array, walk
+from diffexport.backends.exporters.exporter_protocol import ExportRequest
+from diffexport.backends.exporters.exporter_registry import exporter_of
 from diffexport.chatter import captured
 from diffexport.errors import DiffexportError, TargetError
 from diffexport.pytorch import (
+    Change,
     Files,
     Snapshot,
     Written,
-    dynamo_program,
-    dynamo_stage_of,
-    export_with_dynamo,
-    export_with_torchscript,
     symbolics_removed,
-    torchscript_program,
-    torchscript_stage_of,
     traced_traits,
 )
 from diffexport.subjects.cases import Around
-from diffexport.values import DEFAULT_TERMS, Call, Inputs, Mode, Stage, Terms
+from diffexport.values import DEFAULT_TERMS, EXPORTER_REGISTRY, Call, Inputs, Mode, Stage, Terms
 
 __all__ = [
     "CapturedRun",
@@ -72,7 +63,7 @@ class Export:
     Attributes:
         model: the serialised ``ModelProto``, or None.
         failure: why there is none.
-        impurities: what the export changed that it should not have, as ``(what, detail)``.
+        impurities: what the export changed that it should not have.
         repeat: how a second export of the same module differs from the first; empty when it does not or
             was not asked for.
         chatter: everything that was printed, logged or warned.
@@ -82,7 +73,7 @@ class Export:
 
     model: bytes | None
     failure: ExportFailure | None = None
-    impurities: tuple[tuple[str, str], ...] = ()
+    impurities: tuple[Change, ...] = ()
     repeat: str = ""
     chatter: str = field(default="", repr=False)
     files: Files = field(default=(), repr=False)
@@ -116,20 +107,18 @@ def export(
         KeyboardInterrupt: and nothing else; every error of the exporter becomes an [ExportFailure][].
     """
     call = Call.of(inputs)
-    run: Any = export_with_dynamo
-    if mode.is_torchscript:
-        run = functools.partial(export_with_torchscript, custom_opsets=custom_opsets)
     axes = (every_axis(call) if dynamic is None else dynamic) if mode.dynamic else None
+    request = ExportRequest(module, call, mode, axes, terms, custom_opsets)
     with captured() as chatter:
         before = Snapshot.take(module, call)
         with inside(around):
-            written, failure = _attempt(run, module, call, mode, axes, terms)
+            written, failure = _attempt(request)
         impurities = before.changes(module, call)
         before.restore_globals()
         difference = ""
         if repeat and written is not None:
             with inside(around):
-                again, second_failure = _attempt(run, module, call, mode, axes, terms)
+                again, second_failure = _attempt(request)
             before.restore_globals()
             difference = _difference(written, again, second_failure)
     if written is None:
@@ -176,17 +165,20 @@ def _of_the_case(doing: str) -> Iterator[None]:
         ) from error
 
 
-def _attempt(
-    run: Any, module: Any, call: Call, mode: Mode, axes: DynamicAxes | None, terms: Terms
-) -> tuple[Written | None, ExportFailure | None]:
+def _attempt(request: ExportRequest) -> tuple[Written | None, ExportFailure | None]:
+    exporter = exporter_of(request.mode)
     try:
-        return run(module, call, mode, axes, terms), None
+        written: Any = exporter.export(request)
     except DiffexportError:
         raise
     except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever an exporter raises is a result
-        stage = torchscript_stage_of(error) if mode.is_torchscript else dynamo_stage_of(error)
-        cause = _root(error)
+        stage, cause = exporter.stage_of(error), _root(error)
         return None, ExportFailure(stage, type(error).__name__, _message(error), error_signature(cause))
+    if not isinstance(written, Written) or not isinstance(written.model, bytes):
+        raise EXPORTER_REGISTRY.error(
+            request.mode.exporter, f"export returns {type(written).__name__}, not what it has written"
+        )
+    return written, None
 
 
 def _difference(first: Written, again: Written | None, failure: ExportFailure | None) -> str:
@@ -277,7 +269,7 @@ def run_captured(
     """Capture ``module`` on an example the way a mode's exporter does, and run that on other inputs.
 
     Returns:
-        None where the program cannot be captured; the export has said why.
+        None where the program cannot be captured; the export has said why. None, too, where the exporter has none.
 
     Raises:
         TargetError: ``around`` raises.
@@ -287,11 +279,10 @@ def run_captured(
     with captured(), _undone(module, example), inside(around), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            if mode.is_torchscript:
-                program = torchscript_program(module, example)
-            else:
-                program = dynamo_program(module, example, mode, axes)
+            program = exporter_of(mode).program(ExportRequest(module, example, mode, axes, DEFAULT_TERMS))
         except (Exception, SystemExit):  # noqa: BLE001 - whatever tracing a model raises
+            return None
+        if program is None:
             return None
         try:
             return CapturedRun(tuple([to_array(tensor).copy() for tensor in walk(program(call))]))

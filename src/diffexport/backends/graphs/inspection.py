@@ -13,7 +13,7 @@ import numpy as np
 import onnx
 from onnx import shape_inference
 
-from diffexport.values import Divergence, Kind, Stage
+from diffexport.values import Aspect, Divergence, Kind, Place, Stage
 
 #: A declared dimension: a size, a symbol, or None where nothing is declared.
 DeclaredDim = int | str | None
@@ -74,8 +74,8 @@ def inspect_graph(model: bytes, opset: int) -> Graph:
             Divergence(
                 Stage.CONVERT,
                 Kind.OPSET,
-                "model",
-                f"{'below' if got < opset else 'above'} the opset asked for",
+                Place.MODEL,
+                Aspect.BELOW_OPSET if got < opset else Aspect.ABOVE_OPSET,
                 f"opset {opset} was asked for, the model has opset {got}",
             )
         )
@@ -154,7 +154,7 @@ def _rejected(by: str, error: Exception) -> Divergence:
     first = text.splitlines()[0] if text else type(error).__name__
     plain = re.sub(r"\d+", "#", re.sub(r"\([^()]*\)", "()", first))[:80]
     return Divergence(
-        Stage.CHECK, Kind.CHECKER_ERROR, "graph", f"{by}: {plain}", f"{by} rejects the model: {text}"
+        Stage.CHECK, Kind.CHECKER_ERROR, Place.GRAPH, f"{by}: {plain}", f"{by} rejects the model: {text}"
     )
 
 
@@ -233,11 +233,11 @@ def check_declared(
             break
         problem = _inadmissible(declared, array, bound)
         if problem:
-            what, detail = problem
-            where = f"output[{number}]"
+            aspect, detail = problem
+            place = Place.output(number)
             found.append(
                 Divergence(
-                    Stage.CHECK, Kind.DECLARED_TYPE, where, what, f"{where} ({declared.name}): {detail}"
+                    Stage.CHECK, Kind.DECLARED_TYPE, place, aspect, f"{place} ({declared.name}): {detail}"
                 )
             )
     return found
@@ -245,17 +245,17 @@ def check_declared(
 
 def _inadmissible(
     declared: Declared, array: np.ndarray[Any, Any], bound: dict[str, int]
-) -> tuple[str, str] | None:
+) -> tuple[Aspect, str] | None:
     if declared.dtype is not None and declared.dtype != array.dtype:
-        return "dtype", f"declared {declared.dtype}, computed {array.dtype}"
+        return Aspect.DTYPE, f"declared {declared.dtype}, computed {array.dtype}"
     if declared.shape is None:
         return None
     shown = "[" + ", ".join("?" if dim is None else str(dim) for dim in declared.shape) + "]"
     if len(declared.shape) != array.ndim:
-        return "rank", f"declared shape {shown}, computed {list(array.shape)}"
+        return Aspect.RANK, f"declared shape {shown}, computed {list(array.shape)}"
     for dim, size in zip(declared.shape, array.shape, strict=True):
         expected = bound.setdefault(dim, size) if isinstance(dim, str) else dim
         if expected is not None and expected != size:
-            kind = "symbolic dimension" if isinstance(dim, str) else "fixed dimension"
-            return kind, f"declared shape {shown}, computed {list(array.shape)}"
+            aspect = Aspect.SYMBOLIC_DIMENSION if isinstance(dim, str) else Aspect.FIXED_DIMENSION
+            return aspect, f"declared shape {shown}, computed {list(array.shape)}"
     return None

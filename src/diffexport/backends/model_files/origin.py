@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from diffexport.values import DEFAULT_OPSET, OPSETS, Mode
+from diffexport.values import DEFAULT_OPSET, Mode, describe
 
 
 def modes_of(proto: Any) -> tuple[Mode, ...]:
@@ -28,7 +28,7 @@ def modes_of(proto: Any) -> tuple[Mode, ...]:
         if value.name not in initializers
     )
     return tuple(
-        Mode(exporter, opset=opset if opset in OPSETS[exporter] else DEFAULT_OPSET, dynamic=free)
+        Mode(exporter, opset=opset if opset in describe(exporter).opsets else DEFAULT_OPSET, dynamic=free)
         for exporter in exporters_of(proto)
     )
 

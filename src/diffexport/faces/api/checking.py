@@ -16,24 +16,24 @@ from diffexport.backends.runtimes import available, select
 from diffexport.config import PROFILES
 from diffexport.errors import RegressionFileError
 from diffexport.explore import (
-    Accepted,
+    Announce,
     Explorer,
-    Point,
     Settings,
     applicable,
-    attribute,
-    diverged,
+    check_trial,
+    deliver,
+    drive,
     replay_entry,
     shipped_for,
 )
 from diffexport.faces.api.model_case import as_case
 from diffexport.faces.api.result import Result
-from diffexport.findings.events import Event
-from diffexport.findings.regressions import Regression, files, load
-from diffexport.findings.reports import Summary
+from diffexport.findings.events import Event, KnownReplayed
+from diffexport.findings.regressions import FindingStore, Regression, files, load
+from diffexport.findings.reports import Tally
 from diffexport.pipeline import Road
 from diffexport.subjects.cases import Case, Exclusion, Known, Rule
-from diffexport.values import Call, Inputs, Mode, TensorSpec, TermOptions, Verdict, select_modes, slugify
+from diffexport.values import Inputs, Mode, TensorSpec, TermOptions, Verdict, select_modes, slugify
 
 #: Where regressions are looked for unless said otherwise.
 REGRESSIONS = "tests/regressions"
@@ -77,20 +77,16 @@ def assert_agrees(
         Diverged: for the first divergence that is not known. Its type is one for each failure, so that
             Hypothesis shrinks different failures apart from each other.
     """
-    mode = Mode.parse(mode) if isinstance(mode, str) else mode
-    names = select(runtimes) if runtimes is not None else available()
-    road = shared_road()
-    accepted = Accepted(case, shipped_known(case.target) if known is None else known, road)
-    inputs = Call.of(inputs).plain()
-    example = inputs if export_inputs is None else Call.of(export_inputs).plain()
-    if accepted.killer(accepted.killers(mode, names), inputs, example) is not None:
-        return []
-    verdicts = road.check_runtimes(case, mode, names, inputs, export_inputs=export_inputs, strict=strict)
-    for verdict, divergence, identity in attribute(verdicts):
-        if accepted.entry(mode, verdict.runtime, divergence, inputs, example) is None:
-            point = Point(mode, identity.runtime or verdict.runtime, inputs, example)
-            raise diverged(case, identity, point, verdict, divergence, shrunk=True)
-    return verdicts
+    return check_trial(
+        shared_road(),
+        case,
+        Mode.parse(mode) if isinstance(mode, str) else mode,
+        select(runtimes) if runtimes is not None else available(),
+        inputs,
+        export_inputs=export_inputs,
+        known=shipped_known(case.target) if known is None else known,
+        strict=strict,
+    )
 
 
 def check(
@@ -181,38 +177,30 @@ def explored(
 
     Raises:
         UsageError: there is no such runtime.
+        KeyboardInterrupt: it was interrupted; what was seen by then is stored.
     """
-    summary = Summary(None if save is None else Path(save))
+    names = select((runtimes,) if isinstance(runtimes, str) else runtimes)
+    store, tally = FindingStore(None if save is None else Path(save)), Tally()
 
-    def take(event: Event) -> None:
-        summary.take(event)
+    def listen(event: Event) -> None:
         if emit is not None:
             emit(event)
 
-    names = select((runtimes,) if isinstance(runtimes, str) else runtimes)
     # A road of its own: another model may have been checked under this name.
     road = Road()
-    own = replace(case, known=applicable(case.known))
-    _replay_known(own, modes, Path(REGRESSIONS if save is None else save), road, take)
-    Explorer(own, names, settings, shipped_known(case.target), emit=take, road=road).explore(modes)
-    return Result(
-        case.name,
-        tuple(summary.findings),
-        tuple(summary.modes),
-        "\n".join(summary.failed.values()),
-        "\n".join(summary.advice.values()),
-        tuple(summary.excluded),
-        tuple(summary.replayed),
-        case.terms,
-        tuple(summary.saved.items()),
-        tuple(summary.save_errors.items()),
-        case.texts,
-    )
+    of_case = replace(case, known=applicable(case.known))
+
+    def work(announce: Announce) -> Iterator[Event]:
+        yield from _replayed(of_case, modes, Path(REGRESSIONS if save is None else save), road)
+        explorer = Explorer(of_case, names, settings, shipped_known(case.target), road=road)
+        yield from explorer.explore(modes, announce)
+
+    events = drive(work, stop_after=settings.limits.stop_after, announce=listen)
+    deliver(events, store.take, tally.take, listen)
+    return Result(case.name, tally, store, case.terms, case.texts)
 
 
-def _replay_known(
-    case: Case, modes: Sequence[Mode], folder: Path, road: Road, emit: Callable[[Event], None]
-) -> None:
+def _replayed(case: Case, modes: Sequence[Mode], folder: Path, road: Road) -> Iterator[KnownReplayed]:
     """Replay the regressions of the case's known divergences, those that were found with an exporter of these modes."""
     exporters = {mode.exporter for mode in modes}
     for entry in case.known:
@@ -220,10 +208,10 @@ def _replay_known(
             continue
         stored = _stored(folder / entry.regression)
         if stored is None:
-            replay_entry(entry, (folder,), road, emit)
+            yield replay_entry(entry, (folder,), road)
         elif stored.case == case.name and stored.mode.exporter in exporters:
             # One of another model of that name is found by its target.
-            replay_entry(entry, (folder,), road, emit, case if stored.target == case.target else None)
+            yield replay_entry(entry, (folder,), road, case if stored.target == case.target else None)
 
 
 def _stored(path: Path) -> Regression | None:

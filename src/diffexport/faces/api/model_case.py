@@ -120,16 +120,14 @@ def inferred(model: Any, name: str) -> tuple[str, ...]:
     Raises:
         UsageError: they cannot be worked out, or no export could agree; the message says how to declare them.
     """
-    from diffexport.infer.session import STATUSES
-
     found = _inference(model, name)
     if found.inputs and found.status not in _INCOMPARABLE:
         return tuple(found.inputs)
     if not found.inputs:
-        why = found.message or f"{name}: {STATUSES[found.status]}; declare them: inputs=['float32[N, 3]']"
+        why = found.message or f"{name}: {found.status.meaning}; declare them: inputs=['float32[N, 3]']"
         raise UsageError(f"the inputs of {name} are not declared, and cannot be worked out: {why}")
     raise UsageError(
-        f"{name}: {STATUSES[found.status]}, so that no export can be held against it; to check it all the same, "
+        f"{name}: {found.status.meaning}, so that no export can be held against it; to check it all the same, "
         f"declare its inputs: inputs={list(found.inputs)!r}"
     )
 

@@ -9,7 +9,8 @@ from typing import NoReturn
 
 from diffexport.errors import UntestableError
 from diffexport.findings.events import Excluded, Finding, KnownReplayed, ModeFinished
-from diffexport.findings.reports import Summary, describe
+from diffexport.findings.regressions import FindingStore
+from diffexport.findings.reports import Tally, describe
 from diffexport.values import DEFAULT_TERMS, Terms
 
 
@@ -23,33 +24,66 @@ class FindingsError(AssertionError):
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """What [check][diffexport.check] found. True where everything was as expected; prints as a report.
+    """What [check][diffexport.check] found: a tally with its text. True where everything was as expected.
 
     Attributes:
         case: the name of the case.
-        findings: new divergences, shrunk.
-        modes: every mode that was run with its tallies per runtime.
-        error: why nothing could be tested; empty if something was.
-        advice: which constraint to declare, where the model rejects most of what is generated.
-        excluded: the modes that were left out, with reasons.
-        replayed: what the regressions of known divergences showed.
+        tally: everything that was counted.
+        store: where findings are stored as regressions, and why one could not be.
         terms: on which terms the case was checked.
-        saved: the files that findings were stored in, by the digest of their identity.
-        save_errors: why a finding could not be stored, likewise.
         inferred: the texts of the inputs, where they were worked out and not declared.
     """
 
     case: str
-    findings: tuple[Finding, ...]
-    modes: tuple[ModeFinished, ...]
-    error: str = ""
-    advice: str = ""
-    excluded: tuple[Excluded, ...] = ()
-    replayed: tuple[KnownReplayed, ...] = ()
+    tally: Tally
+    store: FindingStore
     terms: Terms = DEFAULT_TERMS
-    saved: tuple[tuple[str, Path], ...] = ()
-    save_errors: tuple[tuple[str, str], ...] = ()
     inferred: tuple[str, ...] = ()
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """New divergences, shrunk."""
+        return tuple(self.tally.findings)
+
+    @property
+    def modes(self) -> tuple[ModeFinished, ...]:
+        """Every mode that was run with its tallies per runtime."""
+        return tuple(self.tally.modes)
+
+    @property
+    def error(self) -> str:
+        """Why nothing could be tested; empty if something was."""
+        return "\n".join(self.tally.failed.values())
+
+    @property
+    def advice(self) -> str:
+        """Which constraint to declare, where the model rejects most of what is generated."""
+        return "\n".join(self.tally.advice.values())
+
+    @property
+    def excluded(self) -> tuple[Excluded, ...]:
+        """The modes that were left out, with reasons."""
+        return tuple(self.tally.excluded)
+
+    @property
+    def replayed(self) -> tuple[KnownReplayed, ...]:
+        """What the regressions of known divergences showed."""
+        return tuple(self.tally.replayed)
+
+    @property
+    def stale(self) -> tuple[KnownReplayed, ...]:
+        """The known divergences whose regression no longer diverges, or cannot be replayed."""
+        return tuple(self.tally.stale)
+
+    @property
+    def saved(self) -> tuple[tuple[str, Path], ...]:
+        """The files that findings were stored in, by the digest of their identity."""
+        return tuple(self.store.paths.items())
+
+    @property
+    def save_errors(self) -> tuple[tuple[str, str], ...]:
+        """Why a finding could not be stored, likewise."""
+        return tuple(self.store.errors.items())
 
     @property
     def ok(self) -> bool:
@@ -60,14 +94,9 @@ class Result:
         return self.ok
 
     @property
-    def stale(self) -> tuple[KnownReplayed, ...]:
-        """The known divergences whose regression no longer diverges, or cannot be replayed."""
-        return tuple(event for event in self.replayed if event.status != "diverges")
-
-    @property
     def checks(self) -> int:
         """How many samples were compared, each runtime counted."""
-        return sum(row.checks for event in self.modes for row in event.rows)
+        return sum(row.checks for row in self.tally.rows())
 
     def raise_for_findings(self) -> None:
         """Do nothing if everything was as expected.
@@ -90,12 +119,12 @@ class Result:
         if self.error and not self.checks:
             return f"{self.case}: not tested: {self.error}"
         count = len(self.findings)
-        found = f"{count} new divergence{'' if count == 1 else 's'}" if count else "as expected"
+        outcome = f"{count} new divergence{'' if count == 1 else 's'}" if count else "as expected"
         if not count and self.stale:
-            found = "a known divergence is out of date"
+            outcome = "a known divergence is out of date"
         if not self.modes:
             return f"{self.case}: no mode was run"
-        return f"{self.case}: {self.checks:,} checks in {_count(len(self.modes), 'mode')}: {found}"
+        return f"{self.case}: {self.checks:,} checks in {_count(len(self.modes), 'mode')}: {outcome}"
 
     def __repr__(self) -> str:
         return f"<Result {self.head}>"
@@ -110,7 +139,7 @@ class Result:
             lines.append(f"  inputs worked out, to be pasted and edited: inputs={list(self.inferred)!r}")
         if self.terms != DEFAULT_TERMS:
             lines.append(f"  on the terms {self.terms}")
-        rows = [row for event in self.modes for row in event.rows]
+        rows = self.tally.rows()
         tolerated = sum(row.tolerated for row in rows)
         if tolerated:
             lines.append(f"  tolerated on these terms: {_count(tolerated, 'check')}")
@@ -132,8 +161,9 @@ class Result:
         return [*lines, *([f"  {self.advice}"] if self.advice else [])]
 
     def _described(self) -> list[str]:
-        summary = Summary(saved=dict(self.saved), save_errors=dict(self.save_errors))
-        return [line for finding in self.findings for line in ("", *describe(finding, summary))]
+        # A tally of its own: nobody ran a command whose examples the line to reproduce it could repeat.
+        lines = [("", *describe(finding, Tally(), self.store)) for finding in self.findings]
+        return [line for of_finding in lines for line in of_finding]
 
 
 def _count(number: int, what: str) -> str:

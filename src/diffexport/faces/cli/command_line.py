@@ -13,9 +13,10 @@ from pathlib import Path
 import click
 
 from diffexport.errors import DiffexportError, UsageError
-from diffexport.values import RUNTIME_CHOICES
+from diffexport.values import built_in_runtime_choices
 
 INPUT_HELP = "One for each argument: a tensor spec, e.g. 'float32[N, >=3]', or a strategy, e.g. 'just(0.5)'."
+RUNTIME_HELP = f"One of {', '.join(built_in_runtime_choices())}, or of a package: see diffexport backends."
 EPILOG = "Exit codes: 0 all as expected, 1 findings, 2 wrong use or nothing testable, 130 interrupted."
 
 
@@ -32,9 +33,7 @@ def cli() -> None:
 @cli.command(epilog=EPILOG)
 @click.argument("targets", nargs=-1, metavar="[CASE|GROUP|module:attr|file.py:attr]…")
 @click.option("--modes", multiple=True, metavar="TEXT", help="Matrix, mode or mode pattern; may be repeated.")
-@click.option(
-    "--runtime", "runtimes", multiple=True, metavar="NAME", help=f"One of {', '.join(RUNTIME_CHOICES)}."
-)
+@click.option("--runtime", "runtimes", multiple=True, metavar="NAME", help=RUNTIME_HELP)
 @click.option("--examples", type=click.IntRange(min=1), help="Hypothesis examples for each mode.")
 @click.option("--seed", type=click.IntRange(min=0), help="The same seed gives the same run.")
 @click.option("--profile", metavar="NAME", help="dev, ci, nightly or debug.")
@@ -61,9 +60,7 @@ def run(targets: tuple[str, ...], **options: object) -> None:
 @cli.command(epilog=EPILOG)
 @click.argument("model", type=click.Path(path_type=Path), metavar="MODEL.onnx")
 @click.argument("target", metavar="CASE|module:attr|file.py:attr")
-@click.option(
-    "--runtime", "runtimes", multiple=True, metavar="NAME", help=f"One of {', '.join(RUNTIME_CHOICES)}."
-)
+@click.option("--runtime", "runtimes", multiple=True, metavar="NAME", help=RUNTIME_HELP)
 @click.option("--examples", type=click.IntRange(min=1), help="Hypothesis examples; 200 by default.")
 @click.option("--seed", type=click.IntRange(min=0), help="The same seed gives the same run.")
 @click.option("--input", "inputs", multiple=True, metavar="TEXT", help=INPUT_HELP)
@@ -173,6 +170,15 @@ def list_cases() -> None:
     for entry in catalogue.ENTRIES.values():
         given = ", ".join(entry.inputs)
         click.echo(f"{entry.name:<{width}}  {entry.group:<{broad}}  {given:<18}  {entry.summary}")
+
+
+@cli.command()
+def backends() -> None:
+    """List the exporters and runtimes with the package each is from, and why one cannot be used."""
+    from diffexport.faces.cli.backends_command import backends_command
+
+    for line in backends_command():
+        click.echo(line)
 
 
 @cli.command()

@@ -12,12 +12,13 @@ import onnx
 from diffexport import config as configuration
 from diffexport.backends import model_files as artefacts
 from diffexport.backends.model_files import Artefact
-from diffexport.backends.runtimes import select as select_runtimes
 from diffexport.errors import DiffexportError
-from diffexport.explore import Plan, Settings, case_for
-from diffexport.faces.cli.run_command import perform
+from diffexport.explore import RunPlan, Settings, case_for
+from diffexport.faces.cli.chosen_runtimes import select_runtimes
+from diffexport.faces.cli.run_command import limits_of, perform
 from diffexport.findings.events import Finding
-from diffexport.findings.reports import Summary, quote
+from diffexport.findings.regressions import FindingStore
+from diffexport.findings.reports import Tally, quote
 from diffexport.strategies import canonical
 from diffexport.subjects.cases import Case
 from diffexport.subjects.targets import resolve
@@ -54,7 +55,7 @@ def compare_command(
     artefact = artefacts.read_model(model, mode=Mode.parse(mode) if mode else None)
     artefact = _mapped(artefact, target, specs, input_names, output_names)
     case_for(target, specs, artefact)
-    plan = Plan(
+    plan = RunPlan(
         targets=(target,),
         modes=(artefact.mode,),
         runtimes=chosen,
@@ -63,12 +64,12 @@ def compare_command(
             block=BLOCK,
             seed=loaded.seed if seed is None else seed,
             strict=loaded.strict if strict is None else strict,
+            limits=limits_of(fail_fast),
         ),
         profile="compare",
         inputs=specs,
         known=loaded.known,
         jobs=jobs,
-        fail_fast=fail_fast,
         artefact=artefact,
     )
     given = [word for spec in specs for word in ("--input", spec)]
@@ -82,7 +83,7 @@ def compare_command(
         words += ["--examples", str(plan.settings.examples), "--seed", str(plan.settings.seed)]
         return " ".join(map(quote, [*words, *(["--strict"] if noted else [])]))
 
-    return perform(plan, Summary(command=command), json_file)
+    return perform(plan, FindingStore(), Tally(command), json_file)
 
 
 def _mapped(

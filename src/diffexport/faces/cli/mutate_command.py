@@ -10,8 +10,8 @@ from pathlib import Path
 import click
 
 from diffexport import config as configuration
-from diffexport.backends.runtimes import select as select_runtimes
 from diffexport.explore import Settings, applicable, name_of, shipped_for
+from diffexport.faces.cli.chosen_runtimes import select_runtimes
 from diffexport.faces.cli.run_command import check_targets, write_safely
 from diffexport.findings.reports import EXIT_USAGE
 from diffexport.strategies import canonical
@@ -19,9 +19,9 @@ from diffexport.subjects.catalogue import MAIN_JOB, expand
 from diffexport.tools.mutate import (
     MUTATOR,
     NAME,
-    Job,
+    JobReport,
+    MutationJob,
     MutationTally,
-    Report,
     mutation_line,
     mutation_lines,
     mutators,
@@ -77,7 +77,7 @@ def mutate_command(
     ran_on = select_runtimes(runtimes or RUNTIMES)
     own = applicable(loaded.known)
     todo = [
-        Job(
+        MutationJob(
             target,
             name_of(target, specs),
             specs,
@@ -103,7 +103,7 @@ def mutate_command(
         f"{settings.examples} examples each, seed {settings.seed}"
     )
 
-    def take(report: Report) -> None:
+    def take(report: JobReport) -> None:
         tally.reports.append(report)
         click.echo(mutation_line(report))
 

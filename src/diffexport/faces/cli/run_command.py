@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from shlex import quote
@@ -9,12 +10,12 @@ from shlex import quote
 import click
 
 from diffexport import config as configuration
-from diffexport.backends.runtimes import select as select_runtimes
-from diffexport.explore import Plan, Settings
-from diffexport.explore import run as run_plan
-from diffexport.findings.events import Event
-from diffexport.findings.reports import EXIT_USAGE, Summary, Terminal, write_report
-from diffexport.infer.session import STATUSES, Inference, Session
+from diffexport.explore import Limits, RunPlan, Settings, StopAfter, deliver, events_of
+from diffexport.faces.cli.chosen_runtimes import select_runtimes
+from diffexport.findings.regressions import FindingStore
+from diffexport.findings.reports import EXIT_USAGE, Tally, Terminal, write_report
+from diffexport.infer.search import InferenceStatus
+from diffexport.infer.session import Inference, Session
 from diffexport.strategies import canonical
 from diffexport.subjects.catalogue import ENTRIES, MAIN_JOB, expand
 from diffexport.subjects.targets import declares_inputs, is_catalogue_name, resolve
@@ -55,7 +56,7 @@ def run_command(
     regressions = folder or base / loaded.regressions
     texts = modes or (chosen.modes if profile else loaded.modes or chosen.modes)
     selected = select_modes(texts, loaded.matrices)
-    plan = Plan(
+    plan = RunPlan(
         targets=names,
         modes=selected,
         runtimes=select_runtimes(runtimes or loaded.runtimes),
@@ -67,6 +68,7 @@ def run_command(
             seed=loaded.seed if seed is None else seed,
             strict=loaded.strict if strict is None else strict,
             share=len(selected) > SHARING_FROM,
+            limits=limits_of(fail_fast),
         ),
         profile=chosen.name,
         inputs=specs,
@@ -74,29 +76,36 @@ def run_command(
         exclude=loaded.exclude,
         folders=(base / loaded.regressions,),
         jobs=loaded.jobs if jobs is None else jobs,
-        fail_fast=fail_fast,
         inferred={} if specs else inferred_inputs(names),
     )
     return perform(
-        plan, Summary(None if no_save else regressions), json_file, verbose or chosen.name == "debug"
+        plan,
+        FindingStore(None if no_save else regressions),
+        Tally(),
+        json_file,
+        verbose or chosen.name == "debug",
     )
 
 
-def perform(plan: Plan, summary: Summary, json_file: Path | None, verbose: bool = False) -> int:
+def perform(
+    plan: RunPlan, store: FindingStore, tally: Tally, json_file: Path | None, verbose: bool = False
+) -> int:
     """Carry out a plan, show it and write the report, also when it is interrupted; returns the exit code."""
-    terminal = Terminal(summary, verbose=verbose)
-
-    def take(event: Event) -> None:
-        summary.take(event)
-        terminal.take(event)
-
+    terminal = Terminal(tally, store, verbose=verbose)
     written = True
     try:
-        run_plan(plan, take)
+        # What was seen by then has been told, the interruption among it.
+        with contextlib.suppress(KeyboardInterrupt):
+            deliver(events_of(plan), store.take, tally.take, terminal.take)
     finally:
         terminal.finish()
-        written = json_file is None or write_safely(lambda: write_report(summary, json_file))
-    return summary.exit_code if written else summary.exit_code or EXIT_USAGE
+        written = json_file is None or write_safely(lambda: write_report(tally, store, json_file))
+    return tally.exit_code if written else tally.exit_code or EXIT_USAGE
+
+
+def limits_of(fail_fast: bool) -> Limits:
+    """Return when a run ends."""
+    return Limits(stop_after=StopAfter.FIRST_FINDING if fail_fast else StopAfter.NOTHING)
 
 
 def write_safely(write: Callable[[], None]) -> bool:
@@ -114,28 +123,31 @@ def inferred_inputs(names: Sequence[str]) -> dict[str, tuple[str, ...]]:
 
     Where that fails it is said, too, and left to the run: the other targets are tested all the same.
     """
-    found: dict[str, tuple[str, ...]] = {}
+    inferred: dict[str, tuple[str, ...]] = {}
     with Session() as session:
         for name in dict.fromkeys(names):
             if declares_inputs(name):
                 continue
-            made = session.infer(name)
-            if made.inputs:
-                found[name] = made.inputs
-                click.echo(shown(made))
+            inference = session.infer(name)
+            if inference.inputs:
+                inferred[name] = inference.inputs
+                click.echo(shown(inference))
             else:
                 # Without inputs it is given float tensors, and the run says what comes of that.
-                click.echo(f"{name}: no inputs could be inferred ({made.status}): {made.message}")
-    return found
+                click.echo(f"{name}: no inputs could be inferred ({inference.status}): {inference.message}")
+    return inferred
 
 
-def shown(made: Inference) -> str:
+def shown(inference: Inference) -> str:
     """Return what was inferred, and how to say so."""
-    options = " ".join(f"--input {quote(text)}" for text in made.inputs)
-    lines = [f"{made.target}: inputs inferred: {made.call}", f"    to keep or change them: {options}"]
-    if made.status != "inferred":
-        lines.append(f"    {made.status}: {STATUSES[made.status]}")
-    return "\n".join([*lines, *(f"    note: {note}" for note in made.notes)])
+    options = " ".join(f"--input {quote(text)}" for text in inference.inputs)
+    lines = [
+        f"{inference.target}: inputs inferred: {inference.call}",
+        f"    to keep or change them: {options}",
+    ]
+    if inference.status is not InferenceStatus.INFERRED:
+        lines.append(f"    {inference.status}: {inference.status.meaning}")
+    return "\n".join([*lines, *(f"    note: {note}" for note in inference.notes)])
 
 
 def check_targets(names: Sequence[str], specs: tuple[str, ...]) -> None:

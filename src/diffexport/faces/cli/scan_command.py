@@ -8,15 +8,16 @@ from pathlib import Path
 import click
 
 from diffexport import config as configuration
-from diffexport.backends.runtimes import select as select_runtimes
 from diffexport.explore import Settings, applicable
+from diffexport.faces.cli.chosen_runtimes import select_runtimes
 from diffexport.faces.cli.run_command import write_safely
-from diffexport.findings.reports import EXIT_USAGE, Summary
+from diffexport.findings.regressions import FindingStore
+from diffexport.findings.reports import EXIT_USAGE
 from diffexport.tools.scan import (
     DEFAULT_MODES,
     DEFAULT_RUNTIMES,
     Event,
-    Plan,
+    ScanPlan,
     ScanTally,
     ScanTerminal,
     State,
@@ -80,13 +81,13 @@ def scan_command(
         if problem:
             click.echo(f"--resume: {problem}; starting anew", err=True)
     regressions = None if no_save or listed else folder or base / loaded.regressions
-    tally = ScanTally(Summary(regressions), state, listed)
+    tally = ScanTally(FindingStore(regressions), state, listed)
     terminal = ScanTerminal(tally)
 
     def take(event: Event) -> None:
         terminal.take(event, tally.take(event))
 
-    plan = Plan(
+    plan = ScanPlan(
         places=tuple(dict.fromkeys(places)),
         modes=selected,
         runtimes=ran_on,

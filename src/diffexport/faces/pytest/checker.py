@@ -15,6 +15,7 @@ import pytest
 if TYPE_CHECKING:
     from diffexport.faces.api import ModelTest, Result
     from diffexport.findings.events import Finding
+    from diffexport.findings.regressions import FindingStore
     from diffexport.subjects.cases import Case, Known
     from diffexport.values import Mode
 
@@ -103,7 +104,7 @@ class Checker:
 
     def _judge(self, result: Result) -> None:
         for finding in result.findings:
-            keep(self._request.node, finding, dict(result.saved), dict(result.save_errors))
+            keep(self._request.node, finding, result.store)
         if not result.ok:
             text = str(result)
             if result.findings:
@@ -208,28 +209,16 @@ def _replay_stored(
             pytest.fail("\n".join(lines), pytrace=False)
 
 
-def keep(
-    item: pytest.Item,
-    finding: Finding,
-    saved: Mapping[str, Path] | None = None,
-    errors: Mapping[str, str] = {},
-) -> None:
-    """Put a finding on the report of a test; it is stored first, unless that was done or tried before."""
-    from diffexport.errors import RegressionFileError
-    from diffexport.findings.regressions import record
-    from diffexport.findings.reports import Summary, describe
+def keep(item: pytest.Item, finding: Finding, store: FindingStore | None = None) -> None:
+    """Put a finding on the report of a test; it is stored first, unless ``store`` has done or tried that before."""
+    from diffexport.findings.regressions import FindingStore
+    from diffexport.findings.reports import Tally, describe
 
-    summary = Summary()
+    if store is None:
+        store = FindingStore(folder_of(item.config))
+        store.keep(finding)
     digest = finding.identity.digest
-    try:
-        if saved is None:
-            summary.saved[digest] = record(finding, folder_of(item.config))
-        else:
-            summary.saved.update(saved)
-            summary.save_errors.update(errors)
-    except (OSError, RegressionFileError) as error:
-        summary.save_errors[digest] = str(error)
-    lines = list(describe(finding, summary))
+    lines = list(describe(finding, Tally(), store))
     item.user_properties.append(
         (PROPERTY, json.dumps({"digest": digest, "lines": lines}, ensure_ascii=False))
     )

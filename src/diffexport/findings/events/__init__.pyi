@@ -3,7 +3,7 @@ from .events import CheckStarting as CheckStarting
 from .events import Event as Event
 from .events import Excluded as Excluded
 from .events import Finding as Finding
-from .events import Found as Found
+from .events import FindingMade as FindingMade
 from .events import KnownReplayed as KnownReplayed
 from .events import ModeFinished as ModeFinished
 from .events import Row as Row
@@ -11,3 +11,5 @@ from .events import RunFinished as RunFinished
 from .events import RunStarted as RunStarted
 from .events import Suspected as Suspected
 from .events import Unhealthy as Unhealthy
+from .statuses import KnownStatus as KnownStatus
+from .statuses import RowVerdict as RowVerdict

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from diffexport.values import DEFAULT_TERMS, Call, Divergence, Identity, Terms
+from diffexport.findings.events.statuses import KnownStatus, RowVerdict
+from diffexport.values import DEFAULT_TERMS, Call, Divergence, Identity, Terms, exporter_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +64,7 @@ class Row:
     """
 
     runtime: str
-    verdict: str = "untested"
+    verdict: RowVerdict = RowVerdict.UNTESTED
     stage: str = ""
     kind: str = ""
     examples: int = 0
@@ -79,11 +80,9 @@ class Row:
     seconds: float = 0.0
     reason: str = ""
 
-    _ORDER = ("untested", "agrees", "refused", "known", "diverges")
-
-    def worsen(self, verdict: str, stage: str = "", kind: str = "") -> None:
+    def worsen(self, verdict: RowVerdict, stage: str = "", kind: str = "") -> None:
         """Record a verdict if it is worse than the one so far."""
-        if verdict != self.verdict and self._ORDER.index(verdict) > self._ORDER.index(self.verdict):
+        if verdict is not self.verdict and verdict.is_worse_than(self.verdict):
             self.verdict, self.stage, self.kind = verdict, stage, kind
 
 
@@ -110,6 +109,11 @@ class ModeFinished:
     mode: str
     rows: tuple[Row, ...]
 
+    @property
+    def exporter(self) -> str:
+        """The exporter of the mode."""
+        return exporter_of(self.mode)
+
 
 @dataclass(frozen=True)
 class Suspected:
@@ -119,8 +123,8 @@ class Suspected:
 
 
 @dataclass(frozen=True)
-class Found:
-    """A divergence was shrunk."""
+class FindingMade:
+    """A divergence became a finding: shrunk, or as it was seen where there was no time for that."""
 
     finding: Finding
 
@@ -153,15 +157,17 @@ class Excluded:
 
 @dataclass(frozen=True)
 class KnownReplayed:
-    """The regression of a known divergence was replayed before the run.
-
-    ``status`` is ``diverges`` as it should, ``fixed`` or ``error``.
-    """
+    """The regression of a known divergence was replayed before the run."""
 
     id: str
     regression: str
-    status: str
+    status: KnownStatus
     message: str
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether the regression no longer diverges, or cannot be replayed."""
+        return self.status is not KnownStatus.DIVERGES
 
 
 @dataclass(frozen=True, eq=False)
@@ -176,18 +182,19 @@ class CheckStarting:
 
 @dataclass(frozen=True)
 class RunFinished:
-    """The end, ``interrupted`` by the user or by ``--fail-fast``, or complete."""
+    """The end: ``interrupted`` by the user, ``stopped_early`` by a finding, ``out_of_time``, or complete."""
 
     seconds: float
     interrupted: bool = False
     stopped_early: bool = False
+    out_of_time: bool = False
 
 
 Event = (
     RunStarted
     | ModeFinished
     | Suspected
-    | Found
+    | FindingMade
     | CaseFailed
     | Unhealthy
     | Excluded

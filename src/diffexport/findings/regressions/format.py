@@ -18,8 +18,19 @@ import pydantic
 
 from diffexport.arrays import array_of
 from diffexport.errors import DiffexportError, RegressionFileError
-from diffexport.findings.regressions.stored_arguments import Argument, Decoder, Seen, encode
-from diffexport.values import DEFAULT_TERMS, Call, Identity, Kind, Mode, Stage, Terms, leaves
+from diffexport.findings.regressions.stored_arguments import Argument, Decoder, SeenTensors, encode
+from diffexport.values import (
+    DEFAULT_TERMS,
+    Call,
+    FailureKey,
+    Identity,
+    Kind,
+    Mode,
+    Place,
+    Stage,
+    Terms,
+    leaves,
+)
 
 SUFFIX = ".diffexport.json"
 VERSION = 1
@@ -39,7 +50,7 @@ class Regression:
     runtime: str
     stage: Stage
     kind: Kind
-    where: str
+    place: Place
     signature: str
     message: str
     inputs: tuple[Any, ...] | Call
@@ -55,17 +66,17 @@ class Regression:
     @property
     def identity(self) -> Identity:
         """The identity of the failure."""
-        before = self.stage in (Stage.CAPTURE, Stage.CONVERT, Stage.CHECK)
-        return Identity(
-            self.case,
-            self.mode.exporter,
-            "" if before else self.runtime,
-            self.stage,
-            self.kind,
-            self.where,
-            self.signature,
-            self.target,
-        )
+        return Identity.of(self.case, self.mode.exporter, self.runtime, self.key, self.target)
+
+    @property
+    def key(self) -> FailureKey:
+        """What tells the failure from others of the same case, exporter and runtime."""
+        return FailureKey(self.stage, self.kind, self.place, self.signature)
+
+    @property
+    def where(self) -> str:
+        """The place as text."""
+        return self.place.text
 
     @property
     def size(self) -> tuple[Any, ...]:
@@ -73,7 +84,7 @@ class Regression:
         flat = [array_of(leaf) for leaf in leaves(self.inputs)]
         elements = sum(np.size(value) for value in flat)
         ranks = sum(np.ndim(value) for value in flat)
-        call, seen = Call.of(self.inputs), Seen()
+        call, seen = Call.of(self.inputs), SeenTensors()
         length = len(json.dumps([encode(value, seen)[0] for value in (*call.args, *call.kwargs.values())]))
         return (self.mode.complexity, elements, ranks, length)
 
@@ -107,14 +118,14 @@ def dumps(regression: Regression, stem: str) -> tuple[str, dict[str, bytes]]:
     """Return the JSON text, and the side files by name (``stem`` begins their names)."""
     side: dict[str, bytes] = {}
 
-    def encoded(role: str, number: int, value: Any, seen: Seen) -> dict[str, Any]:
+    def encoded(role: str, number: int, value: Any, seen: SeenTensors) -> dict[str, Any]:
         document, data = encode(value, seen, f"{stem}.{role}{number}.npy")
         if data is not None:
             side[document["file"]] = data
         return document
 
     def call(role: str, inputs: tuple[Any, ...] | Call) -> tuple[list[Any], dict[str, Any]]:
-        given, seen = Call.of(inputs), Seen()
+        given, seen = Call.of(inputs), SeenTensors()
         args = [encoded(role, number, value, seen) for number, value in enumerate(given.args)]
         named = enumerate(given.kwargs.items(), start=len(args))
         return args, {name: encoded(role, number, value, seen) for number, (name, value) in named}
@@ -133,7 +144,7 @@ def dumps(regression: Regression, stem: str) -> tuple[str, dict[str, bytes]]:
         "runtime": regression.runtime,
         "stage": str(regression.stage),
         "kind": str(regression.kind),
-        "where": regression.where,
+        "where": regression.place.text,
         "signature": regression.signature,
         "message": regression.message,
         "inputs": inputs,
@@ -221,7 +232,7 @@ def loads(text: str, path: Path) -> Regression:
             runtime=document.runtime,
             stage=document.stage,
             kind=document.kind,
-            where=document.where,
+            place=Place.parse(document.where),
             signature=document.signature,
             message=document.message,
             inputs=_decode(path, inputs=document.inputs, kwargs=document.kwargs).plain(),

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-import multiprocessing
-
 from diffexport.findings.regressions.format import Regression
 from diffexport.findings.regressions.replaying import Replay, Status, replay
 from diffexport.pipeline import Road
+from diffexport.processes import (
+    ChildProcess,
+    Deadline,
+    Failed,
+    Finished,
+    Handler,
+    Hung,
+    ParentProcess,
+    Policy,
+    Ready,
+)
 from diffexport.subjects.cases import Case
 from diffexport.values import Kind
 
@@ -18,21 +27,25 @@ def replay_safely(regression: Regression, road: Road, case: Case | None = None) 
     """Replay a regression; in a child process, which has to find the model, if it is about a crash or a timeout."""
     if regression.kind not in (Kind.CRASH, Kind.TIMEOUT):
         return replay(regression, road, case=case)
-    context = multiprocessing.get_context("spawn")
-    queue = context.SimpleQueue()
-    process = context.Process(target=_replay_into, args=(regression, queue))
-    process.start()
-    process.join(TIME_LIMIT)
-    if process.is_alive():
-        process.kill()
-        process.join()
+    deadline = Deadline.after(TIME_LIMIT)
+    with ChildProcess.start(_prepare, policy=Policy(own_session=True)) as child:
+        child.send(regression)
+        received = child.receive(deadline)
+        while isinstance(received, Ready):
+            received = child.receive()
+    if isinstance(received, Hung):
         return Replay(Status.DIVERGES, f"it still runs after {TIME_LIMIT} s", regression.kind is Kind.TIMEOUT)
-    if process.exitcode != 0 or queue.empty():
-        return Replay(Status.DIVERGES, f"the process died (exit code {process.exitcode})", True)
-    status, message = queue.get()
-    return Replay(Status(status), message)
+    if isinstance(received, Finished):
+        status, message = received.answer
+        return Replay(Status(status), message)
+    how = f"raised {received.error}" if isinstance(received, Failed) else f"died ({received})"
+    return Replay(Status.DIVERGES, f"the process {how}", True)
 
 
-def _replay_into(regression: Regression, queue: multiprocessing.SimpleQueue[tuple[str, str]]) -> None:
+def _prepare(_: ParentProcess) -> Handler:
+    return _replay
+
+
+def _replay(regression: Regression) -> tuple[str, str]:
     result = replay(regression)
-    queue.put((str(result.status), result.message))
+    return str(result.status), result.message

@@ -21,7 +21,7 @@ def regression_of(finding: Finding) -> Regression:
         runtime=finding.runtime,
         stage=finding.divergence.stage,
         kind=finding.divergence.kind,
-        where=finding.divergence.where,
+        place=finding.divergence.place,
         signature=finding.divergence.signature,
         message=finding.divergence.message,
         inputs=finding.inputs,

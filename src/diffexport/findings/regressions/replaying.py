@@ -84,9 +84,8 @@ def replay(regression: Regression, road: Road | None = None, *, case: Case | Non
         return Replay(Status.ERROR, str(error), elsewhere=isinstance(error, FixtureTargetError))
     if verdict.outcome is Outcome.REJECTED:
         return Replay(Status.ERROR, f"the model now raises in eager on the stored inputs: {verdict.reason}")
-    wanted = (regression.stage, regression.kind, regression.where, regression.signature)
     for divergence in (*verdict.divergences, *verdict.notes):
-        if (divergence.stage, divergence.kind, divergence.where, divergence.signature) == wanted:
+        if divergence.key == regression.key:
             return Replay(Status.DIVERGES, divergence.message, True, verdict, divergence)
     others = [d for d in verdict.divergences if d.kind not in _BESIDE]
     if others:

@@ -56,7 +56,7 @@ Argument = Tensor | Value
 _ADAPTER: pydantic.TypeAdapter[Argument] = pydantic.TypeAdapter(Argument)
 
 
-class Seen:
+class SeenTensors:
     """The tensors met so far in a call, so that one that is met again is known to be the same."""
 
     def __init__(self) -> None:
@@ -79,7 +79,7 @@ def offset_of(value: Any) -> int:
     return 0 if isinstance(value, np.ndarray) else int(value.storage_offset())
 
 
-def encode_tensor(value: Any, seen: Seen, *, with_values: bool = True) -> dict[str, Any]:
+def encode_tensor(value: Any, seen: SeenTensors, *, with_values: bool = True) -> dict[str, Any]:
     """Return the JSON object of an array or a tensor."""
     document = encode_array(array_of(value), with_values=with_values)
     number = seen.number_of(value)
@@ -92,7 +92,7 @@ def encode_tensor(value: Any, seen: Seen, *, with_values: bool = True) -> dict[s
     return document
 
 
-def encode(value: Any, seen: Seen, file: str = "") -> tuple[dict[str, Any], bytes | None]:
+def encode(value: Any, seen: SeenTensors, file: str = "") -> tuple[dict[str, Any], bytes | None]:
     """Return the JSON object of an argument, and the content of the side file it refers to by the name ``file``.
 
     Raises:

@@ -5,10 +5,10 @@ from .json_report import write_report as write_report
 from .live import STYLES as STYLES
 from .live import Live as Live
 from .live import versions_in_words as versions_in_words
-from .summary import EXIT_FINDINGS as EXIT_FINDINGS
-from .summary import EXIT_INTERRUPTED as EXIT_INTERRUPTED
-from .summary import EXIT_OK as EXIT_OK
-from .summary import EXIT_USAGE as EXIT_USAGE
-from .summary import Summary as Summary
-from .summary import quote as quote
+from .reproduce import quote as quote
+from .tally import EXIT_FINDINGS as EXIT_FINDINGS
+from .tally import EXIT_INTERRUPTED as EXIT_INTERRUPTED
+from .tally import EXIT_OK as EXIT_OK
+from .tally import EXIT_USAGE as EXIT_USAGE
+from .tally import Tally as Tally
 from .terminal import Terminal as Terminal

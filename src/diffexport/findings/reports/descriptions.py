@@ -7,8 +7,9 @@ from typing import Any
 
 from diffexport.arrays import array_of, as_call, digest, reads
 from diffexport.findings.events import Finding
-from diffexport.findings.regressions import Seen, is_tensor, offset_of
-from diffexport.findings.reports.summary import Summary, reproduce_line
+from diffexport.findings.regressions import FindingStore, SeenTensors, is_tensor, offset_of
+from diffexport.findings.reports.reproduce import reproduce_line
+from diffexport.findings.reports.tally import Tally
 from diffexport.strategies import ordinary_like
 from diffexport.values import DEFAULT_TERMS, Call, Inputs, Stage
 
@@ -16,8 +17,15 @@ from diffexport.values import DEFAULT_TERMS, Call, Inputs, Stage
 WIDTH = 300
 
 
-def describe(finding: Finding, summary: Summary, *, chatter: bool = False) -> Iterator[str]:
-    """Yield the lines that describe one finding."""
+def describe(finding: Finding, tally: Tally, store: FindingStore, *, chatter: bool = False) -> Iterator[str]:
+    """Yield the lines that describe one finding.
+
+    Args:
+        finding: what is described.
+        tally: of the run that it was made in.
+        store: knows where the finding is stored, if it is.
+        chatter: show what exporter and runtime printed, too.
+    """
     divergence, identity = finding.divergence, finding.identity
     yield f"{identity.case}: {divergence.kind} at {divergence.stage} — {divergence.kind.meaning}"
     for number, line in enumerate(_trim(divergence.message)):
@@ -25,7 +33,7 @@ def describe(finding: Finding, summary: Summary, *, chatter: bool = False) -> It
     runtime = (
         "" if divergence.stage in (Stage.CAPTURE, Stage.CONVERT, Stage.CHECK) else f" on {finding.runtime}"
     )
-    artefact = summary.started.artefact if summary.started is not None else ""
+    artefact = tally.started.artefact if tally.started is not None else ""
     if artefact:
         yield f"  file            {artefact}{runtime}"
     else:
@@ -44,10 +52,10 @@ def describe(finding: Finding, summary: Summary, *, chatter: bool = False) -> It
         yield f"  to blame        {': '.join(finding.blame)}"
     if not finding.shrunk:
         yield "  (not shrunk: " + ("it did not show again)" if finding.flaky else "the run ended before)")
-    error = summary.save_errors.get(identity.digest)
+    error = store.error_of(finding)
     if error:
         yield f"  could not be saved: {error}"
-    yield f"  reproduce       {reproduce_line(finding, summary)}"
+    yield f"  reproduce       {reproduce_line(finding, tally, store)}"
     if chatter and finding.chatter:
         yield "  what was printed during the export:"
         yield from (f"    | {line}" for line in finding.chatter.splitlines())
@@ -55,13 +63,13 @@ def describe(finding: Finding, summary: Summary, *, chatter: bool = False) -> It
 
 def values(items: Inputs) -> str:
     """Return tensors as ``[nan, 1] float32[2]``, other arguments as Python shows them, keywords with their names."""
-    call, seen = Call.of(items), Seen()
+    call, seen = Call.of(items), SeenTensors()
     shown = [_value(item, seen) for item in call.args]
     shown += [f"{name}={_value(item, seen)}" for name, item in call.kwargs.items()]
     return ", ".join(shown) or "none"
 
 
-def _value(item: Any, seen: Seen) -> str:
+def _value(item: Any, seen: SeenTensors) -> str:
     if isinstance(item, tuple | list):
         inside = ", ".join(_value(part, seen) for part in item)
         return f"[{inside}]" if isinstance(item, list) else f"({inside})"

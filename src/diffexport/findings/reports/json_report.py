@@ -9,23 +9,24 @@ from typing import Any
 
 from diffexport import atomic
 from diffexport.findings.events import Finding
-from diffexport.findings.regressions import Seen, encode_tensor, is_tensor
-from diffexport.findings.reports.summary import Summary, reproduce_line
+from diffexport.findings.regressions import FindingStore, SeenTensors, encode_tensor, is_tensor
+from diffexport.findings.reports.reproduce import reproduce_line
+from diffexport.findings.reports.tally import Tally
 from diffexport.values import Call, Evidence, Inputs
 from diffexport.versions import installed
 
 FORMAT_VERSION = 1
 
 
-def document(summary: Summary) -> dict[str, Any]:
+def document(tally: Tally, store: FindingStore) -> dict[str, Any]:
     """Return the report as plain data; see docs/json.md."""
-    summary.settle()
-    started, finished = summary.started, summary.finished
+    tally.settle()
+    started, finished = tally.started, tally.finished
     return {
         "diffexport": "report",
         "version": FORMAT_VERSION,
         "versions": installed(),
-        "exit_code": summary.exit_code,
+        "exit_code": tally.exit_code,
         "seconds": round(finished.seconds, 3) if finished else None,
         "interrupted": finished is None or finished.interrupted,
         "profile": started.profile if started else None,
@@ -54,26 +55,26 @@ def document(summary: Summary) -> dict[str, Any]:
                 "unrefereed": row.unrefereed,
                 "seconds": round(row.seconds, 6),
             }
-            for event in summary.modes
+            for event in tally.modes
             for row in event.rows
         ],
-        "divergences": [divergence_document(finding, summary) for finding in summary.findings],
+        "divergences": [divergence_document(finding, tally, store) for finding in tally.findings],
         "known": [
             {"id": e.id, "regression": e.regression, "status": e.status, "message": e.message}
-            for e in summary.replayed
+            for e in tally.replayed
         ],
         "excluded": [
-            {"case": e.case, "modes": e.modes, "count": e.count, "reason": e.reason} for e in summary.excluded
+            {"case": e.case, "modes": e.modes, "count": e.count, "reason": e.reason} for e in tally.excluded
         ],
-        "advice": [{"case": case, "message": message} for case, message in sorted(summary.advice.items())],
-        "errors": [{"case": case, "message": message} for case, message in summary.failed.items()],
+        "advice": [{"case": case, "message": message} for case, message in sorted(tally.advice.items())],
+        "errors": [{"case": case, "message": message} for case, message in tally.failed.items()],
     }
 
 
-def divergence_document(finding: Finding, summary: Summary) -> dict[str, Any]:
+def divergence_document(finding: Finding, tally: Tally, store: FindingStore) -> dict[str, Any]:
     """Return one finding as plain data."""
     divergence, identity = finding.divergence, finding.identity
-    path = summary.saved.get(identity.digest)
+    path = store.path_of(finding)
     given, example = _arguments(finding.inputs), _arguments(finding.export_inputs)
     return {
         "id": identity.digest,
@@ -98,11 +99,11 @@ def divergence_document(finding: Finding, summary: Summary) -> dict[str, Any]:
         "export_inputs": example["args"],
         "kwargs": given["kwargs"],
         "export_kwargs": example["kwargs"],
-        "eager": [_value(value, Seen()) for value in finding.eager],
-        "got": [_value(value, Seen()) for value in finding.got],
+        "eager": [_value(value, SeenTensors()) for value in finding.eager],
+        "got": [_value(value, SeenTensors()) for value in finding.got],
         "regression": str(path) if path is not None else None,
-        "save_error": summary.save_errors.get(identity.digest),
-        "reproduce": reproduce_line(finding, summary),
+        "save_error": store.error_of(finding) or None,
+        "reproduce": reproduce_line(finding, tally, store),
         "chatter": finding.chatter,
     }
 
@@ -118,14 +119,14 @@ def _evidence(evidence: Evidence | None) -> dict[str, Any] | None:
 
 
 def _arguments(inputs: Inputs) -> dict[str, Any]:
-    call, seen = Call.of(inputs), Seen()
+    call, seen = Call.of(inputs), SeenTensors()
     return {
         "args": [_value(value, seen) for value in call.args],
         "kwargs": {name: _value(value, seen) for name, value in call.kwargs.items()},
     }
 
 
-def _value(value: Any, seen: Seen) -> Any:
+def _value(value: Any, seen: SeenTensors) -> Any:
     if is_tensor(value):
         return encode_tensor(value, seen)
     document: dict[str, Any] = {"type": type(value).__name__, "value": repr(value)}
@@ -136,10 +137,10 @@ def _value(value: Any, seen: Seen) -> Any:
     return document
 
 
-def write_report(summary: Summary, path: Path) -> None:
+def write_report(tally: Tally, store: FindingStore, path: Path) -> None:
     """Write the report, whole or not at all.
 
     Raises:
         OSError: the file cannot be written.
     """
-    atomic.write_text(path, json.dumps(document(summary), indent=1, ensure_ascii=False) + "\n")
+    atomic.write_text(path, json.dumps(document(tally, store), indent=1, ensure_ascii=False) + "\n")

@@ -8,10 +8,18 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from diffexport.findings.events import RowVerdict
+
 _SHOWN = ("torch", "onnx", "onnxruntime")
 
 #: How a verdict is shown.
-STYLES = {"agrees": "green", "refused": "cyan", "known": "yellow", "diverges": "bold red", "untested": "dim"}
+STYLES: Mapping[str, str] = {
+    RowVerdict.AGREES: "green",
+    RowVerdict.REFUSED: "cyan",
+    RowVerdict.KNOWN: "yellow",
+    RowVerdict.DIVERGES: "bold red",
+    RowVerdict.UNTESTED: "dim",
+}
 
 
 def versions_in_words(versions: Mapping[str, str]) -> str:

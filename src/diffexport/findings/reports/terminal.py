@@ -9,18 +9,27 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from diffexport.findings.events import CaseFailed, Event, Found, KnownReplayed, ModeFinished, RunStarted
+from diffexport.findings.events import (
+    CaseFailed,
+    Event,
+    FindingMade,
+    KnownReplayed,
+    ModeFinished,
+    RowVerdict,
+    RunStarted,
+)
+from diffexport.findings.regressions import FindingStore
 from diffexport.findings.reports.descriptions import describe
 from diffexport.findings.reports.live import STYLES, Live, versions_in_words
-from diffexport.findings.reports.summary import Summary
-from diffexport.values import EXPORTERS
+from diffexport.findings.reports.tally import Tally
+from diffexport.values import in_order
 
 _WORDS = {
-    "agrees": "agree",
-    "refused": "refused",
-    "known": "known",
-    "diverges": "NEW",
-    "untested": "untested",
+    RowVerdict.AGREES: "agree",
+    RowVerdict.REFUSED: "refused",
+    RowVerdict.KNOWN: "known",
+    RowVerdict.DIVERGES: "NEW",
+    RowVerdict.UNTESTED: "untested",
 }
 
 #: In a log, one line of progress for so many modes: none in the default matrix, enough of them over a night.
@@ -33,12 +42,15 @@ class Terminal:
     """Prints a run as it happens.
 
     Args:
-        summary: the state of the run; updated by someone else before each event arrives here.
+        tally: what happened so far; it has counted each event before that arrives here.
+        store: has stored each finding before it arrives here.
         verbose: show what exporters printed with each finding.
     """
 
-    def __init__(self, summary: Summary, *, verbose: bool = False, console: Console | None = None) -> None:
-        self._summary, self._verbose = summary, verbose
+    def __init__(
+        self, tally: Tally, store: FindingStore, *, verbose: bool = False, console: Console | None = None
+    ) -> None:
+        self._tally, self._store, self._verbose = tally, store, verbose
         self._live = Live(console)
         self._done = self._total = 0
         self._said = time.monotonic()
@@ -49,16 +61,16 @@ class Terminal:
             self._start(event)
         elif isinstance(event, ModeFinished):
             self._advance(event)
-        elif isinstance(event, Found):
+        elif isinstance(event, FindingMade):
             finding = event.finding
-            started = self._summary.started
+            started = self._tally.started
             place = (started.artefact if started is not None else "") or finding.mode
             self._say(
                 f"[bold red]NEW[/] {finding.identity.case}: {finding.divergence.kind} in {escape(place)}"
             )
         elif isinstance(event, CaseFailed):
             self._say(f"[bold red]ERROR[/] {escape(event.message.splitlines()[0])}")
-        elif isinstance(event, KnownReplayed) and event.status != "diverges":
+        elif isinstance(event, KnownReplayed) and event.is_stale:
             self._say(f"[bold red]STALE[/] known divergence {event.id!r}: {escape(event.message)}")
 
     def _say(self, text: str) -> None:
@@ -78,41 +90,40 @@ class Terminal:
         self._live.start("modes", self._total)
 
     def _advance(self, event: ModeFinished) -> None:
-        exporter = event.mode.partition(",")[0]
-        self._live.advance(1, doing=f"{event.case} {exporter}")
+        self._live.advance(1, doing=f"{event.case} {event.exporter}")
         self._done += 1
         silent = time.monotonic() - self._said
         if not self._live.has_bar and (self._done % PROGRESS_EVERY == 0 or silent > PROGRESS_SECONDS):
             self._said = time.monotonic()
-            self._say(f"  {self._done} of {self._total} modes, now {event.case} {exporter}")
+            self._say(f"  {self._done} of {self._total} modes, now {event.case} {event.exporter}")
 
     def finish(self) -> None:
         """Print the summary; call it once, also after an interruption."""
         self._live.stop()
-        summary = self._summary
-        summary.settle()
-        if summary.modes:
+        tally = self._tally
+        tally.settle()
+        if tally.modes:
             self._live.console.print(self._table())
-        for number, finding in enumerate(summary.findings, start=1):
-            self._live.finding(number, describe(finding, summary, chatter=self._verbose))
-        for name, message in summary.failed.items():
+        for number, finding in enumerate(tally.findings, start=1):
+            self._live.finding(number, describe(finding, tally, self._store, chatter=self._verbose))
+        for name, message in tally.failed.items():
             self._say(f"\n[bold red]ERROR[/] {escape(name)}: {escape(message)}")
-        for message in summary.advice.values():
+        for message in tally.advice.values():
             self._say(f"\n[bold yellow]ADVICE[/] {escape(message)}")
-        for stale in summary.stale:
+        for stale in tally.stale:
             self._say(f"\n[bold red]STALE[/] known divergence {stale.id!r}: {escape(stale.message)}")
         self._known()
         self._excused()
         self._closing()
 
     def _table(self) -> Table:
-        counts = self._summary.counts()
-        exporters = [name for name in EXPORTERS if any(exporter == name for _, exporter in counts)]
+        counts = self._tally.counts()
+        exporters = in_order(exporter for _, exporter in counts)
         table = Table(title="modes × runtimes", title_justify="left", title_style="dim")
         table.add_column("case", no_wrap=True)
         for name in exporters:
             table.add_column(name)
-        order = self._summary.started.cases if self._summary.started else ()
+        order = self._tally.started.cases if self._tally.started else ()
         for case in dict.fromkeys((*order, *(case for case, _ in counts))):
             if any(key[0] == case for key in counts):
                 table.add_row(
@@ -122,19 +133,19 @@ class Terminal:
 
     def _known(self) -> None:
         seen: Counter[str] = Counter()
-        for row in self._summary.rows():
+        for row in self._tally.rows():
             seen.update(row.known.keys())
         for name, pairs in sorted(seen.items()):
             self._say(f"[yellow]known[/] {name}: met in {pairs} (mode, runtime) pairs")
         noted: Counter[str] = Counter()
-        for row in self._summary.rows():
+        for row in self._tally.rows():
             noted.update(row.notes.keys())
         for name, pairs in sorted(noted.items()):
             self._say(f"[dim]note[/] {name}: met in {pairs} (mode, runtime) pairs; --strict makes it fail")
 
     def _excused(self) -> None:
         """Say how often rounding explained a difference; nothing is hidden without being counted."""
-        rows = self._summary.rows()
+        rows = self._tally.rows()
         excused, unrefereed = sum(row.excused for row in rows), sum(row.unrefereed for row in rows)
         if excused:
             pairs = sum(1 for row in rows if row.excused)
@@ -145,7 +156,7 @@ class Terminal:
             self._say(
                 f"[dim]tolerated[/] on a case's own terms: {tolerated:,} checks in {pairs} (mode, runtime) pairs"
             )
-        for one in self._summary.excluded:
+        for one in self._tally.excluded:
             text = f"{one.case}: {one.count} modes ({one.modes}): {one.reason}"
             self._say(f"[dim]excluded[/] {escape(text)}")
         if unrefereed:
@@ -154,22 +165,21 @@ class Terminal:
             )
 
     def _closing(self) -> None:
-        summary = self._summary
-        rows = summary.rows()
+        tally = self._tally
+        rows = tally.rows()
         checks, rejected = sum(row.checks for row in rows), sum(row.rejected for row in rows)
         totals = Counter(row.verdict for row in rows)
-        finished = summary.finished
+        finished = tally.finished
         seconds = f" in {finished.seconds:.0f} s" if finished else ""
         parts = [
             f"{totals[verdict]} {_WORDS[verdict]}"
             for verdict in _WORDS
-            if totals[verdict] or verdict == "diverges"
+            if totals[verdict] or verdict is RowVerdict.DIVERGES
         ]
         extra = f", {rejected} inputs rejected by eager" if rejected else ""
         self._say(f"\n{checks:,} checks{seconds}: {', '.join(parts)}{extra}")
-        if summary.saved:
-            folder = next(iter(summary.saved.values())).parent
-            self._say(f"{len(summary.saved)} findings saved in {escape(str(folder))}")
+        if self._store.last_words:
+            self._say(escape(self._store.last_words))
         if finished is None or finished.interrupted:
             self._say("[bold]interrupted[/]: what was found until then is above")
         elif finished.stopped_early:
@@ -179,7 +189,7 @@ class Terminal:
             1: "[bold red]FINDINGS[/]",
             2: "[bold red]NOT TESTED[/]",
         }
-        self._say(result.get(summary.exit_code, "[bold]interrupted[/]"))
+        self._say(result.get(tally.exit_code, "[bold]interrupted[/]"))
 
 
 def _cell(counts: Counter[str]) -> str:

@@ -6,46 +6,45 @@ filled in by [diffexport.findings.scripts.script][].
 
 from __future__ import annotations
 
-import re
-
+from diffexport.backends.exporters import indented
 from diffexport.findings.regressions import Regression
-from diffexport.findings.scripts.literals import indented
+from diffexport.pytorch import WATCHED_PRIVATE, Change, Watched
 from diffexport.subjects.cases import Case
-from diffexport.values import Kind, Stage
+from diffexport.values import Kind, MissingNodes, Stage
 
 
 def wanted(regression: Regression, case: Case) -> list[str]:
     """Return the node kinds that are missing, as often as the contract asks for them."""
-    missing = regression.signature.removeprefix("missing ").split(", ")
+    missing = MissingNodes.parse(regression.signature) or MissingNodes((regression.signature,))
     contract = case.expect(regression.mode, case.traits or frozenset()).nodes
-    return [kind for kind in contract if kind in missing] or missing
+    return [kind for kind in contract if kind in missing.kinds] or list(missing.kinds)
 
 
 def watched(signature: str) -> str:
     """Return the expression for what an export has changed."""
-    for start, expression in _WATCHED.items():
-        if signature.startswith(start):
-            return expression.replace("NAME", repr(signature.removeprefix(start)))
-    return signature if re.fullmatch(r"GLOBALS\.\w+", signature) else "None"
+    change = Change.parse(signature)
+    if change is None:
+        return "None"
+    if change.watched is Watched.EXPORTER_SETTING:
+        # The name may come from a file.
+        return change.text if change.name.isidentifier() else "None"
+    return _WATCHED[change.watched].replace("NAME", repr(change.name))
 
 
-#: How to look at it, by the beginning of the signature; NAME stands for the rest of that.
+#: How to look at it; NAME stands for which one it is, where there are several.
 _WATCHED = {
-    "forward hooks": "[len(part._forward_hooks) + len(part._forward_pre_hooks) for part in model.modules()]",
-    "training flag": "[part.training for part in model.modules()]",
-    "attribute ": "[NAME in vars(part) for part in model.modules()]",
-    "parameter or buffer ": "[str(value.tolist()) for name, value in "
+    Watched.TRAINING_FLAG: "[part.training for part in model.modules()]",
+    Watched.ATTRIBUTE: "[NAME in vars(part) for part in model.modules()]",
+    Watched.STATE: "[str(value.tolist()) for name, value in "
     "(*model.named_parameters(), *model.named_buffers()) if name == NAME]",
-    "input x": "str(arrays($given, torch.Tensor)[int(NAME)].tolist())",
-    "torch's random state": "hash(torch.get_rng_state().numpy().tobytes())",
-    "Python's random state": "hash(random.getstate())",
-    "grad mode": "torch.is_grad_enabled()",
-    "default dtype": "torch.get_default_dtype()",
-    "number of threads": "torch.get_num_threads()",
-    "torch.onnx.is_in_onnx_export()": "torch.onnx.is_in_onnx_export()",
-    "torch.jit._trace._trace_module_map": "torch.jit._trace._trace_module_map",
-    "custom symbolic ": "[(name, *group._functions._overrides) for name, group in SYMBOLICS._registry.items() "
-    "if group._functions._overrides and name == NAME]",
+    Watched.INPUT: "str(arrays($given, torch.Tensor)[int(NAME)].tolist())",
+    Watched.TORCH_RANDOM: "hash(torch.get_rng_state().numpy().tobytes())",
+    Watched.PYTHON_RANDOM: "hash(random.getstate())",
+    Watched.GRAD_MODE: "torch.is_grad_enabled()",
+    Watched.DEFAULT_DTYPE: "torch.get_default_dtype()",
+    Watched.THREADS: "torch.get_num_threads()",
+    Watched.IN_EXPORT: "torch.onnx.is_in_onnx_export()",
+    **WATCHED_PRIVATE,
 }
 
 
@@ -88,26 +87,6 @@ COMPLEX = """\
         if value.is_complex():  # it is exported as real, with its parts in one more dimension
             value = torch.view_as_real(value.resolve_conj())
 """
-#: A function that runs ONNX Runtime where an array of bfloat16 goes in or comes out.
-RUN_BFLOAT16 = '''\
-def run_in_values(session, feeds):
-    """Run in ONNX Runtime's own values: it takes no arrays of bfloat16 and returns none."""
-    values = {}
-    for name, array in feeds.items():
-        kept = np.ascontiguousarray(array).reshape(array.shape)
-        if kept.dtype == ml_dtypes.bfloat16:
-            bits, kind = kept.view(np.uint16), onnx.TensorProto.BFLOAT16
-            values[name] = onnxruntime.OrtValue.ortvalue_from_numpy_with_onnx_type(bits, kind)
-        else:
-            values[name] = onnxruntime.OrtValue.ortvalue_from_numpy(kept)
-    got = []
-    for value in session.run_with_ort_values(None, values):
-        if value.data_type() == "tensor(bfloat16)":
-            data = ctypes.string_at(value.data_ptr(), 2 * int(np.prod(value.shape())))
-            got.append(np.frombuffer(data, np.uint16).view(ml_dtypes.bfloat16).reshape(value.shape()))
-        else:
-            got.append(value.numpy())
-    return got'''
 #: A function for the judgement of values of bfloat16.
 TENSOR_BFLOAT16 = """\
 def as_bfloat16(array):

@@ -1,62 +1,20 @@
-"""Stored values as Python literals, exact to the last bit, and the layout of generated code."""
+"""Stored values as Python literals, exact to the last bit."""
 
 from __future__ import annotations
 
 import base64
-import json
 import math
 import textwrap
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from diffexport.arrays import INLINE_LIMIT, array_of, as_parts, encode_number, is_floating
+from diffexport.backends.exporters import indented, mapping, sequence
 from diffexport.findings.regressions import is_tensor, offset_of
 from diffexport.strategies import text_of
-
-
-def indented(head: str, *lines: str) -> str:
-    """Return ``head`` and below it the lines, one level deeper."""
-    return f"{head}\n" + textwrap.indent("\n".join(lines), "    ")
-
-
-def call(function: str, *arguments: str) -> str:
-    """Return a call, on one line where it fits."""
-    line = f"{function}({', '.join(arguments)})"
-    if len(line) <= 80:
-        return line
-    return indented(f"{function}(", *(f"{argument}," for argument in arguments)) + "\n)"
-
-
-def quoted(text: str) -> str:
-    """Return a string literal in double quotes."""
-    return json.dumps(text, ensure_ascii=False)
-
-
-def names(texts: Iterable[str]) -> str:
-    """Return a list of string literals."""
-    return f"[{', '.join(map(quoted, texts))}]"
-
-
-def sequence(value: tuple[Any, ...] | list[Any], items: list[str]) -> str:
-    """Return the literal of a tuple or a list, whichever ``value`` is, of the given expressions."""
-    return enclosed("(", items, ")") if isinstance(value, tuple) else enclosed("[", items, "]")
-
-
-def mapping(items: Mapping[Any, str]) -> str:
-    """Return the literal of a dict of the given expressions."""
-    keys = (quoted(key) if isinstance(key, str) else repr(key) for key in items)
-    return enclosed("{", [f"{key}: {item}" for key, item in zip(keys, items.values(), strict=True)], "}")
-
-
-def enclosed(start: str, items: list[str], end: str) -> str:
-    """Return expressions between brackets, on one line where they fit."""
-    line = ", ".join(items) + ("," if len(items) == 1 and start == "(" else "")
-    if len(line) <= 90 and "\n" not in line:
-        return f"{start}{line}{end}"
-    return indented(start, *(f"{item}," for item in items)) + f"\n{end}"
 
 
 def literal(value: Any, named: Mapping[int, str] | None = None) -> str:

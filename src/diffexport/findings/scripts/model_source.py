@@ -23,8 +23,10 @@ from typing import Any
 
 import torch
 
+from diffexport.backends.exporters import indented
 from diffexport.findings.regressions import Regression
-from diffexport.findings.scripts.literals import indented, literal
+from diffexport.findings.scripts.literals import literal
+from diffexport.pytorch import PRIVATE_IMPORTS, SIZE_OBLIVIOUS_MODULE
 from diffexport.subjects.cases import Case
 from diffexport.subjects.targets import Application, Bound, look_up, resolve
 from diffexport.values import Call
@@ -34,14 +36,10 @@ _Place = ModuleType | Path | str
 _MODULES = (
     *("base64", "contextlib", "copy", "ctypes", "importlib", "importlib.util", "io", "ml_dtypes"),
     *("onnx", "onnx.reference", "onnxruntime", "os", "random", "sys", "tempfile", "torch"),
-    *("torch.fx.experimental._config", "warnings", "zlib"),
+    *(SIZE_OBLIVIOUS_MODULE, "warnings", "zlib"),
 )
 #: What a script may import for itself, by the name it then uses.
-IMPORTS = {name: f"import {name}" for name in _MODULES} | {
-    "np": "import numpy as np",
-    "GLOBALS": "from torch.onnx._internal.torchscript_exporter._globals import GLOBALS",
-    "SYMBOLICS": "from torch.onnx._internal.torchscript_exporter.registration import registry as SYMBOLICS",
-}
+IMPORTS = {name: f"import {name}" for name in _MODULES} | {"np": "import numpy as np", **PRIVATE_IMPORTS}
 #: What else a script binds at its top level.
 _FUNCTIONS = {
     "Applied",
@@ -62,7 +60,7 @@ class _NoSourceError(Exception):
 
 
 @dataclass(frozen=True)
-class Model:
+class ModelSource:
     """A model as source.
 
     Attributes:
@@ -78,7 +76,7 @@ class Model:
     module: Any
 
 
-def model_source(regression: Regression, case: Case) -> Model:
+def model_source(regression: Regression, case: Case) -> ModelSource:
     """Copy the definition of a case's model, or import it where it cannot be copied."""
     parsed = Application.parse(regression.target)
     applied = None if parsed is None or parsed.is_plain else parsed
@@ -118,7 +116,7 @@ def model_source(regression: Regression, case: Case) -> Model:
         made = f"WithConstants({made})"
     if module is not None and any(True for _ in module.parameters()):
         definitions.insert(0, "torch.manual_seed(0)  # weights may be random: those seen are not stored")
-    return Model(imports, definitions, made, module)
+    return ModelSource(imports, definitions, made, module)
 
 
 @dataclass(frozen=True)

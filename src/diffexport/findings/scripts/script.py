@@ -1,17 +1,15 @@
 """A regression as a standalone script for a bug report: it needs torch, onnx, onnxruntime and numpy alone.
 
-Below the header it has the model (``model_source``), the export call, and a ``main`` that judges the divergence (``judgements``)
-on the stored values (``literals``).
+Below the header it has the model (``model_source``), the export call, and a ``main`` that judges the divergence
+(``judgements``) on the stored values (``literals``).
 """
 
 from __future__ import annotations
 
-import inspect
 import re
 import sys
 import textwrap
 from collections.abc import Iterable
-from dataclasses import dataclass
 from string import Template
 from typing import Any
 
@@ -20,35 +18,31 @@ import torch
 
 from diffexport.arrays import (
     BFLOAT16,
-    DynamicAxes,
     as_call,
     every_axis,
-    export_arguments,
     feeds_of,
-    input_names,
     is_complex,
-    named_leaves,
     names_in,
     tensors_of,
 )
-from diffexport.backends.runtimes import RUNTIMES
-from diffexport.errors import UnknownNameError
+from diffexport.backends.exporters import ScriptRequest, exporter_of, indented, mapping, names
+from diffexport.backends.runtimes import RuntimeScript, runtime_of
+from diffexport.errors import UsageError
 from diffexport.findings.regressions import Regression, is_tensor
 from diffexport.findings.scripts import judgements
 from diffexport.findings.scripts.judgements import CONSTANTS, END, judgement, wanted, watched
-from diffexport.findings.scripts.literals import (
-    call,
-    enclosed,
-    indented,
-    literal,
-    mapping,
-    names,
-    quoted,
-    sequence,
-)
+from diffexport.findings.scripts.literals import literal
 from diffexport.findings.scripts.model_source import IMPORTS, Function, function_source, model_source, root_of
 from diffexport.subjects.cases import Case, dynamic_axes
-from diffexport.values import DEFAULT_TERMS, OPTIONS_BY_NAME, Call, Inputs, Kind, Mode, Stage, leaves, mapped
+from diffexport.values import (
+    DEFAULT_TERMS,
+    RUNTIME_REGISTRY,
+    Call,
+    Inputs,
+    Kind,
+    Stage,
+    leaves,
+)
 
 
 def standalone_script(regression: Regression, case: Case) -> str:
@@ -63,20 +57,24 @@ def standalone_script(regression: Regression, case: Case) -> str:
 
     Raises:
         UnknownNameError: the divergence needs a runtime, and there is none of the stored name.
+        UsageError: that runtime does not say how a script uses it.
     """
     model = model_source(regression, case)
     around = None if case.around is None else function_source(case.around)
     asserted = next((a for a in case.assertions if a.name == regression.signature), None)
     test = None if asserted is None else function_source(asserted.test)
-    main = _main(regression, case, model.made, model.module, test)
+    runs = _runtime_script(regression)
+    main = _main(regression, case, model.made, model.module, test, runs)
     besides = [function for function in (around, test) if function is not None]
     definitions = [*model.definitions, *(text for function in besides for text in function.definitions)]
     imported = [*model.imports, *(line for function in besides for line in function.imports)]
     exporting = _export(regression, case, model.module, around)
     parts = [*dict.fromkeys(definitions), exporting]
     parts += [_arrays(regression)] if "arrays(" in main else []
-    parts += [_load(regression.runtime)] if "load(" in main else []
-    parts += [judgements.RUN_BFLOAT16] if "run_in_values(" in main else []
+    if "load(" in main:
+        parts += [runs.load]
+        imported += runs.imports
+    parts += [runs.run_bfloat16] if "run_in_values(" in main else []
     parts += [judgements.TENSOR_BFLOAT16] if "as_bfloat16(" in main else []
     code = "\n\n\n".join((*parts, main, END % regression.kind.meaning))
     own = {line for name, line in IMPORTS.items() if re.search(rf"(?<![\w.]){re.escape(name)}\.", code)}
@@ -115,14 +113,6 @@ def _sorted(imports: Iterable[str]) -> str:
     return "\n\n".join("\n".join(group) for group in groups if group)
 
 
-# The export and the runtime.
-
-_ENUMS = {"operator_export_type": "torch.onnx.OperatorExportTypes.", "training": "torch.onnx.TrainingMode."}
-_SCOPE = """\
-# Scoped tracing, as in PyTorch's test_inline_with_scoped_tracing.
-torch.jit._trace._trace_module_map = {part: torch.typename(type(part)) for part in model.modules()}"""
-
-
 def _export(regression: Regression, case: Case, module: Any, around: Function | None) -> str:
     """Return the function that exports with exactly the options of the mode, inside of what surrounds it."""
     text = _exporting(regression, case, module)
@@ -138,126 +128,19 @@ def _exporting(regression: Regression, case: Case, module: Any) -> str:
     if mode.dynamic:
         declared = dynamic_axes(case, given)
         axes = every_axis(given) if declared is None else declared
-    if not mode.is_torchscript:
-        return _export_dynamo(mode, regression.stage, given, axes, module)
-    terms = regression.terms
-    named = named_leaves(module, given, script=terms.script)
-    options = [f"input_names={names(named)}", *_options(mode)]
-    if case.custom_opsets:
-        options.append(f"custom_opsets={dict(case.custom_opsets)}")
-    if axes is not None:
-        entries = [entry for entry in zip(input_names(given), axes, strict=True) if entry[0] in named]
-        options.append(f"dynamic_axes={enclosed('{', [_named_axes(*entry) for entry in entries], '}')}")
-    model = "torch.jit.script(copy.deepcopy(model))" if terms.script else "model"
-    return indented(
-        _head(given),
-        "buffer = io.BytesIO()",
-        *([_SCOPE] if mode.scoped else []),
-        call("torch.onnx.export", model, _args(given), "buffer", *_kwargs(given), "dynamo=False", *options),
-        *(["torch.jit._trace._trace_module_map = None"] if mode.scoped else []),
-        "return buffer.getvalue()",
+    wanted = ScriptRequest(
+        module,
+        given,
+        mode,
+        axes,
+        regression.terms,
+        case.custom_opsets,
+        capture_apart=regression.stage is Stage.CAPTURE,
     )
-
-
-def _head(given: Call) -> str:
-    return f"def export(model, args{', kwargs' if given.kwargs else ''}):"
-
-
-def _args(given: Call) -> str:
-    """Return the positional arguments for ``torch.onnx.export``, which would take a last dict for keywords."""
-    return "args" if len(export_arguments(given)[0]) == len(given.args) else "(*args, {})"
-
-
-def _kwargs(given: Call) -> list[str]:
-    return ["kwargs=kwargs"] if given.kwargs else []
-
-
-def _options(mode: Mode) -> list[str]:
-    options = [f"opset_version={mode.opset}"]
-    for name, value in mode.options().items():
-        if name not in ("opset", "dynamic", "scoped") and value != OPTIONS_BY_NAME[name].default:
-            options.append(f"{name}={_ENUMS.get(name, '')}{value}")
-    return options
-
-
-def _named_axes(name: str, axes: dict[int, str | None]) -> str:
-    items = [f"{axis}: {quoted(called or f'{name}_d{axis}')}" for axis, called in axes.items()]
-    return f"{quoted(name)}: {enclosed('{', items, '}')}"
-
-
-def _export_dynamo(mode: Mode, stage: Stage, given: Call, axes: DynamicAxes | None, module: Any) -> str:
-    """Return the same for the exporters built on ``torch.export``.
-
-    By itself ``torch.onnx.export`` captures non-strictly and, if that fails, strictly. A mode means one of
-    the two, so where it matters the capture is a step of its own.
-    """
-    shapes = [] if axes is None else [f"dynamic_shapes={_dynamic_shapes(given, axes, module)}"]
-    strict = mode.exporter == "dynamo-strict"
-    lines, model = [], "model"
-    if strict or stage is Stage.CAPTURE:
-        deferred = ["prefer_deferred_runtime_asserts_over_guards=True"] if shapes else []
-        keywords = _kwargs(given)
-        capture = call(
-            "torch.export.export", "model", "args", *keywords, f"strict={strict}", *shapes, *deferred
-        )
-        lines, model = [f"captured = {capture}"], "captured"
-        pairs = zip(axes, tensors_of(given), strict=True) if axes is not None else ()
-        if any(size < 2 for own, tensor in pairs for axis, size in enumerate(tensor.shape) if axis in own):
-            comment = "# As torch.onnx.export does it: a dynamic axis may have the size 0 or 1."
-            patch = "with torch.fx.experimental._config.patch(backed_size_oblivious=True):"
-            lines = [comment, indented(patch, *lines)]
-        shapes = []
-    named = [f"input_names={names(input_names(given))}", *_options(mode)]
-    options = ["dynamo=True", "verbose=False", *named, *shapes, "external_data=False"]
-    saved = indented(
-        "with tempfile.TemporaryDirectory() as folder:",
-        'path = os.path.join(folder, "model.onnx")',
-        call("torch.onnx.export", model, _args(given), "path", *_kwargs(given), *options),
-        indented('with open(path, "rb") as file:', "return file.read()"),
-    )
-    return indented(_head(given), *lines, saved)
-
-
-def _dynamic_shapes(given: Call, dynamic: DynamicAxes, module: Any) -> str:
-    """Return the dynamic axes in the structure of the arguments, as ``torch.export`` wants them."""
-    axes = {id(tensor): own for tensor, own in zip(tensors_of(given), dynamic, strict=True)}
-    call = mapped(given, lambda leaf: _Axes(list(axes[id(leaf)])) if id(leaf) in axes else None)
-    if call.kwargs:
-        return _shape(dict(inspect.signature(module.forward).bind(*call.args, **call.kwargs).arguments))
-    shapes = [_shape(argument) for argument in call.args]
-    # What goes into *args is one parameter, whose shapes are a tuple of their own.
-    fixed = _fixed(module)
-    if fixed is not None and len(shapes) >= fixed:
-        shapes[fixed:] = [sequence((), shapes[fixed:])]
-    return sequence((), shapes)
-
-
-def _fixed(module: Any) -> int | None:
-    """Return how many parameters stand before ``*args``; None where there is none or it is not known."""
-    try:
-        parameters = inspect.signature(module.forward).parameters.values()
-    except (AttributeError, TypeError, ValueError):
-        return None
-    return next((n for n, p in enumerate(parameters) if p.kind is p.VAR_POSITIONAL), None)
-
-
-@dataclass(frozen=True)
-class _Axes:
-    """The dynamic axes of one tensor, in place of it."""
-
-    of: list[int]
-
-
-def _shape(value: Any) -> str:
-    if isinstance(value, _Axes):
-        if len(value.of) > 1:
-            return f"dict.fromkeys({value.of}, torch.export.Dim.DYNAMIC)"
-        return f"{{{''.join(f'{axis}: torch.export.Dim.DYNAMIC' for axis in value.of)}}}"
-    if isinstance(value, tuple | list):
-        return sequence(value, [_shape(item) for item in value])
-    if isinstance(value, dict):
-        return mapping({key: _shape(item) for key, item in value.items()})
-    return "None"
+    text = exporter_of(mode).script(wanted)
+    if text is None:
+        raise UsageError(f"the exporter {mode.exporter!r} does not say how a script uses it")
+    return text
 
 
 def _met(regression: Regression) -> set[torch.dtype]:
@@ -274,38 +157,33 @@ def _arrays(regression: Regression) -> str:
     return Template(judgements.ARRAYS).substitute(special=special)
 
 
-def _load(runtime: str) -> str:
-    if runtime not in RUNTIMES:
-        raise UnknownNameError("runtime", runtime, RUNTIMES)
-    if runtime == "reference":
-        line = "return onnx.reference.ReferenceEvaluator(onnx.load_model_from_string(exported))"
-        return indented("def load(exported):", line)
-    level = runtime.removeprefix("ort-").upper()
-    level = "DISABLE_ALL" if level == "DISABLED" else f"ENABLE_{level}"
-    return indented(
-        "def load(exported):",
-        "options = onnxruntime.SessionOptions()",
-        f"options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_{level}",
-        "options.intra_op_num_threads = 1",
-        "options.log_severity_level = 3",
-        'return onnxruntime.InferenceSession(exported, options, providers=["CPUExecutionProvider"])',
-    )
+def _runtime_script(regression: Regression) -> RuntimeScript:
+    """Return how the stored runtime is used; what diverges before there is one may name any."""
+    if not regression.identity.runtime and regression.runtime not in RUNTIME_REGISTRY.names():
+        return RuntimeScript("", "", "")
+    script = runtime_of(regression.runtime).script
+    if script is None:
+        raise UsageError(f"the runtime {regression.runtime!r} does not say how a script uses it")
+    return script
 
 
-def _main(regression: Regression, case: Case, made: str, module: Any, test: Function | None) -> str:
+def _main(
+    regression: Regression, case: Case, made: str, module: Any, test: Function | None, runs: RuntimeScript
+) -> str:
     """Return the function that says whether the divergence shows."""
-    where = re.fullmatch(r"output(\[\d+\])(\.real|\.imag)?", regression.where)
-    training = regression.mode.training if regression.mode.is_torchscript else ""
+    place = regression.place
+    number = 0 if place.number is None else place.number
+    training = regression.mode.training if regression.mode.honours("training") else ""
     mode = {"EVAL": ".eval()", "TRAINING": ".train()"}.get(training, "")
     template = judgement(regression) if test is None else judgements.ASSERTION
     # Of the output that the divergence is at; a file that was written by hand may lack it.
-    outputs = regression.eager[int(where[1][1:-1]) :] if where else ()
+    outputs = () if place.number is None else regression.eager[place.number :]
     dtype = outputs[0].dtype if outputs and isinstance(outputs[0], np.ndarray) else np.dtype(np.float32)
-    in_values = torch.bfloat16 in _met(regression) and regression.runtime != "reference"
+    in_values = torch.bfloat16 in _met(regression) and runs.run_bfloat16
     example = _literals(regression.export_inputs)
     inputs = _literals(regression.inputs) if "feeds" in template else example
     exported, run = as_call(regression.export_inputs), as_call(regression.inputs)
-    fed = feeds_of(module, exported, run) if regression.mode.is_torchscript else {}
+    fed = feeds_of(module, exported, run) if regression.mode.description.numbers_become_inputs else {}
     constants = {name: literal(leaf) for name, leaf in fed.items() if not isinstance(leaf, torch.Tensor)}
     named = names_in(exported, run)
     eager = f"eager = arrays(copy.deepcopy(model){mode}(*copy.deepcopy(inputs)))"
@@ -313,7 +191,6 @@ def _main(regression: Regression, case: Case, made: str, module: Any, test: Func
         eager = f"eager = arrays(copy.deepcopy(model){mode}(*args, **kwargs))"
         eager = f"args, kwargs = copy.deepcopy((inputs, keywords))\n{eager}"
     prefix = "" if example == inputs else "example_"
-    reference = regression.runtime == "reference"
     given = "(inputs, keywords)" if run.kwargs else "inputs"
     judged = Template(template).substitute(
         eager=eager,
@@ -322,11 +199,11 @@ def _main(regression: Regression, case: Case, made: str, module: Any, test: Func
         names=names(named),
         known=names((*named, *constants)),
         constants=Template(CONSTANTS).substitute(constants=mapping(constants)) if constants else "",
-        used="session.input_names" if reference else "[value.name for value in session.get_inputs()]",
-        output=where[1] if where else "[0]",
-        part={".real": "[..., 0]", ".imag": "[..., 1]"}.get(where[2] or "", "") if where else "",
+        used=runs.input_names,
+        output=f"[{number}]",
+        part={"real": "[..., 0]", "imag": "[..., 1]"}.get(place.part, ""),
         parts=" or one.ndim != other.ndim" if is_complex(dtype) else "",
-        run="run_in_values(session, feeds)" if in_values else "session.run(None, feeds)",
+        run="run_in_values(session, feeds)" if in_values else runs.run,
         tensor="as_bfloat16" if dtype == BFLOAT16 else "torch.tensor",
         opset=regression.mode.opset,
         test="" if test is None else test.name,

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from diffexport.infer.discovery import marks
-from diffexport.infer.discovery.places import Module, Place, locate
+from diffexport.infer.discovery.places import Module, SearchedPlace, locate
 from diffexport.infer.discovery.references import Index
-from diffexport.infer.discovery.source_tree import Class, FunctionNode, Source, dotted
+from diffexport.infer.discovery.source_tree import Class, FunctionNode, ModuleSource, dotted
 
 
 @dataclass(frozen=True)
-class Found:
+class DiscoveredFunction:
     """One ``autograd.Function`` in source.
 
     Attributes:
@@ -77,7 +77,7 @@ class Discovery:
     """
 
     place: str
-    functions: tuple[Found, ...]
+    functions: tuple[DiscoveredFunction, ...]
     problems: tuple[Problem, ...]
     files: int
     digest: str
@@ -106,7 +106,7 @@ def discover(text: str) -> Discovery:
     )
 
 
-def _described(index: Index, name: str, qualname: str) -> Found:
+def _described(index: Index, name: str, qualname: str) -> DiscoveredFunction:
     ancestry = index.ancestry(name, qualname)
     assert ancestry is not None
     source, own = ancestry[0]
@@ -118,7 +118,7 @@ def _described(index: Index, name: str, qualname: str) -> Found:
     before = 0 if setup_context else 1
     if forward is not None and any(dotted(one) == ["classmethod"] for one in forward.decorator_list):
         before += 1
-    return Found(
+    return DiscoveredFunction(
         module=name,
         qualname=qualname,
         file=module.file,
@@ -143,7 +143,7 @@ def _place_of(module: Module) -> str:
     return module.name
 
 
-def _has(ancestry: Sequence[tuple[Source, Class]], name: str) -> bool:
+def _has(ancestry: Sequence[tuple[ModuleSource, Class]], name: str) -> bool:
     for source, own in ancestry:
         if marks.method(own, name) is not None or name in source.patched.get(own.qualname, ()):
             return True
@@ -157,7 +157,7 @@ def _has(ancestry: Sequence[tuple[Source, Class]], name: str) -> bool:
     return False
 
 
-def _made_at_run_time(ancestry: Sequence[tuple[Source, Class]]) -> bool:
+def _made_at_run_time(ancestry: Sequence[tuple[ModuleSource, Class]]) -> bool:
     """Return whether what a class holds is not all written in it: ``type(…)``, or a forward that is assigned."""
     return any(
         not own.body or "forward" in source.patched.get(own.qualname, ()) for source, own in ancestry
@@ -205,7 +205,7 @@ def _relative(file: Path) -> str:
         return str(file)
 
 
-def _digest(place: Place, index: Index) -> str:
+def _digest(place: SearchedPlace, index: Index) -> str:
     state = hashlib.sha256()
     for name in sorted(place.modules):
         module: Module = place.modules[name]

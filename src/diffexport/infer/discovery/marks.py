@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from diffexport.infer.discovery.references import Index, referred
-from diffexport.infer.discovery.source_tree import Class, FunctionNode, Source, dotted
+from diffexport.infer.discovery.source_tree import Class, FunctionNode, ModuleSource, dotted
 
 #: Every mark, with what it means.
 MARKS = {
@@ -64,7 +64,9 @@ _SAME = frozenset(("clone", "contiguous", "detach", "view_as", "identity", "to",
 _BLANK = re.compile(r"(new_)?(zeros|ones|empty|full|rand|randn|randint|arange)(_like)?")
 
 
-def of_class(index: Index, ancestry: Sequence[tuple[Source, Class]], *, symbolic: bool) -> tuple[str, ...]:
+def of_class(
+    index: Index, ancestry: Sequence[tuple[ModuleSource, Class]], *, symbolic: bool
+) -> tuple[str, ...]:
     """Return the marks of a Function, given its class and bases, nearest first."""
     for source, own in ancestry:
         forward = method(own, "forward")
@@ -93,7 +95,7 @@ def _statements(body: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
 
 
 def _followed(
-    index: Index, source: Source, scope: str, function: FunctionNode, seen: set[int], depth: int
+    index: Index, source: ModuleSource, scope: str, function: FunctionNode, seen: set[int], depth: int
 ) -> Iterator[str]:
     """Yield the marks of a function's body and of the helpers it refers to."""
     if id(function) in seen or depth > _DEPTH:
@@ -155,7 +157,7 @@ def _of_node(node: ast.AST) -> Iterator[str]:
         yield "stateful"
 
 
-def _decorated(index: Index, source: Source, function: FunctionNode) -> Iterator[str]:
+def _decorated(index: Index, source: ModuleSource, function: FunctionNode) -> Iterator[str]:
     for decorator in function.decorator_list:
         target = decorator.func if isinstance(decorator, ast.Call) else decorator
         name = dotted(target)

@@ -47,7 +47,7 @@ class Module:
 
 
 @dataclass(frozen=True)
-class Place:
+class SearchedPlace:
     """The modules that a package or path stands for.
 
     Attributes:
@@ -63,7 +63,7 @@ class Place:
     native: frozenset[str] = field(default=frozenset())
 
 
-def locate(text: str) -> Place:
+def locate(text: str) -> SearchedPlace:
     """Return what a package name or a path stands for.
 
     Raises:
@@ -90,14 +90,14 @@ def locate(text: str) -> Place:
     )
 
 
-def package(name: str) -> Place | None:
+def package(name: str) -> SearchedPlace | None:
     """Return the top-level package or module of an import name; None where there is none with source."""
     return _package(name, name)
 
 
-def _merged(text: str, places: Sequence[Place]) -> Place:
+def _merged(text: str, places: Sequence[SearchedPlace]) -> SearchedPlace:
     modules = {name: module for place in places for name, module in place.modules.items()}
-    return Place(
+    return SearchedPlace(
         text,
         modules,
         frozenset().union(*(place.wanted for place in places)),
@@ -141,7 +141,7 @@ def _spec(name: str) -> importlib.machinery.ModuleSpec | None:
             sys.path.remove(here)
 
 
-def _package(name: str, text: str) -> Place | None:
+def _package(name: str, text: str) -> SearchedPlace | None:
     top = name.partition(".")[0]
     spec = _spec(top)
     if spec is None:
@@ -170,7 +170,7 @@ def _package(name: str, text: str) -> Place | None:
         if not native:
             return None
         raise PlaceError(f"package {text!r} is installed, but holds no Python source (only compiled modules)")
-    return Place(text, modules, wanted, frozenset(native))
+    return SearchedPlace(text, modules, wanted, frozenset(native))
 
 
 def _root(folder: Path) -> Path | None:
@@ -201,7 +201,7 @@ def _files(folder: Path) -> Iterator[Path]:
                 yield Path(place, name)
 
 
-def _path(text: str, path: Path) -> Place:
+def _path(text: str, path: Path) -> SearchedPlace:
     if not path.exists():
         raise PlaceError(f"there is no file or folder {text}")
     path = path.resolve()
@@ -236,7 +236,7 @@ def _path(text: str, path: Path) -> Place:
                 native.add(dotted)
     if not wanted:
         raise PlaceError(f"{text} holds no Python source")
-    return Place(text, modules, frozenset(wanted), frozenset(native))
+    return SearchedPlace(text, modules, frozenset(wanted), frozenset(native))
 
 
 def _package_root(folder: Path) -> Path:

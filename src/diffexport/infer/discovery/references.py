@@ -9,8 +9,8 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from diffexport.infer.discovery.places import Module, Place, PlaceError, package
-from diffexport.infer.discovery.source_tree import Class, Source, SourceError, base_names, dotted, parse
+from diffexport.infer.discovery.places import Module, PlaceError, SearchedPlace, package
+from diffexport.infer.discovery.source_tree import Class, ModuleSource, SourceError, base_names, dotted, parse
 
 #: Names that end a search: the class itself, wherever torch makes it available, and what torch derives from it.
 _FUNCTION = re.compile(
@@ -38,13 +38,15 @@ class Name:
 class Index:
     """The modules of one place, parsed when they are asked for; other packages are read where a base leads there."""
 
-    place: Place
+    place: SearchedPlace
     problems: dict[str, str] = field(default_factory=dict)
-    _sources: dict[str, Source | None] = field(default_factory=dict)
+    _sources: dict[str, ModuleSource | None] = field(default_factory=dict)
     _others: dict[str, Mapping[str, Module]] = field(default_factory=dict)
     _names: dict[tuple[str, str], Name | None] = field(default_factory=dict)
     _depth: int = 0
-    _ancestry: dict[tuple[str, str], tuple[tuple[Source, Class], ...] | None] = field(default_factory=dict)
+    _ancestry: dict[tuple[str, str], tuple[tuple[ModuleSource, Class], ...] | None] = field(
+        default_factory=dict
+    )
 
     @functools.cached_property
     def _tops(self) -> frozenset[str]:
@@ -58,7 +60,7 @@ class Index:
             self.problems.setdefault(name, f"cannot be read: {error.strerror or error}")
             return b""
 
-    def source(self, name: str) -> Source | None:
+    def source(self, name: str) -> ModuleSource | None:
         """Return a module as names; None where there is none, or it does not parse."""
         if name not in self._sources:
             self._sources[name] = None
@@ -69,7 +71,7 @@ class Index:
                 self._sources[name] = self._parse(name, module)
         return self._sources[name]
 
-    def _parse(self, name: str, module: Module) -> Source | None:
+    def _parse(self, name: str, module: Module) -> ModuleSource | None:
         try:
             return parse(module, module.file.read_bytes())
         except OSError as error:
@@ -92,7 +94,7 @@ class Index:
             self._others[top] = found.modules if found is not None else {}
         return self._others[top].get(name)
 
-    def lookup(self, source: Source, parts: list[str], scope: str = "") -> Name | None:
+    def lookup(self, source: ModuleSource, parts: list[str], scope: str = "") -> Name | None:
         """Return where a dotted name leads that is used in a module, inside ``scope`` (a qualname with its dot)."""
         first, rest = parts[0], parts[1:]
         for prefix in _scopes(scope):
@@ -112,7 +114,7 @@ class Index:
             self._depth -= 1
         return self._names[key]
 
-    def _follow(self, source: Source, first: str, rest: list[str]) -> Name | None:
+    def _follow(self, source: ModuleSource, first: str, rest: list[str]) -> Name | None:
         """Return where a name leads that a module gets from elsewhere."""
         if first in source.imports:
             return self.absolute([*source.imports[first].split("."), *rest])
@@ -150,12 +152,12 @@ class Index:
             return self.lookup(source, rest) or Name("missing", "", ".".join(parts))
         return Name("outside", "", ".".join(parts))
 
-    def _attribute(self, source: Source, qualname: str, rest: list[str]) -> Name:
+    def _attribute(self, source: ModuleSource, qualname: str, rest: list[str]) -> Name:
         while rest and f"{qualname}.{rest[0]}" in source.classes:
             qualname, rest = f"{qualname}.{rest[0]}", rest[1:]
         return Name("class", source.module.name, ".".join([qualname, *rest]))
 
-    def ancestry(self, module: str, qualname: str) -> tuple[tuple[Source, Class], ...] | None:
+    def ancestry(self, module: str, qualname: str) -> tuple[tuple[ModuleSource, Class], ...] | None:
         """Return a Function's class and its bases that were read, nearest first; None for any other class."""
         key = (module, qualname)
         if key not in self._ancestry:
@@ -163,12 +165,12 @@ class Index:
             self._ancestry[key] = self._find_ancestry(module, qualname)
         return self._ancestry[key]
 
-    def _find_ancestry(self, module: str, qualname: str) -> tuple[tuple[Source, Class], ...] | None:
+    def _find_ancestry(self, module: str, qualname: str) -> tuple[tuple[ModuleSource, Class], ...] | None:
         source = self.source(module)
         own = source.classes.get(qualname) if source is not None else None
         if source is None or own is None:
             return None
-        found: list[tuple[Source, Class]] = [(source, own)]
+        found: list[tuple[ModuleSource, Class]] = [(source, own)]
         is_function = _FUNCTION.fullmatch(f"{module}.{qualname}") is not None
         scope = qualname.rpartition(".")[0]
         for expression in own.bases:
@@ -187,7 +189,7 @@ class Index:
                         found += self._mixins(base)
         return tuple(found) if is_function else None
 
-    def _mixins(self, base: Name, seen: frozenset[Name] = frozenset()) -> list[tuple[Source, Class]]:
+    def _mixins(self, base: Name, seen: frozenset[Name] = frozenset()) -> list[tuple[ModuleSource, Class]]:
         """Return a class that is no Function with its bases: what it defines is inherited all the same."""
         source = self.source(base.module)
         own = source.classes.get(base.name) if source is not None else None

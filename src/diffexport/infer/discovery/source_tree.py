@@ -39,7 +39,7 @@ class Class:
 
 
 @dataclass
-class Source:
+class ModuleSource:
     """What is written in one module, without a look at any other.
 
     Attributes:
@@ -60,7 +60,7 @@ class Source:
     patched: dict[str, set[str]] = field(default_factory=dict)
 
 
-def parse(module: Module, data: bytes) -> Source:
+def parse(module: Module, data: bytes) -> ModuleSource:
     """Parse a file; encoding cookies and byte order marks are honoured.
 
     Raises:
@@ -75,18 +75,18 @@ def parse(module: Module, data: bytes) -> Source:
         raise SourceError(f"{where}{error.msg}") from None
     except (ValueError, RecursionError, MemoryError, LookupError) as error:
         raise SourceError(f"{type(error).__name__}: {error}") from None
-    source = Source(module)
+    source = ModuleSource(module)
     try:
-        _Reader(source).read(tree.body)
+        _StatementReader(source).read(tree.body)
     except RecursionError:
         raise SourceError("nested too deeply to be read") from None
     return source
 
 
-class _Reader:
+class _StatementReader:
     """Walks through statements; expressions are not looked into."""
 
-    def __init__(self, source: Source) -> None:
+    def __init__(self, source: ModuleSource) -> None:
         self._source = source
 
     def read(

@@ -1,8 +1,9 @@
 from .argument_choices import Choice as Choice
-from .argument_choices import Known as Known
+from .argument_choices import SiteValue as SiteValue
 from .argument_choices import choices as choices
 from .call_sites import Site as Site
 from .call_sites import Sites as Sites
+from .kinds import ArgumentKind as ArgumentKind
 from .library import Library as Library
 from .library import around as around
 from .operator_use import DISTRIBUTED as DISTRIBUTED
@@ -17,3 +18,6 @@ from .subject import Subject as Subject
 from .subject import subject_of as subject_of
 from .usage import Usage as Usage
 from .usage import usages as usages
+from .weights import NUMBER as NUMBER
+from .weights import REPAIR as REPAIR
+from .weights import SEARCH as SEARCH

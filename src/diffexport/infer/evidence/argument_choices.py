@@ -11,33 +11,31 @@ import ast
 import dataclasses
 import enum
 import re
+import types
 import typing
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from diffexport.infer.evidence.configs import instances
+from diffexport.infer.evidence.kinds import KINDS, ArgumentKind
 from diffexport.infer.evidence.subject import MISSING, Parameter, Subject
 from diffexport.infer.evidence.usage import Usage
+from diffexport.infer.evidence.weights import CHOICE, NAME, PRIOR, STATED, TENSOR
 from diffexport.infer.evidence.words import (
     DIMENSION,
     FLOATS,
     INDEX,
     INTS,
-    KINDS,
     MASK,
     POSITIVE,
     PREFIXES,
-    PRIOR,
     SPOKEN_FOR,
     UNIT,
 )
 from diffexport.strategies import importable, text_of
-
-#: Choices that are this much less likely than the best are left out.
-_FAR = 7.0
 
 
 @dataclass(frozen=True)
@@ -45,7 +43,7 @@ class Choice:
     """What one argument may be.
 
     Attributes:
-        kind: one of [KINDS][diffexport.infer.evidence.words.KINDS].
+        kind: what it is.
         cost: 0 for the likeliest.
         text: of the value, for what is no tensor.
         dtype, domain: of a tensor; the domain is ``any``, ``positive``, ``unit`` (0 to 1), ``index`` (small integers).
@@ -53,7 +51,7 @@ class Choice:
         source: where the value comes from.
     """
 
-    kind: str
+    kind: ArgumentKind
     cost: float = 0.0
     text: str = ""
     dtype: str = "float32"
@@ -64,11 +62,11 @@ class Choice:
     @property
     def is_tensor(self) -> bool:
         """Whether it is a single tensor."""
-        return self.kind == "tensor"
+        return self.kind is ArgumentKind.TENSOR
 
 
 @dataclass(frozen=True)
-class Known:
+class SiteValue:
     """What a call site says of one argument: the text of its value, or (empty) that it is made of tensors."""
 
     text: str
@@ -80,7 +78,7 @@ def choices(
     parameter: Parameter,
     place: int,
     usage: Usage,
-    known: Sequence[Known],
+    known: Sequence[SiteValue],
     documentation: str,
     subject: Subject,
 ) -> list[Choice]:
@@ -96,95 +94,127 @@ def choices(
     """
     words = set(re.findall(r"[a-z]+|[A-Z]+(?![a-z])|[A-Z][a-z]+", parameter.name))
     words = {word if word == "T" else word.lower() for word in words} | {parameter.name.lower()}
+    weight = _weights_of_name(parameter.name, words, place, usage)
+    named_values = _annotated(parameter.annotation, subject, weight)
+    _documented(parameter.name, documentation, weight)
+    for one in known:
+        if one.tensor:
+            weight[ArgumentKind.TENSOR] += STATED.site_tensor
+    if parameter.default is not MISSING and parameter.default is not None:
+        weight[_kind_of(parameter.default)] += STATED.default
+    stated, start = _stated(parameter, usage, known, named_values)
+    best = max(weight.values())
+    values = _Values(words, usage, place)
+    guesses = [
+        dataclasses.replace(choice, cost=start + best - amount + extra)
+        for kind, amount in weight.items()
+        for extra, choice in values.of(kind)
+    ]
+    return _cheapest([*stated, *guesses])
+
+
+def _weights_of_name(name: str, words: set[str], place: int, usage: Usage) -> dict[ArgumentKind, float]:
+    """Return the weight of each kind in view of a parameter's place, use and name."""
     weight = {kind: PRIOR[kind][min(place, 1)] + usage.weight.get(kind, 0.0) for kind in KINDS}
     for spoken, kind, amount in SPOKEN_FOR:
         if words & spoken:
             weight[kind] += amount
-    first = re.match(r"_*([a-z]+)_", parameter.name)
+    first = re.match(r"_*([a-z]+)_", name)
     if first and first[1] in PREFIXES:
-        weight[PREFIXES[first[1]]] += 3.0
-    found = _annotated(parameter.annotation, subject, weight)
-    _documented(parameter.name, documentation, weight)
-    for one in known:
-        if one.tensor:
-            weight["tensor"] += 2.0
-    if parameter.default is not MISSING and parameter.default is not None:
-        weight[_kind_of(parameter.default)] += 2.0
-    best = max(weight.values())
-    made = [
-        Choice(_kind_of_text(one.text), 0.2 * n, one.text, source=one.source)
-        for n, one in enumerate(_distinct(known))
+        weight[PREFIXES[first[1]]] += NAME.prefix
+    return weight
+
+
+def _stated(
+    parameter: Parameter, usage: Usage, known: Sequence[SiteValue], named_values: Sequence[str]
+) -> tuple[list[Choice], float]:
+    """Return the values that are stated somewhere, and what everything else costs at least.
+
+    Args:
+        parameter: the argument.
+        usage: how the source uses it.
+        known: what call sites give.
+        named_values: texts of the values that its annotation names.
+    """
+    stated = [
+        Choice(_kind_of_text(one.text), CHOICE.site_step * number, one.text, source=one.source)
+        for number, one in enumerate(_distinct(known))
     ]
-    start = 1.0 if made else 0.0
+    start = CHOICE.after_sites if stated else 0.0
     if parameter.default is not MISSING:
         text = text_of(parameter.default)
         if text is not None:
-            made.append(Choice(_kind_of(parameter.default), start, text, source="default"))
-            start += 0.8
-    made += [
-        Choice(_kind_of_text(text), start + 0.4 * n, text, source="annotation")
-        for n, text in enumerate(found)
+            stated.append(Choice(_kind_of(parameter.default), start, text, source="default"))
+            start += CHOICE.after_default
+    stated += [
+        Choice(_kind_of_text(text), start + CHOICE.annotation_step * number, text, source="annotation")
+        for number, text in enumerate(named_values)
     ]
-    start = start + 1.0 if found else start
+    start = start + CHOICE.after_annotation if named_values else start
     for number, text in enumerate(_containers(parameter.annotation, usage)):
-        made.append(Choice("container", start + 0.3 + 0.3 * number, text, source="what is done with it"))
+        cost = start + CHOICE.container + CHOICE.container_step * number
+        stated.append(Choice(ArgumentKind.CONTAINER, cost, text, source="what is done with it"))
     for checked in dict.fromkeys(usage.classes):
         owner = importable(checked)
         # A check is a good reason to give one, or to give none of the kind: subclasses of tensors are special cases.
         if owner is not None and not issubclass(checked, torch.Tensor):
-            made.append(
-                Choice(_kind_of_class(checked), start + 0.5, f"{owner}()", source="a check of its type")
-            )
-    values = _Values(words, usage, place)
-    for kind, amount in weight.items():
-        for extra, choice in values.of(kind):
-            made.append(dataclasses.replace(choice, cost=start + best - amount + extra))
+            kind, cost = _kind_of_class(checked), start + CHOICE.checked_class
+            stated.append(Choice(kind, cost, f"{owner}()", source="a check of its type"))
+    return stated, start
+
+
+def _cheapest(choices: Sequence[Choice]) -> list[Choice]:
+    """Return each choice once, the cheapest first, without those that are too unlikely."""
     kept: dict[Any, Choice] = {}
-    for choice in sorted(made, key=lambda choice: choice.cost):
-        if choice.cost <= _FAR:
-            kept.setdefault(
-                (
-                    choice.text,
-                    choice.kind if not choice.text else "",
-                    choice.dtype,
-                    choice.domain,
-                    choice.count,
-                ),
-                choice,
-            )
+    for choice in sorted(choices, key=lambda choice: choice.cost):
+        if choice.cost <= CHOICE.most:
+            kind = "" if choice.text else choice.kind
+            kept.setdefault((choice.text, kind, choice.dtype, choice.domain, choice.count), choice)
     return list(kept.values())
 
 
-def _distinct(known: Sequence[Known]) -> list[Known]:
+def _distinct(known: Sequence[SiteValue]) -> list[SiteValue]:
     """Return the values that sites give, the frequent ones first."""
-    counted: dict[str, list[Known]] = {}
+    counted: dict[str, list[SiteValue]] = {}
     for one in known:
         if one.text:
             counted.setdefault(one.text, []).append(one)
     return [group[0] for group in sorted(counted.values(), key=lambda group: -len(group))][:6]
 
 
-def _kind_of(value: Any) -> str:
-    for kind, types in (("none", type(None)), ("bool", bool), ("int", int), ("float", float), ("str", str),
-                        ("dtype", torch.dtype), ("device", torch.device), ("module", torch.nn.Module),
-                        ("tensor", torch.Tensor), ("shape", tuple | list)):  # fmt: skip
-        if isinstance(value, types):
+_TYPES: Sequence[tuple[ArgumentKind, type | types.UnionType]] = (
+    (ArgumentKind.NONE, type(None)),
+    (ArgumentKind.BOOL, bool),
+    (ArgumentKind.INT, int),
+    (ArgumentKind.FLOAT, float),
+    (ArgumentKind.STR, str),
+    (ArgumentKind.DTYPE, torch.dtype),
+    (ArgumentKind.DEVICE, torch.device),
+    (ArgumentKind.MODULE, torch.nn.Module),
+    (ArgumentKind.TENSOR, torch.Tensor),
+    (ArgumentKind.SHAPE, tuple | list),
+)
+
+
+def _kind_of(value: Any) -> ArgumentKind:
+    for kind, accepted in _TYPES:
+        if isinstance(value, accepted):
             return kind
-    return "callable" if callable(value) else "str"
+    return ArgumentKind.CALLABLE if callable(value) else ArgumentKind.STR
 
 
-def _kind_of_class(kind: type) -> str:
-    return "module" if issubclass(kind, torch.nn.Module) else "callable"
+def _kind_of_class(kind: type) -> ArgumentKind:
+    return ArgumentKind.MODULE if issubclass(kind, torch.nn.Module) else ArgumentKind.CALLABLE
 
 
-def _kind_of_text(text: str) -> str:
+def _kind_of_text(text: str) -> ArgumentKind:
     try:
         return _kind_of(ast.literal_eval(text))
     except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
-        return "dtype" if text.startswith("torch.") else "callable"
+        return ArgumentKind.DTYPE if text.startswith("torch.") else ArgumentKind.CALLABLE
 
 
-def _annotated(annotation: Any, subject: Subject, weight: dict[str, float]) -> list[str]:
+def _annotated(annotation: Any, subject: Subject, weight: dict[ArgumentKind, float]) -> list[str]:
     """Add what an annotation speaks for; return texts of values where it names all of them."""
     if annotation is None:
         return []
@@ -194,8 +224,8 @@ def _annotated(annotation: Any, subject: Subject, weight: dict[str, float]) -> l
             texts += [text for value in typing.get_args(part) if (text := text_of(value)) is not None]
             continue
         kind = _annotation_kind(part)
-        if kind:
-            weight[kind] += 3.0
+        if kind is not None:
+            weight[kind] += STATED.annotation
         elif isinstance(part, type) and issubclass(part, enum.Enum):
             texts += [text for member in part if (text := text_of(member)) is not None][:6]
         elif isinstance(part, type) and dataclasses.is_dataclass(part):
@@ -253,11 +283,28 @@ def _named_parts(node: ast.expr, subject: Subject) -> Iterable[Any]:
     yield value if isinstance(value, type) else ast.unparse(node)
 
 
-def _annotation_kind(part: Any) -> str:
+_ANNOTATED = (
+    (r"(list|tuple|sequence|iterable)\[.*tensor", ArgumentKind.TENSORS),
+    (r"(list|tuple|sequence|iterable)\[.*(int|float)|^size$|\bsize\b", ArgumentKind.SHAPE),
+    (r"^(fake|bool|long|float)?tensor$|tensortype|^parameter$|\btensor\b", ArgumentKind.TENSOR),
+    (r"^int$", ArgumentKind.INT),
+    (r"^float$|^number$|^scalar$", ArgumentKind.FLOAT),
+    (r"^bool$", ArgumentKind.BOOL),
+    (r"^str$", ArgumentKind.STR),
+    (r"dtype", ArgumentKind.DTYPE),
+    (r"device", ArgumentKind.DEVICE),
+    (r"callable", ArgumentKind.CALLABLE),
+    (r"module", ArgumentKind.MODULE),
+    (r"^(tuple|list)$", ArgumentKind.TENSORS),
+    (r"group|generator", ArgumentKind.NONE),
+)
+
+
+def _annotation_kind(part: Any) -> ArgumentKind | None:
     if part is type(None) or part == "None":
-        return "none"
+        return ArgumentKind.NONE
     if isinstance(part, type) and issubclass(part, torch.nn.Module):
-        return "module"
+        return ArgumentKind.MODULE
     text = (
         part
         if isinstance(part, str)
@@ -266,33 +313,23 @@ def _annotation_kind(part: Any) -> str:
         else str(part)
     )
     text = text.replace("typing.", "").replace("torch.", "").replace("collections.abc.", "")
-    for pattern, kind in (
-        (r"(list|tuple|sequence|iterable)\[.*tensor", "tensors"),
-        (r"(list|tuple|sequence|iterable)\[.*(int|float)|^size$|\bsize\b", "shape"),
-        (r"^(fake|bool|long|float)?tensor$|tensortype|^parameter$|\btensor\b", "tensor"),
-        (r"^int$", "int"), (r"^float$|^number$|^scalar$", "float"), (r"^bool$", "bool"), (r"^str$", "str"),
-        (r"dtype", "dtype"), (r"device", "device"), (r"callable", "callable"), (r"module", "module"),
-        (r"^(tuple|list)$", "tensors"), (r"group|generator", "none"),
-    ):  # fmt: skip
-        if re.search(pattern, text.lower()):
-            return kind
-    return ""
+    return next((kind for pattern, kind in _ANNOTATED if re.search(pattern, text.lower())), None)
 
 
 _DOCUMENTED = (
-    (r"tensor|ndarray", "tensor"),
-    (r"\bint(eger)?\b", "int"),
-    (r"\bfloat\b", "float"),
-    (r"\bbool(ean)?\b", "bool"),
-    (r"\bstr(ing)?\b", "str"),
-    (r"callable|\bfunction\b", "callable"),
-    (r"\bdtype\b", "dtype"),
-    (r"nn\.module", "module"),
-    (r"\btuple\b|\bshape\b", "shape"),
+    (r"tensor|ndarray", ArgumentKind.TENSOR),
+    (r"\bint(eger)?\b", ArgumentKind.INT),
+    (r"\bfloat\b", ArgumentKind.FLOAT),
+    (r"\bbool(ean)?\b", ArgumentKind.BOOL),
+    (r"\bstr(ing)?\b", ArgumentKind.STR),
+    (r"callable|\bfunction\b", ArgumentKind.CALLABLE),
+    (r"\bdtype\b", ArgumentKind.DTYPE),
+    (r"nn\.module", ArgumentKind.MODULE),
+    (r"\btuple\b|\bshape\b", ArgumentKind.SHAPE),
 )
 
 
-def _documented(name: str, documentation: str, weight: dict[str, float]) -> None:
+def _documented(name: str, documentation: str, weight: dict[ArgumentKind, float]) -> None:
     """Add what a documentation string says of the type of a parameter, in any of the usual styles."""
     if not documentation:
         return
@@ -302,8 +339,35 @@ def _documented(name: str, documentation: str, weight: dict[str, float]) -> None
         said = match["said"].lower()
         for pattern, kind in _DOCUMENTED:
             if re.search(pattern, said[:60]):
-                weight[kind] += 1.5
+                weight[kind] += STATED.documentation
                 break
+
+
+#: The values worth trying of kinds whose values depend on nothing.
+_PLAIN_VALUES: Mapping[ArgumentKind, Sequence[str]] = {
+    ArgumentKind.BOOL: ("False", "True"),
+    ArgumentKind.NONE: ("None",),
+    ArgumentKind.SHAPE: (
+        "(2, 4)",
+        "(1, 1)",
+        "(4,)",
+        "(2, 2)",
+        "(3, 3)",
+        "[1, 1]",
+        "(4, 2)",
+        "(-1,)",
+        "()",
+        "(2, 4, 6)",
+    ),
+    ArgumentKind.DEVICE: ("torch.device('cpu')", "'cpu'", "None"),
+    ArgumentKind.CALLABLE: ("torch.nn.functional.relu", "torch.neg", "torch.add", "torch.nn.Identity()"),
+    ArgumentKind.MODULE: (
+        "torch.nn.Identity()",
+        "torch.nn.Linear(4, 4)",
+        "torch.nn.ReLU()",
+        "torch.nn.Sequential()",
+    ),
+}
 
 
 class _Values:
@@ -312,15 +376,28 @@ class _Values:
     def __init__(self, words: set[str], usage: Usage, place: int) -> None:
         self._words, self._usage, self._place = words, usage, place
 
-    def of(self, kind: str) -> Iterable[tuple[float, Choice]]:
-        if kind == "tensor":
+    def of(self, kind: ArgumentKind) -> Iterable[tuple[float, Choice]]:
+        if kind is ArgumentKind.TENSOR:
             yield from self._tensors()
-        elif kind == "tensors":
-            for extra, count in ((0.0, 2), (0.6, 1), (0.8, 3)):
-                yield extra, Choice(kind, count=count)
+        elif kind is ArgumentKind.TENSORS:
+            yield CHOICE.two_tensors, Choice(kind, count=2)
+            yield CHOICE.one_tensor, Choice(kind, count=1)
+            yield CHOICE.three_tensors, Choice(kind, count=3)
         else:
-            for place, value in enumerate(getattr(self, f"_{kind}")()):
-                yield 0.35 * place, Choice(kind, text=value)
+            for number, text in enumerate(self._texts(kind)):
+                yield CHOICE.value_step * number, Choice(kind, text=text)
+
+    def _texts(self, kind: ArgumentKind) -> Sequence[str]:
+        """Return the texts of what is no tensor."""
+        if kind is ArgumentKind.FLOAT:
+            return self._floats()
+        if kind is ArgumentKind.INT:
+            return self._ints()
+        if kind is ArgumentKind.STR:
+            return self._strings()
+        if kind is ArgumentKind.DTYPE:
+            return self._dtypes()
+        return _PLAIN_VALUES[kind]
 
     def _tensors(self) -> Iterable[tuple[float, Choice]]:
         words, hints = self._words, self._usage.dtypes
@@ -328,63 +405,42 @@ class _Values:
         mask = bool(words & MASK) or "bool" in hints
         positive = bool(words & POSITIVE) and self._place > 0
         unit = bool(words & UNIT)
-        yield (1.0 if index and self._place else 0.6 if "complex64" in hints else 0.0), Choice("tensor")
-        yield (
-            (0.0 if index and self._place else 0.8 if index else 2.0),
-            Choice("tensor", dtype="int64", domain="index"),
-        )
-        yield (0.4 if mask else 2.6), Choice("tensor", dtype="bool")
-        yield (-0.1 if unit else 1.4), Choice("tensor", domain="unit")
-        yield (-0.1 if positive else 1.6), Choice("tensor", domain="positive")
-        yield (0.0 if "complex64" in hints else 3.2), Choice("tensor", dtype="complex64")
-        yield 3.4, Choice("tensor", dtype="float64")
-        yield 3.8, Choice("tensor", dtype="int32", domain="index")
+        later_index = index and self._place > 0
+        any_float = TENSOR.floats
+        if later_index:
+            any_float = TENSOR.floats_not_indices
+        elif "complex64" in hints:
+            any_float = TENSOR.floats_not_complex
+        indices = TENSOR.indices
+        if index:
+            indices = TENSOR.indices_hinted if later_index else TENSOR.indices_hinted_first
+        kind = ArgumentKind.TENSOR
+        yield any_float, Choice(kind)
+        yield indices, Choice(kind, dtype="int64", domain="index")
+        yield (TENSOR.mask_hinted if mask else TENSOR.mask), Choice(kind, dtype="bool")
+        yield (TENSOR.unit_hinted if unit else TENSOR.unit), Choice(kind, domain="unit")
+        yield (TENSOR.positive_hinted if positive else TENSOR.positive), Choice(kind, domain="positive")
+        is_complex = "complex64" in hints
+        yield (TENSOR.complex_hinted if is_complex else TENSOR.complex), Choice(kind, dtype="complex64")
+        yield TENSOR.double, Choice(kind, dtype="float64")
+        yield TENSOR.small_indices, Choice(kind, dtype="int32", domain="index")
 
-    def _float(self) -> list[str]:
+    def _floats(self) -> list[str]:
         first = [repr(value) for word, value in FLOATS.items() if word in self._words][:1]
         return [*first, "1.0", "0.5", "2.0", "0.1", "0.0", "1.5"]
 
-    def _int(self) -> list[str]:
+    def _ints(self) -> list[str]:
         seen = [repr(value) for value in self._usage.values if type(value) is int][:3]
         if self._words & DIMENSION:
             return ["-1", "1", "0", "2"]
         first = [repr(value) for word, value in INTS.items() if word in self._words][:1]
         return [*first, "2", "1", *seen, "4", "0", "3", "8", "-1", "16"]
 
-    def _bool(self) -> list[str]:
-        return ["False", "True"]
-
-    def _none(self) -> list[str]:
-        return ["None"]
-
-    def _str(self) -> list[str]:
+    def _strings(self) -> list[str]:
         seen = [repr(value) for value in dict.fromkeys(self._usage.values) if isinstance(value, str)][:6]
         return [*seen, *(["'cpu'"] if "device" in self._words else ["'mean'", "'x'"])]
 
-    def _shape(self) -> list[str]:
-        return [
-            "(2, 4)",
-            "(1, 1)",
-            "(4,)",
-            "(2, 2)",
-            "(3, 3)",
-            "[1, 1]",
-            "(4, 2)",
-            "(-1,)",
-            "()",
-            "(2, 4, 6)",
-        ]
-
-    def _dtype(self) -> list[str]:
+    def _dtypes(self) -> list[str]:
         usual = [f"torch.{name}" for name in ("float32", "float16", "bfloat16", "int64", "int8", "float64")]
         narrow = [f"torch.{name}" for name in ("float8_e4m3fn", "float8_e5m2", "uint8")]
         return [*narrow, *usual] if self._words & {"float", "fp"} else [*usual, *narrow]
-
-    def _device(self) -> list[str]:
-        return ["torch.device('cpu')", "'cpu'", "None"]
-
-    def _callable(self) -> list[str]:
-        return ["torch.nn.functional.relu", "torch.neg", "torch.add", "torch.nn.Identity()"]
-
-    def _module(self) -> list[str]:
-        return ["torch.nn.Identity()", "torch.nn.Linear(4, 4)", "torch.nn.ReLU()", "torch.nn.Sequential()"]

@@ -17,8 +17,8 @@ from typing import Any
 
 import torch
 
-from diffexport.infer.evidence.argument_choices import Known
-from diffexport.infer.evidence.library import Library, Scope, Source
+from diffexport.infer.evidence.argument_choices import SiteValue
+from diffexport.infer.evidence.library import Library, LocatedSource, Scope
 from diffexport.infer.evidence.operator_use import TENSOR_ATTRIBUTES
 from diffexport.strategies import text_of
 
@@ -42,7 +42,7 @@ _UNARY: dict[type[ast.unaryop], Callable[[Any], Any]] = {
 class Site:
     """One call: what is known of each argument (None: nothing), and where it stands."""
 
-    arguments: tuple[Known | None, ...]
+    arguments: tuple[SiteValue | None, ...]
     where: str
 
 
@@ -50,7 +50,7 @@ class Site:
 class _Place:
     """Where an expression stands: its file and what encloses it."""
 
-    source: Source
+    source: LocatedSource
     around: tuple[Scope, ...]
 
     def function(self) -> ast.FunctionDef | ast.AsyncFunctionDef | None:
@@ -64,7 +64,7 @@ class _Place:
 
 
 #: Stands for an expression that gives a tensor.
-_TENSOR = Known("", "", tensor=True)
+_TENSOR = SiteValue("", "", tensor=True)
 
 
 class Sites:
@@ -87,11 +87,11 @@ class Sites:
                 break
         return found
 
-    def _known(self, node: ast.expr, place: _Place, where: str) -> Known | None:
+    def _known(self, node: ast.expr, place: _Place, where: str) -> SiteValue | None:
         value = self._value(node, place, _STEPS, _LAYERS)
         if value is None or value is _TENSOR:
             return value
-        return Known(value.text, f"call site {where}")
+        return SiteValue(value.text, f"call site {where}")
 
     def _calls(self, owner: type) -> Iterator[tuple[ast.Call, _Place]]:
         name = owner.__name__
@@ -105,13 +105,13 @@ class Sites:
             for alias in aliases:
                 yield from self._called(alias, [source])
 
-    def _called(self, name: str, sources: Iterable[Source]) -> Iterator[tuple[ast.Call, _Place]]:
+    def _called(self, name: str, sources: Iterable[LocatedSource]) -> Iterator[tuple[ast.Call, _Place]]:
         for source in sources:
             for node, around in source.placed():
                 if isinstance(node, ast.Call) and _tail(node.func) == name:
                     yield node, _Place(source, around)
 
-    def _value(self, node: ast.expr, place: _Place, steps: int, layers: int) -> Known | None:
+    def _value(self, node: ast.expr, place: _Place, steps: int, layers: int) -> SiteValue | None:
         """Return what an expression stands for; None where that cannot be told."""
         if steps <= 0 or time.monotonic() > self._end:
             return None
@@ -132,19 +132,21 @@ class Sites:
             return self._computed(node, place, steps - 1, layers)
         return None
 
-    def _sequence(self, node: ast.Tuple | ast.List, place: _Place, steps: int, layers: int) -> Known | None:
+    def _sequence(
+        self, node: ast.Tuple | ast.List, place: _Place, steps: int, layers: int
+    ) -> SiteValue | None:
         items = [self._value(item, place, steps, layers) for item in node.elts]
         texts = [item.text for item in items if item is not None and item.text]
         if len(texts) < len(items):
             return None
         inside = ", ".join(texts)
         if isinstance(node, ast.List):
-            return Known(f"[{inside}]", "")
-        return Known(f"({inside},)" if len(texts) == 1 else f"({inside})", "")
+            return SiteValue(f"[{inside}]", "")
+        return SiteValue(f"({inside},)" if len(texts) == 1 else f"({inside})", "")
 
     def _computed(
         self, node: ast.UnaryOp | ast.BinOp, place: _Place, steps: int, layers: int
-    ) -> Known | None:
+    ) -> SiteValue | None:
         sides = [node.operand] if isinstance(node, ast.UnaryOp) else [node.left, node.right]
         values = [self._value(side, place, steps, layers) for side in sides]
         if any(value is _TENSOR for value in values):
@@ -159,7 +161,7 @@ class Sites:
         except (ValueError, SyntaxError, TypeError, KeyError, ArithmeticError):
             return None
 
-    def _name(self, name: str, place: _Place, steps: int, layers: int) -> Known | None:
+    def _name(self, name: str, place: _Place, steps: int, layers: int) -> SiteValue | None:
         for depth in range(len(place.around) - 1, -1, -1):
             scope = place.around[depth]
             inside = _Place(place.source, place.around[: depth + 1])
@@ -178,7 +180,7 @@ class Sites:
 
     def _parameter(
         self, scope: Scope, name: str, place: _Place, steps: int, layers: int
-    ) -> tuple[Known | None] | None:
+    ) -> tuple[SiteValue | None] | None:
         """Return what a function is given for a parameter, in a tuple; None where it has no such one."""
         assert not isinstance(scope, ast.ClassDef)
         arguments = scope.args
@@ -213,7 +215,7 @@ class Sites:
         place: _Place,
         steps: int,
         layers: int,
-    ) -> Known | None:
+    ) -> SiteValue | None:
         owner = _Place(place.source, place.around[:-1]).around
         method = bool(owner) and isinstance(owner[-1], ast.ClassDef)
         called = scope.name
@@ -242,7 +244,7 @@ class Sites:
                 return value
         return None
 
-    def _global(self, name: str, place: _Place, steps: int, layers: int) -> Known | None:
+    def _global(self, name: str, place: _Place, steps: int, layers: int) -> SiteValue | None:
         module = place.source.module
         if module is not None and name in vars(module):
             return _known(vars(module)[name])
@@ -251,7 +253,7 @@ class Sites:
                 return self._value(node.value, _Place(place.source, ()), steps, layers)
         return None
 
-    def _attribute(self, node: ast.Attribute, place: _Place, steps: int, layers: int) -> Known | None:
+    def _attribute(self, node: ast.Attribute, place: _Place, steps: int, layers: int) -> SiteValue | None:
         if isinstance(node.value, ast.Name) and node.value.id in ("self", "cls"):
             found = self._own(node.attr, place, steps, layers)
             if found is not None:
@@ -260,12 +262,12 @@ class Sites:
         if value is not None:
             return _known(value[0])
         if node.attr == "dtype":
-            return Known("torch.float32", "")
+            return SiteValue("torch.float32", "")
         if node.attr == "device":
-            return Known("torch.device('cpu')", "")
+            return SiteValue("torch.device('cpu')", "")
         return _TENSOR if node.attr in ("T", "mT", "data", "grad", "weight", "bias") else None
 
-    def _own(self, name: str, place: _Place, steps: int, layers: int) -> Known | None:
+    def _own(self, name: str, place: _Place, steps: int, layers: int) -> SiteValue | None:
         """Return what a class puts into an attribute of its instances, ``__init__`` first."""
         owner = place.owner()
         if owner is None:
@@ -299,7 +301,7 @@ class Sites:
                 return self._value(item.value, _Place(place.source, outer), steps, layers)
         return None
 
-    def _result(self, node: ast.Call, place: _Place, steps: int, layers: int) -> Known | None:
+    def _result(self, node: ast.Call, place: _Place, steps: int, layers: int) -> SiteValue | None:
         name = _tail(node.func)
         if (
             isinstance(node.func, ast.Name)
@@ -323,11 +325,11 @@ class Sites:
         )
 
 
-def _known(value: Any) -> Known | None:
+def _known(value: Any) -> SiteValue | None:
     if isinstance(value, torch.Tensor):
         return _TENSOR
     text = text_of(value)
-    return None if text is None else Known(text, "")
+    return None if text is None else SiteValue(text, "")
 
 
 def _looked_up(node: ast.expr, place: _Place) -> tuple[Any] | None:

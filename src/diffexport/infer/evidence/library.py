@@ -16,7 +16,7 @@ _MOST_FILES, _LARGEST = 4000, 1_000_000
 
 
 @dataclass(frozen=True, eq=False)
-class Source:
+class LocatedSource:
     """A file as a syntax tree; ``module`` is the module it was imported as, if it was."""
 
     path: Path
@@ -47,7 +47,7 @@ class Library:
     def __init__(self, roots: Sequence[Path]) -> None:
         self._roots = tuple(roots)
         self._texts: dict[Path, str] | None = None
-        self._sources: dict[Path, Source | None] = {}
+        self._sources: dict[Path, LocatedSource | None] = {}
 
     def _read(self) -> dict[Path, str]:
         if self._texts is None:
@@ -68,7 +68,7 @@ class Library:
                     found.setdefault(path)
         return list(found)
 
-    def mentioning(self, word: str, *, called: bool = False) -> Iterator[Source]:
+    def mentioning(self, word: str, *, called: bool = False) -> Iterator[LocatedSource]:
         """Yield the files in which a word occurs (``called``: before a parenthesis), as far as they can be parsed."""
         whole = rf"\b{re.escape(word)}"
         pattern = re.compile(rf"(?<!def )(?<!class ){whole}\(" if called else rf"{whole}\b")
@@ -78,14 +78,14 @@ class Library:
                 if source is not None:
                     yield source
 
-    def _source(self, path: Path, text: str) -> Source | None:
+    def _source(self, path: Path, text: str) -> LocatedSource | None:
         if path not in self._sources:
             try:
                 tree = ast.parse(text)
             except (SyntaxError, ValueError, RecursionError, MemoryError):
                 self._sources[path] = None
             else:
-                self._sources[path] = Source(path, tree, _imported(path))
+                self._sources[path] = LocatedSource(path, tree, _imported(path))
         return self._sources[path]
 
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 import torch
 
+from diffexport.infer.evidence.kinds import ArgumentKind
+
 
 def _names(*lines: str) -> frozenset[str]:
     return frozenset(" ".join(lines).split())
@@ -61,26 +63,26 @@ SEQUENCE_TAKERS = _names("cat stack broadcast_tensors concat block_diag")
 #: Functions that take numbers.
 NUMBER_TAKERS = _names("tensor arange linspace full_like as_tensor manual_seed Generator finfo")
 #: What a keyword of this name is.
-KEYWORDS: Mapping[str, str] = {
-    **dict.fromkeys(("dim", "axis", "k", "num_classes"), "int"),
-    **dict.fromkeys(("dims", "size"), "shape"),
-    **dict.fromkeys(("keepdim", "keepdims", "inplace", "training"), "bool"),
-    **dict.fromkeys(("min", "max", "eps"), "float"),
-    **dict.fromkeys(("weight", "bias"), "tensor"),
-    **dict.fromkeys(("reduction", "mode"), "str"),
-    "dtype": "dtype",
-    "device": "device",
+KEYWORDS: Mapping[str, ArgumentKind] = {
+    **dict.fromkeys(("dim", "axis", "k", "num_classes"), ArgumentKind.INT),
+    **dict.fromkeys(("dims", "size"), ArgumentKind.SHAPE),
+    **dict.fromkeys(("keepdim", "keepdims", "inplace", "training"), ArgumentKind.BOOL),
+    **dict.fromkeys(("min", "max", "eps"), ArgumentKind.FLOAT),
+    **dict.fromkeys(("weight", "bias"), ArgumentKind.TENSOR),
+    **dict.fromkeys(("reduction", "mode"), ArgumentKind.STR),
+    "dtype": ArgumentKind.DTYPE,
+    "device": ArgumentKind.DEVICE,
 }
 #: What an instance of a type of this name is.
-TYPES: Mapping[str, str] = {
-    **dict.fromkeys(("Tensor", "Parameter"), "tensor"),
-    **dict.fromkeys(("tuple", "list"), "tensors"),
-    "int": "int",
-    "float": "float",
-    "bool": "bool",
-    "str": "str",
-    "Module": "module",
-    "Callable": "callable",
+TYPES: Mapping[str, ArgumentKind] = {
+    **dict.fromkeys(("Tensor", "Parameter"), ArgumentKind.TENSOR),
+    **dict.fromkeys(("tuple", "list"), ArgumentKind.TENSORS),
+    "int": ArgumentKind.INT,
+    "float": ArgumentKind.FLOAT,
+    "bool": ArgumentKind.BOOL,
+    "str": ArgumentKind.STR,
+    "Module": ArgumentKind.MODULE,
+    "Callable": ArgumentKind.CALLABLE,
 }
 #: What has a method of this name, and is no tensor.
 CONTAINERS: Mapping[str, str] = {

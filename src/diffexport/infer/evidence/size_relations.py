@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 
 from diffexport.infer.evidence.usage import Usage
+from diffexport.infer.evidence.weights import RANK, RELATION, SHAPE
 
 Shape = tuple[int, ...]
 
@@ -18,33 +19,31 @@ Shape = tuple[int, ...]
 N, C, H, W, D, O, M = 2, 4, 6, 8, 3, 10, 12  # noqa: E741
 #: The shape of the first tensor by its rank.
 PLAIN: Mapping[int, Shape] = {0: (), 1: (C,), 2: (N, C), 3: (N, C, H), 4: (N, C, H, W), 5: (N, C, D, H, W)}
-#: How plausible each rank is, before anything is known.
-_RANK_COST = {2: 0.0, 1: 0.5, 4: 0.6, 3: 0.55, 0: 2.0, 5: 2.2}
 
-#: Shapes in relation to the first tensor's, with what each costs; None where it has no such one.
-RELATIVE: Mapping[str, tuple[float, Callable[[Shape], Shape | None]]] = {
-    "same": (0.0, lambda x: x),
-    "last": (0.9, lambda x: x[-1:] or None),
-    "channel": (1.3, lambda x: x[1:2] if len(x) > 2 else None),
-    "scalar": (1.2, lambda x: () if x else None),
-    "one": (1.3, lambda _: (1,)),
-    "linear weight": (1.0, lambda x: (O, x[-1]) if x else None),
-    "matrix on the right": (1.2, lambda x: (x[-1], O) if x else None),
-    "batched on the right": (1.6, lambda x: (*x[:-2], x[-1], O) if len(x) > 2 else None),
-    "batched transposed": (1.7, lambda x: (*x[:-2], O, x[-1]) if len(x) > 2 else None),
-    "convolution weight": (1.2, lambda x: (O, x[1], *(3,) * (len(x) - 2)) if len(x) > 2 else None),
-    "transposed convolution weight": (1.9, lambda x: (x[1], O, *(3,) * (len(x) - 2)) if len(x) > 2 else None),
-    "out features": (1.4, lambda _: (O,)),
-    "one for each row": (1.1, lambda x: x[:-1] if x else None),
-    "row with one column": (1.5, lambda x: (*x[:-1], 1) if x else None),
-    "one step": (1.5, lambda x: x[1:] if len(x) > 1 else None),
-    "batch": (1.3, lambda x: x[:1] if len(x) > 1 else None),
-    "square": (2.0, lambda x: (x[-1], x[-1]) if x else None),
-    "pooled": (2.0, lambda x: (*x[:2], *(1,) * (len(x) - 2)) if len(x) > 2 else None),
-    "vector": (1.9, lambda _: (M,)),
-    "matrix": (2.1, lambda _: (O, M)),
-    "transposed": (1.8, lambda x: (*x[:-2], x[-1], x[-2]) if len(x) > 1 else None),
-    "doubled rows": (2.6, lambda x: (2 * x[0], *x[1:]) if x else None),
+#: Shapes in relation to the first tensor's; None where it has no such one.
+RELATIVE: Mapping[str, Callable[[Shape], Shape | None]] = {
+    "same": lambda x: x,
+    "last": lambda x: x[-1:] or None,
+    "channel": lambda x: x[1:2] if len(x) > 2 else None,
+    "scalar": lambda x: () if x else None,
+    "one": lambda _: (1,),
+    "linear weight": lambda x: (O, x[-1]) if x else None,
+    "matrix on the right": lambda x: (x[-1], O) if x else None,
+    "batched on the right": lambda x: (*x[:-2], x[-1], O) if len(x) > 2 else None,
+    "batched transposed": lambda x: (*x[:-2], O, x[-1]) if len(x) > 2 else None,
+    "convolution weight": lambda x: (O, x[1], *(3,) * (len(x) - 2)) if len(x) > 2 else None,
+    "transposed convolution weight": lambda x: (x[1], O, *(3,) * (len(x) - 2)) if len(x) > 2 else None,
+    "out features": lambda _: (O,),
+    "one for each row": lambda x: x[:-1] if x else None,
+    "row with one column": lambda x: (*x[:-1], 1) if x else None,
+    "one step": lambda x: x[1:] if len(x) > 1 else None,
+    "batch": lambda x: x[:1] if len(x) > 1 else None,
+    "square": lambda x: (x[-1], x[-1]) if x else None,
+    "pooled": lambda x: (*x[:2], *(1,) * (len(x) - 2)) if len(x) > 2 else None,
+    "vector": lambda _: (M,),
+    "matrix": lambda _: (O, M),
+    "transposed": lambda x: (*x[:-2], x[-1], x[-2]) if len(x) > 1 else None,
+    "doubled rows": lambda x: (2 * x[0], *x[1:]) if x else None,
 }
 #: What words in a parameter's name speak for.
 _NAMED: Mapping[str, tuple[str, ...]] = {
@@ -57,28 +56,37 @@ _NAMED: Mapping[str, tuple[str, ...]] = {
 }
 
 
+def _rank_costs(usage: Usage) -> dict[int, float]:
+    """Return what each rank of a tensor costs."""
+    costs = {}
+    for rank, plain in RANK.items():
+        cost = plain
+        if usage.ranks and rank not in usage.ranks:
+            cost += SHAPE.other_rank
+        if rank in usage.ranks:
+            cost = SHAPE.named_factor * cost
+        if rank < usage.least:
+            cost += SHAPE.too_low
+        elif usage.least > 2 and rank == usage.least:
+            cost *= SHAPE.least_factor
+        costs[rank] = cost
+    return costs
+
+
 def ranks(usage: Usage) -> list[tuple[float, str]]:
     """Return what the first tensor's shape may be, as names of absolute shapes, with costs."""
-    found = []
-    for rank, cost in _RANK_COST.items():
-        if usage.ranks and rank not in usage.ranks:
-            cost += 2.0
-        if rank in usage.ranks:
-            cost = 0.1 * cost
-        if rank < usage.least:
-            cost += 2.5
-        elif usage.least > 2 and rank == usage.least:
-            cost *= 0.2
-        found.append((cost, f"rank {rank}"))
-    # Even sizes throughout, all axes equal, larger images: what some forwards want.
-    found += [
-        (1.5 + found[0][0], "square 4"),
-        (2.4, "square 8"),
-        (2.6, "images"),
-        (3.0, "blocks"),
-        (3.4, "batches"),
-    ]
-    return sorted(found)
+    costs = _rank_costs(usage)
+    return sorted(
+        [
+            *((cost, f"rank {rank}") for rank, cost in costs.items()),
+            # Even sizes throughout, all axes equal, larger images: what some forwards want.
+            (SHAPE.square_on_top + costs[2], "square 4"),
+            (SHAPE.large_square, "square 8"),
+            (SHAPE.images, "images"),
+            (SHAPE.blocks, "blocks"),
+            (SHAPE.batches, "batches"),
+        ]
+    )
 
 
 ABSOLUTE: Mapping[str, Shape] = {
@@ -95,17 +103,21 @@ def relations(name: str, usage: Usage) -> list[tuple[float, str]]:
     """Return what the shape of a later tensor may be, with costs."""
     words = set(re.findall(r"[a-z]+", name.lower()))
     preferred = [kind for texts, kinds in _NAMED.items() if words & set(texts.split()) for kind in kinds]
-    found = []
-    for kind, (cost, _) in RELATIVE.items():
-        own = 0.15 * preferred.index(kind) + 0.1 if kind in preferred else cost + 0.5 * bool(preferred)
-        found.append((own, kind))
-    found += [(2.0 + cost + (0.0 if not usage.ranks or int(kind[-1]) in usage.ranks else 1.5), kind)
-              for cost, kind in ranks(usage) if kind.startswith("rank")]  # fmt: skip
-    return sorted(found)
+    options = []
+    for relation, cost in RELATION.items():
+        if relation in preferred:
+            options.append((SHAPE.named_step * preferred.index(relation) + SHAPE.named, relation))
+        else:
+            options.append((cost + SHAPE.not_named * bool(preferred), relation))
+    for rank, cost in _rank_costs(usage).items():
+        expected = not usage.ranks or rank in usage.ranks
+        extra = 0.0 if expected else SHAPE.unrelated_other_rank
+        options.append((SHAPE.unrelated + cost + extra, f"rank {rank}"))
+    return sorted(options)
 
 
 def shape_of(kind: str, first: Shape | None) -> Shape | None:
     """Return the shape that a name stands for, given that of the first tensor; None where there is none."""
     if kind in ABSOLUTE:
         return ABSOLUTE[kind]
-    return None if first is None else RELATIVE[kind][1](first)
+    return None if first is None else RELATIVE[kind](first)

@@ -14,10 +14,23 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from diffexport.infer.evidence import operator_use as ops
+from diffexport.infer.evidence.expressions import (
+    dotted_name,
+    integer_in,
+    is_ellipsis,
+    is_none,
+    last_name,
+    ranked_by,
+    shaped_by,
+)
+from diffexport.infer.evidence.kinds import ArgumentKind
 from diffexport.infer.evidence.subject import tree_of
+from diffexport.infer.evidence.weights import KEYWORD, PASSED_ON, TYPE_CHECK, Use
 
 #: How deep functions that a forward calls are followed.
 _DEPTH = 2
+#: Calls that turn a parameter into a Python number.
+_CONVERSIONS = {"int": Use.TO_INT, "float": Use.TO_FLOAT, "bool": Use.TO_BOOL}
 
 
 @dataclass
@@ -37,7 +50,7 @@ class Usage:
         containers: texts of what it may be in view of the methods that are called on it.
     """
 
-    weight: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    weight: dict[ArgumentKind, float] = field(default_factory=lambda: defaultdict(float))
     ranks: set[int] = field(default_factory=set)
     least: int = 0
     values: list[Any] = field(default_factory=list)
@@ -47,6 +60,15 @@ class Usage:
     classes: list[type] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
     containers: set[str] = field(default_factory=set)
+
+    def add(self, use: Use) -> None:
+        """Count one use of the parameter."""
+        self.count(use.weights)
+
+    def count(self, weights: Mapping[ArgumentKind, float]) -> None:
+        """Add weights."""
+        for kind, weight in weights.items():
+            self.weight[kind] += weight
 
     def merge(self, other: Usage, share: float) -> None:
         """Add what a function that it is passed on to does with it."""
@@ -76,11 +98,11 @@ def usages(
     """
     found = {name: Usage() for name in names}
     if tree is not None and found:
-        _Reader(found, scope, depth).read(tree)
+        _UsageReader(found, scope, depth).read(tree)
     return found
 
 
-class _Reader:
+class _UsageReader:
     def __init__(self, found: dict[str, Usage], scope: Mapping[str, Any], depth: int) -> None:
         self._found, self._scope, self._depth = found, scope, depth
 
@@ -101,18 +123,20 @@ class _Reader:
             elif isinstance(node, ast.If | ast.IfExp | ast.While):
                 self._truth(node.test)
             elif isinstance(node, ast.For | ast.comprehension):
-                self._note(node.iter, tensors=1.5, tensor=0.3)
+                self._note(node.iter, Use.LOOPED_OVER)
             elif isinstance(node, ast.Starred) and isinstance(node.ctx, ast.Load):
-                self._note(node.value, tensors=1.0, shape=1.0)
+                self._note(node.value, Use.SPREAD)
 
     def _of(self, node: ast.expr | None) -> Usage | None:
         return self._found.get(node.id) if isinstance(node, ast.Name) else None
 
-    def _note(self, node: ast.expr | None, **weights: float) -> None:
+    def _note(self, node: ast.expr | None, use: Use) -> None:
+        self._count(node, use.weights)
+
+    def _count(self, node: ast.expr | None, weights: Mapping[ArgumentKind, float]) -> None:
         usage = self._of(node)
         if usage is not None:
-            for kind, weight in weights.items():
-                usage.weight[kind] += weight
+            usage.count(weights)
 
     def _rank(
         self, node: ast.expr | None, exact: Iterator[int] | tuple[int, ...] = (), least: int = 0
@@ -127,7 +151,7 @@ class _Reader:
         if usage is None:
             return
         if node.attr in ops.TENSOR_ATTRIBUTES:
-            usage.weight["tensor"] += 1.5
+            usage.add(Use.TENSOR_ATTRIBUTE)
             if node.attr in ("real", "imag") or node.attr.startswith("view_as_real"):
                 usage.dtypes.add("complex64")
             for rank in ops.RANKS.get(node.attr, ((),))[0]:
@@ -135,22 +159,22 @@ class _Reader:
             if node.attr in ops.MATRICES:
                 usage.least = max(usage.least, 2)
         elif node.attr in ("parameters", "named_parameters", "state_dict", "forward", "train", "eval"):
-            usage.weight["module"] += 3
+            usage.add(Use.MODULE_ATTRIBUTE)
         elif node.attr in ops.CONTAINERS:
             usage.containers.add(ops.CONTAINERS[node.attr])
         elif not any(hasattr(kind, node.attr) for kind in ops.PLAIN):
             usage.members.add(node.attr)
 
     def _call(self, node: ast.Call) -> None:
-        name = _last(node.func)
-        whole = _dotted(node.func)
+        name = last_name(node.func)
+        whole = dotted_name(node.func)
         if isinstance(node.func, ast.Name):
-            self._note(node.func, callable=4, module=3)
+            self._note(node.func, Use.CALLED)
         if isinstance(node.func, ast.Attribute):
             self._method(node, name)
         if name in ("save_for_backward", "mark_dirty", "save_for_forward", "mark_non_differentiable"):
             for item in node.args:
-                self._note(item, tensor=2.5)
+                self._note(item, Use.SAVED)
             return
         for key in node.keywords:
             self._keyword(key)
@@ -158,15 +182,15 @@ class _Reader:
             self._isinstance(node.args[0], node.args[1])
         elif whole == "range":
             for item in node.args:
-                self._note(item, int=3)
-        elif whole in ("int", "float", "bool") and node.args:
-            self._note(node.args[0], **{whole: 0.7})
+                self._note(item, Use.RANGED)
+        elif whole in _CONVERSIONS and node.args:
+            self._note(node.args[0], _CONVERSIONS[whole])
         elif whole in ("len", "zip", "enumerate", "list", "tuple"):
             for item in node.args:
-                self._note(item, tensors=1.2, shape=0.5, tensor=0.3)
+                self._note(item, Use.COUNTED)
         elif whole.startswith("math."):
             for item in node.args:
-                self._note(item, float=2, int=1)
+                self._note(item, Use.IN_MATH)
         elif node.args and self._is_torch(node.func):
             self._torch(node, name)
         else:
@@ -176,27 +200,23 @@ class _Reader:
         """Note what the arguments of a method are, presumably one of a tensor."""
         arguments = node.args
         if name in ops.DIM_FIRST and arguments:
-            self._note(arguments[0], int=1.5)
-            if (
-                name in ("gather", "scatter", "scatter_", "index_select", "scatter_add", "scatter_add_")
-                and len(arguments) > 1
-            ):
+            self._note(arguments[0], Use.DIMENSION)
+            if name in ops.INDEX_SECOND and len(arguments) > 1:
                 self._index(arguments[1])
         elif name in ops.SHAPE_TAKERS:
-            weights = {"shape": 1.5} if len(arguments) == 1 else {"int": 1.5}
             for item in arguments:
-                self._note(item, **weights)
+                self._note(item, Use.ONLY_SHAPE if len(arguments) == 1 else Use.ONE_SIZE)
         elif name in ("to", "type") and arguments:
-            self._note(arguments[0], dtype=1.0, device=0.7)
+            self._note(arguments[0], Use.CONVERSION)
         elif name in ("topk", "chunk", "split") and arguments:
-            self._note(arguments[0], int=1.5)
+            self._note(arguments[0], Use.COUNT)
         elif name == "masked_fill" and arguments:
             usage = self._of(arguments[0])
             if usage is not None:
-                usage.weight["tensor"] += 1
+                usage.add(Use.MASK)
                 usage.dtypes.add("bool")
         if name in ("dim", "ndimension") or (name == "size" and arguments):
-            axis = _integer(arguments[0]) if arguments else None
+            axis = integer_in(arguments[0]) if arguments else None
             if axis is not None and isinstance(node.func, ast.Attribute):
                 self._rank(node.func.value, least=axis + 1 if axis >= 0 else -axis)
         for place, ranks in enumerate(
@@ -204,17 +224,17 @@ class _Reader:
         ):
             if place < len(arguments):
                 self._rank(arguments[place], ranks)
-                self._note(arguments[place], tensor=1.5)
+                self._note(arguments[place], Use.SECOND_OPERAND)
 
     def _keyword(self, key: ast.keyword) -> None:
         if key.arg is not None and key.arg in ops.KEYWORDS:
-            self._note(key.value, **{ops.KEYWORDS[key.arg]: 1.5})
+            self._count(key.value, {ops.KEYWORDS[key.arg]: KEYWORD})
 
     def _isinstance(self, value: ast.expr, kinds: ast.expr) -> None:
         for kind in kinds.elts if isinstance(kinds, ast.Tuple) else [kinds]:
             usage = self._of(value)
-            if _last(kind) in ops.TYPES:
-                self._note(value, **{ops.TYPES[_last(kind)]: 1.0})
+            if last_name(kind) in ops.TYPES:
+                self._count(value, {ops.TYPES[last_name(kind)]: TYPE_CHECK})
             elif usage is not None and isinstance(found := self._resolve(kind), type):
                 usage.classes.append(found)
 
@@ -233,24 +253,12 @@ class _Reader:
     def _torch(self, node: ast.Call, name: str) -> None:
         first, *rest = node.args
         if name in ops.SHAPE_TAKERS:
-            self._note(first, **({"shape": 1.5, "int": 0.5} if not rest else {"int": 1.0, "shape": 0.5}))
+            self._note(first, Use.FIRST_SIZE if rest else Use.SHAPE_OR_SIZE)
             return
-        if name in (
-            "tensor",
-            "arange",
-            "linspace",
-            "full_like",
-            "as_tensor",
-            "manual_seed",
-            "Generator",
-            "finfo",
-        ):
-            self._note(first, int=0.5, float=0.5)
+        if name in ops.NUMBER_TAKERS:
+            self._note(first, Use.NUMBER)
             return
-        if name in ("cat", "stack", "broadcast_tensors", "concat", "block_diag"):
-            self._note(first, tensors=2)
-        else:
-            self._note(first, tensor=2)
+        self._note(first, Use.SEQUENCE if name in ops.SEQUENCE_TAKERS else Use.FIRST_OPERAND)
         ranks = ops.RANKS.get(name, ((), ()))
         for item, exact in zip(node.args, ranks, strict=False):
             self._rank(item, exact)
@@ -260,13 +268,13 @@ class _Reader:
                 or name == "where"
                 or (place == 1 and name in ("linear", "conv2d"))
             ):
-                self._note(item, tensor=1.5)
+                self._note(item, Use.SECOND_OPERAND)
             elif place == 0 and name in ops.DIM_FIRST:
-                self._note(item, int=1.5)
+                self._note(item, Use.DIMENSION)
             elif place == 0 and name.startswith("conv"):
-                self._note(item, tensor=2)
+                self._note(item, Use.CONVOLVED_WITH)
             elif name in ("clamp", "clip"):
-                self._note(item, float=1.0)
+                self._note(item, Use.LIMIT)
         if name in ("gather", "scatter", "index_select") and len(rest) > 1:
             self._index(rest[1])
         if name == "embedding":
@@ -279,7 +287,7 @@ class _Reader:
     def _index(self, node: ast.expr) -> None:
         usage = self._of(node)
         if usage is not None:
-            usage.weight["tensor"] += 1.5
+            usage.add(Use.INDEX)
             usage.dtypes.add("int64")
 
     def _follow(self, node: ast.Call) -> None:
@@ -303,7 +311,7 @@ class _Reader:
         for item, name in passed:
             usage = self._of(item)
             if usage is not None:
-                usage.merge(inside[name], 0.7)
+                usage.merge(inside[name], PASSED_ON)
 
     def _resolve(self, node: ast.expr) -> Any:
         """Return what a dotted name stands for, None where that cannot be told without running it."""
@@ -321,9 +329,9 @@ class _Reader:
         ):
             for one, other in ((left, right), (right, left)):
                 usage = self._of(one)
-                if usage is not None and isinstance(operator, ast.Is | ast.IsNot) and _is_none(other):
+                if usage is not None and isinstance(operator, ast.Is | ast.IsNot) and is_none(other):
                     usage.optional = True
-                    usage.weight["none"] += 0.5
+                    usage.add(Use.COMPARED_WITH_NONE)
                 elif usage is not None:
                     self._compared(usage, operator, other)
             self._rank_check(left, operator, right)
@@ -335,21 +343,21 @@ class _Reader:
                 continue
             value = constant.value
             if isinstance(value, str):
-                usage.weight["str"] += 2.5
+                usage.add(Use.COMPARED_WITH_TEXT)
                 usage.values.append(value)
             elif type(value) is int and isinstance(operator, ast.Eq | ast.NotEq | ast.In):
-                usage.weight["int"] += 1
+                usage.add(Use.COMPARED_WITH_INTEGER)
                 usage.values.append(value)
             elif type(value) is bool:
-                usage.weight["bool"] += 1.5
+                usage.add(Use.COMPARED_WITH_BOOLEAN)
 
     def _rank_check(self, left: ast.expr, operator: ast.cmpop, right: ast.expr) -> None:
         """Note what ``x.dim() == 4``, ``len(x.shape) in (2, 3)`` and ``x.ndim >= 2`` say."""
-        subject = _ranked(left)
+        subject = ranked_by(left)
         if subject is None:
             return
         numbers = [
-            _integer(item) for item in (right.elts if isinstance(right, ast.Tuple | ast.List) else [right])
+            integer_in(item) for item in (right.elts if isinstance(right, ast.Tuple | ast.List) else [right])
         ]
         known = tuple(number for number in numbers if number is not None and 0 <= number <= 5)
         if isinstance(operator, ast.Eq | ast.In | ast.NotEq | ast.NotIn):
@@ -359,21 +367,20 @@ class _Reader:
 
     def _subscript(self, node: ast.Subscript) -> None:
         usage = self._of(node.value)
-        axis = _integer(node.slice)
+        axis = integer_in(node.slice)
         if usage is not None and isinstance(node.slice, ast.Constant) and isinstance(node.slice.value, str):
             usage.keys.append(node.slice.value)
         elif usage is not None:
             parts = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
-            if any(isinstance(part, ast.Slice) or _is_ellipsis(part) for part in parts) and len(parts) > 1:
-                usage.weight["tensor"] += 2
-                taken = [part for part in parts if not _is_ellipsis(part) and not _is_none(part)]
+            if any(isinstance(part, ast.Slice) or is_ellipsis(part) for part in parts) and len(parts) > 1:
+                usage.add(Use.SLICED)
+                taken = [part for part in parts if not is_ellipsis(part) and not is_none(part)]
                 usage.least = max(usage.least, len(taken))
             else:
-                usage.weight["tensor"] += 0.4
-                usage.weight["tensors"] += 0.8
+                usage.add(Use.SUBSCRIPTED)
         elif isinstance(node.value, ast.Attribute) and node.value.attr == "shape" and axis is not None:
             self._rank(node.value.value, least=axis + 1 if axis >= 0 else -axis)
-        self._note(node.slice, int=0.5, tensor=0.5)
+        self._note(node.slice, Use.SUBSCRIPT)
 
     def _operator(self, node: ast.BinOp) -> None:
         if isinstance(node.op, ast.Add | ast.Sub | ast.Mult | ast.Div):
@@ -384,27 +391,27 @@ class _Reader:
                     usage.dtypes.add("float32")
         if isinstance(node.op, ast.MatMult):
             for side in (node.left, node.right):
-                self._note(side, tensor=3)
+                self._note(side, Use.MATRIX_OPERAND)
                 self._rank(side, least=1)
         elif isinstance(node.op, ast.FloorDiv | ast.Mod | ast.LShift | ast.RShift):
-            self._note(node.right, int=0.6)
+            self._note(node.right, Use.DIVISOR)
         elif isinstance(node.op, ast.Pow) and isinstance(node.left, ast.Constant):
-            self._note(node.right, int=1.2)
+            self._note(node.right, Use.EXPONENT)
 
     def _assign(self, node: ast.Assign) -> None:
         """Note the rank that unpacking a shape tells."""
         target = node.targets[0]
         if not isinstance(target, ast.Tuple | ast.List):
             return
-        source = _shaped(node.value)
+        source = shaped_by(node.value)
         starred = any(isinstance(item, ast.Starred) for item in target.elts)
         if source is not None and starred:
             self._rank(source, least=len(target.elts) - 1)
         elif source is not None:
             self._rank(source, (len(target.elts),))
-            self._note(source, tensor=1.0)
+            self._note(source, Use.SHAPE_UNPACKED)
         elif self._of(node.value) is not None:
-            self._note(node.value, tensors=2.0)
+            self._note(node.value, Use.UNPACKED)
 
     def _truth(self, test: ast.expr) -> None:
         parts = test.values if isinstance(test, ast.BoolOp) else [test]
@@ -412,57 +419,4 @@ class _Reader:
             inner = part.operand if isinstance(part, ast.UnaryOp) and isinstance(part.op, ast.Not) else part
             usage = self._of(inner)
             if usage is not None:
-                usage.weight["bool"] += 1.5
-                usage.weight["tensor"] -= 0.5
-
-
-def _last(node: ast.expr) -> str:
-    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
-
-
-def _dotted(node: ast.expr) -> str:
-    if isinstance(node, ast.Attribute):
-        return f"{_dotted(node.value)}.{node.attr}"
-    return node.id if isinstance(node, ast.Name) else ""
-
-
-def _integer(node: ast.expr) -> int | None:
-    negative = isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub)
-    inner = node.operand if isinstance(node, ast.UnaryOp) and negative else node
-    value = inner.value if isinstance(inner, ast.Constant) else None
-    return None if type(value) is not int else -value if negative else value
-
-
-def _is_none(node: ast.expr) -> bool:
-    return isinstance(node, ast.Constant) and node.value is None
-
-
-def _is_ellipsis(node: ast.expr) -> bool:
-    return isinstance(node, ast.Constant) and node.value is Ellipsis
-
-
-def _shaped(node: ast.expr) -> ast.expr | None:
-    """Return what ``node`` is the shape of."""
-    if (
-        isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Attribute)
-        and node.func.attr == "size"
-        and not node.args
-    ):
-        return node.func.value
-    return node.value if isinstance(node, ast.Attribute) and node.attr == "shape" else None
-
-
-def _ranked(node: ast.expr) -> ast.expr | None:
-    """Return what ``node`` is the number of dimensions of."""
-    if isinstance(node, ast.Attribute) and node.attr == "ndim":
-        return node.value
-    if (
-        isinstance(node, ast.Call)
-        and _last(node.func) in ("dim", "ndimension")
-        and isinstance(node.func, ast.Attribute)
-    ):
-        return node.func.value
-    if isinstance(node, ast.Call) and _dotted(node.func) == "len" and node.args:
-        return _shaped(node.args[0])
-    return None
+                usage.add(Use.CONDITION)

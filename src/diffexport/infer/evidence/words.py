@@ -4,37 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-#: What an argument may be.
-KINDS = (
-    "tensor",
-    "int",
-    "float",
-    "bool",
-    "none",
-    "str",
-    "shape",
-    "dtype",
-    "device",
-    "callable",
-    "module",
-    "tensors",
-)
-
-#: How likely each kind is before anything is known, for the first argument and for others.
-PRIOR: Mapping[str, tuple[float, float]] = {
-    "tensor": (3.0, 1.3),
-    "int": (0.0, 0.7),
-    "float": (0.0, 0.8),
-    "bool": (-1.0, 0.1),
-    "none": (-2.0, 0.0),
-    "str": (-2.0, -1.5),
-    "shape": (-1.0, -1.0),
-    "dtype": (-2.0, -1.5),
-    "device": (-3.0, -2.0),
-    "callable": (-0.5, -0.8),
-    "module": (-0.8, -1.2),
-    "tensors": (-0.5, -1.0),
-}
+from diffexport.infer.evidence.kinds import ArgumentKind
+from diffexport.infer.evidence.weights import NAME
 
 
 def _words(*lines: str) -> frozenset[str]:
@@ -42,7 +13,7 @@ def _words(*lines: str) -> frozenset[str]:
 
 
 #: Words, the kind that they speak for, and how strongly.
-SPOKEN_FOR: tuple[tuple[frozenset[str], str, float], ...] = (
+SPOKEN_FOR: tuple[tuple[frozenset[str], ArgumentKind, float], ...] = (
     (
         _words(
             "x y z input inputs inp tensor weight weights bias mask grad score scores score logit logits",
@@ -51,18 +22,18 @@ SPOKEN_FOR: tuple[tuple[frozenset[str], str, float], ...] = (
             "running mean var mu sigma zero point points scales matrix mat coords xyz a b bernoulli probs",
             "prob logp u w wt theta zeropoint params",
         ),
-        "tensor",
-        1.5,
+        ArgumentKind.TENSOR,
+        NAME.tensor,
     ),
-    (_words("dim dims axis"), "int", 2.5),
+    (_words("dim dims axis"), ArgumentKind.INT, NAME.dimension),
     (
         _words(
             "n num k bit bits iters iter iterations niter steps groups group stride padding dilation kernel",
             "size width height order degree heads classes channels length count level levels depth seed",
             "capacity block chunks nbits window radius blocks T ndim layer",
         ),
-        "int",
-        1.2,
+        ArgumentKind.INT,
+        NAME.count,
     ),
     (
         _words(
@@ -70,8 +41,8 @@ SPOKEN_FOR: tuple[tuple[frozenset[str], str, float], ...] = (
             "vth lr momentum rate decay p factor sigma ratio coef coefficient strength leak delta min max",
             "lower upper low high bound value tol budget width margin dropout prob step",
         ),
-        "float",
-        1.1,
+        ArgumentKind.FLOAT,
+        NAME.number,
     ),
     (
         _words(
@@ -79,25 +50,30 @@ SPOKEN_FOR: tuple[tuple[frozenset[str], str, float], ...] = (
             "has do with requires symmetric per layerwise preserve causal signed narrow normalize reverse",
             "transpose sorted",
         ),
-        "bool",
-        1.8,
+        ArgumentKind.BOOL,
+        NAME.switch,
     ),
-    (_words("fn func function callback closure forward"), "callable", 4.0),
-    (_words("run op act activation f surrogate"), "callable", 2.0),
-    (_words("module layer net network model mod block"), "module", 2.0),
-    (_words("shape sizes shapes"), "shape", 2.0),
-    (_words("dtype"), "dtype", 4.0),
-    (_words("device"), "device", 4.0),
-    (_words("mode reduction name method kind type algo backend tag format padding"), "str", 1.0),
-    (_words("pg process generator out"), "none", 1.5),
-    (_words("tensors xs args params parameters list outputs"), "tensors", 1.0),
+    (_words("fn func function callback closure forward"), ArgumentKind.CALLABLE, NAME.function),
+    (_words("run op act activation f surrogate"), ArgumentKind.CALLABLE, NAME.operation),
+    (_words("module layer net network model mod block"), ArgumentKind.MODULE, NAME.module),
+    (_words("shape sizes shapes"), ArgumentKind.SHAPE, NAME.shape),
+    (_words("dtype"), ArgumentKind.DTYPE, NAME.dtype),
+    (_words("device"), ArgumentKind.DEVICE, NAME.device),
+    (
+        _words("mode reduction name method kind type algo backend tag format padding"),
+        ArgumentKind.STR,
+        NAME.way,
+    ),
+    (_words("pg process generator out"), ArgumentKind.NONE, NAME.absent),
+    (_words("tensors xs args params parameters list outputs"), ArgumentKind.TENSORS, NAME.tensors),
 )
 
 #: What the first word of a name of several speaks for.
-PREFIXES: Mapping[str, str] = {
-    **dict.fromkeys(("num", "n", "nb", "number"), "int"),
+PREFIXES: Mapping[str, ArgumentKind] = {
+    **dict.fromkeys(("num", "n", "nb", "number"), ArgumentKind.INT),
     **dict.fromkeys(
-        ("is", "use", "has", "keep", "return", "do", "preserve", "with", "enable", "should"), "bool"
+        ("is", "use", "has", "keep", "return", "do", "preserve", "with", "enable", "should"),
+        ArgumentKind.BOOL,
     ),
 }
 

@@ -3,14 +3,15 @@ from .candidates import Candidate as Candidate
 from .candidates import Space as Space
 from .candidates import arguments_of as arguments_of
 from .probe import PER_CALL as PER_CALL
-from .probe import Outcome as Outcome
+from .probe import CallOutcome as CallOutcome
 from .probe import Prober as Prober
 from .probe import restored as restored
 from .probe import tensor_of as tensor_of
 from .recognise import behaviour as behaviour
 from .recognise import uses_process_group as uses_process_group
 from .searching import AROUND as AROUND
-from .searching import Found as Found
+from .searching import SearchResult as SearchResult
 from .searching import announce as announce
 from .searching import announce_to as announce_to
 from .searching import search as search
+from .statuses import InferenceStatus as InferenceStatus

@@ -5,12 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from diffexport.infer.evidence import Choice, Shape, Usage, ranks, relations
+from diffexport.infer.evidence import SEARCH, ArgumentKind, Choice, Shape, Usage, ranks, relations
 from diffexport.infer.search.probe import tensor_of
 from diffexport.strategies import value_of
-
-#: An option this much worse than the best of its argument is not tried.
-_WORST = 6.5
 
 
 @dataclass(frozen=True)
@@ -38,7 +35,7 @@ class Argument:
         """
         if self.choice.is_tensor:
             return tensor_of(self.shape or (), self.choice.dtype, self.choice.domain, number)
-        if self.choice.kind == "tensors" and self.choice.count:
+        if self.choice.kind is ArgumentKind.TENSORS and self.choice.count:
             return tuple(
                 tensor_of(self.shape or (), "float32", "any", number + k) for k in range(self.choice.count)
             )
@@ -70,7 +67,7 @@ class Space:
                 else:
                     found.append((choice.cost, choice, ""))
             found.sort(key=lambda option: option[0])
-            made.append([option for option in found if option[0] <= found[0][0] + _WORST])
+            made.append([option for option in found if option[0] <= found[0][0] + SEARCH.worst_option])
         return made
 
 

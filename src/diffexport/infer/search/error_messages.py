@@ -11,6 +11,9 @@ import re
 import traceback
 from dataclasses import dataclass, field
 
+from diffexport.infer.evidence import ArgumentKind
+from diffexport.infer.search.statuses import InferenceStatus
+
 
 @dataclass(frozen=True)
 class Advice:
@@ -39,8 +42,8 @@ class Advice:
     scalar: bool = False
     smaller: bool = False
     same_shape: bool = False
-    wants: tuple[str, ...] = ()
-    not_kinds: tuple[str, ...] = ()
+    wants: tuple[ArgumentKind, ...] = ()
+    not_kinds: tuple[ArgumentKind, ...] = ()
     definite: bool = False
     words: frozenset[str] = frozenset()
 
@@ -50,8 +53,8 @@ class _Found:
     sizes: list[tuple[int, int]] = field(default_factory=list)
     ranks: list[int] = field(default_factory=list)
     dtypes: list[str] = field(default_factory=list)
-    wants: list[str] = field(default_factory=list)
-    not_kinds: list[str] = field(default_factory=list)
+    wants: list[ArgumentKind] = field(default_factory=list)
+    not_kinds: list[ArgumentKind] = field(default_factory=list)
 
 
 _DTYPE_WORDS = {
@@ -60,8 +63,18 @@ _DTYPE_WORDS = {
     "bfloat16": "bfloat16", "byte": "uint8", "uint8": "uint8", "complexfloat": "complex64", "complex": "complex64",
     "integer": "int64", "integers": "int64", "integral": "int64",
 }  # fmt: skip
-_PYTHON_KINDS = {"float": "float", "int": "int", "NoneType": "none", "str": "str", "bool": "bool", "Tensor": "tensor",
-                 "tuple": "shape", "list": "shape", "dict": "none", "function": "callable"}  # fmt: skip
+_PYTHON_KINDS = {
+    "float": ArgumentKind.FLOAT,
+    "int": ArgumentKind.INT,
+    "NoneType": ArgumentKind.NONE,
+    "str": ArgumentKind.STR,
+    "bool": ArgumentKind.BOOL,
+    "Tensor": ArgumentKind.TENSOR,
+    "tuple": ArgumentKind.SHAPE,
+    "list": ArgumentKind.SHAPE,
+    "dict": ArgumentKind.NONE,
+    "function": ArgumentKind.CALLABLE,
+}
 _RANK = re.compile(r"\b([0-5])\s*-?\s*(?:d\b|dim|dimension)", re.IGNORECASE)
 _SIZE_PAIRS = (
     r"size of tensor a \((\d+)\) must match the size of tensor b \((\d+)\)",
@@ -172,34 +185,37 @@ def _dtypes(low: str, found: _Found) -> None:
         found.dtypes.append("complex64")
 
 
+def _python_kind(name: str) -> list[ArgumentKind]:
+    """Return the kind that a Python type of this name is of, as a list of none or one."""
+    return [_PYTHON_KINDS[name]] if name in _PYTHON_KINDS else []
+
+
 def _kinds(text: str, low: str, found: _Found) -> None:
     lacking = re.search(r"'(\w+)' object (?:has no attribute|is not|does not support|cannot be)", text)
     if lacking:
-        found.not_kinds.append(_PYTHON_KINDS.get(lacking[1], ""))
+        found.not_kinds += _python_kind(lacking[1])
         if "not callable" in text:
-            found.wants += ["callable", "module"]
+            found.wants += [ArgumentKind.CALLABLE, ArgumentKind.MODULE]
         elif "has no attribute" in text and lacking[1] != "Tensor":
-            found.wants.append("tensor")
+            found.wants.append(ArgumentKind.TENSOR)
         elif lacking[1] == "Tensor" and "as an integer" in text:
-            found.wants.append("int")
+            found.wants.append(ArgumentKind.INT)
     if re.search(r"nonetype", low):
-        found.not_kinds.append("none")
+        found.not_kinds.append(ArgumentKind.NONE)
     match = re.search(
         r"(?:must be|expected|should be)(?: a| an| of type)?(?: tuple of)? '?(?:torch\.)?(\w+)'?[^.]{0,60}?"
         r"(?:not|got|but)\W+(?:a |an |type )?'?(\w+)",
         text,
     )
     if match:
-        found.wants.append(_PYTHON_KINDS.get(match[1], ""))
-        found.not_kinds.append(_PYTHON_KINDS.get(match[2], ""))
+        found.wants += _python_kind(match[1])
+        found.not_kinds += _python_kind(match[2])
     if re.search(r"argument must be (?:a )?(?:real )?number|must be real number|must be number", low):
-        found.wants += ["float", "int"]
+        found.wants += [ArgumentKind.FLOAT, ArgumentKind.INT]
     if re.search(r"cannot be interpreted as an integer|indices must be integers|must be integer", low):
-        found.wants.append("int")
+        found.wants.append(ArgumentKind.INT)
     if re.search(r"must be callable|is not callable", low):
-        found.wants += ["callable", "module"]
-    found.wants = [kind for kind in found.wants if kind]
-    found.not_kinds = [kind for kind in found.not_kinds if kind]
+        found.wants += [ArgumentKind.CALLABLE, ArgumentKind.MODULE]
 
 
 def _assertion(error: BaseException) -> str:
@@ -213,29 +229,29 @@ def _assertion(error: BaseException) -> str:
 #: What tells that a model needs more than this process has, by status; matched in this order.
 _NEEDS = (
     (
-        "distributed",
+        InferenceStatus.DISTRIBUTED,
         r"process group|init_process_group|torch\.distributed|distributed package|model parallel group|"
         r"\brank\b.{0,20}\bgroup\b|world_size|rendezvous",
     ),
     (
-        "needs-cuda",
+        InferenceStatus.NEEDS_CUDA,
         r"cuda|\bgpu\b|nvidia|is_cuda|cudnn|hip\b|\bxpu\b|triton|cpu tensor\?|arguments from the 'cpu' backend|"
         r"device-side|not on (?:a )?gpu",
     ),
     (
-        "needs-native",
+        InferenceStatus.NEEDS_NATIVE,
         r"_opnamespace|no attribute '_?c'|extension|\.so\b|undefined symbol|not compiled with|cpp_extension|ninja|"
         r"'nonetype' object has no attribute '\w*(?:forward|fwd)\w*'|could not run '",
     ),
     (
-        "needs-module",
+        InferenceStatus.NEEDS_MODULE,
         r"no module named|modulenotfounderror|^nameerror: name .* is not defined|"
         r"is not installed|please install|pip install|package is required",
     ),
 )
 
 
-def need_of(error: BaseException) -> str:
-    """Return the status of a model that raises this for lack of something, empty for any other error."""
+def need_of(error: BaseException) -> InferenceStatus | None:
+    """Return the status of a model that raises this for lack of something, None for any other error."""
     text = f"{type(error).__name__}: {error} {_assertion(error)}".lower()
-    return next((status for status, pattern in _NEEDS if re.search(pattern, text)), "")
+    return next((status for status, pattern in _NEEDS if re.search(pattern, text)), None)

@@ -20,12 +20,12 @@ from diffexport.values import leaves
 PER_CALL = 2.0
 
 
-class OutOfTime(BaseException):
+class CallTimeout(BaseException):
     """A probe took too long. Not an Exception: code that is probed must not swallow it."""
 
 
 @dataclass(frozen=True, eq=False)
-class Outcome:
+class CallOutcome:
     """What a call gave: its output, or what it raised; ``arguments`` where the caller wants them kept."""
 
     output: Any = None
@@ -111,7 +111,7 @@ class Prober:
         """Whether there is no time left."""
         return self.left <= 0
 
-    def call(self, arguments: Sequence[Any], seed: int = 0, *, copied: bool = True) -> Outcome:
+    def call(self, arguments: Sequence[Any], seed: int = 0, *, copied: bool = True) -> CallOutcome:
         """Call the model with copies of the arguments (unless ``copied`` is False), torch's seed set."""
         if copied:
             arguments = [clone(argument) for argument in arguments]
@@ -121,20 +121,20 @@ class Prober:
         try:
             with _alarm(max(min(self._per_call, self.left), 0.01)):
                 output = self.subject.module(*arguments)
-        except OutOfTime as error:
+        except CallTimeout as error:
             self.slow += 1
-            return Outcome(error=error)
+            return CallOutcome(error=error)
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # noqa: BLE001 - SystemExit too: the model may raise whatever it likes
-            return Outcome(error=error)
+            return CallOutcome(error=error)
         finally:
             if os.getpid() != self._process:
                 # The model forked, and this is the child: the parent goes on.
                 os._exit(0)
-        outcome = Outcome(output)
+        outcome = CallOutcome(output)
         if not all(map(readable, outcome.tensors)):
-            return Outcome(error=RuntimeError("it returns a tensor whose memory it has given back"))
+            return CallOutcome(error=RuntimeError("it returns a tensor whose memory it has given back"))
         return outcome
 
 
@@ -152,7 +152,7 @@ def readable(tensor: torch.Tensor) -> bool:
 
 @contextlib.contextmanager
 def _alarm(seconds: float) -> Iterator[None]:
-    """Raise [OutOfTime][] in this thread after some time, where signals can (not in native code that never returns)."""
+    """Raise [CallTimeout][] in this thread after a time, where signals can; native code that never returns goes on."""
     if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -160,7 +160,7 @@ def _alarm(seconds: float) -> Iterator[None]:
     def ring(*_: object) -> None:
         # Again and again: code that is probed may catch everything once.
         signal.setitimer(signal.ITIMER_REAL, 0.2)
-        raise OutOfTime(f"it took longer than {seconds:.1f} s")
+        raise CallTimeout(f"it took longer than {seconds:.1f} s")
 
     before = signal.signal(signal.SIGALRM, ring)
     try:

@@ -13,7 +13,8 @@ from typing import Any
 import torch
 
 from diffexport.infer.evidence import DISTRIBUTED, RANDOM, Subject
-from diffexport.infer.search.probe import Outcome, Prober, clone, readable
+from diffexport.infer.search.probe import CallOutcome, Prober, clone, readable
+from diffexport.infer.search.statuses import InferenceStatus
 from diffexport.values import leaves
 
 
@@ -21,7 +22,7 @@ from diffexport.values import leaves
 class Behaviour:
     """What was seen: a status where it is a particular one, and notes."""
 
-    status: str = "inferred"
+    status: InferenceStatus = InferenceStatus.INFERRED
     notes: list[str] = field(default_factory=list)
 
 
@@ -42,7 +43,7 @@ def behaviour(prober: Prober, make: Callable[[int], Sequence[Any]]) -> Behaviour
         if not one.ran:
             continue
         if any(not _same(a, b) for a, b in zip(leaves(arguments), leaves(given), strict=False)):
-            seen.status = "mutates-input"
+            seen.status = InferenceStatus.MUTATES_INPUT
         _aliases(one, arguments, seen)
         result = [clone(tensor) for tensor in one.tensors]
         again = prober.call(given, seed=1)
@@ -50,14 +51,14 @@ def behaviour(prober: Prober, make: Callable[[int], Sequence[Any]]) -> Behaviour
         if first is None:
             first = (given, result)
         if again.ran and not _equal(result, again):
-            seen.status = "stateful" if seen.status == "inferred" else seen.status
+            seen.status = InferenceStatus.STATEFUL if seen.status is InferenceStatus.INFERRED else seen.status
         elif again.ran and other.ran and not _equal(result, other):
-            seen.status = "random"
-    if first is not None and seen.status == "inferred":
+            seen.status = InferenceStatus.RANDOM
+    if first is not None and seen.status is InferenceStatus.INFERRED:
         later = prober.call(first[0], seed=1)
         if later.ran and not _equal(first[1], later):
-            seen.status = "stateful"
-    if seen.status == "mutates-input":
+            seen.status = InferenceStatus.STATEFUL
+    if seen.status is InferenceStatus.MUTATES_INPUT:
         seen.notes.append("it changes an input in place")
     changed = _changed(before, _state(prober.subject))
     if changed:
@@ -65,7 +66,7 @@ def behaviour(prober: Prober, make: Callable[[int], Sequence[Any]]) -> Behaviour
     if first is not None:
         _gradients(prober, first[0], seen)
     calls = _called(prober.subject)
-    if calls & RANDOM and seen.status == "inferred":
+    if calls & RANDOM and seen.status is InferenceStatus.INFERRED:
         seen.notes.append(
             f"its source draws random numbers ({', '.join(sorted(calls & RANDOM))}), which was not seen to matter"
         )
@@ -74,7 +75,7 @@ def behaviour(prober: Prober, make: Callable[[int], Sequence[Any]]) -> Behaviour
     return seen
 
 
-def _aliases(outcome: Outcome, arguments: Sequence[Any], seen: Behaviour) -> None:
+def _aliases(outcome: CallOutcome, arguments: Sequence[Any], seen: Behaviour) -> None:
     tensors = [leaf for leaf in leaves(list(arguments)) if isinstance(leaf, torch.Tensor)]
     for number, output in enumerate(outcome.tensors):
         for given in tensors:
@@ -131,7 +132,7 @@ def _same(one: Any, other: Any) -> bool:
         return True
 
 
-def _equal(result: Sequence[torch.Tensor], outcome: Outcome) -> bool:
+def _equal(result: Sequence[torch.Tensor], outcome: CallOutcome) -> bool:
     return len(result) == len(outcome.tensors) and all(map(_same, result, outcome.tensors))
 
 

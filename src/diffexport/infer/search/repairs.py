@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
-from diffexport.infer.evidence import PLAIN, Choice, Shape
+from diffexport.infer.evidence import PLAIN, REPAIR, ArgumentKind, Choice, Shape
 from diffexport.infer.search.candidates import Argument, Candidate, Space
 from diffexport.infer.search.error_messages import Advice
 
@@ -31,9 +31,9 @@ def repaired(candidate: Candidate, space: Space, advice: Advice) -> Iterator[tup
             if not places or not 0 < new <= 1024:
                 continue
             if len(places) > 1:
-                yield 0.05, _resized(candidate, places, new)
+                yield REPAIR.size_everywhere, _resized(candidate, places, new)
             for at in reversed(places):
-                yield 0.1, _resized(candidate, [at], new)
+                yield REPAIR.size, _resized(candidate, [at], new)
     for place in tensors:
         shape = candidate[place].shape or ()
         wanted = [rank for rank in advice.ranks if rank != len(shape)]
@@ -42,27 +42,28 @@ def repaired(candidate: Candidate, space: Space, advice: Advice) -> Iterator[tup
         for rank in dict.fromkeys(wanted):
             if 0 <= rank <= 5:
                 # Of several, the one with more dimensions: without a batch is the special case.
-                yield 0.25 + 0.1 * place - 0.03 * rank, with_shape(place, _of_rank(shape, rank))
+                cost = REPAIR.rank + REPAIR.rank_place * place + REPAIR.rank_dimension * rank
+                yield cost, with_shape(place, _of_rank(shape, rank))
         if advice.scalar and shape:
-            yield 0.6, with_shape(place, ())
-            yield 0.7, with_shape(place, (1,))
+            yield REPAIR.scalar, with_shape(place, ())
+            yield REPAIR.one_element, with_shape(place, (1,))
         if advice.same_shape and place and shape != candidate[tensors[0]].shape:
-            yield 0.3, with_shape(place, candidate[tensors[0]].shape or ())
+            yield REPAIR.same_shape, with_shape(place, candidate[tensors[0]].shape or ())
     for rank in advice.ranks:
         if len(tensors) > 1 and 0 <= rank <= 5:
             shapes = {p: _of_rank(candidate[p].shape or (), rank) for p in tensors}
             yield (
-                0.3,
+                REPAIR.rank_everywhere,
                 tuple(replace(a, shape=shapes[p]) if p in shapes else a for p, a in enumerate(candidate)),
             )
     if advice.multiple:
         m = advice.multiple
         for p in tensors:
             rounded = tuple(-(-size // m) * m for size in candidate[p].shape or ())
-            yield 0.2, with_shape(p, rounded)
+            yield REPAIR.multiple, with_shape(p, rounded)
         everywhere = {p: tuple(-(-size // m) * m for size in candidate[p].shape or ()) for p in tensors}
         yield (
-            0.1,
+            REPAIR.multiple_everywhere,
             tuple(replace(a, shape=everywhere[p]) if p in everywhere else a for p, a in enumerate(candidate)),
         )
     if advice.definite:
@@ -78,8 +79,11 @@ def _definite(candidate: Candidate, tensors: Sequence[int]) -> Iterator[tuple[fl
     for place in reversed(tensors):
         for number, size in enumerate(sizes):
             for text in (f"torch.eye({size})", f"-torch.eye({size})"):
-                changed = Argument(Choice("matrix", text=text))
-                yield 0.2 + 0.2 * number, (*candidate[:place], changed, *candidate[place + 1 :])
+                changed = Argument(Choice(ArgumentKind.MATRIX, text=text))
+                yield (
+                    REPAIR.definite + REPAIR.definite_step * number,
+                    (*candidate[:place], changed, *candidate[place + 1 :]),
+                )
 
 
 def _rechosen(
@@ -91,25 +95,30 @@ def _rechosen(
         for dtype in advice.dtypes:
             if own.is_tensor and own.dtype != dtype:
                 domain = "index" if dtype.startswith(("int", "uint")) else "any"
-                yield 0.4, with_choice(place, replace(own, dtype=dtype, domain=domain), argument.shape)
+                yield (
+                    REPAIR.dtype,
+                    with_choice(place, replace(own, dtype=dtype, domain=domain), argument.shape),
+                )
         if own.is_tensor and advice.smaller and own.domain == "any" and own.dtype != "bool":
             yield (
-                0.8,
+                REPAIR.smaller,
                 with_choice(
                     place, replace(own, domain="unit" if "float" in own.dtype else "index"), argument.shape
                 ),
             )
         wanted = set(advice.wants) | (
-            {"float", "int", "bool", "none"} if advice.scalar and own.is_tensor else set()
+            {ArgumentKind.FLOAT, ArgumentKind.INT, ArgumentKind.BOOL, ArgumentKind.NONE}
+            if advice.scalar and own.is_tensor
+            else set()
         )
         if (
             own.kind in advice.not_kinds
             or (wanted and own.kind not in wanted)
-            or (advice.smaller and own.kind == "int")
+            or (advice.smaller and own.kind is ArgumentKind.INT)
         ):
-            met: set[str] = set()
+            met: set[ArgumentKind] = set()
             for choice in space.choices[place]:
-                if choice.kind == own.kind and not (advice.smaller and own.kind == "int"):
+                if choice.kind is own.kind and not (advice.smaller and own.kind is ArgumentKind.INT):
                     continue
                 if wanted and choice.kind not in wanted and own.kind not in advice.not_kinds:
                     continue
@@ -120,7 +129,8 @@ def _rechosen(
                 if choice.is_tensor or choice.count:
                     shapes = [a.shape for a in candidate if a.shape is not None]
                     shape = argument.shape or (shapes[0] if shapes else PLAIN[2])
-                yield 0.5 + 0.3 * max(choice.cost - own.cost, 0), with_choice(place, choice, shape)
+                dearer = max(choice.cost - own.cost, 0)
+                yield REPAIR.kind + REPAIR.kind_share * dearer, with_choice(place, choice, shape)
 
 
 def _resized(candidate: Candidate, places: Sequence[tuple[int, int]], size: int) -> Candidate:

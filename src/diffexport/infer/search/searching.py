@@ -11,24 +11,20 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from diffexport.errors import UsageError
-from diffexport.infer.evidence import Shape, shape_of
+from diffexport.infer.evidence import REPAIR, SEARCH, Shape, shape_of
 from diffexport.infer.search.candidates import Argument, Candidate, Space, arguments_of, describe
 from diffexport.infer.search.error_messages import Advice, need_of, read
-from diffexport.infer.search.probe import Outcome, Prober
+from diffexport.infer.search.probe import CallOutcome, Prober
 from diffexport.infer.search.repairs import repaired
+from diffexport.infer.search.statuses import InferenceStatus
 
 #: Most calls, most calls after one that ran with numbers that are not finite, and most changes in a row that messages
 #: suggested.
 _CALLS, _AFTERWARDS, _REPAIRS = 4000, 60, 8
 #: How many calls may raise nothing new before the search is given up.
 _PATIENCE = 600
-#: How much dearer a candidate may be than one that runs but shows little: whose numbers are not finite, or which gives
-#: back its inputs, as a quantizer of 32 bits may; and the merit of one that shows it all.
-_DEARER, _BEST = 2.0, 2
-#: How much sooner the repairs of a candidate are tried that got to the end of the forward, or raised something new.
-_PROGRESS, _NEWS = 1.5, 0.5
-#: How much later what is like a candidate that ended the process is tried.
-_WAIT = 3.0
+#: The merit of a candidate that runs, gives finite numbers and does not give back its inputs.
+_BEST = 2
 
 #: What is announced when a candidate has been found and others are tried around it.
 AROUND = "around what runs"
@@ -48,22 +44,22 @@ def announce(text: str) -> None:
 
 
 @dataclass
-class Found:
+class SearchResult:
     """What the search found: the candidate and what it gave (None: nothing ran), and what else was raised.
 
     ``foreign`` is the first call that ran without giving a tensor.
     """
 
     candidate: Candidate | None = None
-    outcome: Outcome | None = None
+    outcome: CallOutcome | None = None
     names: tuple[str, ...] = ()
-    foreign: tuple[Candidate, Outcome, tuple[str, ...]] | None = None
+    foreign: tuple[Candidate, CallOutcome, tuple[str, ...]] | None = None
     errors: Counter[str] = field(default_factory=Counter)
-    needs: Counter[str] = field(default_factory=Counter)
+    needs: Counter[InferenceStatus] = field(default_factory=Counter)
     first: dict[str, str] = field(default_factory=dict)
 
 
-def search(prober: Prober, spaces: Sequence[Space], skipped: frozenset[str] = frozenset()) -> Found:
+def search(prober: Prober, spaces: Sequence[Space], skipped: frozenset[str] = frozenset()) -> SearchResult:
     """Look for a candidate that runs and gives finite numbers.
 
     Args:
@@ -93,7 +89,7 @@ class _Entry:
 class _Search:
     def __init__(self, prober: Prober, spaces: Sequence[Space], skipped: frozenset[str]) -> None:
         self._prober, self._spaces, self._skipped = prober, spaces, skipped
-        self.found = Found()
+        self.found = SearchResult()
         self._heap: list[_Entry] = []
         self._count = itertools.count()
         self._seen: set[Any] = set()
@@ -122,7 +118,7 @@ class _Search:
             if outcome.ran and outcome.tensors:
                 if self.found.candidate is None:
                     allowed = min(allowed, self._prober.tried + _AFTERWARDS)
-                    dearest = entry.cost + _DEARER
+                    dearest = entry.cost + SEARCH.dearer
                 self._take(entry.number, candidate, outcome)
                 if self._merit == _BEST or entry.cost > dearest:
                     return
@@ -140,12 +136,12 @@ class _Search:
         if not self._deadly[likeness] or entry.put_off:
             return self._deadly[likeness] > 1
         waiting = replace(
-            entry, priority=entry.priority + _WAIT, indices=(), candidate=candidate, put_off=True
+            entry, priority=entry.priority + SEARCH.deadly, indices=(), candidate=candidate, put_off=True
         )
         heapq.heappush(self._heap, waiting)
         return True
 
-    def _take(self, number: int, candidate: Candidate, outcome: Outcome) -> None:
+    def _take(self, number: int, candidate: Candidate, outcome: CallOutcome) -> None:
         """Keep what ran if it is the first, or shows more of the model than what is kept."""
         finite = outcome.finite
         unchanged = finite and any(not a.choice.is_tensor for a in candidate) and outcome.gives_back
@@ -167,7 +163,7 @@ class _Search:
             return True
         return tried > self._news + _PATIENCE or (tried > 100 and sum(found.needs.values()) > 0.7 * tried)
 
-    def _note_foreign(self, number: int, candidate: Candidate, outcome: Outcome) -> None:
+    def _note_foreign(self, number: int, candidate: Candidate, outcome: CallOutcome) -> None:
         """Remember a call that ran and gave no tensor, in case no other does."""
         self.found.errors["it returns no tensor"] += 1
         if self.found.foreign is None:
@@ -208,7 +204,7 @@ class _Search:
         self._seen.add(key)
         return True
 
-    def _probe(self, candidate: Candidate) -> Outcome | None:
+    def _probe(self, candidate: Candidate) -> CallOutcome | None:
         text = describe(candidate)
         try:
             arguments = arguments_of(candidate)
@@ -218,17 +214,17 @@ class _Search:
         outcome = self._prober.call(arguments, copied=False)
         return replace(outcome, arguments=tuple(arguments)) if outcome.ran else outcome
 
-    def _learn(self, entry: _Entry, candidate: Candidate, outcome: Outcome) -> None:
+    def _learn(self, entry: _Entry, candidate: Candidate, outcome: CallOutcome) -> None:
         """Count an error, and put what it suggests onto the heap: the farther the forward got, the sooner."""
         error = outcome.error
         assert error is not None
         reason = outcome.reason
         kind = re.sub(r"[\d\[\](), x-]+", " ", reason)
-        reward = _PROGRESS * self._progress(error)
+        reward = SEARCH.progress * self._progress(error)
         if kind not in self._kinds:
             self._kinds.add(kind)
             self._news = self._prober.tried
-            reward += _NEWS
+            reward += SEARCH.news
         self.found.errors[reason] += 1
         self.found.first.setdefault(reason, describe(candidate))
         need = need_of(error)
@@ -274,7 +270,9 @@ class _Search:
                     if choice.is_tensor or choice.count or choice.text == own.text:
                         continue
                     changed = (*extended[:place], Argument(choice), *extended[place + 1 :])
-                    extra = 0.2 + 0.3 * max(choice.cost - own.cost, 0.0) + 0.2 * (number != entry.number)
+                    dearer = max(choice.cost - own.cost, 0.0)
+                    further = REPAIR.named_further * (number != entry.number)
+                    extra = REPAIR.named + REPAIR.named_share * dearer + further
                     self._push(entry, number, changed, extra, reward)
 
     def _extended(self, candidate: Candidate, number: int) -> Candidate | None:

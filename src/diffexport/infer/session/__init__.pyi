@@ -1,7 +1,7 @@
-from .child import limit_memory as limit_memory
 from .inference import RAN as RAN
 from .inference import STATUSES as STATUSES
 from .inference import Inference as Inference
+from .session import InferenceSession as InferenceSession
 from .session import Session as Session
 from .session import infer_target as infer_target
 from .steps import infer as infer

@@ -7,33 +7,15 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from diffexport.errors import UsageError
+from diffexport.infer.search import InferenceStatus
 
 if TYPE_CHECKING:
     from diffexport.subjects.cases import Case
 
-#: Every status, with what it means. Those of [RAN][] come with inputs.
-STATUSES: Mapping[str, str] = {
-    "inferred": "it runs on the inputs shown",
-    "random": "it runs, and draws random numbers: two calls differ unless the seed is set",
-    "stateful": "it runs, and what it returns depends on more than its inputs and the seed: on earlier calls, or on "
-    "memory that nothing was written to",
-    "mutates-input": "it runs, and changes a tensor that it was given",
-    "non-tensor": "it runs, and returns no tensor",
-    "rejected": "nothing that was tried ran",
-    "abstract": "it is a base: subclasses define what it lacks",
-    "distributed": "it needs a process group",
-    "needs-cuda": "it needs CUDA",
-    "needs-native": "it needs a native extension, or an operator that is not registered",
-    "needs-module": "it needs a module that is not installed",
-    "timeout": "it takes too long, importing or on every input that was tried",
-    "crash": "it takes its process along: a native crash, os._exit or too much memory",
-    "import-error": "its module cannot be imported",
-    "no-model": "what is named does not exist, or is no model",
-    "no-inputs": "it takes no argument, so that there is nothing to generate",
-}
-
+#: Every status, with what it means.
+STATUSES: Mapping[str, str] = {status: status.meaning for status in InferenceStatus}
 #: Statuses that come with inputs.
-RAN = ("inferred", "random", "stateful", "mutates-input", "non-tensor")
+RAN = tuple(status for status in InferenceStatus if status.ran)
 
 
 @dataclass(frozen=True)
@@ -41,7 +23,7 @@ class Inference:
     """How a model can be called, or why that could not be worked out.
 
     Attributes:
-        status: one of [STATUSES][].
+        status: how it ended.
         inputs: one text for each positional argument, a tensor spec or a strategy, as
             [parse_input][diffexport.strategies.texts.parse_input] reads it.
         call: the call in one line, for people.
@@ -55,7 +37,7 @@ class Inference:
         model: the model itself, where it was inferred in this process.
     """
 
-    status: str
+    status: InferenceStatus
     inputs: tuple[str, ...] = ()
     call: str = ""
     message: str = ""
@@ -70,7 +52,7 @@ class Inference:
     @property
     def ran(self) -> bool:
         """Whether there are inputs on which it runs."""
-        return self.status in RAN
+        return self.status.ran
 
     def case(self) -> Case:
         """Return a case with the inferred inputs; those that are constants become part of its model.
@@ -81,7 +63,7 @@ class Inference:
         from diffexport.subjects.targets import builder_of, case_of, resolve
 
         if not self.inputs:
-            raise UsageError(self.message or f"{self.name}: {STATUSES[self.status]}")
+            raise UsageError(self.message or f"{self.name}: {self.status.meaning}")
         if self.model is None:
             return resolve(self.target, inputs=self.inputs)
         return case_of(self.name, builder_of(self.model), self.inputs, self.target)
@@ -100,10 +82,10 @@ class Inference:
         """
         if not isinstance(document, dict) or document.get("status") not in STATUSES:
             raise ValueError("not an inference")
-        values: dict[str, Any] = {}
+        values: dict[str, Any] = {"status": InferenceStatus(document["status"])}
         for own in fields(cls):
             value = document.get(own.name)
-            if own.name == "model" or value is None:
+            if own.name in ("model", "status") or value is None:
                 continue
             if own.name in ("inputs", "notes"):
                 if not isinstance(value, list) or not all(isinstance(item, str) for item in value):

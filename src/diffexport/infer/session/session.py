@@ -2,13 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
-import select
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,9 +9,21 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from diffexport.infer.search import InferenceStatus
 from diffexport.infer.session import cache
-from diffexport.infer.session.child import DONE, IMPORTING, PROBING, STARTED, TRYING, WIDENING
-from diffexport.infer.session.inference import STATUSES, Inference
+from diffexport.infer.session.child import IMPORTING, PROBING, TRYING, WIDENING, prepare
+from diffexport.infer.session.inference import Inference
+from diffexport.processes import (
+    Announced,
+    ChildProcess,
+    Deadline,
+    Died,
+    Finished,
+    Hung,
+    Policy,
+    Ready,
+    Received,
+)
 
 #: Seconds for torch to be imported, for the target's module to be, and for the child to answer after its time.
 _START, _IMPORT, _GRACE = 120.0, 60.0, 3.0
@@ -26,11 +31,6 @@ _START, _IMPORT, _GRACE = 120.0, 60.0, 3.0
 _DEATHS = 3
 #: What looks a target up, by dotted name.
 LOADER = "diffexport.subjects.targets.resolving.look_up"
-
-_BOOT = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
-    "from diffexport.infer.session.child import main; main(*map(int, sys.argv[2:]))"
-)
 
 
 class _Gone(Exception):
@@ -41,93 +41,53 @@ class _Gone(Exception):
         self.doing, self.value, self.how, self.hung = doing, value, how, hung
 
 
-class _Child:
-    """A process that infers, and the pipes to it."""
+def _started(memory: int, folder: Path | None) -> ChildProcess:
+    """Return a process that is ready to infer.
 
-    def __init__(self, memory: int, folder: Path | None) -> None:
-        to_child, requests = os.pipe()
-        answers, from_child = os.pipe()
-        self._buffer = b""
-        self._answers, self._requests = answers, requests
-        path = json.dumps([entry or os.getcwd() for entry in sys.path])
-        try:
-            self._process = subprocess.Popen(
-                [sys.executable, "-c", _BOOT, path, str(to_child), str(from_child), str(memory)],
-                pass_fds=(to_child, from_child),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,
-                cwd=folder,
-                env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"},
-            )
-        finally:
-            os.close(to_child)
-            os.close(from_child)
-        self.doing, self._value = "starting", ""
-        try:
-            self._until(STARTED, _START)
-        except _Gone:
-            self.stop()
-            raise
-
-    def ask(self, request: dict[str, Any], seconds: float) -> Any:
-        """Return the answer to a request.
-
-        Raises:
-            _Gone: there is none.
-        """
-        try:
-            os.write(self._requests, (json.dumps(request) + "\n").encode())
-        except OSError:
-            raise self._gone() from None
-        self._until(PROBING, request["import_seconds"], DONE)
-        if self.doing == DONE:
-            return self._value
-        self._until(DONE, seconds + _GRACE)
-        return self._value
-
-    def _until(self, wanted: str, seconds: float, instead: str = "") -> None:
-        """Read lines until one says ``wanted`` (or ``instead``)."""
-        end = time.monotonic() + seconds
-        while True:
-            line, found, rest = self._buffer.partition(b"\n")
-            if found:
-                self._buffer = rest
-                self.doing, self._value = json.loads(line)
-                if self.doing in (wanted, instead):
-                    return
-                continue
-            left = end - time.monotonic()
-            if left <= 0 or not select.select([self._answers], [], [], left)[0]:
-                raise _Gone(self.doing, str(self._value), f"it did not end within {seconds:.0f} s", hung=True)
-            data = os.read(self._answers, 1 << 16)
-            if not data:
-                raise self._gone()
-            self._buffer += data
-
-    def _gone(self) -> _Gone:
-        try:
-            code = self._process.wait(5)
-        except subprocess.TimeoutExpired:
-            code = 0
-        how = f"exit code {code}"
-        if code < 0:
-            with contextlib.suppress(ValueError):
-                how = f"signal {signal.Signals(-code).name}"
-        return _Gone(self.doing, str(self._value), how, hung=False)
-
-    def stop(self) -> None:
-        """End the process and everything that it started."""
-        with contextlib.suppress(OSError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
-        for descriptor in (self._answers, self._requests):
-            with contextlib.suppress(OSError):
-                os.close(descriptor)
+    Raises:
+        _Gone: it does not get so far.
+    """
+    policy = Policy(memory=memory, own_session=True, quiet=True, folder=folder)
+    child = ChildProcess.start(prepare, policy=policy)
+    try:
+        received = child.receive(Deadline.after(_START))
+        if not isinstance(received, Ready):
+            raise _gone(child, received, _START)
+    except BaseException:
+        child.stop()
+        raise
+    return child
 
 
-class Session:
+def _answer(child: ChildProcess, request: dict[str, Any], seconds: float) -> Any:
+    """Return what a process answers to a request.
+
+    Raises:
+        _Gone: nothing.
+    """
+    child.send(request)
+    limit: float = request["import_seconds"]
+    child.deadline = Deadline.after(limit)
+    while True:
+        received = child.receive()
+        if isinstance(received, Finished):
+            return received.answer
+        if not isinstance(received, Announced):
+            raise _gone(child, received, limit)
+        if received.what[0] == PROBING:
+            limit = seconds + _GRACE
+            child.deadline = Deadline.after(limit)
+
+
+def _gone(child: ChildProcess, received: Received, limit: float) -> _Gone:
+    doing, value = child.doing or ("starting", "")
+    if isinstance(received, Hung):
+        return _Gone(doing, value, f"it did not end within {limit:.0f} s", hung=True)
+    how = str(received) if isinstance(received, Died) else f"it says {received}"
+    return _Gone(doing, value, how, hung=False)
+
+
+class InferenceSession:
     """Infers one target after another, in a child process that is started again whenever one ends it.
 
     Args:
@@ -153,12 +113,12 @@ class Session:
         self._deaths = deaths
         self._import_seconds = import_seconds
         self._memory, self._loader, self._folder, self._cached = memory, loader, folder, cached
-        self._child: _Child | None = None
+        self._child: ChildProcess | None = None
         #: Modules whose import ended the process, or did not end, and what was said then.
         self._broken: dict[str, Inference] = {}
         self._import_ended = False
 
-    def __enter__(self) -> Session:
+    def __enter__(self) -> InferenceSession:
         return self
 
     def __exit__(
@@ -194,7 +154,7 @@ class Session:
         made = self._infer(target, seconds, per_call, roots)
         if self._import_ended:
             self._broken[place] = made
-        if made.ran or made.status == "rejected":
+        if made.ran or made.status is InferenceStatus.REJECTED:
             cache.store(key, made)
         return made
 
@@ -217,9 +177,9 @@ class Session:
             }
             try:
                 if self._child is None:
-                    self._child = _Child(self._memory, self._folder)
+                    self._child = _started(self._memory, self._folder)
                     started = time.monotonic()
-                document = self._child.ask(request, max(left, 1.0))
+                document = _answer(self._child, request, max(left, 1.0))
                 made = Inference.from_document(document)
             except _Gone as error:
                 self.close()
@@ -243,16 +203,20 @@ class Session:
         return _ended(target, gone, died)
 
 
+#: The name that docs/infer.md gives it.
+Session = InferenceSession
+
+
 def _ended(target: str, gone: _Gone, died: Sequence[str]) -> Inference:
-    status = "timeout" if gone.hung else "crash"
+    status = InferenceStatus.TIMEOUT if gone.hung else InferenceStatus.CRASH
     doing = {IMPORTING: "importing it", "starting": "starting the process"}.get(
         gone.doing, f"calling it with {gone.value}"
     )
     if gone.doing == IMPORTING:
-        status = "timeout" if gone.hung else "import-error"
+        status = InferenceStatus.TIMEOUT if gone.hung else InferenceStatus.IMPORT_ERROR
     tried = f"; tried: {'; '.join(died)}" if len(died) > 1 else ""
     message = (
-        f"target {target!r}: {doing} ends the process or does not end ({gone.how}){tried}; {STATUSES[status]}. "
+        f"target {target!r}: {doing} ends the process or does not end ({gone.how}){tried}; {status.meaning}. "
         "Declare what it takes with --input, for instance --input 'float32[N, 3]'"
     )
     return Inference(status, message=message, tried=len(died), name=target.rpartition(":")[2], target=target)
@@ -268,7 +232,7 @@ def infer_target(
     loader: str = LOADER,
     cached: bool = True,
 ) -> Inference:
-    """Work out in a child process how to call what a target names; see [Session][] for several of them.
+    """Work out in a child process how to call what a target names; see [InferenceSession][] for several of them.
 
     Args:
         target: ``package.module:Qualified.Name`` or ``file.py:Qualified.Name``.
@@ -279,5 +243,5 @@ def infer_target(
         loader: dotted name of what returns the object that a target names.
         cached: whether the result may be taken from, and is kept in, ``.diffexport/``.
     """
-    with Session(memory=memory, loader=loader, cached=cached) as session:
+    with InferenceSession(memory=memory, loader=loader, cached=cached) as session:
         return session.infer(target, seconds=seconds, per_call=per_call, roots=roots)

@@ -14,12 +14,13 @@ import torch
 from diffexport.chatter import captured
 from diffexport.errors import TargetError
 from diffexport.infer.evidence import (
+    NUMBER,
     Choice,
-    Known,
     Library,
     Parameter,
     Site,
     Sites,
+    SiteValue,
     Subject,
     Usage,
     around,
@@ -32,8 +33,9 @@ from diffexport.infer.search import (
     PER_CALL,
     Argument,
     Candidate,
-    Found,
+    InferenceStatus,
     Prober,
+    SearchResult,
     Space,
     announce,
     arguments_of,
@@ -83,7 +85,9 @@ def infer(
             subject = subject_of(model)
         except TargetError as error:
             status = (
-                "no-model" if not callable(model) and not isinstance(model, torch.nn.Module) else "rejected"
+                InferenceStatus.NO_MODEL
+                if not callable(model) and not isinstance(model, torch.nn.Module)
+                else InferenceStatus.REJECTED
             )
             return Inference(status, message=str(error), name=name or str(model), target=target, model=model)
         if not sites and subject.is_function:
@@ -120,7 +124,7 @@ class _Work:
         spaces = self._spaces()
         if not spaces:
             return Inference(
-                "no-inputs",
+                InferenceStatus.NO_INPUTS,
                 message=f"{self._subject.name}: its forward takes no argument, so that there "
                 "is nothing to generate",
             )
@@ -129,7 +133,7 @@ class _Work:
             candidate, _, names = found.foreign
             texts, call = self._texts(candidate, names, {})
             return Inference(
-                "non-tensor",
+                InferenceStatus.NON_TENSOR,
                 texts,
                 call,
                 f"{self._subject.name} returns {self._foreign(found)}, no tensor",
@@ -139,7 +143,7 @@ class _Work:
             return self._failure(found)
         return self._success(found)
 
-    def _foreign(self, found: Found) -> str:
+    def _foreign(self, found: SearchResult) -> str:
         assert found.foreign is not None
         return type(found.foreign[1].output).__name__
 
@@ -154,14 +158,14 @@ class _Work:
             for number in seen:
                 numbers.setdefault(number, 0.0)
             for extra in range(_VARIADIC):
-                numbers.setdefault(len(fixed) + 1 + extra, 0.5 + 0.5 * extra)
-            numbers.setdefault(least, 2.0)
+                numbers.setdefault(len(fixed) + 1 + extra, NUMBER.one_more + NUMBER.more_step * extra)
+            numbers.setdefault(least, NUMBER.none_more)
         else:
             if least:
                 numbers[least] = 0.0
             for number in range(least + 1, len(fixed) + 1):
-                numbers[number] = 0.6 * (number - least) if least or number > 1 else 0.0
-            numbers = {n: cost * (0.5 if n in seen else 1.0) for n, cost in numbers.items()}
+                numbers[number] = NUMBER.optional * (number - least) if least or number > 1 else 0.0
+            numbers = {n: cost * (NUMBER.site_factor if n in seen else 1.0) for n, cost in numbers.items()}
         rest = [p for p in parameters if p.variadic]
         spaces = []
         for number, cost in sorted(numbers.items(), key=lambda item: item[1]):
@@ -186,12 +190,12 @@ class _Work:
         made = []
         for place, parameter in enumerate(parameters):
             known = [site.arguments[place] for site in self._sites if place < len(site.arguments)]
-            given: list[Known] = [one for one in known if one is not None]
+            given: list[SiteValue] = [one for one in known if one is not None]
             usage = evidence.get(parameter.name, Usage())
             made.append(tuple(choices(parameter, place, usage, given, documentation, self._subject)))
         return Space(tuple(names), tuple(made), tuple(evidence[name] for name in names), cost)
 
-    def _success(self, found: Found) -> Inference:
+    def _success(self, found: SearchResult) -> Inference:
         candidate = found.candidate
         assert candidate is not None
         assert found.outcome is not None
@@ -216,7 +220,7 @@ class _Work:
             source=", ".join(dict.fromkeys(sources)),
         )
 
-    def _others(self, found: Found, candidate: Candidate) -> list[str]:
+    def _others(self, found: SearchResult, candidate: Candidate) -> list[str]:
         """Return notes of the other values that call sites and annotations give for what are no tensors."""
         space = next((s for s in self._spaces() if s.names == found.names), None)
         notes = []
@@ -247,18 +251,21 @@ class _Work:
             shown.append(f"{name}: {text}" if argument.choice.is_tensor else text)
         return tuple(texts), self._subject.display(shown)
 
-    def _failure(self, found: Found) -> Inference:
-        status = found.needs.most_common(1)[0][0] if found.needs else "rejected"
-        if uses_process_group(self._subject) and status not in ("needs-cuda", "needs-native"):
-            status = "distributed"
+    def _failure(self, found: SearchResult) -> Inference:
+        status = found.needs.most_common(1)[0][0] if found.needs else InferenceStatus.REJECTED
+        if uses_process_group(self._subject) and status not in (
+            InferenceStatus.NEEDS_CUDA,
+            InferenceStatus.NEEDS_NATIVE,
+        ):
+            status = InferenceStatus.DISTRIBUTED
         elif self._searcher.slow and 2 * self._searcher.slow >= self._searcher.tried:
-            status = "timeout"
+            status = InferenceStatus.TIMEOUT
         lacking = f"type object '{self._subject.owner.__name__}' has no attribute"
         signs = sum(
             n for said, n in found.errors.items() if lacking in said or said.startswith("NotImplementedError")
         )
         if not found.needs and 5 * signs > self._searcher.tried:
-            status = "abstract"
+            status = InferenceStatus.ABSTRACT
         tried = self._searcher.tried
         said = [
             f"{reason} ({count} times, first for {found.first.get(reason, 'it')})"

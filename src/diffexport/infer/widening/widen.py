@@ -18,7 +18,7 @@ import torch
 
 from diffexport.arrays import to_tensor
 from diffexport.errors import UsageError
-from diffexport.infer.search import Argument, Candidate, Outcome, Prober, tensor_of
+from diffexport.infer.search import Argument, CallOutcome, Candidate, Prober, tensor_of
 from diffexport.strategies import decode_block
 from diffexport.values import Dim, TensorSpec, representative_shapes, shapes_of_ranks
 
@@ -37,14 +37,14 @@ _BOUNDS: dict[str, tuple[tuple[float | None, float | None], ...]] = {
 
 
 @dataclass
-class Widened:
+class WidenedInputs:
     """Specs for the tensors of a candidate, by place, and what is worth a note."""
 
     specs: dict[int, TensorSpec]
     notes: list[str] = field(default_factory=list)
 
 
-def widened(prober: Prober, candidate: Candidate, *, as_it_is: bool = False) -> Widened:
+def widened(prober: Prober, candidate: Candidate, *, as_it_is: bool = False) -> WidenedInputs:
     """Return the most general specs that the model bears out, starting from a candidate that runs.
 
     ``as_it_is`` tries nothing else: other inputs are known to end the process.
@@ -55,7 +55,7 @@ def widened(prober: Prober, candidate: Candidate, *, as_it_is: bool = False) -> 
             for place, argument in enumerate(candidate)
             if argument.choice.is_tensor
         }
-        return Widened(specs, ["only the sizes shown are known to work"])
+        return WidenedInputs(specs, ["only the sizes shown are known to work"])
     return _Widener(prober, candidate).go()
 
 
@@ -70,7 +70,7 @@ class _Widener:
         #: The specs before any had a lead.
         self._plain: dict[int, TensorSpec] = {}
 
-    def go(self) -> Widened:
+    def go(self) -> WidenedInputs:
         self._same_sizes()
         self._tell_apart()
         dims = {symbol: self._dim(symbol) for symbol in list(self._sizes)}
@@ -80,7 +80,7 @@ class _Widener:
         self._plain = dict(specs)
         specs = self._leads(specs)
         specs = self._bounds(specs)
-        return Widened(specs, self._notes)
+        return WidenedInputs(specs, self._notes)
 
     def _shape(self, place: int) -> tuple[int, ...]:
         return self._candidate[place].shape or ()
@@ -93,7 +93,7 @@ class _Widener:
                 self._symbols[place, axis] = by_size.setdefault(size, len(by_size))
         self._sizes = {symbol: size for size, symbol in by_size.items()}
 
-    def _runs(self, shapes: dict[int, tuple[int, ...]], number: int = 0) -> Outcome:
+    def _runs(self, shapes: dict[int, tuple[int, ...]], number: int = 0) -> CallOutcome:
         arguments: list[Any] = []
         for place, argument in enumerate(self._candidate):
             if place in shapes:

@@ -38,8 +38,16 @@ class Exclusion:
         return self.modes.matches(mode) and any(fnmatch.fnmatchcase(case, name) for name in self.cases)
 
 
-#: Why the exporters built on ``torch.export`` are left out for scripted models.
-SCRIPTED = Exclusion(
+class ScriptedExclusion(Exclusion):
+    """Leaves out every exporter that takes no scripted model; its pattern names the built-in ones."""
+
+    def concerns(self, case: str, mode: Mode) -> bool:  # noqa: ARG002 - whatever it is called
+        """Return whether the mode's exporter takes no scripted model."""
+        return not mode.description.takes_scripted
+
+
+#: Why exporters are left out for scripted models.
+SCRIPTED = ScriptedExclusion(
     ModePattern.parse("dynamo*"), "a scripted model goes through the TorchScript exporter only"
 )
 

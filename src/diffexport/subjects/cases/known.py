@@ -18,8 +18,8 @@ from typing import Annotated, Any
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
-from diffexport.errors import ConfigError, DiffexportError, UnknownNameError, suggestion
-from diffexport.values import RUNTIMES, Divergence, Kind, Mode, ModePattern
+from diffexport.errors import ConfigError, DiffexportError, suggestion
+from diffexport.values import Divergence, FailureKey, Kind, Mode, ModePattern, check_runtime_pattern
 
 
 @dataclass(frozen=True)
@@ -61,16 +61,15 @@ class Known:
 
     def accepts(self, case: str, mode: Mode, runtime: str, divergence: Divergence) -> bool:
         """Return whether the entry speaks of this divergence, traits of the input not yet considered."""
-        kind, where, signature = divergence.kind, divergence.where, divergence.signature
-        return self.speaks_of(case, mode, runtime, kind, where, signature) and self.admits(divergence.excess)
+        return self.speaks_of(case, mode, runtime, divergence.key) and self.admits(divergence.excess)
 
-    def speaks_of(self, case: str, mode: Mode, runtime: str, kind: Kind, where: str, signature: str) -> bool:
+    def speaks_of(self, case: str, mode: Mode, runtime: str, key: FailureKey) -> bool:
         """Return whether the entry is about such a divergence, of whatever size."""
         return (
-            kind is self.kind
+            key.kind is self.kind
             and self.concerns(case, mode, runtime)
-            and fnmatch.fnmatchcase(where, _literal(self.where))
-            and re.fullmatch(self.signature, signature) is not None
+            and fnmatch.fnmatchcase(key.place.text, _literal(self.where))
+            and re.fullmatch(self.signature, key.signature) is not None
         )
 
     def admits(self, excess: float | None) -> bool:
@@ -205,8 +204,7 @@ def _parse_entry(table: Mapping[str, Any], where: str, source: Path | None) -> K
         re.compile(valid.signature)
         check_trait(valid.traits)
         for pattern in valid.runtimes:
-            if not fnmatch.filter(RUNTIMES, pattern):
-                raise UnknownNameError("runtime", pattern, RUNTIMES)
+            check_runtime_pattern(pattern)
         versions = {name: SpecifierSet(text) for name, text in valid.versions.items()}
     except (re.error, DiffexportError, InvalidSpecifier) as error:
         raise ConfigError(f"{where}: {error}") from None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Entry:
+class CatalogueEntry:
     """A catalogue entry.
 
     Attributes:
@@ -36,20 +36,22 @@ _ISSUE = "https://github.com/pytorch/pytorch/issues/"
 _ANY = ("float32[...]",)
 
 
-def _seed(name: str, summary: str, inputs: tuple[str, ...] = _ANY, origin: str = _FUNCTIONS) -> Entry:
-    return Entry(name, "seeds", f"{_PLACE}.seed_models", inputs, origin, summary)
+def _seed(
+    name: str, summary: str, inputs: tuple[str, ...] = _ANY, origin: str = _FUNCTIONS
+) -> CatalogueEntry:
+    return CatalogueEntry(name, "seeds", f"{_PLACE}.seed_models", inputs, origin, summary)
 
 
-def _upstream(name: str, origin: str, summary: str, inputs: tuple[str, ...] = _ANY) -> Entry:
-    return Entry(name, "upstream", f"{_PLACE}.upstream", inputs, origin, summary)
+def _upstream(name: str, origin: str, summary: str, inputs: tuple[str, ...] = _ANY) -> CatalogueEntry:
+    return CatalogueEntry(name, "upstream", f"{_PLACE}.upstream", inputs, origin, summary)
 
 
-def _issue(name: str, number: str, summary: str, inputs: tuple[str, ...] = _ANY) -> Entry:
-    return Entry(name, "issues", f"{_PLACE}.issues", inputs, f"{_ISSUE}{number}", summary)
+def _issue(name: str, number: str, summary: str, inputs: tuple[str, ...] = _ANY) -> CatalogueEntry:
+    return CatalogueEntry(name, "issues", f"{_PLACE}.issues", inputs, f"{_ISSUE}{number}", summary)
 
 
-def _pattern(name: str, summary: str, inputs: tuple[str, ...] = _ANY) -> Entry:
-    return Entry(name, "patterns", f"{_PLACE}.patterns", inputs, "a pattern of libraries", summary)
+def _pattern(name: str, summary: str, inputs: tuple[str, ...] = _ANY) -> CatalogueEntry:
+    return CatalogueEntry(name, "patterns", f"{_PLACE}.patterns", inputs, "a pattern of libraries", summary)
 
 
 _SEEDS = (
@@ -133,4 +135,6 @@ _PATTERNS = (
     _pattern("unchanged_input", "returns its input as it is; reverses the gradient"),
 )
 
-ENTRIES: Mapping[str, Entry] = {entry.name: entry for entry in (*_SEEDS, *_UPSTREAM, *_ISSUES, *_PATTERNS)}
+ENTRIES: Mapping[str, CatalogueEntry] = {
+    entry.name: entry for entry in (*_SEEDS, *_UPSTREAM, *_ISSUES, *_PATTERNS)
+}

@@ -8,14 +8,14 @@ from pathlib import Path
 
 from diffexport.errors import UnknownNameError
 from diffexport.subjects.cases import Case
-from diffexport.subjects.catalogue.entries import ENTRIES, Entry
+from diffexport.subjects.catalogue.entries import ENTRIES, CatalogueEntry
 
 __all__ = [
     "ALL",
     "ENTRIES",
     "GROUPS",
     "MAIN_JOB",
-    "Entry",
+    "CatalogueEntry",
     "every",
     "expand",
     "known_file",

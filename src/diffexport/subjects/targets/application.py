@@ -85,7 +85,7 @@ def _module(function: Any, *, behind_parameter: bool) -> Any:
     """
     import torch
 
-    class Applied(torch.nn.Module):
+    class AppliedWithFlags(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
             if behind_parameter:
@@ -101,8 +101,8 @@ def _module(function: Any, *, behind_parameter: bool) -> Any:
                 return arg
             return arg * self.one.to(arg.dtype)
 
-    Applied.__name__ = Applied.__qualname__ = f"Applied{function.__name__}"
-    return Applied()
+    AppliedWithFlags.__name__ = AppliedWithFlags.__qualname__ = f"Applied{function.__name__}"
+    return AppliedWithFlags()
 
 
 def stripped(function: Any) -> Any:

@@ -264,12 +264,12 @@ def applied(function: Any) -> Any:
     """Return a module whose forward applies an ``autograd.Function``."""
     import torch
 
-    class Applied(torch.nn.Module):
+    class AppliedFunction(torch.nn.Module):
         def forward(self, *args: Any) -> Any:
             return function.apply(*args)
 
-    Applied.__name__ = Applied.__qualname__ = f"Applied{function.__name__}"
-    return Applied()
+    AppliedFunction.__name__ = AppliedFunction.__qualname__ = f"Applied{function.__name__}"
+    return AppliedFunction()
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from diffexport import atomic
-from diffexport.findings.regressions import Seen, encode_tensor
+from diffexport.findings.regressions import SeenTensors, encode_tensor
 from diffexport.findings.reports import EXIT_FINDINGS, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, values
-from diffexport.tools.mutate.mutation_run import Outcome, Report
-from diffexport.tools.mutate.registry import mutators
+from diffexport.tools.mutate.mutation_run import JobReport, MutantOutcome
+from diffexport.tools.mutate.registry import BUG_VERDICTS, MutantVerdict, mutators
 from diffexport.versions import installed
 
 FORMAT_VERSION = 1
@@ -32,11 +32,11 @@ class MutationTally:
     examples: int
     seed: int
     strict: bool
-    reports: list[Report] = field(default_factory=list)
+    reports: list[JobReport] = field(default_factory=list)
     seconds: float | None = None
     interrupted: bool = False
 
-    def outcomes(self, *verdicts: str) -> list[Outcome]:
+    def outcomes(self, *verdicts: MutantVerdict) -> list[MutantOutcome]:
         """Return the outcomes with one of some verdicts; all without any."""
         found = [outcome for report in self.reports for outcome in report.outcomes]
         return [outcome for outcome in found if not verdicts or outcome.verdict in verdicts]
@@ -44,18 +44,18 @@ class MutationTally:
     @property
     def planted(self) -> int:
         """How many bugs were planted."""
-        return len(self.outcomes("caught", "equivalent", "missed"))
+        return len(self.outcomes(*BUG_VERDICTS))
 
     @property
     def share(self) -> float | None:
         """The share caught of those that are not equivalent; None if there are none."""
-        caught, missed = len(self.outcomes("caught")), len(self.outcomes("missed"))
+        caught, missed = len(self.outcomes(MutantVerdict.CAUGHT)), len(self.outcomes(MutantVerdict.MISSED))
         return caught / (caught + missed) if caught + missed else None
 
     @property
     def exit_code(self) -> int:
         """1 if a bug was missed or a control reported, 2 if nothing could be planted or a case not tested, else 0."""
-        if self.outcomes("missed", "false-alarm"):
+        if self.outcomes(MutantVerdict.MISSED, MutantVerdict.FALSE_ALARM):
             return EXIT_FINDINGS
         if self.interrupted:
             return EXIT_INTERRUPTED
@@ -65,27 +65,31 @@ class MutationTally:
 
     def needed(self, mutator: str | None = None) -> tuple[float, int] | None:
         """Return median and maximum of the examples needed to catch what was caught."""
-        needed = [o.examples for o in self.outcomes("caught") if mutator in (None, o.mutator)]
+        needed = [o.examples for o in self.outcomes(MutantVerdict.CAUGHT) if mutator in (None, o.mutator)]
         return (statistics.median(needed), max(needed)) if needed else None
 
 
-def mutation_line(report: Report) -> str:
+def mutation_line(report: JobReport) -> str:
     """Return one line for a report, as it comes."""
     place = f"{report.case} {report.mode}"
     if report.skipped:
         return f"  {place}: {'NOT TESTED' if report.failed else 'skipped'}, {report.skipped}"
     counts = Counter(outcome.verdict for outcome in report.outcomes)
     planted = sum(not outcome.control for outcome in report.outcomes)
-    text = f"  {place}: {counts['caught']} of {planted} caught, {counts['equivalent']} equivalent"
-    text += f", {counts['missed']} missed" if counts["missed"] else ""
-    alarms = counts["false-alarm"]
-    return f"{text}; {alarms} of {alarms + counts['passed']} controls reported"
+    text = f"  {place}: {counts[MutantVerdict.CAUGHT]} of {planted} caught"
+    text += f", {counts[MutantVerdict.EQUIVALENT]} equivalent"
+    text += f", {counts[MutantVerdict.MISSED]} missed" if counts[MutantVerdict.MISSED] else ""
+    alarms = counts[MutantVerdict.FALSE_ALARM]
+    return f"{text}; {alarms} of {alarms + counts[MutantVerdict.PASSED]} controls reported"
 
 
 def mutation_lines(tally: MutationTally) -> Iterator[str]:
     """Yield the summary."""
-    caught, equivalent, missed = (tally.outcomes(v) for v in ("caught", "equivalent", "missed"))
-    controls, alarms = tally.outcomes("passed", "false-alarm"), tally.outcomes("false-alarm")
+    caught, equivalent, missed = (tally.outcomes(v) for v in BUG_VERDICTS)
+    controls, alarms = (
+        tally.outcomes(MutantVerdict.PASSED, MutantVerdict.FALSE_ALARM),
+        tally.outcomes(MutantVerdict.FALSE_ALARM),
+    )
     if tally.planted:
         yield ""
         yield from _table(tally)
@@ -118,17 +122,17 @@ def mutation_lines(tally: MutationTally) -> Iterator[str]:
 
 
 def _table(tally: MutationTally) -> Iterator[str]:
-    names = dict.fromkeys(o.mutator for o in tally.outcomes("caught", "equivalent", "missed"))
+    names = dict.fromkeys(o.mutator for o in tally.outcomes(*BUG_VERDICTS))
     width = max(map(len, names))
     yield f"{'mutator':<{width}}  planted  caught  equivalent  missed  examples (median, max)"
     for name in sorted(names):
         own = Counter(outcome.verdict for outcome in tally.outcomes() if outcome.mutator == name)
-        planted = own["caught"] + own["equivalent"] + own["missed"]
+        planted = sum(own[verdict] for verdict in BUG_VERDICTS)
         needed = tally.needed(name)
         examples = f"{needed[0]:g}, {needed[1]}" if needed is not None else "–"
         yield (
-            f"{name:<{width}}  {planted:>7}  {own['caught']:>6}  {own['equivalent']:>10}  "
-            f"{own['missed'] or '–':>6}  {examples}"
+            f"{name:<{width}}  {planted:>7}  {own[MutantVerdict.CAUGHT]:>6}  {own[MutantVerdict.EQUIVALENT]:>10}  "
+            f"{own[MutantVerdict.MISSED] or '–':>6}  {examples}"
         )
 
 
@@ -149,16 +153,18 @@ def document(tally: MutationTally) -> dict[str, Any]:
         "modes": list(tally.modes),
         "runtimes": list(tally.runtimes),
         "planted": tally.planted,
-        "equivalent": len(tally.outcomes("equivalent")),
-        "caught": len(tally.outcomes("caught")),
-        "missed": len(tally.outcomes("missed")),
+        "equivalent": len(tally.outcomes(MutantVerdict.EQUIVALENT)),
+        "caught": len(tally.outcomes(MutantVerdict.CAUGHT)),
+        "missed": len(tally.outcomes(MutantVerdict.MISSED)),
         "share": tally.share,
-        "controls": len(tally.outcomes("passed", "false-alarm")),
-        "false_alarms": len(tally.outcomes("false-alarm")),
+        "controls": len(tally.outcomes(MutantVerdict.PASSED, MutantVerdict.FALSE_ALARM)),
+        "false_alarms": len(tally.outcomes(MutantVerdict.FALSE_ALARM)),
         "examples_needed": None if needed is None else {"median": needed[0], "max": needed[1]},
         "mutators": [_mutator(tally, name) for name in dict.fromkeys(o.mutator for o in tally.outcomes())],
-        "survivors": [_outcome(outcome) for outcome in tally.outcomes("missed", "equivalent")],
-        "alarms": [_outcome(outcome) for outcome in tally.outcomes("false-alarm")],
+        "survivors": [
+            _outcome(outcome) for outcome in tally.outcomes(MutantVerdict.MISSED, MutantVerdict.EQUIVALENT)
+        ],
+        "alarms": [_outcome(outcome) for outcome in tally.outcomes(MutantVerdict.FALSE_ALARM)],
         "skipped": [
             {"case": r.case, "mode": r.mode, "reason": r.skipped, "failed": r.failed}
             for r in tally.reports
@@ -176,16 +182,16 @@ def _mutator(tally: MutationTally, name: str) -> dict[str, Any]:
         "summary": known.summary if known is not None else "",
         "control": own[0].control,
         "planted": len(own),
-        "caught": counts["caught"],
-        "equivalent": counts["equivalent"],
-        "missed": counts["missed"],
-        "false_alarms": counts["false-alarm"],
+        "caught": counts[MutantVerdict.CAUGHT],
+        "equivalent": counts[MutantVerdict.EQUIVALENT],
+        "missed": counts[MutantVerdict.MISSED],
+        "false_alarms": counts[MutantVerdict.FALSE_ALARM],
         "examples_needed": None if needed is None else {"median": needed[0], "max": needed[1]},
     }
 
 
-def _outcome(outcome: Outcome) -> dict[str, Any]:
-    seen = Seen()
+def _outcome(outcome: MutantOutcome) -> dict[str, Any]:
+    seen = SeenTensors()
     return {
         "case": outcome.case,
         "mode": outcome.mode,

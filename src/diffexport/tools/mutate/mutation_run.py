@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import math
-import multiprocessing
-import signal
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -18,17 +15,28 @@ from diffexport.backends.graphs import declared_inputs, inspect_graph
 from diffexport.backends.model_files import Artefact
 from diffexport.backends.runtimes import RunError
 from diffexport.errors import DiffexportError
-from diffexport.explore import Explorer, Settings, case_for
-from diffexport.findings.events import CaseFailed, Event, Finding, Suspected
+from diffexport.explore import Explorer, Limits, Settings, StopAfter, case_for, deliver, drive, warm_up
+from diffexport.findings.events import Finding
+from diffexport.findings.reports import Tally
 from diffexport.pipeline import ArtefactRoad, Road
-from diffexport.processes import end_with_parent
+from diffexport.processes import (
+    ChildProcess,
+    Failed,
+    Finished,
+    Handler,
+    ParentProcess,
+    Ready,
+    Received,
+    Unreadable,
+    receive_any,
+)
 from diffexport.strategies import examples
 from diffexport.subjects.cases import Case, Expected, Known
 from diffexport.subjects.targets import resolve
 from diffexport.tools.mutate import symbolic_mutants as symbolics
-from diffexport.tools.mutate.registry import Mutant, Mutator, mutants, mutators
+from diffexport.tools.mutate.registry import Mutant, MutantVerdict, Mutator, mutants, mutators
 from diffexport.tools.mutate.surgery import Draft
-from diffexport.tools.mutate.survivors import RUNTIME, Judge
+from diffexport.tools.mutate.survivors import RUNTIME, MutantComparer
 from diffexport.values import Mode, Severity, Shape, representative_shapes
 
 #: The control that changes nothing.
@@ -36,7 +44,7 @@ UNCHANGED = "unchanged"
 
 
 @dataclass(frozen=True)
-class Job:
+class MutationJob:
     """What one worker does in one go; fields as in [Unit][diffexport.explore.units.Unit].
 
     Attributes:
@@ -54,11 +62,11 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class MutantOutcome:
     """What became of one mutant.
 
     Attributes:
-        verdict: ``caught``, ``equivalent`` or ``missed`` of a bug; ``passed`` or ``false-alarm`` of a control.
+        verdict: what the check said of it.
         kind: of the divergence that it was caught by.
         examples: Hypothesis examples until then.
         message: what was seen, by the check or by the judge.
@@ -70,7 +78,7 @@ class Outcome:
     mutator: str
     where: str
     control: bool
-    verdict: str
+    verdict: MutantVerdict
     kind: str = ""
     examples: int = 0
     message: str = ""
@@ -78,22 +86,14 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Report:
+class JobReport:
     """What became of one job; ``skipped`` says why nothing was planted, ``failed`` that this is not as it should be."""
 
     case: str
     mode: str
-    outcomes: tuple[Outcome, ...] = ()
+    outcomes: tuple[MutantOutcome, ...] = ()
     skipped: str = ""
     failed: bool = False
-
-
-class _Caught(BaseException):
-    """Ends the exploration of a mutant. Not an Exception: Hypothesis would take that for a failure to look into."""
-
-    def __init__(self, finding: Finding) -> None:
-        super().__init__(finding.divergence.message)
-        self.finding = finding
 
 
 class _Refused(Exception):
@@ -107,7 +107,7 @@ class _Checked:
     failed: str = ""
 
 
-def do(job: Job) -> Report:
+def do(job: MutationJob) -> JobReport:
     """Do one job, in this process."""
     try:
         case, mode = resolve(job.target, inputs=job.inputs), Mode.parse(job.mode)
@@ -115,18 +115,20 @@ def do(job: Job) -> Report:
         try:
             artefact, shapes = _exported(road, case, mode)
         except _Refused as refused:
-            return Report(job.name, job.mode, skipped=str(refused))
+            return JobReport(job.name, job.mode, skipped=str(refused))
         trial = _Trial(job, road, artefact, case_for(job.target, job.inputs, artefact))
         first = trial.check(artefact.model)
         if first.finding is not None or first.failed:
             message = first.failed or (first.finding.divergence.message if first.finding is not None else "")
             skipped = f"the unchanged export is not as it should be ({message}); see what diffexport run says"
-            return Report(job.name, job.mode, skipped=skipped, failed=True)
-        unchanged = Outcome(job.name, job.mode, UNCHANGED, "nothing", True, "passed", examples=first.examples)
+            return JobReport(job.name, job.mode, skipped=skipped, failed=True)
+        unchanged = MutantOutcome(
+            job.name, job.mode, UNCHANGED, "nothing", True, MutantVerdict.PASSED, examples=first.examples
+        )
         planted = _planted(job, case, mode, Draft(artefact.model, shapes))
-        return Report(job.name, job.mode, (unchanged, *map(trial.outcome, planted)))
+        return JobReport(job.name, job.mode, (unchanged, *map(trial.outcome, planted)))
     except DiffexportError as error:
-        return Report(job.name, job.mode, skipped=str(error), failed=True)
+        return JobReport(job.name, job.mode, skipped=str(error), failed=True)
 
 
 def _exported(road: Road, case: Case, mode: Mode) -> tuple[Artefact, dict[str, Shape]]:
@@ -180,10 +182,10 @@ def _joint_shape(case: Case) -> tuple[Shape, ...]:
     )
 
 
-def _planted(job: Job, case: Case, mode: Mode, draft: Draft) -> Iterator[Mutant]:
+def _planted(job: MutationJob, case: Case, mode: Mode, draft: Draft) -> Iterator[Mutant]:
     chosen: list[Mutator] = [mutator for name, mutator in mutators().items() if name in job.only]
     yield from mutants(draft, chosen)
-    if symbolics.NAME in job.only and mode.is_torchscript:
+    if symbolics.NAME in job.only and not mode.description.ignores_symbolic:
         call = as_call(examples(_joint_shape(case), case.specs))
 
         def export() -> bytes | None:
@@ -197,11 +199,11 @@ def _planted(job: Job, case: Case, mode: Mode, draft: Draft) -> Iterator[Mutant]
 class _Trial:
     """Checks mutants of one export, each as a model that is given."""
 
-    job: Job
+    job: MutationJob
     road: Road
     artefact: Artefact
     case: Case
-    judge: Judge | None = field(default=None)
+    judge: MutantComparer | None = field(default=None)
 
     def _road_of(self, model: bytes) -> ArtefactRoad:
         own = Artefact(
@@ -210,30 +212,25 @@ class _Trial:
         return ArtefactRoad(own, beside=self.road)
 
     def check(self, model: bytes) -> _Checked:
-        """Explore one model until something is found."""
+        """Explore one model until something is seen."""
         road = self._road_of(model)
-        failed: list[str] = []
+        job, tally = self.job, Tally()
+        limits = Limits(stop_after=StopAfter.FIRST_SIGHT)
+        explorer = Explorer(
+            self.case, job.runtimes, replace(job.settings, limits=limits), job.known, road=road
+        )
+        events = drive(
+            lambda announce: explorer.explore([self.artefact.mode], announce), stop_after=limits.stop_after
+        )
+        deliver(events, tally.take)
+        return _Checked(next(iter(tally.findings), None), road.blocks, "".join(tally.failed.values()))
 
-        def emit(event: Event) -> None:
-            if isinstance(event, Suspected):
-                raise _Caught(event.finding)
-            if isinstance(event, CaseFailed):
-                failed.append(event.message)
-
-        job = self.job
-        explorer = Explorer(self.case, job.runtimes, job.settings, job.known, emit=emit, road=road)
-        try:
-            explorer.explore([self.artefact.mode])
-        except _Caught as caught:
-            return _Checked(caught.finding, road.blocks)
-        return _Checked(None, road.blocks, "".join(failed))
-
-    def outcome(self, mutant: Mutant) -> Outcome:
+    def outcome(self, mutant: Mutant) -> MutantOutcome:
         """Check one mutant, and judge it if nothing is found."""
         checked, mutator, job = self.check(mutant.model), mutant.mutator, self.job
 
-        def made(verdict: str, **more: Any) -> Outcome:
-            return Outcome(
+        def made(verdict: MutantVerdict, **more: Any) -> MutantOutcome:
+            return MutantOutcome(
                 job.name,
                 job.mode,
                 mutator.name,
@@ -246,17 +243,17 @@ class _Trial:
 
         if checked.finding is not None:
             divergence = checked.finding.divergence
-            verdict = "false-alarm" if mutator.control else "caught"
+            verdict = MutantVerdict.FALSE_ALARM if mutator.control else MutantVerdict.CAUGHT
             inputs = tuple(checked.finding.inputs) if isinstance(checked.finding.inputs, tuple) else ()
             return made(verdict, kind=str(divergence.kind), message=divergence.message, inputs=inputs)
         if mutator.control:
-            return made("passed")
+            return made(MutantVerdict.PASSED)
         strict = job.settings.strict
         if mutator.severity is Severity.NOTE and not strict:
-            return made("equivalent", message="it only matters under --strict")
+            return made(MutantVerdict.EQUIVALENT, message="it only matters under --strict")
         if self.judge is None:
             constants = inspect_graph(self.artefact.model, 0).constants
-            self.judge = Judge(
+            self.judge = MutantComparer(
                 self.artefact.model,
                 self.artefact.inputs,
                 self.case.specs,
@@ -273,9 +270,10 @@ class _Trial:
         evidence = self.judge.evidence(mutant.model, own, confirm=reported)
         if evidence is None:
             return made(
-                "equivalent", message="nothing differs on a much larger sample by more than rounding explains"
+                MutantVerdict.EQUIVALENT,
+                message="nothing differs on a much larger sample by more than rounding explains",
             )
-        return made("missed", message=evidence.message, inputs=evidence.inputs)
+        return made(MutantVerdict.MISSED, message=evidence.message, inputs=evidence.inputs)
 
 
 def _inputs_of(model: bytes) -> tuple[str, ...]:
@@ -286,36 +284,55 @@ def _outputs_of(model: bytes) -> tuple[int, ...]:
     return tuple(range(len(Draft(model).outputs)))
 
 
-def run(jobs: Sequence[Job], workers: int, take: Callable[[Report], None]) -> None:
+def run(jobs: Sequence[MutationJob], workers: int, take: Callable[[JobReport], None]) -> None:
     """Do every job, on worker processes if there are to be any; ``take`` gets each report as it comes."""
     if workers == 0 or len(jobs) == 1:
         for job in jobs:
             take(do(job))
         return
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(min(workers, len(jobs)), context, initializer=_warm_up)
-    waiting = {pool.submit(do, job): job for job in jobs}
+    waiting = deque(jobs)
+    children: list[ChildProcess] = []
+    doing: dict[ChildProcess, MutationJob] = {}
+
+    def give(child: ChildProcess | None = None) -> None:
+        if waiting:
+            if child is None:
+                children.append(child := ChildProcess.start(_prepare))
+            doing[child] = waiting.popleft()
+            child.send(doing[child])
+
     try:
-        for future in as_completed(waiting):
-            job = waiting[future]
-            try:
-                take(future.result())
-            except BrokenProcessPool:
-                message = "a worker process died, taken along by a mutant; find out by which with --jobs 0 and --only"
-                take(Report(job.name, job.mode, skipped=message, failed=True))
-    except BaseException:
-        # Interrupted: what is being done may take minutes, and nobody waits for it any more.
-        for child in multiprocessing.active_children():
-            child.terminate()
-        raise
+        for _ in range(min(workers, len(jobs))):
+            give()
+        while doing:
+            for child, received in receive_any(list(doing)):
+                if isinstance(received, Ready):
+                    continue
+                job = doing.pop(child)
+                if isinstance(received, Finished):
+                    give(child)
+                    take(received.answer)
+                    continue
+                child.stop()
+                children.remove(child)
+                give()
+                take(JobReport(job.name, job.mode, skipped=_why_not(received), failed=True))
     finally:
-        pool.shutdown(cancel_futures=True)
+        # Where this is interrupted, what is being done may take minutes, and nobody waits for it any more.
+        for child in children:
+            child.stop()
 
 
-def _warm_up() -> None:
-    from diffexport.explore import warm_up
+def _why_not(received: Received) -> str:
+    """Return in words why there is no report of a job."""
+    if isinstance(received, Failed):
+        return f"internal error of diffexport: {received.error}\n{received.trace}"
+    if isinstance(received, Unreadable):
+        return f"its report cannot be sent between processes ({received.error}); run it with --jobs 0"
+    return "a worker process died, taken along by a mutant; find out by which with --jobs 0 and --only"
 
-    # Ctrl-C is for the parent to handle.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    end_with_parent()
+
+def _prepare(_: ParentProcess) -> Handler:
+    """Prepare a worker; return what does a job."""
     warm_up()
+    return do

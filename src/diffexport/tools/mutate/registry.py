@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import fnmatch
 import functools
 import importlib
@@ -48,6 +49,24 @@ class Mutant:
     where: str
     model: bytes
 
+
+class MutantVerdict(enum.StrEnum):
+    """What the check said of a mutant; the text is that of reports."""
+
+    #: Of a bug: the check reports it.
+    CAUGHT = "caught"
+    #: Of a bug that is not reported: it cannot be told from the original.
+    EQUIVALENT = "equivalent"
+    #: Of a bug that is not reported: it can be told from the original.
+    MISSED = "missed"
+    #: Of a control: the check does not report it.
+    PASSED = "passed"
+    #: Of a control: the check reports it.
+    FALSE_ALARM = "false-alarm"
+
+
+#: What may be said of a bug.
+BUG_VERDICTS = (MutantVerdict.CAUGHT, MutantVerdict.EQUIVALENT, MutantVerdict.MISSED)
 
 _MUTATORS: dict[str, Mutator] = {}
 #: The modules that define mutators; importing them registers these.

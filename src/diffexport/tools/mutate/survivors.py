@@ -71,14 +71,14 @@ _SPECIAL = (
 
 
 @dataclass(frozen=True, eq=False)
-class Evidence:
+class SurvivorEvidence:
     """Inputs on which a mutant differs from the original, and how."""
 
     inputs: tuple[Array, ...]
     message: str
 
 
-class Judge:
+class MutantComparer:
     """Compares mutants with one original.
 
     Args:
@@ -111,7 +111,7 @@ class Judge:
         constants: Sequence[float] = (),
         *,
         confirm: Callable[[tuple[Array, ...]], bool] = lambda inputs: True,  # noqa: ARG005
-    ) -> Evidence | None:
+    ) -> SurvivorEvidence | None:
         """Return where a mutant differs from the original; None if it does nowhere that was looked at.
 
         Args:
@@ -124,11 +124,11 @@ class Judge:
         try:
             session = runtimes.load(RUNTIME, mutant)
         except runtimes.LoadError as error:
-            return Evidence((), f"{RUNTIME} does not load it: {error}")
+            return SurvivorEvidence((), f"{RUNTIME} does not load it: {error}")
         for inputs in self._samples():
             found = self._difference(session, inputs)
             if found and confirm(inputs):
-                return self._smaller(session, Evidence(inputs, found))
+                return self._smaller(session, SurvivorEvidence(inputs, found))
             doubts += bool(found)
             if doubts >= _DOUBTS:
                 break
@@ -153,7 +153,7 @@ class Judge:
                 return _message(divergence)
         return ""
 
-    def _smaller(self, session: runtimes.Session, found: Evidence) -> Evidence:
+    def _smaller(self, session: runtimes.Session, found: SurvivorEvidence) -> SurvivorEvidence:
         """Return a smaller input that shows a difference, if there is one full of one of the values."""
         if all(array.size <= 8 for array in found.inputs):
             return found
@@ -168,7 +168,7 @@ class Judge:
                 )
                 message = self._difference(session, inputs) if all(joint_fits(joint, found)) else ""
                 if message:
-                    return Evidence(inputs, message)
+                    return SurvivorEvidence(inputs, message)
         return found
 
     def _samples(self) -> Iterator[tuple[Array, ...]]:
@@ -237,7 +237,7 @@ class Judge:
             )
 
 
-def joint_fits(joint: tuple[Shape, ...], found: Evidence) -> Iterator[bool]:
+def joint_fits(joint: tuple[Shape, ...], found: SurvivorEvidence) -> Iterator[bool]:
     """Yield for each input whether it is to be no larger than it was."""
     return (math.prod(shape) <= array.size for shape, array in zip(joint, found.inputs, strict=True))
 

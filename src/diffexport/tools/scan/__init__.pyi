@@ -1,4 +1,4 @@
-from .package_scan import Plan as Plan
+from .package_scan import ScanPlan as ScanPlan
 from .package_scan import run as run
 from .scan_events import Event as Event
 from .scan_events import Examined as Examined

@@ -15,9 +15,9 @@ from diffexport.arrays import as_call
 from diffexport.chatter import captured
 from diffexport.errors import DiffexportError
 from diffexport.explore import Settings, plain_shapes, shipped_for
-from diffexport.findings.events import CaseFailed, Event, Finding, ModeFinished, Unhealthy
-from diffexport.findings.events import Found as FoundFinding
-from diffexport.infer.discovery import Found
+from diffexport.findings.events import CaseFailed, Event, Finding, FindingMade, ModeFinished, Unhealthy
+from diffexport.infer.discovery import DiscoveredFunction
+from diffexport.infer.search import InferenceStatus
 from diffexport.infer.session import Inference, infer, infer_target
 from diffexport.pipeline import Road
 from diffexport.strategies import examples, is_spec
@@ -31,7 +31,8 @@ from diffexport.subjects.targets import (
     look_up,
     resolve,
 )
-from diffexport.tools.scan.variant_runs import Exploration, carried_over
+from diffexport.tools.scan.function_status import FunctionStatus
+from diffexport.tools.scan.variant_runs import VariantRun, carried_over
 from diffexport.tools.scan.variants import (
     AS_IS,
     FLAG,
@@ -62,7 +63,7 @@ class Job:
         before: what was found in them.
     """
 
-    found: Found
+    found: DiscoveredFunction
     modes: tuple[str, ...]
     runtimes: tuple[str, ...]
     settings: Settings
@@ -102,7 +103,7 @@ class ImportDone:
 class Concluded:
     """What is known besides results: a status where nothing was run, or fields of the inference."""
 
-    status: str = ""
+    status: FunctionStatus | None = None
     message: str = ""
     inference: Inference | None = None
     target: str = ""
@@ -136,7 +137,7 @@ class Examiner:
         try:
             imported, text = self._import(found)
         except CannotImport as error:
-            status = "needs-module" if error.missing else "import-error"
+            status = FunctionStatus.NEEDS_MODULE if error.missing else FunctionStatus.IMPORT_ERROR
             self.send(Concluded(status, str(error)))
             return
         started = time.monotonic()
@@ -145,12 +146,13 @@ class Examiner:
             with captured():
                 function = look_up(text)
         except DiffexportError as error:
-            status = "absent" if found.conditional or ".<locals>." in found.qualname else "import-error"
+            out_of_reach = found.conditional or ".<locals>." in found.qualname
+            status = FunctionStatus.ABSENT if out_of_reach else FunctionStatus.IMPORT_ERROR
             self.send(Concluded(status, str(error)))
             return
         self.send(Progress("inferring"))
         inference = self._infer(function, text, job)
-        if inference.status != "inferred":
+        if inference.status is not InferenceStatus.INFERRED:
             status, message = _why_not(inference, found, imported)
             self.send(Concluded(status, message, replace(inference, model=None), text))
             return
@@ -159,10 +161,10 @@ class Examiner:
         case = _case(text, inputs)
         notes = _placeholder_notes(case, found, job.placeholder)
         plain = replace(inference, model=None)
-        self.send(Concluded("", "", plain, case.target, tuple(notes)))
+        self.send(Concluded(None, "", plain, case.target, tuple(notes)))
         self._explore(job, text, values, until)
 
-    def _import(self, found: Found) -> tuple[Imported, str]:
+    def _import(self, found: DiscoveredFunction) -> tuple[Imported, str]:
         """Import a Function's module; return it, and the text by which the Function can be had."""
         if self._importer is None:
             self._importer = Importer(self.skip, lambda name: self.send(Progress("importing", name)))
@@ -192,22 +194,27 @@ class Examiner:
         before: dict[Identity, Finding] = {finding.identity: finding for finding in job.before}
         left: list[str] = []
         for variant in variants(text, values, symbolic=job.found.symbolic):
-            own, name = _case(variant.target, variant.inputs), variant.name
+            case, name = _case(variant.target, variant.inputs), variant.name
 
             def tell(event: Event, name: str = name) -> None:
-                if isinstance(event, ModeFinished | FoundFinding | CaseFailed | Unhealthy):
+                if isinstance(event, ModeFinished | FindingMade | CaseFailed | Unhealthy):
                     self.send(InVariant(name, event))
 
-            exploration = Exploration(
-                own, job.runtimes, job.settings, known, tell, until, sparing=name != AS_IS
+            run = VariantRun(
+                case,
+                job.runtimes,
+                job.settings,
+                known,
+                until,
+                {**before, **carried_over(before, case.target)},
+                sparing=name != AS_IS,
             )
-            exploration.found = {**before, **carried_over(before, own.target)}
             chosen = [
                 mode
                 for mode in of_variant(name, modes, placeholder=job.placeholder)
                 if (name, str(mode)) not in job.skipped
             ]
-            reproduce = f"diffexport run {quoted(own.target)}" + "".join(
+            reproduce = f"diffexport run {quoted(case.target)}" + "".join(
                 f" --input {quoted(entry)}" for entry in variant.inputs
             )
 
@@ -215,12 +222,12 @@ class Examiner:
                 command = f"{reproduce} --modes {quoted(str(mode))}"
                 self.send(Progress("exploring", command, (name, str(mode))))
 
-            missed = exploration.run(chosen, announce)
+            missed = run.run(chosen, announce, tell)
             left += [f"{mode} ({name})" if name != AS_IS else str(mode) for mode in missed]
-            if own.target == text or name == AS_IS:
+            if case.target == text or name == AS_IS:
                 # The same failure at another value of an argument is not another one.
-                before = {**before, **exploration.found}
-            if exploration.failed and name == AS_IS:
+                before = {**before, **run.findings}
+            if run.failed and name == AS_IS:
                 break
         if left:
             message = f"the time limit of {job.timeout:g} s was reached; not run: {'; '.join(left)}"
@@ -285,25 +292,27 @@ def _case(text: str, inputs: Sequence[str]) -> Case:
     return replace(case, rules=(*case.rules, *RULES_OF_A_SCAN))
 
 
-def _why_not(inference: Inference, found: Found, imported: Imported) -> tuple[str, str]:
+def _why_not(
+    inference: Inference, found: DiscoveredFunction, imported: Imported
+) -> tuple[FunctionStatus, str]:
     """Return the status and message of a Function that is not run.
 
     What its source says counts where calls only failed.
     """
-    status, message = inference.status, inference.message
-    if status in ("rejected", "timeout", "crash"):
+    status, message = FunctionStatus(inference.status), inference.message
+    if status in (FunctionStatus.REJECTED, FunctionStatus.TIMEOUT, FunctionStatus.CRASH):
         if "distributed" in found.marks:
-            status = "distributed"
+            status = FunctionStatus.DISTRIBUTED
         elif "triton" in found.marks or "native" in found.marks:
-            status = "needs-native"
-        elif "cuda" in found.marks and status == "rejected" and "cuda" in message.lower():
-            status = "needs-cuda"
+            status = FunctionStatus.NEEDS_NATIVE
+        elif "cuda" in found.marks and status is FunctionStatus.REJECTED and "cuda" in message.lower():
+            status = FunctionStatus.NEEDS_CUDA
         elif imported.missing and any(name in message for name in imported.missing):
-            status = "needs-module"
+            status = FunctionStatus.NEEDS_MODULE
     return status, message
 
 
-def _placeholder_notes(case: Case, found: Found, declared: bool) -> list[str]:
+def _placeholder_notes(case: Case, found: DiscoveredFunction, declared: bool) -> list[str]:
     """Return what there is to say of a Function with a ``symbolic`` whose forward means nothing."""
     if not found.symbolic:
         return []

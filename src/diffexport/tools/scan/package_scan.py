@@ -9,16 +9,18 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from diffexport.explore import Settings
-from diffexport.infer.discovery import Discovery, Found, PlaceError, discover
+from diffexport.infer.discovery import DiscoveredFunction, Discovery, PlaceError, discover
 from diffexport.subjects.cases import Known
 from diffexport.tools.scan.examine import Job
+from diffexport.tools.scan.function_status import FunctionStatus, PlaceProblem
 from diffexport.tools.scan.pool import Pool
 from diffexport.tools.scan.scan_events import Event, Examined, Listed, ModuleFailed, ScanFinished, ScanStarted
+from diffexport.values import exporter_of
 from diffexport.versions import installed
 
 
 @dataclass(frozen=True)
-class Plan:
+class ScanPlan:
     """What to scan.
 
     Attributes:
@@ -48,7 +50,7 @@ class Plan:
     done: Mapping[str, str] = field(default_factory=dict)
 
 
-def run(plan: Plan, emit: Callable[[Event], None]) -> None:
+def run(plan: ScanPlan, emit: Callable[[Event], None]) -> None:
     """Scan; what was examined when it is interrupted has been emitted."""
     started = time.monotonic()
     discovered: list[Discovery] = []
@@ -75,17 +77,17 @@ def run(plan: Plan, emit: Callable[[Event], None]) -> None:
     for own in discovered:
         emit(Listed(own))
         for problem in own.problems:
-            emit(ModuleFailed(own.place, str(problem.file), problem.message, "unreadable"))
+            emit(ModuleFailed(own.place, str(problem.file), problem.message, PlaceProblem.UNREADABLE))
     for event in failed:
         emit(event)
     interrupted = False
     try:
         if plan.listed:
             for found in left:
-                emit(Examined(found, "listed"))
+                emit(Examined(found, FunctionStatus.LISTED))
         else:
             number = (os.cpu_count() or 1) if plan.jobs is None else max(plan.jobs, 1)
-            exporters = dict.fromkeys(mode.partition(",")[0] for mode in plan.modes)
+            exporters = dict.fromkeys(exporter_of(mode) for mode in plan.modes)
             pool = Pool(number, emit, plan.timeout, tuple(exporters))
             jobs = []
             for found in left:
@@ -100,24 +102,24 @@ def run(plan: Plan, emit: Callable[[Event], None]) -> None:
     emit(ScanFinished(time.monotonic() - started, interrupted))
 
 
-def _chosen(plan: Plan, discovery: Discovery) -> list[Found]:
+def _chosen(plan: ScanPlan, discovery: Discovery) -> list[DiscoveredFunction]:
     return [found for found in discovery.functions if not plan.only or matches(found, plan.only)]
 
 
-def matches(found: Found, patterns: Sequence[str]) -> bool:
+def matches(found: DiscoveredFunction, patterns: Sequence[str]) -> bool:
     """Return whether a Function's name, or the last part of it, matches one of several globs."""
     names = (found.name, found.qualname, found.qualname.rpartition(".")[2])
     return any(fnmatch.fnmatchcase(name, pattern) for name in names for pattern in patterns)
 
 
-def _settled(found: Found) -> Examined | None:
+def _settled(found: DiscoveredFunction) -> Examined | None:
     """Return what there is to say of a Function whose source shows that it cannot be run; None of any other."""
     if found.abstract:
-        return Examined(found, "abstract", "neither it nor a base that was read defines forward")
-    return Examined(found, "local", found.local) if found.local else None
+        return Examined(found, FunctionStatus.ABSTRACT, "neither it nor a base that was read defines forward")
+    return Examined(found, FunctionStatus.LOCAL, found.local) if found.local else None
 
 
-def _job(plan: Plan, found: Found) -> Job:
+def _job(plan: ScanPlan, found: DiscoveredFunction) -> Job:
     return Job(
         found,
         plan.modes,

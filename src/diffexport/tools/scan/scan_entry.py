@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from diffexport.findings.reports import Summary, describe, divergence_document
+from diffexport.findings.regressions import FindingStore
+from diffexport.findings.reports import Tally, describe, divergence_document
+from diffexport.tools.scan.function_status import VERDICTS, FunctionStatus
 from diffexport.tools.scan.scan_events import Examined, ModeResult
 from diffexport.tools.scan.variants import WITHOUT_SYMBOLIC
-from diffexport.values import EXPORTERS
-
-VERDICTS = ("agrees", "refused", "known", "diverges", "untested")
+from diffexport.values import in_order
 
 
 @dataclass(frozen=True)
@@ -29,9 +29,9 @@ class Entry:
         return str(self.document["name"])
 
     @property
-    def status(self) -> str:
+    def status(self) -> FunctionStatus:
         """What became of it."""
-        return str(self.document["status"])
+        return FunctionStatus(self.document["status"])
 
     @property
     def was_run(self) -> bool:
@@ -41,11 +41,14 @@ class Entry:
     @property
     def diverges(self) -> bool:
         """Whether it is to be looked into: an export differs from eager, or ended the process."""
-        return self.status == "diverges" or (self.status == "crash" and self.document["inferred"])
+        return self.status is FunctionStatus.DIVERGES or (
+            self.status is FunctionStatus.CRASH and self.document["inferred"]
+        )
 
 
-def entry_of(examined: Examined, summary: Summary) -> Entry:
-    """Return what is known of a Function as plain data; its findings have been given to ``summary`` before."""
+def entry_of(examined: Examined, store: FindingStore) -> Entry:
+    """Return what is known of a Function as plain data; its findings have been given to ``store`` before."""
+    tally = Tally()
     found = examined.found
     kept = [m for m in examined.modes if m.variant != WITHOUT_SYMBOLIC]
     stripped = [m for m in examined.modes if m.variant == WITHOUT_SYMBOLIC]
@@ -76,16 +79,16 @@ def entry_of(examined: Examined, summary: Summary) -> Entry:
             {"variant": m.variant, "mode": m.mode, "verdict": m.verdict, "reason": m.reason or None}
             for m in examined.modes
         ],
-        "findings": [divergence_document(finding, summary) for finding in examined.findings],
+        "findings": [divergence_document(finding, tally, store) for finding in examined.findings],
     }
-    return Entry(document, tuple(tuple(describe(finding, summary)) for finding in examined.findings))
+    return Entry(document, tuple(tuple(describe(finding, tally, store)) for finding in examined.findings))
 
 
 def _counts(modes: Sequence[ModeResult]) -> dict[str, dict[str, int]]:
     """Return for each exporter how many modes have each verdict."""
-    counts = {name: Counter[str]() for name in EXPORTERS}
+    counts = {name: Counter[str]() for name in in_order(result.mode.partition(",")[0] for result in modes)}
     for result in modes:
-        counts[result.mode.partition(",")[0]][result.verdict] += 1
+        counts[result.exporter][result.verdict] += 1
     return {
         name: {verdict: own[verdict] for verdict in VERDICTS} for name, own in counts.items() if own.total()
     }

@@ -4,26 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from diffexport.findings.events import Finding, Row
-from diffexport.infer.discovery import Discovery, Found
-
-#: Statuses that a Function gets once it was run; the others say why it was not, see
-#: [STATUSES][diffexport.infer.session.STATUSES] and [NOT_RUN][].
-RUN = {
-    "agrees": "every export that was made agrees with eager",
-    "refused": "no exporter exports it",
-    "known": "all that diverges is known",
-    "diverges": "an export differs from eager",
-    "untested": "nothing could be compared",
-}
-#: Statuses of a Function that is not run, besides those of inference.
-NOT_RUN = {
-    "listed": "only found, as asked for",
-    "abstract": "it has no forward of its own",
-    "local": "it is defined inside a function and cannot be had",
-    "absent": "its module imports, but does not define it here",
-    "not-installed": "the package is not there",
-}
+from diffexport.findings.events import Finding, Row, RowVerdict
+from diffexport.infer.discovery import DiscoveredFunction, Discovery
+from diffexport.tools.scan.function_status import FunctionStatus, PlaceProblem
+from diffexport.values import exporter_of
 
 
 @dataclass(frozen=True)
@@ -35,7 +19,12 @@ class ModeResult:
     rows: tuple[Row, ...]
 
     @property
-    def verdict(self) -> str:
+    def exporter(self) -> str:
+        """The exporter of the mode."""
+        return exporter_of(self.mode)
+
+    @property
+    def verdict(self) -> RowVerdict:
         """The worst verdict over the runtimes."""
         worst = Row("")
         for row in self.rows:
@@ -54,7 +43,7 @@ class Examined:
 
     Attributes:
         found: where it is.
-        status: of [RUN][], of [NOT_RUN][] or of inference.
+        status: what became of it.
         message: why it was not run, or not in all modes.
         inputs, call, source, tried: of the inference.
         target: the text by which it can be had in another process, as it was applied.
@@ -66,8 +55,8 @@ class Examined:
         stand_ins: what was not installed, or did not import, and was stood in for.
     """
 
-    found: Found
-    status: str = "untested"
+    found: DiscoveredFunction
+    status: FunctionStatus = FunctionStatus.UNTESTED
     message: str = ""
     inputs: tuple[str, ...] = ()
     call: str = ""
@@ -115,7 +104,7 @@ class ModuleFailed:
     place: str
     file: str
     message: str
-    status: str = "not-installed"
+    status: PlaceProblem = PlaceProblem.NOT_INSTALLED
 
 
 @dataclass(frozen=True)

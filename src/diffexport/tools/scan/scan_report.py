@@ -15,7 +15,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from diffexport import atomic
-from diffexport.findings.events import Found
+from diffexport.findings.events import RowVerdict
+from diffexport.findings.regressions import FindingStore
 from diffexport.findings.reports import (
     EXIT_FINDINGS,
     EXIT_INTERRUPTED,
@@ -23,11 +24,11 @@ from diffexport.findings.reports import (
     EXIT_USAGE,
     STYLES,
     Live,
-    Summary,
     versions_in_words,
 )
 from diffexport.infer.discovery import Discovery
-from diffexport.tools.scan.scan_entry import VERDICTS, Entry, entry_of
+from diffexport.tools.scan.function_status import VERDICTS, FunctionStatus, PlaceProblem
+from diffexport.tools.scan.scan_entry import Entry, entry_of
 from diffexport.tools.scan.scan_events import (
     Event,
     Examined,
@@ -38,12 +39,12 @@ from diffexport.tools.scan.scan_events import (
     Working,
 )
 from diffexport.tools.scan.scan_state import State
-from diffexport.values import EXPORTERS
+from diffexport.values import in_order
 from diffexport.versions import installed
 
 FORMAT_VERSION = 1
-_WORDS = {"agrees": "agree", "diverges": "DIVERGE"}
-_STYLES = {**STYLES, "listed": ""}
+_WORDS = {RowVerdict.AGREES: "agree", RowVerdict.DIVERGES: "DIVERGE"}
+_STYLES = {**STYLES, FunctionStatus.LISTED: ""}
 
 
 @dataclass
@@ -51,12 +52,12 @@ class ScanTally:
     """Everything that a scan has said so far.
 
     Attributes:
-        summary: keeps findings as regressions.
+        store: keeps findings as regressions.
         state: where results are kept; None keeps none.
         listed: nothing is run.
     """
 
-    summary: Summary
+    store: FindingStore
     state: State | None = None
     listed: bool = False
     started: ScanStarted | None = None
@@ -85,8 +86,8 @@ class ScanTally:
 
     def _examined(self, event: Examined) -> Entry:
         for finding in event.findings:
-            self.summary.take(Found(finding))
-        entry = entry_of(event, self.summary)
+            self.store.keep(finding)
+        entry = entry_of(event, self.store)
         self.entries.append(entry)
         if self.state is not None and not self.listed:
             try:
@@ -119,7 +120,7 @@ class ScanTally:
         """0 nothing diverges, 1 something does, 2 nothing could be tested or a place is not there, 130 interrupted."""
         if any(entry.diverges for entry in self.entries):
             return EXIT_FINDINGS
-        if any(event.status == "not-installed" for event in self.failed):
+        if any(event.status is PlaceProblem.NOT_INSTALLED for event in self.failed):
             return EXIT_USAGE
         if self.interrupted:
             return EXIT_INTERRUPTED
@@ -201,7 +202,7 @@ class ScanTerminal:
         status = f"[{style}]{entry.status}[/]" if style else entry.status
         if self._live.has_bar:
             self._live.advance(1)
-            if entry.status == "diverges":
+            if entry.status is FunctionStatus.DIVERGES:
                 self._say(f"{status} {escape(entry.name)}")
         else:
             seconds = f"{entry.document['seconds']:.1f} s"
@@ -245,10 +246,8 @@ class ScanTerminal:
         took = [entry.document["seconds"] for entry in tally.entries if entry.was_run]
         if took:
             self._say(f"{statistics.median(took):.1f} s a Function (median), {max(took):.1f} s at most")
-        summary = tally.summary
-        if summary.saved:
-            folder = next(iter(summary.saved.values())).parent
-            self._say(f"{len(summary.saved)} findings saved in {escape(str(folder))}")
+        if tally.store.last_words:
+            self._say(escape(tally.store.last_words))
         if tally.state_error:
             self._say(f"[bold yellow]not resumable[/]: {escape(tally.state_error)}")
         if tally.interrupted:
@@ -264,7 +263,7 @@ class ScanTerminal:
 def _message(entry: Entry) -> Iterator[str]:
     if entry.document["message"]:
         yield f"{entry.status}: {entry.document['message']}"
-    elif entry.status == "refused":
+    elif entry.status is FunctionStatus.REFUSED:
         reasons = Counter(m["reason"] for m in entry.document["modes"] if m["reason"])
         yield from (f"refused: {reason}" for reason in reasons)
 
@@ -277,7 +276,7 @@ def _table(tally: ScanTally) -> Table:
     table = Table(title="modes, by exporter", title_justify="left", title_style="dim")
     table.add_column("Function, where", overflow="fold", ratio=3)
     table.add_column("inferred call", overflow="fold", ratio=4)
-    exporters = [name for name in EXPORTERS if any(name in e.document["exporters"] for e in tally.entries)]
+    exporters = in_order(name for entry in tally.entries for name in entry.document["exporters"])
     for name in exporters:
         table.add_column(name)
     stripped = any(entry.document["without_symbolic"] for entry in tally.entries)

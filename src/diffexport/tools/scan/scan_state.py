@@ -58,6 +58,8 @@ class State:
             try:
                 document = json.loads(line)
                 entry = Entry(document["function"], tuple(tuple(own) for own in document["lines"]))
+                # A status that there is not raises: the line does not count.
+                _ = entry.status
                 self._entries[entry.name] = document["digest"], entry
                 self._lines[entry.name] = line
             except (ValueError, KeyError, TypeError):

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import replace
 
-from diffexport.explore import Drawing, Explorer, Point, Settings, diverged, plain_shapes
-from diffexport.findings.events import CaseFailed, Event, Finding, Found, ModeFinished, Suspected, Unhealthy
-from diffexport.pipeline import Road
+from diffexport.explore import Drawing, Explorer, Limits, Settings, deliver, drive, plain_shapes
+from diffexport.findings.events import Event, Finding
+from diffexport.findings.reports import Tally
+from diffexport.pipeline import Deadline, Road
 from diffexport.strategies import VARIETY
 from diffexport.subjects.cases import Case, Known
-from diffexport.tools.scan.limits import OutOfTime, TimedRoad, simplified
+from diffexport.tools.scan.limits import ScanRoad, is_costly
 from diffexport.values import Identity, Mode, Shape
 
 #: Seconds of the processor that shrinking one finding may take, and those that simplifying it may take after that.
 SHRINK, SIMPLIFY = 8.0, 3.0
-#: Hypothesis examples in a mode of each exporter, and samples in one.
-EXAMPLES = {"torchscript": 10, "dynamo": 6, "dynamo-strict": 6}
+#: Hypothesis examples in a mode of an exporter that is cheap, and of one that is not; samples in one.
+CHEAP_EXAMPLES, COSTLY_EXAMPLES = 10, 6
 BLOCK = 16
 
 
@@ -42,29 +41,29 @@ class ScanDrawing(Drawing):
     def export_shapes(self, mode: Mode) -> Sequence[tuple[Shape, ...]]:
         """Return the joint shapes that a mode is exported at."""
         shapes = super().export_shapes(mode)
-        if mode.is_torchscript or not self.case.specs:
+        if mode.description.is_cheap or not self.case.specs:
             return shapes
-        telling = max(shapes, key=_telling)
+        most_general = max(shapes, key=_generality)
         if mode.dynamic:
-            return [telling]
+            return [most_general]
         plain = plain_shapes(self.case.specs)
         few = [plain if plain in shapes else shapes[0]]
-        if mode.exporter == "dynamo" and not self.sparing and telling not in few:
-            few.append(telling)
+        if not is_costly(mode) and not self.sparing and most_general not in few:
+            few.append(most_general)
         return few
 
     def export_variety(self, mode: Mode) -> Sequence[tuple[str, str, bool]]:
         """Return what the example to export with may be like."""
-        return super().export_variety(mode) if mode.is_torchscript else VARIETY[:1]
+        return super().export_variety(mode) if mode.description.is_cheap else VARIETY[:1]
 
 
-def _telling(joint: tuple[Shape, ...]) -> tuple[bool, bool, int]:
+def _generality(joint: tuple[Shape, ...]) -> tuple[bool, bool, int]:
     """Sort key of joint shapes: neither 0 nor 1 among their sizes, then many dimensions."""
     sizes = [size for shape in joint for size in shape]
     return 0 not in sizes, 1 not in sizes, len(sizes)
 
 
-class Exploration:
+class VariantRun:
     """Explores a case; the findings of the variants before are not made again.
 
     Args:
@@ -72,9 +71,13 @@ class Exploration:
         runtimes: names.
         settings: seed and strictness; examples where they were asked for, else 0.
         known: the known divergences that apply.
-        emit: receives engine events: [ModeFinished][], [Found][], [Unhealthy][], [CaseFailed][].
         until: when to stop, as ``time.monotonic()`` counts.
+        findings: those of the variants before, by identity.
         sparing: export as few times as can be; for another variant of what was explored before.
+
+    Attributes:
+        findings: those of this variant as well.
+        failed: nothing could be tested in some mode.
     """
 
     def __init__(
@@ -83,103 +86,58 @@ class Exploration:
         runtimes: Sequence[str],
         settings: Settings,
         known: Sequence[Known],
-        emit: Callable[[Event], None],
         until: float,
+        findings: Mapping[Identity, Finding],
         *,
         sparing: bool = False,
     ) -> None:
-        self._case, self._runtimes, self._settings, self._known = case, runtimes, settings, known
-        self._emit, self._until = emit, until
-        self._road = TimedRoad(repeats=not sparing)
-        self._sparing = sparing
-        self._suspects: dict[Identity, Finding] = {}
-        self.found: dict[Identity, Finding] = {}
+        limits = Limits(Deadline(until), shrink_seconds=SHRINK, quick_seconds=SIMPLIFY)
+        self._case, self._runtimes, self._known = case, runtimes, known
+        self._settings = replace(settings, block=BLOCK, limits=limits)
+        self._road = ScanRoad(repeats=not sparing)
+        self._drawing = ScanDrawing(case, self._road, BLOCK, sparing=sparing)
+        self.findings = dict(findings)
         self.failed = False
 
-    def run(self, modes: Sequence[Mode], announce: Callable[[Mode], None]) -> tuple[Mode, ...]:
+    def run(
+        self, modes: Sequence[Mode], announce: Callable[[Mode], None], listen: Callable[[Event], None]
+    ) -> tuple[Mode, ...]:
         """Explore each mode, announced before; return those that there was no time for.
 
         Where nothing can be tested in the first mode the others are left out.
+
+        Args:
+            modes: one after the other.
+            announce: told each mode before it is explored.
+            listen: told what happens in it, see [drive][diffexport.explore.drive].
         """
         for number, mode in enumerate(modes):
             announce(mode)
-            try:
-                self._mode(mode)
-            except OutOfTime:
+            tally = Tally()
+            deliver(self._events_of(mode), tally.take, listen)
+            if tally.finished is not None and tally.finished.out_of_time:
                 return tuple(modes[number:])
-            if self.failed and number == 0:
+            self.failed = self.failed or bool(tally.failed)
+            if tally.failed and number == 0:
                 return ()
         return ()
 
-    def _mode(self, mode: Mode) -> None:
-        chosen = self._settings.examples or EXAMPLES[mode.exporter]
-        settings = replace(self._settings, examples=chosen, block=BLOCK)
-        for _ in range(4):
-            self._road.until, self._road.spent = self._until, math.inf
-            explorer = Explorer(
-                self._case,
-                self._runtimes,
-                settings,
-                self._known,
-                emit=self._take,
-                road=self._road,
-                drawing=ScanDrawing(self._case, self._road, BLOCK, sparing=self._sparing),
-                found=self.found,
-            )
-            try:
-                explorer.explore([mode])
-                return
-            except OutOfTime:
-                # Shrinking took too long, or all of it did. What was seen is kept as simple as can be had quickly.
-                self._road.until, self._road.spent = self._until + SIMPLIFY, time.process_time() + SIMPLIFY
-                self._keep_suspects()
-                if time.monotonic() >= self._until:
-                    raise
-        raise OutOfTime
-
-    def _take(self, event: Event) -> None:
-        if isinstance(event, Suspected):
-            self._suspects[event.finding.identity] = event.finding
-            self._road.spent = time.process_time() + SHRINK
-        elif isinstance(event, Found):
-            self._suspects.clear()
-            self._road.spent = math.inf
-            self._emit(event)
-        elif isinstance(event, CaseFailed):
-            self.failed = True
-            self._emit(event)
-        elif isinstance(event, ModeFinished | Unhealthy):
-            self._emit(event)
-
-    def _keep_suspects(self) -> None:
-        for identity, finding in self._suspects.items():
-            if identity in self.found:
-                continue
-            self.found[identity] = finding
-            kept = self._simple(finding)
-            if kept.identity != identity and kept.identity in self.found:
-                continue
-            self.found[kept.identity] = kept
-            self._emit(Found(kept))
-        self._suspects.clear()
-
-    def _simple(self, finding: Finding) -> Finding:
-        point = Point(Mode.parse(finding.mode), finding.runtime, finding.inputs, finding.export_inputs)
-        seen = simplified(self._road, self._case, point, finding.divergence, strict=self._settings.strict)
-        if seen is None:
-            return replace(finding, shrunk=False)
-        verdict = replace(seen.verdict, runtime=seen.point.runtime)
-        made = diverged(
-            self._case,
-            verdict.identity(seen.divergence),
-            seen.point,
-            verdict,
-            seen.divergence,
-            seed=self._settings.seed,
+    def _events_of(self, mode: Mode) -> Generator[Event, None, None]:
+        examples = self._settings.examples or (
+            CHEAP_EXAMPLES if mode.description.is_cheap else COSTLY_EXAMPLES
         )
-        return replace(made.finding, shrunk=False)
+        explorer = Explorer(
+            self._case,
+            self._runtimes,
+            replace(self._settings, examples=examples),
+            self._known,
+            road=self._road,
+            drawing=self._drawing,
+            findings=self.findings,
+        )
+        return drive(lambda announce: explorer.explore([mode], announce))
 
 
-def carried_over(found: dict[Identity, Finding], target: str) -> dict[Identity, Finding]:
+def carried_over(findings: Mapping[Identity, Finding], target: str) -> dict[Identity, Finding]:
     """Return findings under the target of another variant: the same failure there is not another one."""
-    return {replace(identity, target=target): finding for identity, finding in found.items()}
+    return {replace(identity, target=target): finding for identity, finding in findings.items()}

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from diffexport.subjects.cases import RULES, Expectation, Expected, Rule, rule
-from diffexport.values import EXPORTERS, Mode
+from diffexport.values import Mode, in_order
 
 #: Few, and each tells something of its own: both ways of capture, a graph with free dimensions, and what the
 #: TorchScript exporter makes of a Function that it may not look into.
@@ -55,12 +55,13 @@ def of_variant(variant: str, modes: Sequence[Mode], *, placeholder: bool = False
     ``symbolic`` those where it would count. A declared placeholder means what its ``symbolic`` says, which only exports
     that look into it can be held against.
     """
-    ordered = sorted(modes, key=lambda mode: (not mode.is_torchscript, mode.complexity))
+    ordered = sorted(modes, key=lambda mode: (not mode.description.is_cheap, mode.complexity))
     if variant not in (AS_IS, WITHOUT_SYMBOLIC):
-        plainest = {name: [mode for mode in ordered if mode.exporter == name] for name in EXPORTERS}
-        return tuple(
-            own[0] for name, own in plainest.items() if own and not (placeholder and name == "torchscript")
-        )
+        exporters = in_order(mode.exporter for mode in ordered)
+        plainest = [next(mode for mode in ordered if mode.exporter == name) for name in exporters]
+        return tuple(mode for mode in plainest if mode.description.ignores_symbolic or not placeholder)
     if variant == WITHOUT_SYMBOLIC:
-        return tuple(mode for mode in ordered if mode.is_torchscript and mode.autograd_inlining)
-    return tuple(mode for mode in ordered if not (placeholder and mode.is_torchscript))
+        return tuple(
+            mode for mode in ordered if not mode.description.ignores_symbolic and mode.autograd_inlining
+        )
+    return tuple(mode for mode in ordered if mode.description.ignores_symbolic or not placeholder)

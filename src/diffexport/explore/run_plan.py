@@ -1,44 +1,44 @@
-"""A run: which units there are, who does them, and what happens on the way."""
+"""A run over several cases: which units of work there are, and who does them."""
 
 from __future__ import annotations
 
 import contextlib
 import fnmatch
 import os
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from diffexport.backends.model_files import Artefact
 from diffexport.errors import DiffexportError
-from diffexport.explore.explorer import Settings
-from diffexport.explore.units import Unit, do, forget
+from diffexport.explore.driver import drive
+from diffexport.explore.sample_checks import Announce
+from diffexport.explore.settings import Settings
+from diffexport.explore.units import Unit, events_of_unit, forget
 from diffexport.explore.workers import run_parallel
-from diffexport.findings.events import Event, Finding, Found, RunFinished, RunStarted, Suspected
+from diffexport.findings.events import Event, RunStarted
 from diffexport.subjects import catalogue
 from diffexport.subjects.cases import Exclusion, Known, load_known
 from diffexport.subjects.targets import is_catalogue_name, resolve
-from diffexport.values import DYNAMO, EXPORTERS, Identity, Mode
+from diffexport.values import Mode, describe, in_order
 from diffexport.versions import installed
 
 
 @dataclass(frozen=True)
-class Plan:
+class RunPlan:
     """What to run.
 
     Attributes:
         targets: catalogue names or ``module:attr``/``file.py:attr`` texts.
         modes: in any order.
         runtimes: names.
-        settings: how each case is explored.
+        settings: how each case is explored, and when that ends.
         profile: the profile's name, for the record.
         inputs: tensor specs from the command line, for every target.
         known: the project's own known divergences, besides the catalogue's.
         exclude: the project's own exclusions.
         folders: where their regressions are.
         jobs: worker processes; 0 does everything in this one.
-        fail_fast: stop at the first new divergence.
         artefact: a model to compare the one target with, in place of exports; ``modes`` is then its own.
         inferred: what the inputs of targets are like that declare none, where ``inputs`` are not given.
     """
@@ -53,7 +53,6 @@ class Plan:
     exclude: tuple[Exclusion, ...] = ()
     folders: tuple[Path, ...] = ()
     jobs: int | None = None
-    fail_fast: bool = False
     artefact: Artefact | None = None
     inferred: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
@@ -89,93 +88,52 @@ def applicable(known: Sequence[Known]) -> tuple[Known, ...]:
     return tuple(entry for entry in known if entry.applies_to(installed()))
 
 
-def run(plan: Plan, emit: Callable[[Event], None]) -> None:
-    """Run a plan to its end, or until interrupted; what was found by then has been emitted.
+def events_of(plan: RunPlan) -> Generator[Event, None, None]:
+    """Carry out a plan; see [drive][] for what is given, and for what an interruption does.
 
     Raises:
         ConfigError: the catalogue's file of known divergences is broken.
     """
-    started = time.perf_counter()
-    emit(
-        RunStarted(
-            cases=tuple(name_of(target, plan.inputs_of(target)) for target in plan.targets),
-            modes=len(plan.modes),
-            runtimes=plan.runtimes,
-            examples=plan.settings.examples,
-            seed=plan.settings.seed,
-            profile=plan.profile,
-            strict=plan.settings.strict,
-            versions=installed(),
-            artefact=plan.artefact.path if plan.artefact is not None else "",
-        )
+    return drive(lambda announce: _carry_out(plan, announce), stop_after=plan.settings.limits.stop_after)
+
+
+def _carry_out(plan: RunPlan, announce: Announce) -> Iterator[Event]:
+    yield RunStarted(
+        cases=tuple(name_of(target, plan.inputs_of(target)) for target in plan.targets),
+        modes=len(plan.modes),
+        runtimes=plan.runtimes,
+        examples=plan.settings.examples,
+        seed=plan.settings.seed,
+        profile=plan.profile,
+        strict=plan.settings.strict,
+        versions=installed(),
+        artefact=plan.artefact.path if plan.artefact is not None else "",
     )
-    stopped = interrupted = False
-    suspects: dict[Identity, Finding] = {}
-    found: set[Identity] = set()
-
-    def handle(event: Event) -> bool:
-        nonlocal stopped
-        if isinstance(event, Suspected):
-            suspects.setdefault(event.finding.identity, event.finding)
-            return False
-        if isinstance(event, Found):
-            if event.finding.identity in found:
-                return False
-            found.add(event.finding.identity)
-            emit(event)
-            stopped = stopped or plan.fail_fast
-            return stopped
-        emit(event)
-        return False
-
     units = _units(plan)
-    try:
-        jobs = os.cpu_count() or 1 if plan.jobs is None else plan.jobs
-        if jobs == 0:
-            _run_here(units, handle)
-        else:
-            run_parallel(units, jobs, handle)
-    except KeyboardInterrupt:
-        interrupted = True
-        # Seen but not yet shrunk: better a large input than a lost finding.
-        resolved = {(i.target, i.case, i.stage, i.kind, i.where, i.signature) for i in found}
-        for i, finding in suspects.items():
-            if (i.target, i.case, i.stage, i.kind, i.where, i.signature) not in resolved:
-                emit(Found(finding))
-    emit(RunFinished(time.perf_counter() - started, interrupted, stopped))
-
-
-class _Stop(Exception):
-    pass
-
-
-def _run_here(units: Sequence[Unit], handle: Callable[[Event], bool]) -> None:
-    def emit(event: Event) -> None:
-        if handle(event):
-            raise _Stop
-
-    forget()
-    try:
-        for unit in units:
-            do(unit, emit)
-    except _Stop:
+    jobs = os.cpu_count() or 1 if plan.jobs is None else plan.jobs
+    if jobs:
+        yield from run_parallel(units, jobs)
         return
+    forget()
+    for unit in units:
+        yield from events_of_unit(unit, announce)
 
 
-def _units(plan: Plan) -> list[Unit]:
+def _units(plan: RunPlan) -> list[Unit]:
     shipped = applicable(load_known(catalogue.known_file()))
-    own = applicable((*plan.known, *_of_cases(plan)))
+    of_project = applicable((*plan.known, *_of_cases(plan)))
     folders = (*plan.folders, catalogue.regressions_folder())
     units = []
     names = [name_of(target, plan.inputs_of(target)) for target in plan.targets]
-    to_replay = [entry for entry in own if _concerns(entry, names, plan)]
+    to_replay = [entry for entry in of_project if _concerns(entry, names, plan)]
     if plan.artefact is not None:
         # Regressions replay exports, which this run makes none of.
         to_replay = []
     elif any(is_catalogue_name(target) for target in plan.targets):
         to_replay += [entry for entry in shipped if _concerns(entry, names, plan)]
     # Heaviest first: strict capture, then non-strict, then TorchScript, at milliseconds an export.
-    for exporter in (*reversed(DYNAMO), *(e for e in EXPORTERS if e not in DYNAMO)):
+    exporters = in_order(mode.exporter for mode in plan.modes)
+    for exporter in sorted(exporters, key=lambda name: -describe(name).cost):
         texts = tuple(str(mode) for mode in plan.modes if mode.exporter == exporter)
         for target, name in zip(plan.targets, names, strict=True):
             if texts:
@@ -202,18 +160,18 @@ def _units(plan: Plan) -> list[Unit]:
     return units
 
 
-def _of_cases(plan: Plan) -> list[Known]:
+def _of_cases(plan: RunPlan) -> list[Known]:
     """Return the known divergences that stand on the cases of a plan; the catalogue's are in its file."""
-    found: list[Known] = []
+    known: list[Known] = []
     for target in plan.targets:
         if not is_catalogue_name(target):
             with contextlib.suppress(DiffexportError):
                 case = resolve(target, inputs=plan.inputs_of(target))
-                found += [replace(entry, cases=(case.name,)) for entry in case.known]
-    return found
+                known += [replace(entry, cases=(case.name,)) for entry in case.known]
+    return known
 
 
-def _concerns(entry: Known, names: Sequence[str], plan: Plan) -> bool:
+def _concerns(entry: Known, names: Sequence[str], plan: RunPlan) -> bool:
     """Return whether anything this run does could meet the entry."""
     return (
         any(fnmatch.fnmatchcase(name, pattern) for name in names for pattern in entry.cases)

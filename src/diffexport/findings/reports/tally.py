@@ -1,20 +1,17 @@
-"""The state of a run so far, built from its events. Terminal and JSON both read it."""
+"""What happened in a run so far, counted from its events. Terminal and JSON both read it."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from diffexport.config import PROFILES
-from diffexport.errors import RegressionFileError
 from diffexport.findings.events import (
     CaseFailed,
     Event,
     Excluded,
     Finding,
-    Found,
+    FindingMade,
     KnownReplayed,
     ModeFinished,
     Row,
@@ -22,40 +19,34 @@ from diffexport.findings.events import (
     RunStarted,
     Unhealthy,
 )
-from diffexport.findings.regressions import record
-from diffexport.values import Mode, Severity
+from diffexport.values import Mode
 
 #: What a person may do about the exit code.
 EXIT_OK, EXIT_FINDINGS, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
 
 
 @dataclass
-class Summary:
-    """Everything that was reported, and where findings were saved.
+class Tally:
+    """Everything that was reported.
 
     Attributes:
-        folder: where findings are written; None writes nothing.
         command: gives the shell line that shows a finding again, where that is not ``diffexport run``.
     """
 
-    folder: Path | None = None
     command: Callable[[Finding], str] | None = None
     started: RunStarted | None = None
     finished: RunFinished | None = None
     modes: list[ModeFinished] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
-    saved: dict[str, Path] = field(default_factory=dict)
-    save_errors: dict[str, str] = field(default_factory=dict)
     failed: dict[str, str] = field(default_factory=dict)
     advice: dict[str, str] = field(default_factory=dict)
     replayed: list[KnownReplayed] = field(default_factory=list)
     excluded: list[Excluded] = field(default_factory=list)
 
     def take(self, event: Event) -> None:
-        """Record one event; a finding is written to disk before anything else happens."""
-        if isinstance(event, Found):
+        """Count one event."""
+        if isinstance(event, FindingMade):
             self.findings.append(event.finding)
-            self._save(event.finding)
         elif isinstance(event, ModeFinished):
             self.modes.append(event)
         elif isinstance(event, CaseFailed):
@@ -70,15 +61,6 @@ class Summary:
             self.started = event
         elif isinstance(event, RunFinished):
             self.finished = event
-
-    def _save(self, finding: Finding) -> None:
-        if self.folder is None:
-            return
-        digest = finding.identity.digest
-        try:
-            self.saved[digest] = record(finding, self.folder)
-        except (OSError, RegressionFileError) as error:
-            self.save_errors[digest] = str(error)
 
     def settle(self) -> None:
         """Put everything into the order of cases and modes, whoever was done first; before it is reported."""
@@ -97,7 +79,7 @@ class Summary:
     @property
     def stale(self) -> list[KnownReplayed]:
         """The known divergences whose regression no longer diverges, or cannot be replayed."""
-        return [event for event in self.replayed if event.status != "diverges"]
+        return [event for event in self.replayed if event.is_stale]
 
     @property
     def exit_code(self) -> int:
@@ -114,45 +96,10 @@ class Summary:
         """Return, for each case and exporter, how many (mode, runtime) pairs have each verdict."""
         table: dict[tuple[str, str], Counter[str]] = {}
         for event in self.modes:
-            cell = table.setdefault((event.case, event.mode.partition(",")[0]), Counter())
+            cell = table.setdefault((event.case, event.exporter), Counter())
             cell.update(row.verdict for row in event.rows)
         return table
 
     def rows(self) -> list[Row]:
         """Return every row of every mode."""
         return [row for event in self.modes for row in event.rows]
-
-
-def reproduce_line(finding: Finding, summary: Summary) -> str:
-    """Return one shell line that shows the finding again."""
-    path = summary.saved.get(finding.identity.digest)
-    if path is not None:
-        return f"diffexport replay {_relative(path)}"
-    if summary.command is not None:
-        return summary.command(finding)
-    specs = "".join(f" --input {quote(spec)}" for spec in finding.specs)
-    strict = " --strict" if finding.divergence.severity is Severity.NOTE else ""
-    examples = ""
-    if summary.started is not None:
-        # As many as a run over one mode has: what many modes found with a few examples each, one needs more for.
-        profile = PROFILES.get(summary.started.profile)
-        alone = profile.examples_for(1) if profile is not None else 0
-        examples = f" --examples {max(summary.started.examples, alone)}"
-    return (
-        f"diffexport run {quote(finding.target)}{specs} --modes {quote(finding.mode)} "
-        f"--runtime {finding.runtime}{examples} --seed {finding.seed}{strict}"
-    )
-
-
-def quote(text: str) -> str:
-    """Quote a word for the shell if it needs it."""
-    import shlex
-
-    return shlex.quote(text)
-
-
-def _relative(path: Path) -> str:
-    try:
-        return quote(str(path.resolve().relative_to(Path.cwd())))
-    except ValueError:
-        return quote(str(path))

@@ -1,0 +1,134 @@
+"""From a failure to a finding: made minimal, blamed, and told once."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from hypothesis import strategies as st
+
+from diffexport.arrays import array_of
+from diffexport.explore.accepted import Accepted
+from diffexport.explore.blame import BlameVote
+from diffexport.explore.divergence_errors import Diverged, diverged
+from diffexport.explore.minimise import Minimiser
+from diffexport.explore.point import Point, SeenFailure
+from diffexport.explore.settings import Settings
+from diffexport.explore.timekeeper import Timekeeper
+from diffexport.findings.events import Finding
+from diffexport.pipeline import DeadlinePassed, Road
+from diffexport.subjects.cases import Case
+from diffexport.values import Call, Identity, Mode, TensorSpec, admits_all
+
+
+class FindingMaker:
+    """Makes the findings of a case.
+
+    Args:
+        case: the model under test.
+        road: runs what is tried when a finding is made smaller.
+        accepted: what is known.
+        settings: how, and within which limits.
+        timekeeper: ends what takes too long.
+        findings: made before, by identity; they are not made again. Updated.
+    """
+
+    def __init__(
+        self,
+        case: Case,
+        road: Road,
+        accepted: Accepted,
+        settings: Settings,
+        timekeeper: Timekeeper,
+        findings: dict[Identity, Finding],
+    ) -> None:
+        self._case, self._road, self._accepted = case, road, accepted
+        self._settings, self._timekeeper = settings, timekeeper
+        self._findings = findings
+
+    def make(self, failure: Diverged, flaky: bool) -> Finding | None:
+        """Make a finding of a failure; None where what it comes down to is known, or was found before.
+
+        Raises:
+            DeadlinePassed: there was no time for making it minimal.
+        """
+        finding = replace(failure.finding, flaky=True)
+        if self._settings.shrink and not flaky:
+            minimiser = self._minimiser(self._to_minimise(failure.point), self._settings.limits.shrink_checks)
+            seen = minimiser.run(failure.point, failure.finding.divergence)
+            if seen is not None:
+                finding = replace(self._at(seen, shrunk=True), exporters=minimiser.exporters(seen))
+        self._findings[failure.identity] = finding
+        # Minimal, it may turn out to be one already found in a simpler exporter, or a known divergence.
+        if finding.identity in self._findings and finding.identity != failure.identity:
+            return None
+        if self._is_accepted(finding):
+            return None
+        # Better one without anybody to blame than none.
+        with contextlib.suppress(DeadlinePassed):
+            finding = self._blamed(finding)
+        self._findings[finding.identity] = finding
+        return finding
+
+    def make_quickly(self, failure: Diverged) -> Finding | None:
+        """Make a finding of a failure, as simple as can be had before the time is over; None if it was found before."""
+        self._findings[failure.identity] = failure.finding
+        minimiser = self._minimiser(self._case, self._settings.limits.quick_checks)
+        try:
+            seen = minimiser.run(failure.point, failure.finding.divergence)
+        except DeadlinePassed:
+            seen = minimiser.simplest
+        finding = replace(failure.finding, shrunk=False) if seen is None else self._at(seen, shrunk=False)
+        if finding.identity in self._findings and finding.identity != failure.identity:
+            return None
+        self._findings[finding.identity] = finding
+        return finding
+
+    def _minimiser(self, case: Case, checks: int) -> Minimiser:
+        return Minimiser(self._road, case, self._settings.strict, checks=checks, timekeeper=self._timekeeper)
+
+    def _to_minimise(self, point: Point) -> Case:
+        """Return the case; for a call that its specs do not speak of, one without them, which leaves tensors be."""
+        inputs = point.inputs
+        if not self._case.extra_inputs or (not isinstance(inputs, Call) and self._fits(inputs)):
+            return self._case
+        return replace(self._case, inputs=(), strategy=st.nothing())
+
+    def _fits(self, inputs: Sequence[Any]) -> bool:
+        if len(inputs) != len(self._case.inputs):
+            return False
+        pairs = zip(self._case.inputs, inputs, strict=True)
+        given = [(entry, array_of(value)) for entry, value in pairs if isinstance(entry, TensorSpec)]
+        return all(
+            hasattr(value, "dtype") and value.dtype.name == entry.dtype for entry, value in given
+        ) and (admits_all([entry for entry, _ in given], [value.shape for _, value in given]))
+
+    def _blamed(self, finding: Finding) -> Finding:
+        point = Point(Mode.parse(finding.mode), finding.runtime, finding.inputs, finding.export_inputs)
+        vote = BlameVote(self._road, self._case, self._timekeeper)
+        blame = None if finding.flaky else vote.blame(point, finding.divergence)
+        return finding if blame is None else replace(finding, blame=(str(blame.culprit), blame.because))
+
+    def _at(self, seen: SeenFailure, *, shrunk: bool) -> Finding:
+        """Return the finding of a failure as it was seen at a point."""
+        verdict = replace(seen.verdict, runtime=seen.point.runtime)
+        identity = verdict.identity(seen.divergence)
+        at_point = diverged(
+            self._case,
+            identity,
+            seen.point,
+            verdict,
+            seen.divergence,
+            seed=self._settings.seed,
+            shrunk=shrunk,
+        )
+        return at_point.finding
+
+    def _is_accepted(self, finding: Finding) -> bool:
+        mode = Mode.parse(finding.mode)
+        entry = self._accepted.entry(
+            mode, finding.runtime, finding.divergence, finding.inputs, finding.export_inputs
+        )
+        return entry is not None

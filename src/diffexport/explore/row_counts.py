@@ -1,0 +1,38 @@
+"""What a row counts of a verdict."""
+
+from __future__ import annotations
+
+import re
+
+from diffexport.findings.events import Row, RowVerdict
+from diffexport.values import Outcome, Verdict
+
+
+def count_verdict(row: Row, verdict: Verdict, first_of_example: bool) -> None:
+    """Count the verdict on one sample; an example of Hypothesis is counted with its first sample."""
+    row.examples += first_of_example
+    if verdict.outcome is Outcome.REJECTED:
+        row.rejected += 1
+        return
+    row.checks += 1
+    if verdict.outcome is Outcome.AGREES and not (verdict.arbitrated or verdict.notes or verdict.tolerated):
+        # As nearly always.
+        row.worsen(RowVerdict.AGREES)
+        return
+    row.arbitrated += verdict.arbitrated
+    row.excused += verdict.excused
+    row.unrefereed += verdict.unrefereed
+    row.tolerated += verdict.tolerated
+    for note in verdict.notes:
+        row.notes[note.kind] = row.notes.get(note.kind, 0) + 1
+    if verdict.outcome is not Outcome.DIVERGES:
+        row.worsen(RowVerdict(verdict.outcome))
+    if verdict.outcome is Outcome.REFUSED and not row.reason:
+        row.reason = _most_informative_line(verdict.reason)
+
+
+def _most_informative_line(text: str) -> str:
+    """Return the line of an error that says most: the summary that torch.onnx gives of its cause, else the first."""
+    lines = [re.sub(r"\x1b\[[\d;]*m", "", line).strip() for line in text.strip().splitlines()] or [""]
+    line = next((line for line in lines if line.startswith("<class '")), lines[0])
+    return re.sub(r"^<class '(?:[\w.]*\.)?(\w+)'>: *", r"\1: ", line)

@@ -1,0 +1,67 @@
+"""How a case is explored, and when that ends before all is done: values, all of them."""
+
+from __future__ import annotations
+
+import enum
+import math
+from dataclasses import dataclass
+
+from diffexport.pipeline import NO_DEADLINE, Deadline
+
+
+class StopAfter(enum.Enum):
+    """What ends an exploration early."""
+
+    #: Nothing: every mode is explored.
+    NOTHING = "nothing"
+    #: The first finding, shrunk.
+    FIRST_FINDING = "first finding"
+    #: The first sight of a divergence: it becomes a finding as it is.
+    FIRST_SIGHT = "first sight"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When an exploration ends, and how much is spent on one finding.
+
+    Attributes:
+        deadline: of all of it. What is seen and not yet shrunk by then is kept, as simple as can be had quickly.
+        shrink_checks: most checks that are spent on making one finding minimal after Hypothesis has shrunk it.
+        shrink_seconds: of the processor, from the first sight of a divergence on. When they are over it is kept as
+            simple as can be had quickly, and the mode goes on.
+        quick_checks, quick_seconds: most checks, and seconds, that are spent then.
+        stop_after: what ends the exploration early.
+    """
+
+    deadline: Deadline = NO_DEADLINE
+    shrink_checks: int = 600
+    shrink_seconds: float = math.inf
+    quick_checks: int = 200
+    quick_seconds: float = 3.0
+    stop_after: StopAfter = StopAfter.NOTHING
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a case is explored.
+
+    Attributes:
+        examples: Hypothesis examples for each mode; each holds a block of up to ``block`` samples.
+        block: most samples in one example.
+        seed: the same seed gives the same run.
+        strict: let notes (the sign of zero, stale globals) fail.
+        shrink: shrink what is seen; without, the first sight is reported.
+        careful: announce every check before it is made (see [CheckStarting][]).
+        share: give a mode one example instead of all when it exports, byte for byte, what a mode already
+            explored exports, or is refused in the same way. For matrices of thousands of modes.
+        limits: when it ends.
+    """
+
+    examples: int = 30
+    block: int = 8
+    seed: int = 0
+    strict: bool = False
+    shrink: bool = True
+    careful: bool = False
+    share: bool = False
+    limits: Limits = Limits()

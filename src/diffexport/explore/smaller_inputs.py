@@ -1,0 +1,150 @@
+"""Which inputs are tried in place of others: smaller shapes and simpler values, all of them admitted by the specs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+
+from diffexport.arrays import array_of, to_array
+from diffexport.explore.number_simplicity import simpler_values
+from diffexport.strategies import examples
+from diffexport.subjects.cases import Case
+from diffexport.values import TensorSpec, admits_all, leaves, mapped, paths
+
+#: Most elements of a leading axis, and most positions along any axis, that are tried one by one.
+_LEADING, _POSITIONS = 8, 16
+
+
+class SmallerInputs:
+    """Makes candidates for the inputs of a case, simplest first."""
+
+    def __init__(self, case: Case) -> None:
+        self._case = case
+
+    def ordinary(self, inputs: Any) -> Any:
+        """Return ordinary example inputs of the same shapes; what no spec speaks of is kept."""
+        if not self._case.specs:
+            return inputs
+        pairs = list(zip(self._case.inputs, inputs, strict=True))
+        shapes = [tuple(value.shape) for entry, value in pairs if isinstance(entry, TensorSpec)]
+        ordinary = iter(examples(shapes, self._case.specs))
+        return tuple(next(ordinary) if isinstance(entry, TensorSpec) else value for entry, value in pairs)
+
+    def changeable(self, inputs: tuple[Any, ...]) -> list[int]:
+        """Return the places of the arguments that may be changed: arrays that a spec speaks of."""
+        return [
+            number
+            for number, (entry, value) in enumerate(zip(self._case.inputs, inputs, strict=True))
+            if isinstance(entry, TensorSpec) and isinstance(value, np.ndarray)
+        ]
+
+    def with_smaller_shapes(self, inputs: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
+        """Yield inputs with a leading axis fewer, then with shorter axes."""
+        yield from self._without_a_leading_axis(inputs)
+        for axes in self._axes_of_one_size(inputs):
+            number, axis = axes[0]
+            size = inputs[number].shape[axis]
+            cuts: list[Any] = [slice(0, 1), slice(0, size // 2), slice(size // 2, size)] if size > 2 else []
+            cuts += [
+                [position for position in range(size) if position != dropped]
+                for dropped in reversed(range(min(size, _POSITIONS)))
+            ]
+            for cut in cuts:
+                candidate = inputs
+                for place, along in axes:
+                    picked = np.take(candidate[place], np.arange(size)[cut], axis=along)
+                    candidate = put(candidate, place, picked)
+                if self._is_admitted(candidate):
+                    yield candidate
+
+    def _without_a_leading_axis(self, inputs: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
+        leads: dict[str, list[int]] = {}
+        for place in self.changeable(inputs):
+            entry = self._case.inputs[place]
+            if entry.leading and inputs[place].ndim > len(entry.dims):
+                leads.setdefault(entry.lead or f" {place}", []).append(place)
+        for together in leads.values():
+            for index in range(min(max(inputs[place].shape[0] for place in together), _LEADING)):
+                candidate = inputs
+                for place in together:
+                    size = inputs[place].shape[0]
+                    if size:
+                        kept = np.array(inputs[place][min(index, size - 1)], order="C")
+                        candidate = put(candidate, place, kept)
+                if self._is_admitted(candidate):
+                    yield candidate
+
+    def _axes_of_one_size(self, inputs: tuple[Any, ...]) -> list[list[tuple[int, int]]]:
+        """Return the axes that must keep one size together: those that share a name, else each alone."""
+        named: dict[str, list[tuple[int, int]]] = {}
+        alone: list[list[tuple[int, int]]] = []
+        for place in self.changeable(inputs):
+            array = inputs[place]
+            for axis, dim in enumerate(self._case.inputs[place].dims_for(array.ndim)):
+                if dim.name is not None and not (dim.one and array.shape[axis] == 1):
+                    named.setdefault(dim.name, []).append((place, axis))
+                else:
+                    alone.append([(place, axis)])
+        return [*alone, *named.values()]
+
+    def _is_admitted(self, inputs: tuple[Any, ...]) -> bool:
+        pairs = zip(self._case.inputs, inputs, strict=True)
+        shapes = [value.shape for entry, value in pairs if isinstance(entry, TensorSpec)]
+        return admits_all(self._case.specs, shapes)
+
+    def with_zeros(self, inputs: tuple[Any, ...], place: int) -> tuple[Any, ...] | None:
+        """Return inputs with one argument all zeros; None if the spec forbids that, or it is so already."""
+        zeros = put(inputs, place, np.zeros_like(inputs[place]))
+        return zeros if _within(self._case.inputs[place], 0) and not same_inputs(zeros, inputs) else None
+
+    def with_a_simpler_element(
+        self, inputs: tuple[Any, ...], place: int, index: tuple[int, ...]
+    ) -> Iterator[tuple[Any, ...]]:
+        """Yield inputs with a simpler value, within the bounds of the spec, for one element of one argument."""
+        for value in simpler_values(inputs[place][index]):
+            if _within(self._case.inputs[place], value):
+                changed = np.array(inputs[place])
+                changed[index] = value
+                yield put(inputs, place, changed)
+
+
+def _within(spec: TensorSpec, value: Any) -> bool:
+    if spec.low is None and spec.high is None:
+        return True
+    low, high = (-math.inf if spec.low is None else spec.low), (math.inf if spec.high is None else spec.high)
+    return low <= float(value) <= high
+
+
+def as_arrays(inputs: Any) -> Any:
+    """Return the same with every tensor as a contiguous array; None if there is no tensor."""
+    if not any(isinstance(leaf, torch.Tensor) for leaf in leaves(inputs)):
+        return None
+    return mapped(
+        inputs, lambda leaf: np.array(to_array(leaf), order="C") if isinstance(leaf, torch.Tensor) else leaf
+    )
+
+
+def put(inputs: tuple[Any, ...], place: int, array: np.ndarray[Any, Any]) -> tuple[Any, ...]:
+    """Return inputs with another array in one place."""
+    return (*inputs[:place], array, *inputs[place + 1 :])
+
+
+def same_inputs(one: Any, other: Any) -> bool:
+    """Return whether two inputs are built alike and hold the same bits."""
+    if one is other:
+        return True
+    mine, theirs = list(paths(one)), list(paths(other))
+    return len(mine) == len(theirs) and all(
+        path == at and _same_leaf(array_of(a), array_of(b))
+        for (path, a), (at, b) in zip(mine, theirs, strict=True)
+    )
+
+
+def _same_leaf(one: Any, other: Any) -> bool:
+    if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
+        return one.tobytes() == other.tobytes() and one.shape == other.shape
+    return type(one) is type(other) and bool(one == other)
