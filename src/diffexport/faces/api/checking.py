@@ -116,41 +116,29 @@ def check(
         model: a [Case][diffexport.Case], a ``torch.nn.Module`` (instance, class or factory) or an
             ``autograd.Function``.
         inputs: one entry for each positional argument, a tensor spec or a Hypothesis strategy; or
-        strategy: a Hypothesis strategy for the tuple of positional arguments, or for a
-            [Call][diffexport.Call] with keywords. Without either, diffexport works out how to call the model.
+        strategy: one for the tuple of positional arguments, or for a [Call][diffexport.Call] with keywords. Without
+            either, diffexport works out how to call the model.
         modes: matrices, modes or mode patterns.
         runtimes: names, ``ort`` or ``all``.
         examples: Hypothesis examples for each mode; by default the more, the fewer modes there are.
         seed: the same seed gives the same run.
         rules: expectations, tried before the general ones.
-        known: accepted divergences besides the catalogue's; see [known_divergence][diffexport.known_divergence].
-            Their regressions are replayed first: one that no longer diverges makes the result fail.
+        known: accepted divergences besides the catalogue's ([known_divergence][diffexport.known_divergence]); the
+            result fails where the regression of one no longer diverges.
         exclude: mode pattern to the reason why such modes are not run.
         strict: let notes fail.
-        extra_inputs: calls that are checked in every mode besides what is generated: tuples of positional arguments
-            or [Call][diffexport.Call]s.
-        name, target: what the case is called, and the text by which a stored regression finds it again.
-        save: the folder in which findings are stored as regressions, and those of known divergences looked for
-            (else in ``tests/regressions``).
+        extra_inputs: calls that are always checked as well, tuples or [Call][diffexport.Call]s.
+        name, target: what the case is called; the text by which a stored regression finds it again.
+        save: the folder for findings and for regressions of known divergences; those are else in ``tests/regressions``.
         matrices: matrices besides ``default`` and ``full``, by name.
         emit: receives every event as it happens.
-        terms: what is asked of export and comparison besides the mode; see [Terms][diffexport.Terms].
+        terms: see [Terms][diffexport.Terms].
 
     Raises:
         UsageError: no inputs can be generated, a name does not exist, an option is unknown or wrong.
     """
-    case = as_case(
-        model,
-        inputs=inputs,
-        strategy=strategy,
-        rules=rules,
-        known=known,
-        exclude=exclude,
-        extra_inputs=extra_inputs,
-        name=name,
-        target=target,
-        **terms,
-    )
+    given: dict[str, Any] = {"rules": rules, "known": known, "exclude": exclude, "extra_inputs": extra_inputs}
+    case = as_case(model, inputs=inputs, strategy=strategy, name=name, target=target, **given, **terms)
     chosen = select_modes((modes,) if isinstance(modes, str) else modes, matrices)
     settings = settings_for(len(chosen), examples=examples, seed=seed, strict=strict)
     return explored(case, chosen, runtimes, settings, save=save, emit=emit)

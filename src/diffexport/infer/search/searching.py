@@ -73,7 +73,7 @@ def search(prober: Prober, spaces: Sequence[Space], skipped: frozenset[str] = fr
 
 
 @dataclass(order=True)
-class _Entry:
+class _QueuedCall:
     """What waits to be tried: a vector of indices into the options of a space, or a candidate that was suggested."""
 
     priority: float
@@ -90,7 +90,7 @@ class _Search:
     def __init__(self, prober: Prober, spaces: Sequence[Space], skipped: frozenset[str]) -> None:
         self._prober, self._spaces, self._skipped = prober, spaces, skipped
         self.result = SearchResult()
-        self._heap: list[_Entry] = []
+        self._heap: list[_QueuedCall] = []
         self._count = itertools.count()
         self._seen: set[Any] = set()
         #: Errors met, numbers aside, and when the last new one was.
@@ -127,7 +127,7 @@ class _Search:
             elif outcome.error is not None:
                 self._learn(entry, candidate, outcome)
 
-    def _put_off(self, entry: _Entry, candidate: Candidate) -> bool:
+    def _put_off(self, entry: _QueuedCall, candidate: Candidate) -> bool:
         """Return whether a candidate has to wait, or is left out, for being like one that ended the process."""
         likeness = tuple(argument.choice.kind for argument in candidate)
         if describe(candidate) in self._skipped:
@@ -179,7 +179,7 @@ class _Search:
         cost = self._spaces[number].cost + sum(
             ranked[i][0] for i, ranked in zip(indices, options, strict=True)
         )
-        heapq.heappush(self._heap, _Entry(cost, next(self._count), number, cost, indices))
+        heapq.heappush(self._heap, _QueuedCall(cost, next(self._count), number, cost, indices))
 
     def _expand(self, number: int, indices: tuple[int, ...]) -> Candidate | None:
         """Return the candidate of a vector of indices, whose neighbours are put onto the heap."""
@@ -216,7 +216,7 @@ class _Search:
         outcome = self._prober.call(arguments, copied=False)
         return replace(outcome, arguments=tuple(arguments)) if outcome.ran else outcome
 
-    def _learn(self, entry: _Entry, candidate: Candidate, outcome: CallOutcome) -> None:
+    def _learn(self, entry: _QueuedCall, candidate: Candidate, outcome: CallOutcome) -> None:
         """Count an error, and put what it suggests onto the heap: the farther the forward got, the sooner."""
         error = outcome.error
         assert error is not None
@@ -239,9 +239,11 @@ class _Search:
             self._push(entry, entry.number, changed, extra, reward)
         self._named(entry, candidate, advice, reward)
 
-    def _push(self, parent: _Entry, number: int, candidate: Candidate, extra: float, reward: float) -> None:
+    def _push(
+        self, parent: _QueuedCall, number: int, candidate: Candidate, extra: float, reward: float
+    ) -> None:
         cost = parent.cost + extra
-        entry = _Entry(cost - reward, next(self._count), number, cost, (), candidate, parent.repairs + 1)
+        entry = _QueuedCall(cost - reward, next(self._count), number, cost, (), candidate, parent.repairs + 1)
         heapq.heappush(self._heap, entry)
 
     def _progress(self, error: BaseException) -> float:
@@ -256,7 +258,7 @@ class _Search:
             trace = trace.tb_next
         return 0.0
 
-    def _named(self, entry: _Entry, candidate: Candidate, advice: Advice, reward: float) -> None:
+    def _named(self, entry: _QueuedCall, candidate: Candidate, advice: Advice, reward: float) -> None:
         """Try other values of the arguments that a message names, also of those that were left to their default."""
         for number, space in enumerate(self._spaces):
             extended = self._extended(candidate, number) if number != entry.number else candidate

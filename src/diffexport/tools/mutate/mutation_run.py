@@ -116,7 +116,7 @@ def do(job: MutationJob) -> JobReport:
             artefact, shapes = _exported(road, case, mode)
         except _Refused as refused:
             return JobReport(job.name, job.mode, skipped=str(refused))
-        trial = _Trial(job, road, artefact, case_for(job.target, job.inputs, artefact))
+        trial = _MutantTrial(job, road, artefact, case_for(job.target, job.inputs, artefact))
         first = trial.check(artefact.model)
         if first.finding is not None or first.failed:
             message = first.failed or (first.finding.divergence.message if first.finding is not None else "")
@@ -196,7 +196,7 @@ def _planted(job: MutationJob, case: Case, mode: Mode, draft: Draft) -> Iterator
 
 
 @dataclass
-class _Trial:
+class _MutantTrial:
     """Checks mutants of one export, each as a model that is given."""
 
     job: MutationJob
