@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, replace
 
-from diffexport.errors import DiffexportError, FixtureTargetError
+from diffexport.errors import DiffexportError, FixtureTargetError, UnavailableRuntimeError
 from diffexport.findings.regressions.format import Regression
 from diffexport.pipeline import Pipeline
 from diffexport.subjects.cases import Case
@@ -26,7 +26,8 @@ class Replay:
     """The result of one replay.
 
     ``same`` is False when the model still diverges but not in the stored way; ``message`` says what was seen.
-    ``elsewhere`` says that only the test it was found by can make the model.
+    ``elsewhere`` says that it cannot be replayed here: only the test it was found by can make the model, or the runtime
+    is not installed.
     """
 
     status: Status
@@ -81,7 +82,8 @@ def replay(regression: Regression, road: Pipeline | None = None, *, case: Case |
             export_inputs=regression.export_inputs,
         )
     except DiffexportError as error:
-        return Replay(Status.ERROR, str(error), elsewhere=isinstance(error, FixtureTargetError))
+        elsewhere = isinstance(error, FixtureTargetError | UnavailableRuntimeError)
+        return Replay(Status.ERROR, str(error), elsewhere=elsewhere)
     if verdict.outcome is Outcome.REJECTED:
         return Replay(Status.ERROR, f"the model now raises in eager on the stored inputs: {verdict.reason}")
     for divergence in (*verdict.divergences, *verdict.notes):
