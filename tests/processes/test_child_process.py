@@ -16,7 +16,6 @@ import pytest
 from diffexport.processes import (
     Announced,
     ChildProcess,
-    Deadline,
     Died,
     Failed,
     Finished,
@@ -25,6 +24,7 @@ from diffexport.processes import (
     Policy,
     Ready,
     Unreadable,
+    WaitLimit,
     receive_any,
 )
 
@@ -35,7 +35,7 @@ LONG = 60
 @contextlib.contextmanager
 def started(*arguments, entry=entries.prepare, **policy):
     with ChildProcess.start(entry, *arguments, policy=Policy(**policy)) as child:
-        assert child.receive(Deadline.after(LONG)) == Ready()
+        assert child.receive(WaitLimit.after(LONG)) == Ready()
         yield child
 
 
@@ -49,7 +49,7 @@ def child():
 def answer(child, *request):
     """Return what comes after the announcement of a request."""
     child.send(request)
-    assert child.receive(Deadline.after(LONG)) == Announced(request[0])
+    assert child.receive(WaitLimit.after(LONG)) == Announced(request[0])
     return child.receive()
 
 
@@ -84,7 +84,7 @@ def test_what_is_long_is_sent_as_a_whole(child):
 def test_what_is_sent_before_the_process_is_ready_waits_for_it():
     with ChildProcess.start(entries.arguments, "one", 2) as child:
         child.send(np.zeros(1_000_000))  # more than a socket takes
-        assert child.receive(Deadline.after(LONG)) == Ready()
+        assert child.receive(WaitLimit.after(LONG)) == Ready()
         assert child.receive() == Finished(("one", 2))
 
 
@@ -132,7 +132,7 @@ def test_a_process_that_dies(request_, how):
 
 def test_a_process_that_dies_before_it_is_ready():
     with ChildProcess.start(entries.leave, 5) as child:
-        assert child.receive(Deadline.after(LONG)) == Died(5)
+        assert child.receive(WaitLimit.after(LONG)) == Died(5)
         assert child.doing is None
 
 
@@ -146,7 +146,7 @@ def test_a_process_that_hangs(name):
         child.send((name,))
         assert child.receive() == Announced(name)
         begun = time.monotonic()
-        assert child.receive(Deadline.after(0.2)) == Hung()
+        assert child.receive(WaitLimit.after(0.2)) == Hung()
         assert 0.2 <= time.monotonic() - begun < LONG
         assert child.doing == name
         assert is_there(child.pid)
@@ -162,16 +162,16 @@ def test_a_process_that_closes_its_connection_and_goes_on():
 
 
 def test_deadlines():
-    assert Deadline().left == float("inf")
-    assert not Deadline().passed
-    assert 0 < Deadline.after(10).left <= 10
-    assert Deadline.after(-1).left == 0
-    assert Deadline.after(-1).passed
+    assert WaitLimit().left == float("inf")
+    assert not WaitLimit().passed
+    assert 0 < WaitLimit.after(10).left <= 10
+    assert WaitLimit.after(-1).left == 0
+    assert WaitLimit.after(-1).passed
 
 
 def test_several_processes_are_waited_for_at_once():
     with started() as one, started() as other:
-        one.deadline, other.deadline = Deadline(), Deadline.after(0.2)
+        one.deadline, other.deadline = WaitLimit(), WaitLimit.after(0.2)
         one.send(("hang",))
         other.send(("hang",))
         assert receive_any([one]) == [(one, Announced("hang"))]
@@ -179,7 +179,7 @@ def test_several_processes_are_waited_for_at_once():
         # Each has a deadline of its own.
         assert receive_any([one, other]) == [(other, Hung())]
         os.kill(one.pid, signal.SIGKILL)
-        other.deadline = Deadline.after(LONG)
+        other.deadline = WaitLimit.after(LONG)
         assert receive_any([one, other]) == [(one, Died(-signal.SIGKILL))]
 
 
@@ -192,7 +192,7 @@ def test_ctrl_c_is_ignored_from_birth():
         for _ in range(20):
             os.kill(child.pid, signal.SIGINT)
             time.sleep(0.02)
-        assert child.receive(Deadline.after(LONG)) == Ready()
+        assert child.receive(WaitLimit.after(LONG)) == Ready()
 
 
 def test_ctrl_c_during_a_start_is_not_lost(monkeypatch):
@@ -271,12 +271,12 @@ def run(script, folder):
 #: Without a guard: what imported it again would start children without end.
 ASKING = """
 import entries
-from diffexport.processes import ChildProcess, Deadline, Finished, Policy
+from diffexport.processes import ChildProcess, WaitLimit, Finished, Policy
 
 print("imported", flush=True)
 with ChildProcess.start(entries.prepare, policy=Policy(quiet={quiet})) as child:
     child.send({request})
-    while not isinstance(received := child.receive(Deadline.after(60)), Finished):
+    while not isinstance(received := child.receive(WaitLimit.after(60)), Finished):
         pass
 print(received.answer)
 """

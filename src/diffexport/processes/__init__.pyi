@@ -2,7 +2,6 @@ from .child import Handler as Handler
 from .child import ParentProcess as ParentProcess
 from .child_process import ChildProcess as ChildProcess
 from .child_process import receive_any as receive_any
-from .deadline import Deadline as Deadline
 from .policy import Policy as Policy
 from .received import Announced as Announced
 from .received import Died as Died
@@ -13,4 +12,5 @@ from .received import Message as Message
 from .received import Ready as Ready
 from .received import Received as Received
 from .received import Unreadable as Unreadable
+from .wait_limit import WaitLimit as WaitLimit
 from .warming import warm_up as warm_up

@@ -15,10 +15,10 @@ from typing import Any
 
 from diffexport.processes.channel import Channel
 from diffexport.processes.child import Handler
-from diffexport.processes.deadline import Deadline
 from diffexport.processes.pickling import dumps
 from diffexport.processes.policy import Policy
 from diffexport.processes.received import Announced, Died, Hung, Ready, Received, Unreadable
+from diffexport.processes.wait_limit import WaitLimit
 
 #: What the interpreter of a child is told to run. Nothing is imported before ``sys.path`` is the parent's: a module of
 #: a user's that is called as one of the standard library's must not be taken for that.
@@ -49,7 +49,7 @@ class ChildProcess:
         self._stopped = False
         self.ready = False
         self.doing: Any = None
-        self.deadline = Deadline()
+        self.deadline = WaitLimit()
 
     @classmethod
     def start(
@@ -116,7 +116,7 @@ class ChildProcess:
         with contextlib.suppress(OSError):
             self._channel.send(data)
 
-    def receive(self, deadline: Deadline | None = None) -> Received:
+    def receive(self, deadline: WaitLimit | None = None) -> Received:
         """Wait for what the process sends next, and for its end.
 
         Args:

@@ -7,7 +7,6 @@ from diffexport.findings.regressions.replaying import Replay, Status, replay
 from diffexport.pipeline import Pipeline
 from diffexport.processes import (
     ChildProcess,
-    Deadline,
     Failed,
     Finished,
     Handler,
@@ -15,6 +14,7 @@ from diffexport.processes import (
     ParentProcess,
     Policy,
     Ready,
+    WaitLimit,
 )
 from diffexport.subjects.cases import Case
 from diffexport.values import Kind
@@ -27,7 +27,7 @@ def replay_safely(regression: Regression, road: Pipeline, case: Case | None = No
     """Replay a regression; in a child process, which has to find the model, if it is about a crash or a timeout."""
     if regression.kind not in (Kind.CRASH, Kind.TIMEOUT):
         return replay(regression, road, case=case)
-    deadline = Deadline.after(TIME_LIMIT)
+    deadline = WaitLimit.after(TIME_LIMIT)
     with ChildProcess.start(_prepare, policy=Policy(own_session=True)) as child:
         child.send(regression)
         received = child.receive(deadline)

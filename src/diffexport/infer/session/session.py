@@ -16,13 +16,13 @@ from diffexport.infer.session.inference import Inference
 from diffexport.processes import (
     Announced,
     ChildProcess,
-    Deadline,
     Died,
     Finished,
     Hung,
     Policy,
     Ready,
     Received,
+    WaitLimit,
 )
 
 #: Seconds for torch to be imported, for the target's module to be, and for the child to answer after its time.
@@ -50,7 +50,7 @@ def _started(memory: int, folder: Path | None) -> ChildProcess:
     policy = Policy(memory=memory, own_session=True, quiet=True, folder=folder)
     child = ChildProcess.start(prepare, policy=policy)
     try:
-        received = child.receive(Deadline.after(_START))
+        received = child.receive(WaitLimit.after(_START))
         if not isinstance(received, Ready):
             raise _gone(child, received, _START)
     except BaseException:
@@ -67,7 +67,7 @@ def _answer(child: ChildProcess, request: dict[str, Any], seconds: float) -> Any
     """
     child.send(request)
     limit: float = request["import_seconds"]
-    child.deadline = Deadline.after(limit)
+    child.deadline = WaitLimit.after(limit)
     while True:
         received = child.receive()
         if isinstance(received, Finished):
@@ -76,7 +76,7 @@ def _answer(child: ChildProcess, request: dict[str, Any], seconds: float) -> Any
             raise _gone(child, received, limit)
         if received.what[0] == PROBING:
             limit = seconds + _GRACE
-            child.deadline = Deadline.after(limit)
+            child.deadline = WaitLimit.after(limit)
 
 
 def _gone(child: ChildProcess, received: Received, limit: float) -> _Gone:

@@ -16,7 +16,6 @@ from diffexport.findings.events import CaseFailed, FindingMade, ModeFinished, Ro
 from diffexport.processes import (
     Announced,
     ChildProcess,
-    Deadline,
     Died,
     Failed,
     Finished,
@@ -26,6 +25,7 @@ from diffexport.processes import (
     Ready,
     Received,
     Unreadable,
+    WaitLimit,
     receive_any,
 )
 from diffexport.tools.scan.child import prepare
@@ -116,7 +116,7 @@ class Pool:
             child.job = job
             child.result = self._partial.pop(job.found.name, None) or Examined(job.found)
             child.started = time.monotonic()
-            child.process.deadline = Deadline.after(self._import_limit if child.process.ready else _START)
+            child.process.deadline = WaitLimit.after(self._import_limit if child.process.ready else _START)
             child.process.send(job)
             self._emit(Working(job.found.name, "importing"))
             return
@@ -138,7 +138,7 @@ class Pool:
         assert result is not None
         assert job is not None
         if isinstance(received, Ready):
-            child.process.deadline = Deadline.after(self._import_limit)
+            child.process.deadline = WaitLimit.after(self._import_limit)
         elif isinstance(received, Died | Hung):
             self._ended(child, received)
         elif isinstance(received, Unreadable):
@@ -152,7 +152,7 @@ class Pool:
             self._give(child)
         elif isinstance(received, Announced):
             if received.what.doing == "importing":
-                child.process.deadline = Deadline.after(self._import_limit)
+                child.process.deadline = WaitLimit.after(self._import_limit)
             self._emit(Working(result.found.name, received.what.doing))
         else:
             self._told(child, result, job, received)
@@ -164,7 +164,7 @@ class Pool:
             result.import_seconds, result.stand_ins = value.seconds, value.stand_ins
             result.notes += [note for note in value.notes if note not in result.notes]
             child.started = time.monotonic()
-            child.process.deadline = Deadline.after(job.timeout + (_START if job.careful else _GRACE))
+            child.process.deadline = WaitLimit.after(job.timeout + (_START if job.careful else _GRACE))
         elif isinstance(value, Concluded):
             _conclude(result, value)
         elif isinstance(value, InVariant):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Deadline:
+class WaitLimit:
     """A time at which waiting ends; without arguments, never.
 
     Attributes:
@@ -18,8 +18,8 @@ class Deadline:
     at: float = math.inf
 
     @classmethod
-    def after(cls, seconds: float) -> Deadline:
-        """Return the deadline that is so many seconds away."""
+    def after(cls, seconds: float) -> WaitLimit:
+        """Return the time that is so many seconds away."""
         return cls(time.monotonic() + seconds)
 
     @property
