@@ -1,4 +1,4 @@
-"""Who is blamed: a bug planted at each stage of the road is found there."""
+"""Who is blamed: a bug planted at each stage of the pipeline is found there."""
 
 from dataclasses import replace
 
@@ -45,12 +45,14 @@ class Increment(torch.nn.Module):
         return a + 1
 
 
-def blamed(module, mode, runtime, inputs, export_inputs, road=None):
-    road, case = road or Pipeline(), make_case("planted", module, inputs=["float32[N]"])
+def blamed(module, mode, runtime, inputs, export_inputs, pipeline=None):
+    pipeline, case = pipeline or Pipeline(), make_case("planted", module, inputs=["float32[N]"])
     mode = Mode.parse(mode)
-    (verdict,) = road.check_runtimes(case, mode, [runtime], inputs, export_inputs=export_inputs)
+    (verdict,) = pipeline.check_runtimes(case, mode, [runtime], inputs, export_inputs=export_inputs)
     assert verdict.divergences
-    return BlameVote(road, case).blame(Point(mode, runtime, inputs, export_inputs), verdict.divergences[0])
+    return BlameVote(pipeline, case).blame(
+        Point(mode, runtime, inputs, export_inputs), verdict.divergences[0]
+    )
 
 
 @pytest.mark.parametrize("mode", ["torchscript,dynamic=true", "dynamo,dynamic=true"])
@@ -104,23 +106,23 @@ def forge(mode_is_wrong):
 
 
 def test_a_wrong_graph():
-    road = forged(forge(lambda mode: True))
-    blame = blamed(Increment, "dynamo", "ort-disabled", ONE, ONE, road)
+    pipeline = forged(forge(lambda mode: True))
+    blame = blamed(Increment, "dynamo", "ort-disabled", ONE, ONE, pipeline)
     assert blame.culprit is Culprit.CONVERSION
     assert "the reference evaluator and ort-disabled give the same" in blame.because
 
 
 def test_what_cannot_be_captured_has_no_vote(monkeypatch):
-    road = forged(forge(lambda mode: True))
+    pipeline = forged(forge(lambda mode: True))
     monkeypatch.setattr(exporters, "run_captured", lambda *args, **options: None)
-    blame = blamed(Increment, "dynamo", "ort-disabled", ONE, ONE, road)
+    blame = blamed(Increment, "dynamo", "ort-disabled", ONE, ONE, pipeline)
     assert blame.culprit is Culprit.CONVERSION
     assert blame.because == "the reference evaluator and ort-disabled give the same"
 
 
 def test_the_exporters_own_optimiser():
-    road = forged(forge(lambda mode: mode.optimize))
-    blame = blamed(Increment, "dynamo", "ort-disabled", ONE, ONE, road)
+    pipeline = forged(forge(lambda mode: mode.optimize))
+    blame = blamed(Increment, "dynamo", "ort-disabled", ONE, ONE, pipeline)
     assert blame.culprit is Culprit.OPTIMISER
     assert blame.because == "the exporter's own: with optimize=false it agrees"
 

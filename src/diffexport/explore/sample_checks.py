@@ -44,7 +44,7 @@ class SampleChecks:
         runtimes: names, simplest first.
         settings: how.
         accepted: what is known.
-        road: exports and runs.
+        pipeline: exports and runs.
         findings: the identities of what was found before, which is not new.
         health: counts what the model rejects.
     """
@@ -55,13 +55,13 @@ class SampleChecks:
         runtimes: Sequence[str],
         settings: Settings,
         accepted: Accepted,
-        road: Pipeline,
+        pipeline: Pipeline,
         *,
         findings: Container[Identity],
         health: Health,
     ) -> None:
         self._case, self._runtimes, self._settings = case, runtimes, settings
-        self._accepted, self._road = accepted, road
+        self._accepted, self._pipeline = accepted, pipeline
         self._findings, self._health = findings, health
         self._noted = False
         self._tensor_places = [n for n, entry in enumerate(case.inputs) if isinstance(entry, TensorSpec)]
@@ -94,7 +94,7 @@ class SampleChecks:
         example = export_inputs or samples[0]
         self._noted = False
         spared = self._without_known_crashes(mode, example, samples, rows)
-        with self._road.block(
+        with self._pipeline.block(
             self._case,
             mode,
             self._runtimes,

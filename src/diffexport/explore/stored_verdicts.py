@@ -57,7 +57,7 @@ def _own_entry(path: Path, regression: Regression, case: Case | None) -> Known |
 
 
 @cache
-def _road() -> Pipeline:
+def _pipeline() -> Pipeline:
     return Pipeline()
 
 
@@ -71,7 +71,7 @@ def judge_file(path: Path, tied: Mapping[str, Known], case: Case | None = None) 
     except RegressionFileError as error:
         return Judged(path, Status.ERROR, False, "", str(error))
     # A case that is given may be another one next time.
-    result = replay_safely(regression, _road() if case is None else Pipeline(), case)
+    result = replay_safely(regression, _pipeline() if case is None else Pipeline(), case)
     entry = tied.get(path.name) or _own_entry(path, regression, case)
     if result.status is Status.ERROR:
         return Judged(path, result.status, False, "", result.message, result.elsewhere)

@@ -191,5 +191,5 @@ def fresh_stages(
     return Stages(eager, fresh, CachingLoader(sessions), Arbitration(eager, exports))
 
 
-#: The public name of the pipeline.
+#: The earlier name of the pipeline.
 Road = Pipeline

@@ -41,7 +41,7 @@ REGRESSIONS = "tests/regressions"
 
 @cache
 def shared_road() -> Pipeline:
-    """Return the road that all tests of a process share, so that exports and sessions are made once."""
+    """Return the pipeline that all tests of a process share, so that exports and sessions are made once."""
     return Pipeline()
 
 
@@ -174,13 +174,13 @@ def explored(
         if emit is not None:
             emit(event)
 
-    # A road of its own: another model may have been checked under this name.
-    road = Pipeline()
+    # A pipeline of its own: another model may have been checked under this name.
+    pipeline = Pipeline()
     of_case = replace(case, known=applicable(case.known))
 
     def work(announce: Announce) -> Iterator[Event]:
-        yield from _replayed(of_case, modes, Path(REGRESSIONS if save is None else save), road)
-        explorer = Explorer(of_case, names, settings, shipped_known(case.target), road=road)
+        yield from _replayed(of_case, modes, Path(REGRESSIONS if save is None else save), pipeline)
+        explorer = Explorer(of_case, names, settings, shipped_known(case.target), pipeline=pipeline)
         yield from explorer.explore(modes, announce)
 
     events = drive(work, stop_after=settings.limits.stop_after, announce=listen)
@@ -188,7 +188,7 @@ def explored(
     return Result(case.name, tally, store, case.terms, case.texts)
 
 
-def _replayed(case: Case, modes: Sequence[Mode], folder: Path, road: Pipeline) -> Iterator[KnownReplayed]:
+def _replayed(case: Case, modes: Sequence[Mode], folder: Path, pipeline: Pipeline) -> Iterator[KnownReplayed]:
     """Replay the regressions of the case's known divergences, those that were found with an exporter of these modes."""
     exporters = {mode.exporter for mode in modes}
     for entry in case.known:
@@ -196,10 +196,10 @@ def _replayed(case: Case, modes: Sequence[Mode], folder: Path, road: Pipeline) -
             continue
         stored = _stored(folder / entry.regression)
         if stored is None:
-            yield replay_entry(entry, (folder,), road)
+            yield replay_entry(entry, (folder,), pipeline)
         elif stored.case == case.name and stored.mode.exporter in exporters:
             # One of another model of that name is found by its target.
-            yield replay_entry(entry, (folder,), road, case if stored.target == case.target else None)
+            yield replay_entry(entry, (folder,), pipeline, case if stored.target == case.target else None)
 
 
 def _stored(path: Path) -> Regression | None:

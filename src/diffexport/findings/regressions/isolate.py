@@ -13,10 +13,10 @@ from diffexport.values import Deadline, Kind
 TIME_LIMIT = 120
 
 
-def replay_safely(regression: Regression, road: Pipeline, case: Case | None = None) -> Replay:
+def replay_safely(regression: Regression, pipeline: Pipeline, case: Case | None = None) -> Replay:
     """Replay a regression; in a child process, which has to find the model, if it is about a crash or a timeout."""
     if regression.kind not in (Kind.CRASH, Kind.TIMEOUT):
-        return replay(regression, road, case=case)
+        return replay(regression, pipeline, case=case)
     deadline = Deadline.after(TIME_LIMIT)
     with ChildProcess.start(_prepare, policy=Policy(own_session=True)) as child:
         child.send(regression)

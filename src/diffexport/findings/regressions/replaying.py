@@ -64,17 +64,17 @@ def _as_stored(case: Case, regression: Regression) -> Case:
     return replace(case, name=regression.case, terms=regression.terms)
 
 
-def replay(regression: Regression, road: Pipeline | None = None, *, case: Case | None = None) -> Replay:
+def replay(regression: Regression, pipeline: Pipeline | None = None, *, case: Case | None = None) -> Replay:
     """Check the stored inputs again in the stored mode and runtime.
 
     Args:
         regression: what was stored.
-        road: shared over several replays, to reuse sessions.
+        pipeline: shared over several replays, to reuse sessions.
         case: the model, when the caller has it; else it is looked up by the stored target.
     """
-    road = road or Pipeline()
+    pipeline = pipeline or Pipeline()
     try:
-        verdict = road.check(
+        verdict = pipeline.check(
             case_of(regression) if case is None else _as_stored(case, regression),
             regression.mode,
             regression.runtime,

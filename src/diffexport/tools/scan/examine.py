@@ -333,11 +333,11 @@ def _holds_a_place(case: Case) -> str:
     """Return in words that a model returns its input, or something that does not depend on it; else nothing."""
     if not case.specs or len(case.specs) < len(case.inputs):
         return ""
-    road, shapes = Pipeline(), plain_shapes(case.specs)
+    pipeline, shapes = Pipeline(), plain_shapes(case.specs)
     seen = []
     for flavour in ("ordinary", "negative"):
         inputs = examples(shapes, case.specs, flavour)
-        eager = road.stages.eager.run(case, Mode(), as_call(inputs))
+        eager = pipeline.stages.eager.run(case, Mode(), as_call(inputs))
         if eager.error or not eager.outputs or not eager.outputs[0].size:
             return ""
         seen.append((inputs, eager.outputs))

@@ -29,13 +29,13 @@ class ScanDrawing(Drawing):
 
     Args:
         case: as it is applied.
-        road: exports it.
+        pipeline: exports it.
         block: most samples in one example.
         sparing: export it fewer times still.
     """
 
-    def __init__(self, case: Case, road: Pipeline, block: int, *, sparing: bool) -> None:
-        super().__init__(case, road, block)
+    def __init__(self, case: Case, pipeline: Pipeline, block: int, *, sparing: bool) -> None:
+        super().__init__(case, pipeline, block)
         self.sparing = sparing
 
     def export_shapes(self, mode: Mode) -> Sequence[tuple[Shape, ...]]:
@@ -94,8 +94,8 @@ class VariantRun:
         limits = Limits(Deadline(until), shrink_seconds=SHRINK, quick_seconds=SIMPLIFY)
         self._case, self._runtimes, self._known = case, runtimes, known
         self._settings = replace(settings, block=BLOCK, limits=limits)
-        self._road = scan_pipeline(repeats=not sparing)
-        self._drawing = ScanDrawing(case, self._road, BLOCK, sparing=sparing)
+        self._pipeline = scan_pipeline(repeats=not sparing)
+        self._drawing = ScanDrawing(case, self._pipeline, BLOCK, sparing=sparing)
         self.findings = dict(findings)
         self.failed = False
 
@@ -131,7 +131,7 @@ class VariantRun:
             self._runtimes,
             replace(self._settings, examples=examples),
             self._known,
-            road=self._road,
+            pipeline=self._pipeline,
             drawing=self._drawing,
             findings=self.findings,
         )
