@@ -66,14 +66,12 @@ def as_case(
         # There is no other way to export it.
         terms["script"] = True
     called = name or name_of(model)
-    worked_out: tuple[str, ...] = ()
-    if not inputs and strategy is None:
-        # Replaced below.
-        worked_out, inputs = inferred(model, called), ["float32[...]"]
+    worked_out = inferred(model, called) if not inputs and strategy is None else ()
     case = make_case(
         called,
         builder_of(model),
-        inputs=inputs,
+        # What is worked out takes the place of this.
+        inputs=["float32[...]"] if not inputs and strategy is None else inputs,
         strategy=strategy,
         rules=rules,
         known=tuple(known),
