@@ -64,7 +64,7 @@ def measure(options):
     contestants["arrays()"] = Arrays(road)
     contestants["upstream verify"] = Upstream(road)
     contestants["dynamo per example"] = PerExample(road)
-    made = len(road._exports)
+    made = len(road.stages.exports)
     share = options.seconds / ROUNDS / len(contestants)
     rates = {name: [] for name in contestants}
     for _ in range(ROUNDS):
@@ -73,7 +73,7 @@ def measure(options):
     for contestant in contestants.values():
         for finding in getattr(contestant, "found", ()):
             print(f"found while measuring: {finding.mode}: {finding.divergence.message}")
-    return rates, len(road._exports) - made, levels
+    return rates, len(road.stages.exports) - made, levels
 
 
 def ratio(rates, one, other):

@@ -6,6 +6,8 @@ from .faces.api import assert_agrees as assert_agrees
 from .faces.api import check as check
 from .faces.api import test as test
 from .oracle import operator_rule as operator_rule
+
+# The name that is promised for the pipeline, which is called Pipeline inside the package.
 from .pipeline import Road as Road
 from .subjects.cases import Case as Case
 from .subjects.cases import known_divergence as known_divergence

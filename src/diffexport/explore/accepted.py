@@ -6,7 +6,7 @@ import functools
 from collections.abc import Iterable, Sequence
 
 from diffexport.arrays import arrays_of, trait_holds
-from diffexport.pipeline import Road
+from diffexport.pipeline import Pipeline
 from diffexport.subjects.cases import Case, Expected, Known
 from diffexport.values import Divergence, FailureKey, Inputs, Kind, Mode
 
@@ -20,7 +20,7 @@ class Accepted:
         road: knows which modes share what is known.
     """
 
-    def __init__(self, case: Case, known: Iterable[Known], road: Road) -> None:
+    def __init__(self, case: Case, known: Iterable[Known], road: Pipeline) -> None:
         self._case, self._road = case, road
         self._entries = (*case.known, *known)
         self._crashes = [entry for entry in self._entries if entry.kind is Kind.CRASH]
@@ -43,7 +43,7 @@ class Accepted:
         """Return the entries that speak of such a divergence, whatever its size and its inputs."""
         return [
             entry
-            for candidate in self._road.known_as(mode)
+            for candidate in self._road.known_modes(mode)
             for entry in self._entries
             if entry.speaks_of(self._case.name, candidate, runtime, key)
         ]

@@ -19,7 +19,7 @@ from diffexport.backends import exporters
 from diffexport.backends.runtimes import available, compared_with, family, runtime_of
 from diffexport.explore.point import Point
 from diffexport.explore.timekeeper import Timekeeper
-from diffexport.pipeline import Road
+from diffexport.pipeline import Pipeline
 from diffexport.subjects.cases import Case, dynamic_axes
 from diffexport.values import Divergence, Kind, Severity, Stage, Verdict
 
@@ -56,14 +56,14 @@ class BlameVote:
         timekeeper: asked before each vote; a vote that it ends raises DeadlinePassed.
     """
 
-    def __init__(self, road: Road, case: Case, timekeeper: Timekeeper | None = None) -> None:
+    def __init__(self, road: Pipeline, case: Case, timekeeper: Timekeeper | None = None) -> None:
         self._road, self._case, self._timekeeper = road, case, timekeeper
 
     def blame(self, point: Point, divergence: Divergence) -> Blame | None:
         """Return whom to blame for what diverges at a point; None where there is nothing to vote on."""
         if divergence.stage not in _VOTED or divergence.kind is Kind.CRASH:
             return None
-        captured = None if self._road.given else self._run_captured(point)
+        captured = None if self._road.same_in_every_mode else self._run_captured(point)
         departs = "" if captured is None else self._departs(point, captured, divergence)
         if departs:
             return Blame(Culprit.CAPTURE, departs)
@@ -114,7 +114,7 @@ class BlameVote:
 
     def _conversion(self, point: Point, divergence: Divergence, because: str) -> Blame:
         """Look at what the graph went through after it was made."""
-        if self._road.given:
+        if self._road.same_in_every_mode:
             # Nobody knows how.
             return Blame(Culprit.CONVERSION, because)
         for option, without in _PASSES:
@@ -141,7 +141,7 @@ class BlameVote:
                 return ()
             inlining = replace(point, mode=replace(point.mode, autograd_inlining=True))
             # A road of its own: what this one remembers was exported with them.
-            verdict = Road().check(
+            verdict = Pipeline().check(
                 replace(self._case, traits=None),
                 inlining.mode,
                 point.runtime,

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from diffexport.arrays import as_call
 from diffexport.explore.export_examples import export_shapes, export_variety, plain_shapes
-from diffexport.pipeline import Road
+from diffexport.pipeline import Pipeline
 from diffexport.strategies import LAYOUTS, Trial, examples, trials
 from diffexport.subjects.cases import Case
 from diffexport.values import Call, Mode, Shape
@@ -24,7 +24,7 @@ class Drawing:
         block: most samples in one example.
     """
 
-    def __init__(self, case: Case, road: Road, block: int) -> None:
+    def __init__(self, case: Case, road: Pipeline, block: int) -> None:
         self.case, self.road, self.block = case, road, block
 
     def trials(self, mode: Mode) -> st.SearchStrategy[Trial]:

@@ -35,10 +35,10 @@ from diffexport.findings.events import (
     Suspected,
     Unhealthy,
 )
-from diffexport.pipeline import DeadlinePassed, Road
+from diffexport.pipeline import Pipeline
 from diffexport.strategies import Trial, decode_block, examples, ordinary_like
 from diffexport.subjects.cases import Case, Known, split_excluded
-from diffexport.values import Call, Identity, Inputs, Mode, Severity, admits_all
+from diffexport.values import Call, DeadlinePassed, Identity, Inputs, Mode, Severity, admits_all
 
 #: Rounds of exploring one mode again after something was found in it.
 ROUNDS = 12
@@ -74,12 +74,12 @@ class Explorer:
         settings: Settings,
         known: Iterable[Known] = (),
         *,
-        road: Road | None = None,
+        road: Pipeline | None = None,
         drawing: Drawing | None = None,
         findings: dict[Identity, Finding] | None = None,
     ) -> None:
         self.case, self.runtimes, self.settings = case, tuple(runtimes), settings
-        self.road = road or Road()
+        self.road = road or Pipeline()
         self.drawing = drawing or Drawing(case, self.road, settings.block)
         self.findings = {} if findings is None else findings
         accepted = Accepted(case, known, self.road)
@@ -284,4 +284,12 @@ class Explorer:
     ) -> Iterator[Diverged]:
         """Check samples, see [SampleChecks.failures][], if there is time."""
         self._timekeeper.check()
-        return self._checks.failures(mode, export_inputs, samples, rows, self._announce, repeat=repeat)
+        return self._checks.failures(
+            mode,
+            export_inputs,
+            samples,
+            rows,
+            self._announce,
+            repeat=repeat,
+            deadline=self._timekeeper.in_force,
+        )

@@ -12,10 +12,12 @@ from diffexport.explore.point import Point
 from diffexport.explore.row_counts import count_verdict
 from diffexport.explore.settings import Settings
 from diffexport.findings.events import CheckStarting, Row, RowVerdict, Suspected
-from diffexport.pipeline import Block, Road
+from diffexport.pipeline import Block, Pipeline
 from diffexport.subjects.cases import Case
 from diffexport.values import (
+    NO_DEADLINE,
     Call,
+    Deadline,
     Identity,
     Inputs,
     Kind,
@@ -53,7 +55,7 @@ class SampleChecks:
         runtimes: Sequence[str],
         settings: Settings,
         accepted: Accepted,
-        road: Road,
+        road: Pipeline,
         *,
         findings: Container[Identity],
         health: Health,
@@ -73,6 +75,7 @@ class SampleChecks:
         announce: Announce,
         *,
         repeat: bool = True,
+        deadline: Deadline = NO_DEADLINE,
     ) -> Iterator[Diverged]:
         """Check samples against one export, yielding the first new failure of each that has one.
 
@@ -82,7 +85,11 @@ class SampleChecks:
             samples: what to run on.
             rows: what is counted, by runtime; None counts nothing.
             announce: told each check before it is made, where the settings say careful.
-            repeat: see [Road.export][diffexport.Road.export].
+            repeat: see [Pipeline.export][diffexport.pipeline.Pipeline.export].
+            deadline: is asked between the stages of the pipeline.
+
+        Raises:
+            DeadlinePassed: the time is over.
         """
         example = export_inputs or samples[0]
         self._noted = False
@@ -94,6 +101,7 @@ class SampleChecks:
             export_inputs=example,
             strict=self._settings.strict,
             repeat=repeat,
+            deadline=deadline,
             settled=lambda inputs, verdicts: self._settled(mode, example, inputs, verdicts, rows is not None),
         ) as check:
             judged = (

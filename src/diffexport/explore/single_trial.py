@@ -7,13 +7,13 @@ from collections.abc import Iterable, Sequence
 from diffexport.explore.accepted import Accepted
 from diffexport.explore.divergence_errors import attribute, diverged
 from diffexport.explore.point import Point
-from diffexport.pipeline import Road
+from diffexport.pipeline import Pipeline
 from diffexport.subjects.cases import Case, Known
 from diffexport.values import Call, Inputs, Mode, Verdict
 
 
 def check_trial(
-    road: Road,
+    road: Pipeline,
     case: Case,
     mode: Mode,
     runtimes: Sequence[str],

@@ -16,7 +16,7 @@ from diffexport.explore.sample_checks import Announce
 from diffexport.explore.settings import Settings
 from diffexport.findings.events import CaseFailed, Event, KnownReplayed, KnownStatus
 from diffexport.findings.regressions import Regression, Replay, Status, load, replay_safely
-from diffexport.pipeline import ArtefactRoad, Road
+from diffexport.pipeline import Pipeline
 from diffexport.pytorch import freeze_kept_tables
 from diffexport.subjects.cases import Case, Exclusion, Known
 from diffexport.subjects.targets import resolve
@@ -51,8 +51,8 @@ class Unit:
 
 
 @cache
-def _road() -> Road:
-    return Road()
+def _road() -> Pipeline:
+    return Pipeline()
 
 
 def forget() -> None:
@@ -85,7 +85,7 @@ def events_of_unit(unit: Unit, announce: Announce) -> Iterator[Event]:
             case = resolve(unit.target, inputs=unit.inputs)
         else:
             case = case_for(unit.target, unit.inputs, unit.artefact)
-            road = ArtefactRoad(unit.artefact)
+            road = Pipeline.of_file(unit.artefact)
     except DiffexportError as error:
         yield CaseFailed(unit.name, str(error))
         return
@@ -103,7 +103,7 @@ def speaks_of(entry: Known, regression: Regression, result: Replay) -> bool:
 
 
 def replay_entry(
-    entry: Known, folders: Sequence[Path], road: Road, case: Case | None = None
+    entry: Known, folders: Sequence[Path], road: Pipeline, case: Case | None = None
 ) -> KnownReplayed:
     """Replay the regression of a known divergence; ``case`` is its model, where it cannot be found by its target."""
     status, message = _replayed(entry, folders, road, case)
@@ -111,7 +111,7 @@ def replay_entry(
 
 
 def _replayed(
-    entry: Known, folders: Sequence[Path], road: Road, case: Case | None
+    entry: Known, folders: Sequence[Path], road: Pipeline, case: Case | None
 ) -> tuple[KnownStatus, str]:
     path = next((f / entry.regression for f in folders if (f / entry.regression).is_file()), None)
     if path is None:

@@ -55,12 +55,12 @@ class Noise:
             return op.run(*args, **kwargs)
         if rule.exact:
             return op.run(*args, **kwargs)
+        if rule.is_plain and not (kwargs or op.writes) and _are_plain(args):
+            return self._elementwise(op, rule, args)
         tensors = list(tensors_in((args, tuple(kwargs.values()))))
         floats = [t for t in tensors if _is_float(t)]
         if not floats and not (rule.pointwise and tensors):
             return op.run(*args, **kwargs)
-        if rule.is_plain and floats and not op.writes and not kwargs and _are_plain(args):
-            return self._elementwise(op, rule, args)
         # Before it runs: it may write into its arguments.
         recomputed = _Recomputed(op, rule, args, kwargs, floats, self._random)
         result = op.run(*args, **kwargs)
@@ -342,10 +342,17 @@ def _equal(one: Any, other: Any) -> Any:
 
 
 def _are_plain(args: tuple[Any, ...]) -> bool:
-    """Return whether arguments are float32 tensors and numbers."""
-    return all(
-        a.dtype is torch.float32 if type(a) is Tensor else type(a) is float or type(a) is int for a in args
-    )
+    """Return whether arguments are float32 tensors, at least one, and numbers."""
+    any_tensor = False
+    for argument in args:
+        kind = type(argument)
+        if kind is Tensor:
+            if argument.dtype is not torch.float32:
+                return False
+            any_tensor = True
+        elif kind is not float and kind is not int:
+            return False
+    return any_tensor
 
 
 def _same(one: Tensor, other: Tensor) -> bool:

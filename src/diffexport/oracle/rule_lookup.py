@@ -13,7 +13,16 @@ import numpy as np
 import torch
 
 from diffexport.errors import UsageError, suggestion
-from diffexport.oracle.operator_rules import GENERAL, POINTWISE, VIEW, OperatorRule, Stated, Sums, Units
+from diffexport.oracle.operator_rules import (
+    GENERAL,
+    POINTWISE,
+    VIEW,
+    ByKind,
+    OperatorRule,
+    Stated,
+    Sums,
+    Units,
+)
 from diffexport.oracle.operators import OPERATORS
 from diffexport.oracle.rounding import Args, Kwargs, reduced_terms
 
@@ -125,16 +134,16 @@ def operator_rule(
     _refuse_unknown(name, unknown, [*options, "replace"])
     base = _base(name, replace)
     _refuse_contradictions(name, [option for option, value in options.items() if value])
-    _STATED[base] = OperatorRule(
+    rule = OperatorRule(
         exact=exact,
         choice=choice,
         sums=_sums(name, sums, average, accumulate) if sums else None,
+        amplitude=ByKind() if amplitude is None else _amplitude(name, amplitude),
         pointwise=pointwise,
         random=random,
         stated=amplitude is not None,
     )
-    if amplitude is not None:
-        _STATED[base] = with_changes(_STATED[base], amplitude=_amplitude(name, amplitude))
+    _STATED[base] = rule
     rule_of.cache_clear()
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from diffexport.errors import DiffexportError, FixtureTargetError, UnavailableRuntimeError
 from diffexport.findings.regressions.format import Regression
-from diffexport.pipeline import Road
+from diffexport.pipeline import Pipeline
 from diffexport.subjects.cases import Case
 from diffexport.subjects.targets import resolve
 from diffexport.values import Call, Divergence, Kind, Outcome, Verdict
@@ -64,7 +64,7 @@ def _as_stored(case: Case, regression: Regression) -> Case:
     return replace(case, name=regression.case, terms=regression.terms)
 
 
-def replay(regression: Regression, road: Road | None = None, *, case: Case | None = None) -> Replay:
+def replay(regression: Regression, road: Pipeline | None = None, *, case: Case | None = None) -> Replay:
     """Check the stored inputs again in the stored mode and runtime.
 
     Args:
@@ -72,7 +72,7 @@ def replay(regression: Regression, road: Road | None = None, *, case: Case | Non
         road: shared over several replays, to reuse sessions.
         case: the model, when the caller has it; else it is looked up by the stored target.
     """
-    road = road or Road()
+    road = road or Pipeline()
     try:
         verdict = road.check(
             case_of(regression) if case is None else _as_stored(case, regression),

@@ -18,7 +18,7 @@ from diffexport.errors import DiffexportError
 from diffexport.explore import Explorer, Limits, Settings, StopAfter, case_for, deliver, drive, warm_up
 from diffexport.findings.events import Finding
 from diffexport.findings.reports import Tally
-from diffexport.pipeline import ArtefactRoad, Road
+from diffexport.pipeline import Pipeline
 from diffexport.processes import (
     ChildProcess,
     Failed,
@@ -111,12 +111,12 @@ def do(job: MutationJob) -> JobReport:
     """Do one job, in this process."""
     try:
         case, mode = resolve(job.target, inputs=job.inputs), Mode.parse(job.mode)
-        road = Road()
+        road = Pipeline()
         try:
             artefact, shapes = _exported(road, case, mode)
         except _Refused as refused:
             return JobReport(job.name, job.mode, skipped=str(refused))
-        trial = _Trial(job, road, artefact, case_for(job.target, job.inputs, artefact))
+        trial = _MutantTrial(job, road, artefact, case_for(job.target, job.inputs, artefact))
         first = trial.check(artefact.model)
         if first.finding is not None or first.failed:
             message = first.failed or (first.finding.divergence.message if first.finding is not None else "")
@@ -131,7 +131,7 @@ def do(job: MutationJob) -> JobReport:
         return JobReport(job.name, job.mode, skipped=str(error), failed=True)
 
 
-def _exported(road: Road, case: Case, mode: Mode) -> tuple[Artefact, dict[str, Shape]]:
+def _exported(road: Pipeline, case: Case, mode: Mode) -> tuple[Artefact, dict[str, Shape]]:
     """Return the export of a case as an artefact, and the shapes of what went in and came out.
 
     Raises:
@@ -190,26 +190,26 @@ def _planted(job: MutationJob, case: Case, mode: Mode, draft: Draft) -> Iterator
 
         def export() -> bytes | None:
             # Another road: this one remembers what it exported.
-            return Road(exports=1, sessions=1).export(case, mode, call, repeat=False).export.model
+            return Pipeline(exports=1, sessions=1).export(case, mode, call, repeat=False).export.model
 
         yield from symbolics.mutants(export)
 
 
 @dataclass
-class _Trial:
+class _MutantTrial:
     """Checks mutants of one export, each as a model that is given."""
 
     job: MutationJob
-    road: Road
+    road: Pipeline
     artefact: Artefact
     case: Case
     judge: MutantComparer | None = field(default=None)
 
-    def _road_of(self, model: bytes) -> ArtefactRoad:
+    def _road_of(self, model: bytes) -> Pipeline:
         own = Artefact(
             model, self.artefact.mode, _inputs_of(model), _outputs_of(model), self.artefact.evaluate
         )
-        return ArtefactRoad(own, beside=self.road)
+        return Pipeline.of_file(own, beside=self.road)
 
     def check(self, model: bytes) -> _Checked:
         """Explore one model until something is seen."""

@@ -8,11 +8,11 @@ from dataclasses import replace
 from diffexport.explore import Drawing, Explorer, Limits, Settings, deliver, drive, plain_shapes
 from diffexport.findings.events import Event, Finding
 from diffexport.findings.reports import Tally
-from diffexport.pipeline import Deadline, Road
+from diffexport.pipeline import Pipeline
 from diffexport.strategies import VARIETY
 from diffexport.subjects.cases import Case, Known
-from diffexport.tools.scan.limits import ScanRoad, is_costly
-from diffexport.values import Identity, Mode, Shape
+from diffexport.tools.scan.limits import is_costly, scan_pipeline
+from diffexport.values import Deadline, Identity, Mode, Shape
 
 #: Seconds of the processor that shrinking one finding may take, and those that simplifying it may take after that.
 SHRINK, SIMPLIFY = 8.0, 3.0
@@ -34,7 +34,7 @@ class ScanDrawing(Drawing):
         sparing: export it fewer times still.
     """
 
-    def __init__(self, case: Case, road: Road, block: int, *, sparing: bool) -> None:
+    def __init__(self, case: Case, road: Pipeline, block: int, *, sparing: bool) -> None:
         super().__init__(case, road, block)
         self.sparing = sparing
 
@@ -94,7 +94,7 @@ class VariantRun:
         limits = Limits(Deadline(until), shrink_seconds=SHRINK, quick_seconds=SIMPLIFY)
         self._case, self._runtimes, self._known = case, runtimes, known
         self._settings = replace(settings, block=BLOCK, limits=limits)
-        self._road = ScanRoad(repeats=not sparing)
+        self._road = scan_pipeline(repeats=not sparing)
         self._drawing = ScanDrawing(case, self._road, BLOCK, sparing=sparing)
         self.findings = dict(findings)
         self.failed = False
