@@ -1,4 +1,4 @@
-"""What throughput.py compares: diffexport, the bare loop, the road alone, ``arrays()`` and upstream's two ways.
+"""What throughput.py compares: diffexport, the bare loop, the pipeline alone, ``arrays()`` and upstream's two ways.
 
 Each contestant has ``turn(seconds)``, which works for about that much processor time and returns a ``Clock`` for
 each model.
@@ -110,8 +110,8 @@ def exported_in(mode):
 class Ours:
     """diffexport, as ``diffexport run`` does it, for one mode and some runtimes."""
 
-    def __init__(self, road, mode, runtimes, block):
-        self.mode, self.runtimes, self.block, self.road = mode, runtimes, block, road
+    def __init__(self, pipeline, mode, runtimes, block):
+        self.mode, self.runtimes, self.block, self.pipeline = mode, runtimes, block, pipeline
         self.cases = exported_in(mode)
         self.known = {case.name: shipped_for(case.name) for case in self.cases}
         self.found = []
@@ -131,9 +131,9 @@ class Ours:
                     array if plain else lay_out(array, layout, requires_grad=grad)
                     for array in examples(shapes, case.specs, flavour)
                 )
-                exported = self.road.export(case, self.mode, as_call(example))
+                exported = self.pipeline.export(case, self.mode, as_call(example))
                 for runtime in self.runtimes if exported.export.model is not None else ():
-                    self.road.session(exported, runtime)
+                    self.pipeline.session(exported, runtime)
 
     def explore(self, case, number, block=None):
         clock = Clock()
@@ -141,7 +141,7 @@ class Ours:
         rows = []
 
         settings = Settings(examples=number, block=block or self.block, seed=self.seed, shrink=False)
-        explorer = Explorer(case, self.runtimes, settings, self.known[case.name], road=self.road)
+        explorer = Explorer(case, self.runtimes, settings, self.known[case.name], pipeline=self.pipeline)
         with clock.running():
             events = list(explorer.explore([self.mode]))
         for event in events:
@@ -165,21 +165,21 @@ class Ours:
 class Bare:
     """The bare loop, on inputs of the shapes and values that diffexport draws for one mode."""
 
-    def __init__(self, road, mode, block):
-        self.pools = [self.pool(road, case, mode, block) for case in exported_in(mode)]
+    def __init__(self, pipeline, mode, block):
+        self.pools = [self.pool(pipeline, case, mode, block) for case in exported_in(mode)]
 
     @staticmethod
-    def pool(road, case, mode, block):
-        module = road.prepare(case).for_run(False)
+    def pool(pipeline, case, mode, block):
+        module = pipeline.prepare(case).for_run(False)
         sessions, drawn = {}, []
-        explorer = Explorer(case, ["ort-basic"], Settings(block=min(block, SMALL_POOL)), road=road)
+        explorer = Explorer(case, ["ort-basic"], Settings(block=min(block, SMALL_POOL)), pipeline=pipeline)
 
         @hypothesis.seed(0)
         @quiet(WARM_UP)
         @hypothesis.given(explorer.drawing.trials(mode))
         def collect(trial):
             example = as_call(trial.export_inputs)
-            exported = road.export(case, mode, example)
+            exported = pipeline.export(case, mode, example)
             if exported.rejected:
                 return  # Two of the models refuse an example that requires a gradient.
             assert exported.export.model is not None, (case.name, mode, exported.refused)
@@ -215,16 +215,16 @@ class Bare:
 
 
 class Alone:
-    """The road on blocks of inputs drawn beforehand: what diffexport costs besides drawing and counting."""
+    """The pipeline on blocks of inputs drawn beforehand: what diffexport costs besides drawing and counting."""
 
-    def __init__(self, road, mode, block):
-        self.road, self.mode = road, mode
-        self.cases = [(case, self.blocks(road, case, mode, block)) for case in exported_in(mode)]
+    def __init__(self, pipeline, mode, block):
+        self.pipeline, self.mode = pipeline, mode
+        self.cases = [(case, self.blocks(pipeline, case, mode, block)) for case in exported_in(mode)]
 
     @staticmethod
-    def blocks(road, case, mode, block):
+    def blocks(pipeline, case, mode, block):
         drawn = []
-        explorer = Explorer(case, ["ort-basic"], Settings(block=min(block, SMALL_POOL)), road=road)
+        explorer = Explorer(case, ["ort-basic"], Settings(block=min(block, SMALL_POOL)), pipeline=pipeline)
 
         @hypothesis.seed(0)
         @quiet(WARM_UP)
@@ -244,7 +244,7 @@ class Alone:
                 for export_inputs, samples in blocks:
                     with (
                         clock.running(),
-                        self.road.block(
+                        self.pipeline.block(
                             case, self.mode, ("ort-basic",), export_inputs=export_inputs
                         ) as check,
                     ):
@@ -257,23 +257,23 @@ class Alone:
 class Arrays:
     """Hypothesis's own arrays in a plain test; one TorchScript export with dynamic axes for each rank."""
 
-    def __init__(self, road):
+    def __init__(self, pipeline):
         self.mode = Mode("torchscript", dynamic=True)
-        self.road, self.cases = road, exported_in(self.mode)
+        self.pipeline, self.cases = pipeline, exported_in(self.mode)
         self.sessions = {}
         self.seed = 0
         self.cost = {case.name: self.explore(case, 2 * WARM_UP).cost for case in self.cases}
 
     def session(self, case, array):
         if (case.name, array.ndim) not in self.sessions:
-            exported = self.road.export(case, self.mode, ordinary_like(as_call((array,))))
+            exported = self.pipeline.export(case, self.mode, ordinary_like(as_call((array,))))
             self.sessions[case.name, array.ndim] = onnxruntime.InferenceSession(
                 exported.export.model, single_threaded(), providers=["CPUExecutionProvider"]
             )
         return self.sessions[case.name, array.ndim]
 
     def explore(self, case, examples):
-        module = self.road.prepare(case).for_run(False)
+        module = self.pipeline.prepare(case).for_run(False)
         clock = Clock()
         self.seed += 1
         shapes = array_shapes(min_side=3) if case.name == "partial_output" else array_shapes()
@@ -318,7 +318,7 @@ def small_inputs(case):
 class Upstream:
     """What PyTorch's ``run_model_test`` calls, with its options, once for each example."""
 
-    def __init__(self, road):
+    def __init__(self, pipeline):
         try:
             # Private since torch 2.9; before, it was torch.onnx.verification. Checked on torch 2.13.0.
             from torch.onnx._internal.torchscript_exporter import verification  # noqa: TID251
@@ -330,7 +330,7 @@ class Upstream:
                 f"to compare with any more (checked on torch 2.13.0): {error}"
             ) from None
         self.cases = [
-            (road.prepare(case).for_run(False), small_inputs(case))
+            (pipeline.prepare(case).for_run(False), small_inputs(case))
             for case in exported_in(Mode("torchscript"))
         ]
         self.position = 0
@@ -360,9 +360,10 @@ class Upstream:
 class PerExample:
     """An export by the dynamo exporter as shipped and torch's own assertion, one example a turn."""
 
-    def __init__(self, road):
+    def __init__(self, pipeline):
         self.cases = [
-            (road.prepare(case).for_run(False), small_inputs(case)) for case in exported_in(Mode("dynamo"))
+            (pipeline.prepare(case).for_run(False), small_inputs(case))
+            for case in exported_in(Mode("dynamo"))
         ]
         self.position = 0
         self.turn(0.0)

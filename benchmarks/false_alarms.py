@@ -31,7 +31,7 @@ import torch
 from diffexport import Mode, oracle
 from diffexport.arrays.bridge import to_array, to_tensor
 from diffexport.oracle import WIDE, rule_of
-from diffexport.pipeline import Road
+from diffexport.pipeline import Pipeline
 from diffexport.pytorch.dispatch import intercepted
 from diffexport.strategies import decode_block, ordinary
 from diffexport.strategies.tables import VARIANTS
@@ -153,8 +153,8 @@ def partners(model: torch.nn.Module, double: torch.nn.Module, x: torch.Tensor) -
 
 def check(case: Case, wanted: int, seed: int, table: dict[str, Counter[str]], worst: list[str]) -> None:
     """Make about ``wanted`` checks of one case, and count them by partner."""
-    road = Road()
-    model = road.prepare(case).module.eval()
+    pipeline = Pipeline()
+    model = pipeline.prepare(case).module.eval()
     double = copy.deepcopy(model).double()
     example = ordinary([SHAPES[0]], ["float32"])
     done = number = 0
@@ -177,12 +177,12 @@ def check(case: Case, wanted: int, seed: int, table: dict[str, Counter[str]], wo
     while done < wanted:
         drawn = samples(case, number, seed)
         number += 1
-        with torch.no_grad(), road.block(case, MODE, RUNTIMES, export_inputs=example) as block:
+        with torch.no_grad(), pipeline.block(case, MODE, RUNTIMES, export_inputs=example) as block:
             for given, verdicts in zip(drawn, block.each(drawn), strict=True):
                 if not verdicts[0].eager:
                     continue
                 x = to_tensor(np.array(given[0]))
-                rerun = road.rerun(case, MODE, given)
+                rerun = pipeline.rerun(case, MODE, given)
                 eager = verdicts[0].eager
                 arbiter = oracle.Arbiter(eager, rerun)
                 for name, result in partners(model, double, x):

@@ -14,7 +14,7 @@ import torch
 
 from diffexport import Mode
 from diffexport.oracle import Arbiter, Noise
-from diffexport.pipeline import Road
+from diffexport.pipeline import Pipeline
 from diffexport.subjects.cases.case import make_case
 
 WIDTH, LEFT, RIGHT, ROW = 760, 40, 720, 150
@@ -30,9 +30,9 @@ def panel(title: str, x: float, off: float, top: int) -> list[str]:
     """Return the marks of one panel: eager at ``x`` under noise, and what an exported model gives, ``off`` away."""
     case = make_case("log_log_exp", LogLogExp, inputs=["float32[N]"], traits=())
     inputs = (np.array([x], "float32"),)
-    road = Road()
-    eager = road.eager(case, Mode("torchscript"), inputs).outputs
-    rerun = road.rerun(case, Mode("torchscript"), inputs)
+    pipeline = Pipeline()
+    eager = pipeline.eager(case, Mode("torchscript"), inputs).outputs
+    rerun = pipeline.rerun(case, Mode("torchscript"), inputs)
     runs = np.array([float(rerun.noisy(Noise(n))[0][0]) for n in range(RUNS)])  # type: ignore[arg-type]
     later = np.nextafter(np.exp(inputs[0]), np.float32(9)) if off == 0 else None
     got = np.log(np.log(later)) if later is not None else eager[0] * np.float32(1 + off)

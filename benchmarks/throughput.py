@@ -8,7 +8,7 @@ that is busy with other things does not favour one of them. One thread for torch
 - bare loop: inputs drawn beforehand, then eager, ``session.run`` and ``np.allclose`` on each output; nothing else.
 - diffexport: ``Explorer`` with the catalogue's known divergences, that is, Hypothesis draws trials and every sample
   is judged. With ``ort-basic`` alone, which is the work of the bare loop, and with every level of ONNX Runtime.
-- road alone: ``Road.block`` on blocks of 64 of the same inputs, drawn beforehand: nothing drawn, nothing counted.
+- pipeline alone: ``Pipeline.block`` on blocks of 64 of the same inputs, drawn beforehand: nothing is drawn or counted.
 - arrays(): a plain ``@given(arrays(float32, array_shapes()))`` test with one session for each rank.
 - upstream: torch's own ``verification.verify``, which exports each example.
 - dynamo per example: ``torch.onnx.export(dynamo=True)`` and ``torch.onnx.testing.assert_onnx_program``.
@@ -32,7 +32,7 @@ from diffexport import Mode
 from diffexport.backends.runtimes import select
 from diffexport.config import PROFILES
 from diffexport.explore.units import warm_up
-from diffexport.pipeline import Road
+from diffexport.pipeline import Pipeline
 from diffexport.subjects import catalogue
 
 EXPORTERS = ("torchscript", "dynamo", "dynamo-strict")
@@ -50,21 +50,23 @@ SETTLED = 50_000
 
 
 def measure(options):
-    road = Road(exports=4096, sessions=4096)
+    pipeline = Pipeline(exports=4096, sessions=4096)
     levels = select(["ort"])
     contestants = {}
     for exporter in options.exporters:
         for dynamic in (False, True):
             mode = Mode(exporter, dynamic=dynamic)
             kind = f"{exporter} {'dynamic' if dynamic else 'static'}"
-            contestants[f"diffexport {kind}"] = Ours(road, mode, ("ort-basic",), options.block)
-            contestants[f"bare loop {kind}"] = Bare(road, mode, options.block)
-            contestants[f"road alone {kind}"] = Alone(road, mode, options.block)
-            contestants[f"diffexport {kind}, {len(levels)} levels"] = Ours(road, mode, levels, options.block)
-    contestants["arrays()"] = Arrays(road)
-    contestants["upstream verify"] = Upstream(road)
-    contestants["dynamo per example"] = PerExample(road)
-    made = len(road._exports)
+            contestants[f"diffexport {kind}"] = Ours(pipeline, mode, ("ort-basic",), options.block)
+            contestants[f"bare loop {kind}"] = Bare(pipeline, mode, options.block)
+            contestants[f"pipeline alone {kind}"] = Alone(pipeline, mode, options.block)
+            contestants[f"diffexport {kind}, {len(levels)} levels"] = Ours(
+                pipeline, mode, levels, options.block
+            )
+    contestants["arrays()"] = Arrays(pipeline)
+    contestants["upstream verify"] = Upstream(pipeline)
+    contestants["dynamo per example"] = PerExample(pipeline)
+    made = len(pipeline.stages.exports)
     share = options.seconds / ROUNDS / len(contestants)
     rates = {name: [] for name in contestants}
     for _ in range(ROUNDS):
@@ -73,7 +75,7 @@ def measure(options):
     for contestant in contestants.values():
         for finding in getattr(contestant, "found", ()):
             print(f"found while measuring: {finding.mode}: {finding.divergence.message}")
-    return rates, len(road._exports) - made, levels
+    return rates, len(pipeline.stages.exports) - made, levels
 
 
 def ratio(rates, one, other):
@@ -113,9 +115,9 @@ def watched(wanted, block):
     """Check that many samples and say how the memory of this process grew."""
     warm_up()
     warnings.simplefilter("ignore")
-    road = Road()
+    pipeline = Pipeline()
     modes = [Mode("torchscript", dynamic=True), Mode("torchscript")]
-    contestants = [Ours(road, mode, ("ort-basic",), block) for mode in modes]
+    contestants = [Ours(pipeline, mode, ("ort-basic",), block) for mode in modes]
     checks, shown, settled = 0, 0, None
     step = max(wanted // 20, 1)
     print(f"\nmemory, torchscript dynamic and static in turn over {len(contestants[0].cases)} models:")

@@ -6,6 +6,9 @@ from .faces.api import assert_agrees as assert_agrees
 from .faces.api import check as check
 from .faces.api import test as test
 from .oracle import operator_rule as operator_rule
+from .pipeline import Pipeline as Pipeline
+
+# The earlier name of Pipeline.
 from .pipeline import Road as Road
 from .subjects.cases import Case as Case
 from .subjects.cases import known_divergence as known_divergence

@@ -150,33 +150,7 @@ def parse(table: Any, file: Path) -> Config:
     for key in table:
         if key not in _KEYS:
             raise ConfigError(f"{place}: unknown key {key!r}{suggestion(key, _KEYS)}")
-    # Validation by pydantic; imported here so that a project without configuration does not pay for it.
-    import pydantic
-
-    class Model(pydantic.BaseModel, extra="forbid", strict=True):
-        profile: str = "dev"
-        cases: list[str] = []
-        modes: str | list[str] = []
-        runtimes: str | Annotated[list[str], pydantic.Field(min_length=1)] = ["all"]
-        examples: pydantic.PositiveInt | None = None
-        seed: pydantic.NonNegativeInt = 0
-        jobs: pydantic.NonNegativeInt | None = None
-        strict: bool = False
-        placeholders: list[str] = []
-        regressions: str = "tests/regressions"
-        matrices: dict[str, list[str]] = {}
-        known: Any = []
-        exclude: Any = []
-
-    try:
-        model = Model.model_validate(table)
-    except pydantic.ValidationError as error:
-        first = error.errors()[0]
-        # pydantic adds the member of a union it tried; the key is what a person looks for.
-        key = ".".join(
-            str(part) for part in first["loc"] if not str(part).startswith(("str", "list", "constrained"))
-        )
-        raise ConfigError(f"{place}: {key}: {first['msg']} (it is {first['input']!r})") from None
+    model = _validated(table, place)
     try:
         profile(model.profile)
         known = parse_known(model.known, source=file)
@@ -201,6 +175,41 @@ def parse(table: Any, file: Path) -> Config:
         exclude=exclude,
         file=file,
     )
+
+
+def _validated(table: dict[str, Any], place: str) -> Any:
+    """Return the table as an object of the right types.
+
+    Raises:
+        ConfigError: a value is of another type, or out of its range.
+    """
+    # Validation by pydantic; imported here so that a project without configuration does not pay for it.
+    import pydantic
+
+    class Model(pydantic.BaseModel, extra="forbid", strict=True):
+        profile: str = "dev"
+        cases: list[str] = []
+        modes: str | list[str] = []
+        runtimes: str | Annotated[list[str], pydantic.Field(min_length=1)] = ["all"]
+        examples: pydantic.PositiveInt | None = None
+        seed: pydantic.NonNegativeInt = 0
+        jobs: pydantic.NonNegativeInt | None = None
+        strict: bool = False
+        placeholders: list[str] = []
+        regressions: str = "tests/regressions"
+        matrices: dict[str, list[str]] = {}
+        known: Any = []
+        exclude: Any = []
+
+    try:
+        return Model.model_validate(table)
+    except pydantic.ValidationError as error:
+        first = error.errors()[0]
+        # pydantic adds the member of a union it tried; the key is what a person looks for.
+        key = ".".join(
+            str(part) for part in first["loc"] if not str(part).startswith(("str", "list", "constrained"))
+        )
+        raise ConfigError(f"{place}: {key}: {first['msg']} (it is {first['input']!r})") from None
 
 
 def _check_names(

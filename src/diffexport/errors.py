@@ -53,6 +53,13 @@ class UntestableError(DiffexportError):
     """Nothing could be compared: the model raises in eager on every input, or no input was generated."""
 
 
+class UnavailableRuntimeError(UsageError):
+    """A runtime that cannot be used as things are installed; the message says why."""
+
+    def __init__(self, runtime: str, reason: str) -> None:
+        super().__init__(f"runtime {runtime!r} is not available: {reason}")
+
+
 class PlugInError(UsageError):
     """A package registers a runtime or an exporter that cannot be used; the message names the package."""
 

@@ -6,7 +6,7 @@ import functools
 import platform
 from importlib import metadata
 
-PACKAGES = ("diffexport", "torch", "onnx", "onnxruntime", "onnxscript", "numpy", "hypothesis")
+PACKAGES = ("diffexport", "torch", "onnx", "onnxruntime", "onnxscript", "numpy", "hypothesis", "openvino")
 
 
 @functools.cache

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.autograd import Function
 
-from diffexport import Call, Kind, Mode, Outcome, Road, Stage, make_case
+from diffexport import Call, Kind, Mode, Outcome, Pipeline, Stage, make_case
 
 MODES = (
     "torchscript",
@@ -96,7 +96,7 @@ CALLS = {
 
 def check(model, inputs, mode, export_inputs=None):
     case = make_case(model.__name__, model, strategy=object())
-    return Road().check(case, Mode.parse(mode), "ort-disabled", inputs, export_inputs=export_inputs)
+    return Pipeline().check(case, Mode.parse(mode), "ort-disabled", inputs, export_inputs=export_inputs)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -231,7 +231,7 @@ def test_gradient_aliasing_and_offset_reach_eager_and_export(mode):
 
 
 def test_an_export_is_not_reused_for_inputs_given_otherwise():
-    road, case = Road(), make_case("sees", Sees, strategy=object())
+    pipeline, case = Pipeline(), make_case("sees", Sees, strategy=object())
     values = torch.tensor([3.0, 4.0])
     gradient, placed = values.clone().requires_grad_(), torch.arange(8.0)[3:5]
     seen = []
@@ -241,7 +241,7 @@ def test_an_export_is_not_reused_for_inputs_given_otherwise():
         (placed, placed.clone()),
         (values,) * 2,
     ):
-        verdict = road.check(case, Mode("dynamo"), "ort-disabled", inputs, export_inputs=inputs)
+        verdict = pipeline.check(case, Mode("dynamo"), "ort-disabled", inputs, export_inputs=inputs)
         assert verdict.outcome is Outcome.AGREES, verdict.divergences
         seen.append(verdict.got[0].tolist()[0])
     assert seen == [3.0, 6.0, 3003.0, 103.0]

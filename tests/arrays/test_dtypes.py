@@ -1,4 +1,4 @@
-"""bfloat16 and complex numbers, which numpy and the runtimes know half, at every station of the road."""
+"""bfloat16 and complex numbers, which numpy and the runtimes know half, at every station of the pipeline."""
 
 import json
 import math
@@ -27,7 +27,7 @@ from diffexport.backends import runtimes
 from diffexport.explore.number_simplicity import simpler_values, simplicity
 from diffexport.findings.regressions import Regression, load
 from diffexport.findings.regressions.store import save
-from diffexport.pipeline import Road
+from diffexport.pipeline import Pipeline
 from diffexport.strategies import ordinary_like
 from diffexport.subjects.cases.case import make_case
 from diffexport.values.mode import Mode
@@ -169,7 +169,7 @@ def test_a_feed_that_does_not_fit_is_a_run_error():
         session.run({"x": np.zeros(1, "float32")})
 
 
-# The whole road.
+# The whole pipeline.
 
 
 class Net(torch.nn.Module):
@@ -184,7 +184,7 @@ class Net(torch.nn.Module):
 def walk(eager, *inputs, exported=None, mode="dynamo", runtime="ort-disabled"):
     specs = [f"{array.dtype.name}[...]" for array in inputs]
     case = make_case("net", lambda: Net(eager, exported), inputs=specs)
-    return Road().check(case, Mode.parse(mode), runtime, inputs)
+    return Pipeline().check(case, Mode.parse(mode), runtime, inputs)
 
 
 @pytest.mark.parametrize(

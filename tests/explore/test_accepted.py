@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from diffexport.explore.accepted import Accepted
-from diffexport.pipeline import Road
+from diffexport.pipeline import Pipeline
 from diffexport.subjects.cases.case import make_case
 from diffexport.subjects.cases.known import parse_known
 from diffexport.values.mode import Mode
@@ -35,7 +35,7 @@ def case():
 
 def accepted(case, *entries):
     tables = [{**ENTRY, "id": str(number), **entry} for number, entry in enumerate(entries)]
-    return Accepted(case, parse_known(tables), Road())
+    return Accepted(case, parse_known(tables), Pipeline())
 
 
 def found(accepting, divergence=SEEN, mode=MODE, runtime="ort-all", inputs=SMALL, exported=SMALL):

@@ -1,4 +1,6 @@
-"""Who is blamed: a bug planted at each stage of the road is found there."""
+"""Who is blamed: a bug planted at each stage of the pipeline is found there."""
+
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -11,7 +13,7 @@ from diffexport.backends import exporters
 from diffexport.backends.runtimes import available
 from diffexport.explore.blame import BlameVote, Culprit
 from diffexport.explore.point import Point
-from diffexport.pipeline import Road
+from diffexport.pipeline import Pipeline
 
 ONE, TWO = (np.ones(1, np.float32),), (np.ones(2, np.float32),)
 
@@ -43,12 +45,14 @@ class Increment(torch.nn.Module):
         return a + 1
 
 
-def blamed(module, mode, runtime, inputs, export_inputs, road=None):
-    road, case = road or Road(), make_case("planted", module, inputs=["float32[N]"])
+def blamed(module, mode, runtime, inputs, export_inputs, pipeline=None):
+    pipeline, case = pipeline or Pipeline(), make_case("planted", module, inputs=["float32[N]"])
     mode = Mode.parse(mode)
-    (verdict,) = road.check_runtimes(case, mode, [runtime], inputs, export_inputs=export_inputs)
+    (verdict,) = pipeline.check_runtimes(case, mode, [runtime], inputs, export_inputs=export_inputs)
     assert verdict.divergences
-    return BlameVote(road, case).blame(Point(mode, runtime, inputs, export_inputs), verdict.divergences[0])
+    return BlameVote(pipeline, case).blame(
+        Point(mode, runtime, inputs, export_inputs), verdict.divergences[0]
+    )
 
 
 @pytest.mark.parametrize("mode", ["torchscript,dynamic=true", "dynamo,dynamic=true"])
@@ -64,18 +68,23 @@ def test_a_wrong_symbolic_is_named():
     assert hasattr(Minus, "symbolic")
 
 
-class Forged(Road):
+class ForgedExports:
     """Every export becomes a graph that is given, or depends on an option of the mode."""
 
-    def __init__(self, graphs):
-        super().__init__()
-        self._graphs_by = graphs
+    same_in_every_mode = False
 
-    def _export(self, case, mode, call, repeat):
-        from dataclasses import replace
+    def __init__(self, exports, graphs):
+        self._exports, self._graphs_by = exports, graphs
+        self.feeder, self.known_modes = exports.feeder, exports.known_modes
 
-        exported = super()._export(case, mode, call, repeat)
+    def export(self, case, mode, inputs, *, repeat=True):
+        exported = self._exports.export(case, mode, inputs, repeat=repeat)
         return replace(exported, **self._graphs_by(mode, exported))
+
+
+def forged(graphs):
+    stages = Pipeline().stages
+    return Pipeline(stages=replace(stages, exports=ForgedExports(stages.exports, graphs)))
 
 
 def with_operator(model, was, now):
@@ -88,8 +97,6 @@ def with_operator(model, was, now):
 
 def forge(mode_is_wrong):
     def graphs(mode, exported):
-        from dataclasses import replace
-
         if not mode_is_wrong(mode):
             return {}
         model = with_operator(exported.export.model, "Add", "Sub")
@@ -99,41 +106,43 @@ def forge(mode_is_wrong):
 
 
 def test_a_wrong_graph():
-    road = Forged(forge(lambda mode: True))
-    blame = blamed(Increment, "dynamo", "ort-disabled", ONE, ONE, road)
+    pipeline = forged(forge(lambda mode: True))
+    blame = blamed(Increment, "dynamo", "ort-disabled", ONE, ONE, pipeline)
     assert blame.culprit is Culprit.CONVERSION
     assert "the reference evaluator and ort-disabled give the same" in blame.because
 
 
 def test_what_cannot_be_captured_has_no_vote(monkeypatch):
-    road = Forged(forge(lambda mode: True))
+    pipeline = forged(forge(lambda mode: True))
     monkeypatch.setattr(exporters, "run_captured", lambda *args, **options: None)
-    blame = blamed(Increment, "dynamo", "ort-disabled", ONE, ONE, road)
+    blame = blamed(Increment, "dynamo", "ort-disabled", ONE, ONE, pipeline)
     assert blame.culprit is Culprit.CONVERSION
     assert blame.because == "the reference evaluator and ort-disabled give the same"
 
 
 def test_the_exporters_own_optimiser():
-    road = Forged(forge(lambda mode: mode.optimize))
-    blame = blamed(Increment, "dynamo", "ort-disabled", ONE, ONE, road)
+    pipeline = forged(forge(lambda mode: mode.optimize))
+    blame = blamed(Increment, "dynamo", "ort-disabled", ONE, ONE, pipeline)
     assert blame.culprit is Culprit.OPTIMISER
     assert blame.because == "the exporter's own: with optimize=false it agrees"
 
 
-class Lying(Road):
+class LyingLoader:
     """Some runtimes are handed another graph."""
 
-    def __init__(self, liars):
-        super().__init__()
-        self._liars = liars
+    def __init__(self, loader, liars):
+        self._loader, self._liars = loader, liars
 
-    def session(self, exported, runtime):
-        from dataclasses import replace
-
+    def load(self, exported, runtime):
         if runtime in self._liars:
             model = with_operator(exported.export.model, "Add", "Sub")
             exported = replace(exported, export=replace(exported.export, model=model), digest=model)
-        return super().session(exported, runtime)
+        return self._loader.load(exported, runtime)
+
+
+def lying(liars):
+    stages = Pipeline().stages
+    return Pipeline(stages=replace(stages, loader=LyingLoader(stages.loader, liars)))
 
 
 ORT = [name for name in available() if name.startswith("ort")]
@@ -148,7 +157,7 @@ ORT = [name for name in available() if name.startswith("ort")]
     ],
 )
 def test_the_runtimes_vote(liars, culprit, because):
-    blame = blamed(Increment, "torchscript", liars[0], ONE, ONE, Lying(liars))
+    blame = blamed(Increment, "torchscript", liars[0], ONE, ONE, lying(liars))
     assert blame.culprit is culprit
     assert because in blame.because
 

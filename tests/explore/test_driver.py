@@ -19,7 +19,7 @@ from diffexport.findings.events.events import (
     Suspected,
 )
 from diffexport.findings.reports.tally import Tally
-from diffexport.pipeline import Deadline, DeadlinePassed
+from diffexport.values import Deadline, DeadlinePassed
 from diffexport.values.mode import Mode
 from diffexport.values.place import Place
 from diffexport.values.verdict import Divergence, Identity, Kind, Stage

@@ -4,7 +4,7 @@ import pytest
 import torch
 from hypothesis import strategies as st
 
-from diffexport import Road, make_case
+from diffexport import Pipeline, make_case
 from diffexport.explore.explorer import Explorer
 from diffexport.explore.health import ENOUGH, Health
 from diffexport.explore.settings import Settings
@@ -86,7 +86,7 @@ class Picky(torch.nn.Module):
 
 
 def explored(case, **settings):
-    explorer = Explorer(case, ["ort-disabled"], Settings(**settings), road=Road())
+    explorer = Explorer(case, ["ort-disabled"], Settings(**settings), pipeline=Pipeline())
     return list(explorer.explore([Mode("torchscript"), Mode("torchscript", dynamic=True)]))
 
 

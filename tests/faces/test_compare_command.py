@@ -12,7 +12,7 @@ from onnx import TensorProto, numpy_helper
 from onnx.helper import make_graph, make_model, make_node, make_opsetid, make_tensor_value_info
 
 from diffexport.arrays.inputs import as_call
-from diffexport.pipeline import Road
+from diffexport.pipeline import Pipeline
 from diffexport.subjects import catalogue
 from diffexport.tools.mutate.surgery import Draft
 from diffexport.values.mode import Mode
@@ -77,7 +77,7 @@ def compare(cli, project):
 
 def exported(name, mode):
     args = as_call((np.ones((2, 4), np.float32),))
-    return Road().export(catalogue.load(name), Mode.parse(mode), args).export.model
+    return Pipeline().export(catalogue.load(name), Mode.parse(mode), args).export.model
 
 
 @pytest.fixture(scope="module")

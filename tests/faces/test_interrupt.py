@@ -1,7 +1,6 @@
 """Ctrl-C keeps what was found; a process that dies is a finding, and the run goes on."""
 
 import json
-import multiprocessing
 import signal
 import subprocess
 import sys
@@ -177,7 +176,15 @@ def test_a_stored_crash_is_replayed_in_a_process_of_its_own(crashed, monkeypatch
     assert (judged.status, judged.message) == ("STILL DIVERGES", "the process died (signal SIGKILL)")
 
 
-def test_a_run_that_fails_fast_stops_its_workers(project):
+def test_a_run_that_fails_fast_stops_its_workers(project, monkeypatch):
+    started = []
+    begin = subprocess.Popen
+
+    def noted(*args, **kwargs):
+        started.append(begin(*args, **kwargs))
+        return started[-1]
+
+    monkeypatch.setattr(subprocess, "Popen", noted)
     plan = RunPlan(
         targets=("models.py:SwappedOutputs", "single_output"),
         modes=select_modes(["torchscript"]),
@@ -188,4 +195,43 @@ def test_a_run_that_fails_fast_stops_its_workers(project):
     events = list(events_of(plan))
     assert [type(event) for event in events[-2:]] == [FindingMade, RunFinished]
     assert events[-1].stopped_early
-    assert multiprocessing.active_children() == []
+    assert started
+    assert all(process.returncode is not None for process in started)
+
+
+LOCKING = """
+import multiprocessing
+import models
+
+class Locking(models.SwappedOutputs):
+    locks = []
+
+    def forward(self, a):
+        if not self.locks:
+            # As a progress bar does it; where it is registered, it is missed when its process is killed.
+            self.locks.append(multiprocessing.RLock())
+            self.locks.append(multiprocessing.get_context("spawn").RLock())
+        return super().forward(a)
+"""
+
+LOCKING_RUN = """
+from diffexport.explore import RunPlan, Settings, events_of
+from diffexport.values import select_modes
+
+if __name__ == "__main__":
+    settings = Settings(examples=2, shrink=False)
+    plan = RunPlan(("locking.py:Locking",), select_modes(["torchscript"]), ("ort-disabled",), settings, jobs=1)
+    for event in events_of(plan):
+        print(type(event).__name__)
+"""
+
+
+def test_semaphores_of_workers_are_not_spoken_of(project):
+    (project / "locking.py").write_text(LOCKING)
+    (project / "script.py").write_text(LOCKING_RUN)
+    ran = subprocess.run(
+        [sys.executable, "script.py"], capture_output=True, text=True, timeout=120, check=True
+    )
+    assert "FindingMade" in ran.stdout.split()
+    assert "resource_tracker" not in ran.stderr
+    assert ran.stderr == ""

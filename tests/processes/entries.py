@@ -142,6 +142,7 @@ def keep_a_semaphore(parent):
 
 
 def write(parent, file):
-    print("printed", flush=True)
+    sys.stdout.write("printed\n")
+    sys.stdout.flush()
     os.write(2, b"written")
     pathlib.Path(file).write_text("done")

@@ -16,7 +16,6 @@ import pytest
 from diffexport.processes import (
     Announced,
     ChildProcess,
-    Deadline,
     Died,
     Failed,
     Finished,
@@ -27,6 +26,7 @@ from diffexport.processes import (
     Unreadable,
     receive_any,
 )
+from diffexport.values import Deadline
 
 #: Seconds that nothing here takes, also on a busy machine.
 LONG = 60
@@ -271,7 +271,8 @@ def run(script, folder):
 #: Without a guard: what imported it again would start children without end.
 ASKING = """
 import entries
-from diffexport.processes import ChildProcess, Deadline, Finished, Policy
+from diffexport.processes import (ChildProcess, Finished, Policy)
+from diffexport.values import Deadline
 
 print("imported", flush=True)
 with ChildProcess.start(entries.prepare, policy=Policy(quiet={quiet})) as child:

@@ -7,15 +7,15 @@ import onnx
 import pytest
 import torch
 
-from diffexport import Mode, Outcome, Road
+from diffexport import Mode, Outcome, Pipeline
 from diffexport.pytorch.torchscript import first_node_kind, traced_traits
 from diffexport.subjects import catalogue
 from diffexport.values.matrix import full_matrix
 
 
 @pytest.fixture(scope="module")
-def road():
-    return Road()
+def pipeline():
+    return Pipeline()
 
 
 @pytest.mark.parametrize(
@@ -45,11 +45,11 @@ UPSTREAM_INPUTS = {
 
 
 @pytest.mark.parametrize("name", UPSTREAM_INPUTS)
-def test_upstream_inputs_agree_at_its_opset(name, road):
+def test_upstream_inputs_agree_at_its_opset(name, pipeline):
     """Ones, opset 20, TorchScript: all that upstream's test feeds, and it is right to pass there."""
     scoped = name == "inline_with_scoped_tracing"
     inputs = (np.ones(UPSTREAM_INPUTS[name], np.float32),)
-    verdict = road.check(catalogue.load(name), Mode("torchscript", scoped=scoped), "ort-all", inputs)
+    verdict = pipeline.check(catalogue.load(name), Mode("torchscript", scoped=scoped), "ort-all", inputs)
     assert verdict.outcome is Outcome.AGREES, verdict
 
 
@@ -61,9 +61,9 @@ def test_symbolic_cases_work_only_without_gradients():
         model(torch.ones(1, requires_grad=True))
 
 
-def test_scoped_tracing_leaves_no_module_map(road):
+def test_scoped_tracing_leaves_no_module_map(pipeline):
     case = catalogue.load("inline_with_scoped_tracing")
-    road.check(case, Mode("torchscript", scoped=True), "ort-all", (np.ones(1, np.float32),))
+    pipeline.check(case, Mode("torchscript", scoped=True), "ort-all", (np.ones(1, np.float32),))
     assert torch.jit._trace._trace_module_map is None
 
 
@@ -105,18 +105,18 @@ TABLE = {
 
 
 @pytest.mark.parametrize("name", TABLE)
-def test_measured_table(name, road):
+def test_measured_table(name, pipeline):
     case = catalogue.load(name)
     inputs = (np.array([[0.5, 1.5], [2.5, 3.0]], np.float32),)
     for (export_type, inlining), expected in TABLE[name].items():
         mode = Mode("torchscript", opset=18, operator_export_type=export_type, autograd_inlining=inlining)
-        verdict = road.check(case, mode, "ort-all", inputs)
+        verdict = pipeline.check(case, mode, "ort-all", inputs)
         if expected == "agrees":
             assert verdict.outcome is Outcome.AGREES, (mode, verdict)
             continue
         assert verdict.outcome is Outcome.REFUSED, (mode, verdict)
         if "::" in expected and "export" not in expected:
-            exported = road.export(case, mode, (torch.from_numpy(inputs[0]),))
+            exported = pipeline.export(case, mode, (torch.from_numpy(inputs[0]),))
             assert expected in exported.graph.nodes
             assert expected.rpartition("::")[2] in verdict.reason
         else:
@@ -124,20 +124,20 @@ def test_measured_table(name, road):
 
 
 @pytest.mark.parametrize("name", ["clamp", "aten_unsupported", "inline_and_symbolic"])
-def test_every_expectation_of_the_full_matrix_is_met(name, road):
+def test_every_expectation_of_the_full_matrix_is_met(name, pipeline):
     """No combination of TorchScript options leaves the rules: a sample of every 23rd of the 7,680 modes."""
     case = catalogue.load(name)
     inputs = (np.array([[0.5, 1.5], [2.5, 3.0]], np.float32),)
     accepted = {"impure-export", "nondeterministic-export"}
     for mode in full_matrix("torchscript")[::23]:
-        verdict = road.check(case, mode, "ort-all", inputs)
+        verdict = pipeline.check(case, mode, "ort-all", inputs)
         kinds = {str(d.kind) for d in verdict.divergences}
         assert kinds <= (accepted if mode.export_modules_as_functions else set()), (mode, verdict)
 
 
-def test_symbolic_supplies_the_exp_node(road):
+def test_symbolic_supplies_the_exp_node(pipeline):
     """inline_and_symbolic: Exp comes from ``symbolic``, both Logs from inlining."""
     case = catalogue.load("inline_and_symbolic")
-    exported = road.export(case, Mode("torchscript"), (torch.ones(1),))
+    exported = pipeline.export(case, Mode("torchscript"), (torch.ones(1),))
     model = onnx.load_model_from_string(exported.export.model)
     assert [node.op_type for node in model.graph.node] == ["Exp", "Log", "Log"]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from diffexport import Road, make_case
+from diffexport import Pipeline, make_case
 from diffexport.backends.graphs.inspection import inspect_graph
 from diffexport.explore.drawing import Drawing
 from diffexport.explore.explorer import Explorer
@@ -33,7 +33,7 @@ class Thresholded(torch.nn.Module):
 
 
 def found(case, *modes, **settings):
-    explorer = Explorer(case, ["ort-disabled"], Settings(**settings), road=Road())
+    explorer = Explorer(case, ["ort-disabled"], Settings(**settings), pipeline=Pipeline())
     events = explorer.explore([Mode.parse(text) for text in modes])
     return [event.finding for event in events if isinstance(event, FindingMade)]
 
@@ -45,13 +45,13 @@ def test_a_bug_at_a_threshold_is_met_because_the_graph_says_where():
 
 
 def test_constants_of_a_graph_are_thresholds_not_axes():
-    road = Road()
+    pipeline = Pipeline()
     case = make_case("threshold", Thresholded, inputs=["float32[...]"])
     args = (np.ones(3, dtype=np.float32),)
-    exported = road.export(case, Mode("torchscript"), args)
+    exported = pipeline.export(case, Mode("torchscript"), args)
     assert exported.graph.constants == (6.28125,)
     hard = make_case("hard", lambda: torch.nn.Hardswish(), inputs=["float32[...]"])
-    model = road.export(hard, Mode("torchscript", opset=13), args).export.model
+    model = pipeline.export(hard, Mode("torchscript", opset=13), args).export.model
     assert {-3.0, 3.0} <= set(inspect_graph(model, 13).constants)
 
 
@@ -108,7 +108,7 @@ def test_bounds_keep_indices_in_range():
             return x[index]
 
     case = make_case("picks", Picks, inputs=["float32[4]", "int64[N] in -4..3"])
-    explorer = Explorer(case, ["ort-disabled"], Settings(examples=30), road=Road())
+    explorer = Explorer(case, ["ort-disabled"], Settings(examples=30), pipeline=Pipeline())
     events = explorer.explore([Mode("torchscript", dynamic=True)])
     rows = [row for event in events if type(event).__name__ == "ModeFinished" for row in event.rows]
     assert [(row.verdict, row.rejected) for row in rows] == [("agrees", 0)]
@@ -121,8 +121,8 @@ class NeedsRows(torch.nn.Module):
 
 
 def test_a_mode_that_would_be_exported_only_where_the_model_raises_is_exported_at_an_ordinary_shape():
-    case, road = make_case("rows", NeedsRows, inputs=["float32[*, 2, >=1]"], traits=()), Road()
-    drawing = Drawing(case, road, 8)
+    case, pipeline = make_case("rows", NeedsRows, inputs=["float32[*, 2, >=1]"], traits=()), Pipeline()
+    drawing = Drawing(case, pipeline, 8)
     modes = [
         Mode("dynamo", opset=opset, optimize=optimize)
         for opset in range(13, 24)
@@ -144,4 +144,4 @@ def test_a_model_that_raises_at_ordinary_shapes_too_keeps_its_own():
 
     case = make_case("raises", Raises, inputs=["float32[*, 2]"], traits=())
     mode = Mode("dynamo", opset=14, optimize=False)
-    assert Drawing(case, Road(), 8).export_shapes(mode) == export_shapes(case.specs, mode)
+    assert Drawing(case, Pipeline(), 8).export_shapes(mode) == export_shapes(case.specs, mode)

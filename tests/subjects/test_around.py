@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.onnx._internal.torchscript_exporter.registration import registry
 
-from diffexport import Road, make_case
+from diffexport import Pipeline, make_case
 from diffexport.backends import exporters
 from diffexport.errors import TargetError, UsageError
 from diffexport.pytorch import symbolics
@@ -81,7 +81,7 @@ def case(around, **options):
 
 
 def check(around, mode="torchscript", **options):
-    return Road().check(case(around, **options), Mode.parse(mode), "ort-disabled", INPUTS)
+    return Pipeline().check(case(around, **options), Mode.parse(mode), "ort-disabled", INPUTS)
 
 
 def impurities(verdict):
@@ -123,14 +123,14 @@ def test_what_takes_everything_back_is_no_failure(mode):
 )
 @pytest.mark.parametrize("mode", ["torchscript", "dynamo"])
 def test_a_leak_is_a_failure_and_does_not_reach_the_next_export(around, leak, mode):
-    road = Road()
-    verdict = road.check(case(around), Mode.parse(mode), "ort-disabled", INPUTS)
+    pipeline = Pipeline()
+    verdict = pipeline.check(case(around), Mode.parse(mode), "ort-disabled", INPUTS)
     assert leak in impurities(verdict)
     assert verdict.outcome is Outcome.DIVERGES
     assert symbolics.registered() == {}
     assert torch.jit._trace._trace_module_map is None
     assert not torch.onnx.is_in_onnx_export()
-    clean = road.check(
+    clean = pipeline.check(
         make_case("Clean", Model, inputs=["float32[...]"]), Mode("torchscript"), "ort-all", INPUTS
     )
     assert clean.outcome is Outcome.AGREES, clean.divergences
@@ -178,7 +178,7 @@ def test_what_the_exporter_itself_leaves_registered_is_a_note():
         def forward(self, x):
             return Own.apply(x)
 
-    verdict = Road().check(
+    verdict = Pipeline().check(
         make_case("AppliesOwn", AppliesOwn, inputs=["float32[...]"]), Mode("torchscript"), "ort-all", INPUTS
     )
     assert verdict.outcome is Outcome.AGREES

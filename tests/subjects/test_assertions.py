@@ -5,7 +5,7 @@ import onnx
 import pytest
 import torch
 
-from diffexport import Road, make_case
+from diffexport import Pipeline, make_case
 from diffexport.errors import InvalidModeError, UsageError
 from diffexport.subjects.cases.expectation import assertion, rule
 from diffexport.values.mode import Mode
@@ -38,7 +38,7 @@ def one_clip(model):
 
 def checked(mode, *, rules=(), assertions=(), runtime="ort-disabled"):
     case = make_case("Clips", Clips, inputs=["float32[...]"], rules=rules, assertions=assertions)
-    return Road().check(case, Mode.parse(mode), runtime, INPUTS)
+    return Pipeline().check(case, Mode.parse(mode), runtime, INPUTS)
 
 
 INVALID = rule("Clip has no attribute", "torchscript", "invalid", error="Unrecognized attribute: min")
@@ -86,7 +86,7 @@ def test_a_refusal_may_be_expected_by_the_type_of_its_error():
     for error, outcome in ((r"^TypeError: .*Uncallable", Outcome.REFUSED), ("^ValueError", Outcome.DIVERGES)):
         refuses = rule("by type", "torchscript", "refuses", error=error)
         case = make_case("Model", Model, inputs=["float32[...]"], rules=[refuses])
-        assert Road().check(case, Mode("torchscript"), "ort-disabled", INPUTS).outcome is outcome
+        assert Pipeline().check(case, Mode("torchscript"), "ort-disabled", INPUTS).outcome is outcome
 
 
 def test_an_assertion_that_holds_says_nothing():
@@ -142,6 +142,6 @@ def test_custom_opsets_reach_the_model():
 
     for given, version in (({"mine": 7}, 7), ({}, 1)):
         case = make_case("Model", Model, inputs=["float32[...]"], custom_opsets=given)
-        exported = Road().export(case, Mode("torchscript"), (torch.ones(2),))
+        exported = Pipeline().export(case, Mode("torchscript"), (torch.ones(2),))
         imports = onnx.load_model_from_string(exported.export.model).opset_import
         assert {entry.domain: entry.version for entry in imports}["mine"] == version

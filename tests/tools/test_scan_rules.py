@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from diffexport.pipeline import Road
+from diffexport.pipeline import Pipeline
 from diffexport.subjects.cases.case import make_case
 from diffexport.subjects.cases.expectation import Expected
 from diffexport.tools.scan.examine import values_of, variants
@@ -48,7 +48,7 @@ class Wraps(torch.nn.Module):
 
 def verdict(model, size):
     case = make_case("scanned", model, inputs=["float32[*]"], rules=RULES_OF_A_SCAN)
-    return Road().check(case, TORCHSCRIPT, "ort-disabled", (torch.ones(size),))
+    return Pipeline().check(case, TORCHSCRIPT, "ort-disabled", (torch.ones(size),))
 
 
 def test_an_export_that_is_refused_is_an_answer():
@@ -59,8 +59,8 @@ def test_an_export_that_is_refused_is_an_answer():
 
 def test_inputs_that_eager_refuses_are_rejected_and_not_refused():
     case = make_case("scanned", Unsupported, inputs=["float32[*]"], rules=RULES_OF_A_SCAN)
-    road = Road()
-    seen = road.check(case, TORCHSCRIPT, "ort-disabled", (torch.ones(2),), export_inputs=(torch.ones(3),))
+    pipeline = Pipeline()
+    seen = pipeline.check(case, TORCHSCRIPT, "ort-disabled", (torch.ones(2),), export_inputs=(torch.ones(3),))
     assert seen.outcome is Outcome.REJECTED
     assert "not three" in seen.reason
 

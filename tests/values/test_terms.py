@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from diffexport import Road, make_case
+from diffexport import Pipeline, make_case
 from diffexport.errors import UsageError
 from diffexport.oracle import Judgement, judge_leniently
 from diffexport.values.mode import Mode
@@ -125,12 +125,12 @@ class Plus(torch.nn.Module):
 def verdict(mode, *, model=Plus, inputs=("float32[N, 3]", "float32[N, 3]"), given=None, **terms):
     case = make_case("plus", model, inputs=inputs, traits=[], **terms)
     given = given or tuple(np.ones((2, 3), "float32") for _ in inputs)
-    return Road().check(case, Mode.parse(mode), "ort-disabled", given)
+    return Pipeline().check(case, Mode.parse(mode), "ort-disabled", given)
 
 
 def exported(mode, **terms):
     case = make_case("plus", Plus, inputs=["float32[N, 3]", "float32[N, 3]"], traits=[], **terms)
-    return Road().export(case, Mode.parse(mode), tuple(np.ones((2, 3), "float32") for _ in range(2)))
+    return Pipeline().export(case, Mode.parse(mode), tuple(np.ones((2, 3), "float32") for _ in range(2)))
 
 
 @pytest.mark.parametrize("mode", ["torchscript,dynamic=true", "dynamo,dynamic=true"])
@@ -177,12 +177,12 @@ class Optional(torch.nn.Module):
 def test_a_scripted_model_keeps_its_lists():
     pair = ([np.float32([1, 2]), np.float32([3, 4])], np.float32([2, 2]))
     case = make_case("listed", Optional, strategy=object(), traits=[], script=True)
-    road = Road()
+    pipeline = Pipeline()
     for runtime in ("ort-disabled", "reference"):
-        checked = road.check(case, Mode("torchscript"), runtime, pair)
+        checked = pipeline.check(case, Mode("torchscript"), runtime, pair)
         assert checked.outcome is Outcome.AGREES, checked
         assert [array.tolist() for array in checked.got] == [[2, 4], [6, 8], [1, 2]]
-    graph = road.export(case, Mode("torchscript"), pair).graph
+    graph = pipeline.export(case, Mode("torchscript"), pair).graph
     assert [(value.name, value.single) for value in graph.inputs] == [("x0", False), ("x2", True)]
 
 
@@ -197,7 +197,7 @@ def test_the_batch_size_is_fixed_where_that_is_asked_for():
             traits=[],
             fixed_batch_size=fixed,
         )
-        nodes[fixed] = Road().export(case, Mode("torchscript"), given).graph.nodes
+        nodes[fixed] = Pipeline().export(case, Mode("torchscript"), given).graph.nodes
     # Without it, the default state is expanded to the batch size that the model is run at.
     assert sum(nodes[True].values()) < sum(nodes[False].values())
 

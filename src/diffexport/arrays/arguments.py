@@ -110,7 +110,9 @@ class Feeder:
         for name, (path, leaf) in named_leaves(module, example, script=terms.script).items():
             if terms.script and path[0] in ("args", "kwargs") and _is_sequence(leaf):
                 self._sequences.append((path[0], path[1], asked[name]))
-                self._names = {at: own for at, own in self._names.items() if at[: len(path)] != path}
+                self._names = {
+                    at: kept_name for at, kept_name in self._names.items() if at[: len(path)] != path
+                }
                 continue
             self._names[path] = asked.get(name, name)
             if path[0] == "default":

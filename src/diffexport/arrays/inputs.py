@@ -1,4 +1,4 @@
-"""Inputs on the road: arrays into tensors and back, example inputs, dynamic axes, digests."""
+"""Inputs as the pipeline takes them: arrays into tensors and back, example inputs, dynamic axes, digests."""
 
 from __future__ import annotations
 

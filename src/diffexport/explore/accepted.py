@@ -6,7 +6,7 @@ import functools
 from collections.abc import Iterable, Sequence
 
 from diffexport.arrays import arrays_of, trait_holds
-from diffexport.pipeline import Road
+from diffexport.pipeline import Pipeline
 from diffexport.subjects.cases import Case, Expected, Known
 from diffexport.values import Divergence, FailureKey, Inputs, Kind, Mode
 
@@ -17,11 +17,11 @@ class Accepted:
     Args:
         case: the model under test; its own entries come first.
         known: entries besides those of the case.
-        road: knows which modes share what is known.
+        pipeline: knows which modes share what is known.
     """
 
-    def __init__(self, case: Case, known: Iterable[Known], road: Road) -> None:
-        self._case, self._road = case, road
+    def __init__(self, case: Case, known: Iterable[Known], pipeline: Pipeline) -> None:
+        self._case, self._pipeline = case, pipeline
         self._entries = (*case.known, *known)
         self._crashes = [entry for entry in self._entries if entry.kind is Kind.CRASH]
         self._speaking = functools.lru_cache(maxsize=256)(self._entries_on)
@@ -43,7 +43,7 @@ class Accepted:
         """Return the entries that speak of such a divergence, whatever its size and its inputs."""
         return [
             entry
-            for candidate in self._road.known_as(mode)
+            for candidate in self._pipeline.known_modes(mode)
             for entry in self._entries
             if entry.speaks_of(self._case.name, candidate, runtime, key)
         ]

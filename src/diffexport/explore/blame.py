@@ -1,6 +1,6 @@
 """Whom to blame: the sides of a divergence vote, and the first stage that departs from eager is named.
 
-The sides, in the order of the road: eager; the captured program, run in PyTorch; the exported graph on the
+The sides, in the order of the pipeline: eager; the captured program, run in PyTorch; the exported graph on the
 reference evaluator and on ONNX Runtime without graph optimisation, which have nothing in common but the graph;
 ONNX Runtime at every higher level. Exports that differ in one option of the mode, and of a Function without its
 ``symbolic``, tell further where in the conversion it happens.
@@ -19,7 +19,7 @@ from diffexport.backends import exporters
 from diffexport.backends.runtimes import available, compared_with, family, runtime_of
 from diffexport.explore.point import Point
 from diffexport.explore.timekeeper import Timekeeper
-from diffexport.pipeline import Road
+from diffexport.pipeline import Pipeline
 from diffexport.subjects.cases import Case, dynamic_axes
 from diffexport.values import Divergence, Kind, Severity, Stage, Verdict
 
@@ -51,19 +51,19 @@ class BlameVote:
     """Finds whom to blame for the divergences of one case.
 
     Args:
-        road: exports and runs what is voted on.
+        pipeline: exports and runs what is voted on.
         case: the model under test.
         timekeeper: asked before each vote; a vote that it ends raises DeadlinePassed.
     """
 
-    def __init__(self, road: Road, case: Case, timekeeper: Timekeeper | None = None) -> None:
-        self._road, self._case, self._timekeeper = road, case, timekeeper
+    def __init__(self, pipeline: Pipeline, case: Case, timekeeper: Timekeeper | None = None) -> None:
+        self._pipeline, self._case, self._timekeeper = pipeline, case, timekeeper
 
     def blame(self, point: Point, divergence: Divergence) -> Blame | None:
         """Return whom to blame for what diverges at a point; None where there is nothing to vote on."""
         if divergence.stage not in _VOTED or divergence.kind is Kind.CRASH:
             return None
-        captured = None if self._road.given else self._run_captured(point)
+        captured = None if self._pipeline.same_in_every_mode else self._run_captured(point)
         departs = "" if captured is None else self._departs(point, captured, divergence)
         if departs:
             return Blame(Culprit.CAPTURE, departs)
@@ -114,7 +114,7 @@ class BlameVote:
 
     def _conversion(self, point: Point, divergence: Divergence, because: str) -> Blame:
         """Look at what the graph went through after it was made."""
-        if self._road.given:
+        if self._pipeline.same_in_every_mode:
             # Nobody knows how.
             return Blame(Culprit.CONVERSION, because)
         for option, without in _PASSES:
@@ -136,12 +136,12 @@ class BlameVote:
         if point.mode.description.ignores_symbolic or not point.mode.honours("autograd_inlining"):
             return ()
         example = as_call(point.export_inputs)
-        with exporters.without_symbolics(self._road.prepare(self._case).module, example) as names:
+        with exporters.without_symbolics(self._pipeline.prepare(self._case).module, example) as names:
             if not names:
                 return ()
             inlining = replace(point, mode=replace(point.mode, autograd_inlining=True))
-            # A road of its own: what this one remembers was exported with them.
-            verdict = Road().check(
+            # A pipeline of its own: what this one remembers was exported with them.
+            verdict = Pipeline().check(
                 replace(self._case, traits=None),
                 inlining.mode,
                 point.runtime,
@@ -154,7 +154,7 @@ class BlameVote:
     def _verdicts(self, point: Point, names: Sequence[str]) -> list[Verdict]:
         if self._timekeeper is not None:
             self._timekeeper.check()
-        return self._road.check_runtimes(
+        return self._pipeline.check_runtimes(
             self._case, point.mode, names, point.inputs, export_inputs=point.export_inputs, repeat=False
         )
 
@@ -162,7 +162,7 @@ class BlameVote:
         """Return what the captured program does; None if it cannot be had."""
         example = as_call(point.export_inputs)
         return exporters.run_captured(
-            self._road.prepare(self._case).module,
+            self._pipeline.prepare(self._case).module,
             clone(example),
             clone(as_call(point.inputs)),
             point.mode,
@@ -172,12 +172,12 @@ class BlameVote:
 
     def _departs(self, point: Point, captured: exporters.CapturedRun, divergence: Divergence) -> str:
         """Return how the captured program departs from eager; empty if it does not."""
-        eager = self._road.eager(self._case, point.mode, point.inputs)
+        eager = self._pipeline.eager(self._case, point.mode, point.inputs)
         if eager.error:
             return ""
         if captured.error:
             return f"the captured program refuses these inputs: {captured.error}"
-        arbiter = oracle.Arbiter(eager.outputs, self._road.rerun(self._case, point.mode, point.inputs))
+        arbiter = oracle.Arbiter(eager.outputs, self._pipeline.rerun(self._case, point.mode, point.inputs))
         wrong = next(_counting_as_wrong(arbiter.judge(captured.outputs).found, divergence), None)
         return f"the captured program, run in PyTorch, already departs: {wrong.message}" if wrong else ""
 

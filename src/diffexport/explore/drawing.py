@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from diffexport.arrays import as_call
 from diffexport.explore.export_examples import export_shapes, export_variety, plain_shapes
-from diffexport.pipeline import Road
+from diffexport.pipeline import Pipeline
 from diffexport.strategies import LAYOUTS, Trial, examples, trials
 from diffexport.subjects.cases import Case
 from diffexport.values import Call, Mode, Shape
@@ -20,12 +20,12 @@ class Drawing:
 
     Args:
         case: the model under test.
-        road: exports the case once, to mine the numbers in its graph.
+        pipeline: exports the case once, to mine the numbers in its graph.
         block: most samples in one example.
     """
 
-    def __init__(self, case: Case, road: Road, block: int) -> None:
-        self.case, self.road, self.block = case, road, block
+    def __init__(self, case: Case, pipeline: Pipeline, block: int) -> None:
+        self.case, self.pipeline, self.block = case, pipeline, block
 
     def trials(self, mode: Mode) -> st.SearchStrategy[Trial]:
         """Return the strategy that a mode is explored with."""
@@ -61,7 +61,7 @@ class Drawing:
         specs = self.case.specs
         if len(specs) < len(self.case.inputs):
             return False
-        return bool(self.road.eager(self.case, mode, as_call(examples(shapes, specs))).error)
+        return bool(self.pipeline.eager(self.case, mode, as_call(examples(shapes, specs))).error)
 
     def export_variety(self, mode: Mode) -> Sequence[tuple[str, str, bool]]:
         """Return what the example to export with may be like."""
@@ -83,7 +83,7 @@ class Drawing:
         chosen = plain if plain in shapes else shapes[0]
         if self._raises(mode, chosen):
             return ()
-        exported = self.road.export(self.case, mode, as_call(examples(chosen, specs)))
+        exported = self.pipeline.export(self.case, mode, as_call(examples(chosen, specs)))
         return exported.graph.constants if exported.graph is not None else ()
 
 

@@ -12,8 +12,7 @@ from collections.abc import Callable, Generator, Iterator
 from diffexport.explore.sample_checks import Announce
 from diffexport.explore.settings import StopAfter
 from diffexport.findings.events import CheckStarting, Event, Finding, FindingMade, RunFinished, Suspected
-from diffexport.pipeline import DeadlinePassed
-from diffexport.values import FailureKey, Identity
+from diffexport.values import DeadlinePassed, FailureKey, Identity
 
 #: What is driven: given whom to tell at once what cannot wait, it gives what happens as it happens.
 Work = Callable[[Announce], Iterator[Event]]

@@ -35,10 +35,10 @@ from diffexport.findings.events import (
     Suspected,
     Unhealthy,
 )
-from diffexport.pipeline import DeadlinePassed, Road
+from diffexport.pipeline import Pipeline
 from diffexport.strategies import Trial, decode_block, examples, ordinary_like
 from diffexport.subjects.cases import Case, Known, split_excluded
-from diffexport.values import Call, Identity, Inputs, Mode, Severity, admits_all
+from diffexport.values import Call, DeadlinePassed, Identity, Inputs, Mode, Severity, admits_all
 
 #: Rounds of exploring one mode again after something was found in it.
 ROUNDS = 12
@@ -62,8 +62,8 @@ class Explorer:
         runtimes: names, simplest first.
         settings: how, and when it ends.
         known: the known divergences that apply.
-        road: shared when several cases are explored in one process.
-        drawing: makes the strategies; on the same road.
+        pipeline: shared when several cases are explored in one process.
+        drawing: makes the strategies; on the same pipeline.
         findings: what was found before and is not to be found again, by identity; updated.
     """
 
@@ -74,20 +74,26 @@ class Explorer:
         settings: Settings,
         known: Iterable[Known] = (),
         *,
-        road: Road | None = None,
+        pipeline: Pipeline | None = None,
         drawing: Drawing | None = None,
         findings: dict[Identity, Finding] | None = None,
     ) -> None:
         self.case, self.runtimes, self.settings = case, tuple(runtimes), settings
-        self.road = road or Road()
-        self.drawing = drawing or Drawing(case, self.road, settings.block)
+        self.pipeline = pipeline or Pipeline()
+        self.drawing = drawing or Drawing(case, self.pipeline, settings.block)
         self.findings = {} if findings is None else findings
-        accepted = Accepted(case, known, self.road)
+        accepted = Accepted(case, known, self.pipeline)
         self._timekeeper = Timekeeper(settings.limits)
-        self._maker = FindingMaker(case, self.road, accepted, settings, self._timekeeper, self.findings)
+        self._maker = FindingMaker(case, self.pipeline, accepted, settings, self._timekeeper, self.findings)
         self._health = Health()
         self._checks = SampleChecks(
-            case, self.runtimes, settings, accepted, self.road, findings=self.findings, health=self._health
+            case,
+            self.runtimes,
+            settings,
+            accepted,
+            self.pipeline,
+            findings=self.findings,
+            health=self._health,
         )
         self._announce: Announce = _tell_nobody
         #: Seen, and not yet made a finding of.
@@ -219,9 +225,9 @@ class Explorer:
         if not self.settings.share or not specs or len(specs) < len(self.case.inputs):
             return False
         args = as_call(examples(plain_shapes(specs), specs))
-        if self.road.eager(self.case, mode, args).error:
+        if self.pipeline.eager(self.case, mode, args).error:
             return False
-        exported = self.road.export(self.case, mode, args, repeat=False)
+        exported = self.pipeline.export(self.case, mode, args, repeat=False)
         failures = tuple(
             divergence.key
             for divergence in exported.divergences
@@ -284,4 +290,12 @@ class Explorer:
     ) -> Iterator[Diverged]:
         """Check samples, see [SampleChecks.failures][], if there is time."""
         self._timekeeper.check()
-        return self._checks.failures(mode, export_inputs, samples, rows, self._announce, repeat=repeat)
+        return self._checks.failures(
+            mode,
+            export_inputs,
+            samples,
+            rows,
+            self._announce,
+            repeat=repeat,
+            deadline=self._timekeeper.in_force,
+        )

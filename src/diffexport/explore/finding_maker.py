@@ -18,9 +18,9 @@ from diffexport.explore.point import Point, SeenFailure
 from diffexport.explore.settings import Settings
 from diffexport.explore.timekeeper import Timekeeper
 from diffexport.findings.events import Finding
-from diffexport.pipeline import DeadlinePassed, Road
+from diffexport.pipeline import Pipeline
 from diffexport.subjects.cases import Case
-from diffexport.values import Call, Identity, Mode, TensorSpec, admits_all
+from diffexport.values import Call, DeadlinePassed, Identity, Mode, TensorSpec, admits_all
 
 
 class FindingMaker:
@@ -28,7 +28,7 @@ class FindingMaker:
 
     Args:
         case: the model under test.
-        road: runs what is tried when a finding is made smaller.
+        pipeline: runs what is tried when a finding is made smaller.
         accepted: what is known.
         settings: how, and within which limits.
         timekeeper: ends what takes too long.
@@ -38,13 +38,13 @@ class FindingMaker:
     def __init__(
         self,
         case: Case,
-        road: Road,
+        pipeline: Pipeline,
         accepted: Accepted,
         settings: Settings,
         timekeeper: Timekeeper,
         findings: dict[Identity, Finding],
     ) -> None:
-        self._case, self._road, self._accepted = case, road, accepted
+        self._case, self._pipeline, self._accepted = case, pipeline, accepted
         self._settings, self._timekeeper = settings, timekeeper
         self._findings = findings
 
@@ -87,7 +87,9 @@ class FindingMaker:
         return finding
 
     def _minimiser(self, case: Case, checks: int) -> Minimiser:
-        return Minimiser(self._road, case, self._settings.strict, checks=checks, timekeeper=self._timekeeper)
+        return Minimiser(
+            self._pipeline, case, self._settings.strict, checks=checks, timekeeper=self._timekeeper
+        )
 
     def _to_minimise(self, point: Point) -> Case:
         """Return the case; for a call that its specs do not speak of, one without them, which leaves tensors be."""
@@ -107,7 +109,7 @@ class FindingMaker:
 
     def _blamed(self, finding: Finding) -> Finding:
         point = Point(Mode.parse(finding.mode), finding.runtime, finding.inputs, finding.export_inputs)
-        vote = BlameVote(self._road, self._case, self._timekeeper)
+        vote = BlameVote(self._pipeline, self._case, self._timekeeper)
         blame = None if finding.flaky else vote.blame(point, finding.divergence)
         return finding if blame is None else replace(finding, blame=(str(blame.culprit), blame.because))
 

@@ -20,7 +20,7 @@ from diffexport.explore.point import Point, SeenFailure
 from diffexport.explore.smaller_inputs import SmallerInputs, as_arrays, same_inputs
 from diffexport.explore.timekeeper import Timekeeper
 from diffexport.oracle import same_bits
-from diffexport.pipeline import Road
+from diffexport.pipeline import Pipeline
 from diffexport.subjects.cases import Case, excluding
 from diffexport.values import (
     DEFAULT_OPSET,
@@ -37,7 +37,7 @@ class Minimiser:
     """Searches for the simplest point of one failure.
 
     Args:
-        road: exports and runs what is tried.
+        pipeline: exports and runs what is tried.
         case: the model under test.
         strict: notes fail.
         checks: most checks that are spent on it.
@@ -48,9 +48,15 @@ class Minimiser:
     """
 
     def __init__(
-        self, road: Road, case: Case, strict: bool, *, checks: int, timekeeper: Timekeeper | None = None
+        self,
+        pipeline: Pipeline,
+        case: Case,
+        strict: bool,
+        *,
+        checks: int,
+        timekeeper: Timekeeper | None = None,
     ) -> None:
-        self._road, self._case, self._strict = road, case, strict
+        self._pipeline, self._case, self._strict = pipeline, case, strict
         self._checks_left, self._timekeeper = checks, timekeeper
         self._exclusions = case.exclusions
         self._candidates = SmallerInputs(case)
@@ -83,7 +89,7 @@ class Minimiser:
         self._checks_left -= 1
         if self._timekeeper is not None:
             self._timekeeper.check()
-        verdict = self._road.check(
+        verdict = self._pipeline.check(
             self._case,
             point.mode,
             point.runtime,
@@ -102,7 +108,7 @@ class Minimiser:
 
     def _simplest_mode(self, best: SeenFailure) -> SeenFailure:
         # A model that is given is the same in every mode.
-        for option in () if self._road.given else best.point.mode.description.options:
+        for option in () if self._pipeline.same_in_every_mode else best.point.mode.description.options:
             mode = best.point.mode
             if mode.value(option.name) == option.default:
                 continue
@@ -141,7 +147,7 @@ class Minimiser:
 
     def _simplest_exporter(self, best: SeenFailure) -> SeenFailure:
         """Blame the simplest exporter that fails in the same way, with the same wrong values."""
-        if self._road.given:
+        if self._pipeline.same_in_every_mode:
             return best
         for exporter in EXPORTERS:
             if describe(exporter).order >= best.point.mode.description.order:
@@ -155,7 +161,7 @@ class Minimiser:
     def exporters(self, best: SeenFailure) -> tuple[str, ...]:
         """Return the exporters that fail in the same way at this point, with the same wrong values."""
         failing = {best.point.mode.exporter}
-        for exporter in () if self._road.given else EXPORTERS:
+        for exporter in () if self._pipeline.same_in_every_mode else EXPORTERS:
             if exporter not in failing:
                 for mode in _counterparts(best.point.mode, exporter):
                     seen = self.look(replace(best.point, mode=mode), best.divergence)

@@ -12,10 +12,12 @@ from diffexport.explore.point import Point
 from diffexport.explore.row_counts import count_verdict
 from diffexport.explore.settings import Settings
 from diffexport.findings.events import CheckStarting, Row, RowVerdict, Suspected
-from diffexport.pipeline import Block, Road
+from diffexport.pipeline import Block, Pipeline
 from diffexport.subjects.cases import Case
 from diffexport.values import (
+    NO_DEADLINE,
     Call,
+    Deadline,
     Identity,
     Inputs,
     Kind,
@@ -42,7 +44,7 @@ class SampleChecks:
         runtimes: names, simplest first.
         settings: how.
         accepted: what is known.
-        road: exports and runs.
+        pipeline: exports and runs.
         findings: the identities of what was found before, which is not new.
         health: counts what the model rejects.
     """
@@ -53,13 +55,13 @@ class SampleChecks:
         runtimes: Sequence[str],
         settings: Settings,
         accepted: Accepted,
-        road: Road,
+        pipeline: Pipeline,
         *,
         findings: Container[Identity],
         health: Health,
     ) -> None:
         self._case, self._runtimes, self._settings = case, runtimes, settings
-        self._accepted, self._road = accepted, road
+        self._accepted, self._pipeline = accepted, pipeline
         self._findings, self._health = findings, health
         self._noted = False
         self._tensor_places = [n for n, entry in enumerate(case.inputs) if isinstance(entry, TensorSpec)]
@@ -73,6 +75,7 @@ class SampleChecks:
         announce: Announce,
         *,
         repeat: bool = True,
+        deadline: Deadline = NO_DEADLINE,
     ) -> Iterator[Diverged]:
         """Check samples against one export, yielding the first new failure of each that has one.
 
@@ -82,18 +85,23 @@ class SampleChecks:
             samples: what to run on.
             rows: what is counted, by runtime; None counts nothing.
             announce: told each check before it is made, where the settings say careful.
-            repeat: see [Road.export][diffexport.Road.export].
+            repeat: see [Pipeline.export][diffexport.pipeline.Pipeline.export].
+            deadline: is asked between the stages of the pipeline.
+
+        Raises:
+            DeadlinePassed: the time is over.
         """
         example = export_inputs or samples[0]
         self._noted = False
         spared = self._without_known_crashes(mode, example, samples, rows)
-        with self._road.block(
+        with self._pipeline.block(
             self._case,
             mode,
             self._runtimes,
             export_inputs=example,
             strict=self._settings.strict,
             repeat=repeat,
+            deadline=deadline,
             settled=lambda inputs, verdicts: self._settled(mode, example, inputs, verdicts, rows is not None),
         ) as check:
             judged = (

@@ -6,7 +6,7 @@ import enum
 import math
 from dataclasses import dataclass
 
-from diffexport.pipeline import NO_DEADLINE, Deadline
+from diffexport.values import NO_DEADLINE, Deadline
 
 
 class StopAfter(enum.Enum):

@@ -7,13 +7,13 @@ from collections.abc import Iterable, Sequence
 from diffexport.explore.accepted import Accepted
 from diffexport.explore.divergence_errors import attribute, diverged
 from diffexport.explore.point import Point
-from diffexport.pipeline import Road
+from diffexport.pipeline import Pipeline
 from diffexport.subjects.cases import Case, Known
 from diffexport.values import Call, Inputs, Mode, Verdict
 
 
 def check_trial(
-    road: Road,
+    pipeline: Pipeline,
     case: Case,
     mode: Mode,
     runtimes: Sequence[str],
@@ -26,7 +26,7 @@ def check_trial(
     """Return the verdicts on one sample, none where a known crash would take the process along.
 
     Args:
-        road: exports and runs.
+        pipeline: exports and runs.
         case: the model under test.
         mode: how to export it.
         runtimes: names, simplest first.
@@ -38,12 +38,14 @@ def check_trial(
     Raises:
         Diverged: for the first divergence that is not known.
     """
-    accepted = Accepted(case, known, road)
+    accepted = Accepted(case, known, pipeline)
     inputs = Call.of(inputs).plain()
     example = inputs if export_inputs is None else Call.of(export_inputs).plain()
     if accepted.crash_on(accepted.known_crashes(mode, runtimes), inputs, example) is not None:
         return []
-    verdicts = road.check_runtimes(case, mode, runtimes, inputs, export_inputs=export_inputs, strict=strict)
+    verdicts = pipeline.check_runtimes(
+        case, mode, runtimes, inputs, export_inputs=export_inputs, strict=strict
+    )
     for verdict, divergence, identity in attribute(verdicts):
         if accepted.entry(mode, verdict.runtime, divergence, inputs, example) is None:
             point = Point(mode, identity.runtime or verdict.runtime, inputs, example)

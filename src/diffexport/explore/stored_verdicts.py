@@ -16,7 +16,7 @@ from diffexport.errors import DiffexportError, RegressionFileError
 from diffexport.explore.run_plan import applicable
 from diffexport.explore.units import speaks_of
 from diffexport.findings.regressions import Regression, Status, case_of, load, replay_safely
-from diffexport.pipeline import Road
+from diffexport.pipeline import Pipeline
 from diffexport.subjects import catalogue
 from diffexport.subjects.cases import Case, Known, load_known
 
@@ -57,8 +57,8 @@ def _own_entry(path: Path, regression: Regression, case: Case | None) -> Known |
 
 
 @cache
-def _road() -> Road:
-    return Road()
+def _pipeline() -> Pipeline:
+    return Pipeline()
 
 
 def judge_file(path: Path, tied: Mapping[str, Known], case: Case | None = None) -> Judged:
@@ -71,7 +71,7 @@ def judge_file(path: Path, tied: Mapping[str, Known], case: Case | None = None) 
     except RegressionFileError as error:
         return Judged(path, Status.ERROR, False, "", str(error))
     # A case that is given may be another one next time.
-    result = replay_safely(regression, _road() if case is None else Road(), case)
+    result = replay_safely(regression, _pipeline() if case is None else Pipeline(), case)
     entry = tied.get(path.name) or _own_entry(path, regression, case)
     if result.status is Status.ERROR:
         return Judged(path, result.status, False, "", result.message, result.elsewhere)

@@ -6,7 +6,7 @@ import time
 from dataclasses import replace
 
 from diffexport.explore.settings import Limits
-from diffexport.pipeline import Deadline
+from diffexport.values import Deadline
 
 
 class Timekeeper:
@@ -24,6 +24,11 @@ class Timekeeper:
             DeadlinePassed: there is none.
         """
         self._in_force.check()
+
+    @property
+    def in_force(self) -> Deadline:
+        """The deadline in force, for what asks for it between its steps."""
+        return self._in_force
 
     @property
     def is_over(self) -> bool:

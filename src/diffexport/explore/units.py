@@ -16,7 +16,7 @@ from diffexport.explore.sample_checks import Announce
 from diffexport.explore.settings import Settings
 from diffexport.findings.events import CaseFailed, Event, KnownReplayed, KnownStatus
 from diffexport.findings.regressions import Regression, Replay, Status, load, replay_safely
-from diffexport.pipeline import ArtefactRoad, Road
+from diffexport.pipeline import Pipeline
 from diffexport.pytorch import freeze_kept_tables
 from diffexport.subjects.cases import Case, Exclusion, Known
 from diffexport.subjects.targets import resolve
@@ -51,13 +51,13 @@ class Unit:
 
 
 @cache
-def _road() -> Road:
-    return Road()
+def _pipeline() -> Pipeline:
+    return Pipeline()
 
 
 def forget() -> None:
     """Start anew with what is remembered between units: what a run finds must not depend on runs before it."""
-    _road.cache_clear()
+    _pipeline.cache_clear()
 
 
 def warm_up() -> None:
@@ -77,20 +77,20 @@ def do(unit: Unit, send: Callable[[Event], None]) -> None:
 def events_of_unit(unit: Unit, announce: Announce) -> Iterator[Event]:
     """Do one unit, in this process; see [Explorer.explore][] for what is announced."""
     if not unit.modes:
-        yield from (replay_entry(entry, unit.folders, _road()) for entry in unit.known)
+        yield from (replay_entry(entry, unit.folders, _pipeline()) for entry in unit.known)
         return
-    road = _road()
+    pipeline = _pipeline()
     try:
         if unit.artefact is None:
             case = resolve(unit.target, inputs=unit.inputs)
         else:
             case = case_for(unit.target, unit.inputs, unit.artefact)
-            road = ArtefactRoad(unit.artefact)
+            pipeline = Pipeline.of_file(unit.artefact)
     except DiffexportError as error:
         yield CaseFailed(unit.name, str(error))
         return
     case = replace(case, exclude=(*case.exclude, *unit.exclude))
-    explorer = Explorer(case, unit.runtimes, unit.settings, unit.known, road=road)
+    explorer = Explorer(case, unit.runtimes, unit.settings, unit.known, pipeline=pipeline)
     yield from explorer.explore([Mode.parse(text) for text in unit.modes], announce)
 
 
@@ -103,15 +103,15 @@ def speaks_of(entry: Known, regression: Regression, result: Replay) -> bool:
 
 
 def replay_entry(
-    entry: Known, folders: Sequence[Path], road: Road, case: Case | None = None
+    entry: Known, folders: Sequence[Path], pipeline: Pipeline, case: Case | None = None
 ) -> KnownReplayed:
     """Replay the regression of a known divergence; ``case`` is its model, where it cannot be found by its target."""
-    status, message = _replayed(entry, folders, road, case)
+    status, message = _replayed(entry, folders, pipeline, case)
     return KnownReplayed(entry.id, entry.regression, status, message)
 
 
 def _replayed(
-    entry: Known, folders: Sequence[Path], road: Road, case: Case | None
+    entry: Known, folders: Sequence[Path], pipeline: Pipeline, case: Case | None
 ) -> tuple[KnownStatus, str]:
     path = next((f / entry.regression for f in folders if (f / entry.regression).is_file()), None)
     if path is None:
@@ -119,7 +119,7 @@ def _replayed(
         return KnownStatus.ERROR, f"its regression is not in {places}; restore the file or remove the entry"
     try:
         regression = load(path)
-        result = replay_safely(regression, road, case)
+        result = replay_safely(regression, pipeline, case)
     except RegressionFileError as error:
         return KnownStatus.ERROR, str(error)
     if result.status is Status.FIXED and entry.may_agree:

@@ -1,11 +1,8 @@
-from .deadline import NO_DEADLINE as NO_DEADLINE
-from .deadline import Deadline as Deadline
-from .deadline import DeadlinePassed as DeadlinePassed
 from .eager import BUILD_SEED as BUILD_SEED
-from .eager import Eager as Eager
-from .export import Exported as Exported
-from .given import ArtefactRoad as ArtefactRoad
-from .memo import Bounded as Bounded
+from .exports import Exported as Exported
+from .pipeline import Pipeline as Pipeline
 from .pipeline import Road as Road
-from .samples import TOGETHER as TOGETHER
-from .samples import Block as Block
+from .pipeline import fresh_stages as fresh_stages
+from .sample_block import TOGETHER as TOGETHER
+from .sample_block import Block as Block
+from .sample_block import Stages as Stages

@@ -33,7 +33,7 @@ class NoTensor(NamedTuple):
         return f"{self.place} {self.signature}"
 
 
-class Eager(NamedTuple):
+class EagerResult(NamedTuple):
     """What the eager model does with one call: its outputs as arrays, or its error.
 
     A Python number among the outputs is an output like any other. ``foreign`` says which of them are neither
@@ -77,19 +77,19 @@ def tensors_in(result: Any) -> Iterable[torch.Tensor]:
     return walk(result)
 
 
-def outputs_of(result: Any, *, keep_none: bool = False) -> Eager:
+def outputs_of(result: Any, *, keep_none: bool = False) -> EagerResult:
     """Return the outputs of the eager model, flattened as exporters flatten them, or its error.
 
     None is left out; with ``keep_none`` it is an output, an array of Python's None.
     """
     if isinstance(result, BaseException):
-        return Eager((), f"{type(result).__name__}: {first_line(result)}")
+        return EagerResult((), f"{type(result).__name__}: {first_line(result)}")
     if type(result) is torch.Tensor or (type(result) is tuple and _all_tensors(result)):
         # As nearly always.
         try:
-            return Eager(tuple([to_array(tensor) for tensor in tensors_in(result)]))
+            return EagerResult(tuple([to_array(tensor) for tensor in tensors_in(result)]))
         except Exception as error:  # noqa: BLE001 - a dtype that numpy does not have
-            return Eager((), f"{type(error).__name__}: {first_line(error)}")
+            return EagerResult((), f"{type(error).__name__}: {first_line(error)}")
     outputs: list[Array] = []
     numbers: list[NoTensor] = []
     foreign: list[NoTensor] = []
@@ -99,7 +99,7 @@ def outputs_of(result: Any, *, keep_none: bool = False) -> Eager:
             try:
                 outputs.append(to_array(leaf))
             except Exception as error:  # noqa: BLE001 - a dtype that numpy does not have
-                return Eager((), f"{type(error).__name__}: {first_line(error)}")
+                return EagerResult((), f"{type(error).__name__}: {first_line(error)}")
         elif isinstance(leaf, bool | int | float):
             outputs.append(np.asarray(leaf))
             numbers.append(described)
@@ -107,7 +107,7 @@ def outputs_of(result: Any, *, keep_none: bool = False) -> Eager:
             outputs.append(np.asarray(None))
         elif leaf is not None:
             foreign.append(described)
-    return Eager(tuple(outputs), numbers=tuple(numbers), foreign=tuple(foreign))
+    return EagerResult(tuple(outputs), numbers=tuple(numbers), foreign=tuple(foreign))
 
 
 def _all_tensors(values: tuple[Any, ...]) -> bool:

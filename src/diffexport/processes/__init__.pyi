@@ -2,7 +2,6 @@ from .child import Handler as Handler
 from .child import ParentProcess as ParentProcess
 from .child_process import ChildProcess as ChildProcess
 from .child_process import receive_any as receive_any
-from .deadline import Deadline as Deadline
 from .policy import Policy as Policy
 from .received import Announced as Announced
 from .received import Died as Died

@@ -15,10 +15,10 @@ from typing import Any
 
 from diffexport.processes.channel import Channel
 from diffexport.processes.child import Handler
-from diffexport.processes.deadline import Deadline
 from diffexport.processes.pickling import dumps
 from diffexport.processes.policy import Policy
 from diffexport.processes.received import Announced, Died, Hung, Ready, Received, Unreadable
+from diffexport.values import Deadline
 
 #: What the interpreter of a child is told to run. Nothing is imported before ``sys.path`` is the parent's: a module of
 #: a user's that is called as one of the standard library's must not be taken for that.

@@ -16,7 +16,7 @@ import functools
 import inspect
 import io
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import torch
@@ -42,20 +42,10 @@ def export_with_torchscript(
     Raises:
         Exception: whatever the exporter raises.
     """
-    dynamic_axes = None
     given = list(named_leaves(module, call, script=terms.script))
     asked = {name: terms.input_name(number) for number, name in enumerate(input_names(call))}
     names = [asked.get(name, name) for name in given]
-    if dynamic is not None:
-        dynamic_axes = {
-            asked[name]: {axis: called or f"{asked[name]}_d{axis}" for axis, called in axes.items()}
-            for name, axes in zip(input_names(call), dynamic, strict=True)
-            if name in given
-        }
-        for name in terms.output_names:
-            own = terms.axes_of(name)
-            if own:
-                dynamic_axes[name] = {axis: called or f"{name}_d{axis}" for axis, called in own.items()}
+    dynamic_axes = None if dynamic is None else _dynamic_axes(call, dynamic, terms, asked, given)
     args, kwargs = export_arguments(call)
     # Scripting leaves its own attributes behind.
     model = torch.jit.script(copy.deepcopy(module)) if terms.script else module
@@ -90,6 +80,30 @@ def export_with_torchscript(
         buffer = io.BytesIO()
         write(buffer)
         return Written(buffer.getvalue())
+
+
+def _dynamic_axes(
+    call: Call, dynamic: DynamicAxes, terms: Terms, asked: Mapping[str, str], given: Sequence[str]
+) -> dict[str, dict[int, str]]:
+    """Return the dynamic axes with a name each, by the names of the graph's inputs and outputs.
+
+    Args:
+        call: what the model is exported on.
+        dynamic: for each of its tensors the dynamic axes.
+        terms: may name axes of outputs.
+        asked: for each tensor what it is called, by the name it has unless another is asked for.
+        given: those of them that become inputs.
+    """
+    named = {
+        asked[name]: {axis: called or f"{asked[name]}_d{axis}" for axis, called in axes.items()}
+        for name, axes in zip(input_names(call), dynamic, strict=True)
+        if name in given
+    }
+    for name in terms.output_names:
+        of_output = terms.axes_of(name)
+        if of_output:
+            named[name] = {axis: called or f"{name}_d{axis}" for axis, called in of_output.items()}
+    return named
 
 
 @contextlib.contextmanager

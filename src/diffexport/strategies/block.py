@@ -78,12 +78,12 @@ def decode_block(
     rows, arrangements = _rows(codes, sum(counts), limit)
     columns: list[Array] = []
     for shape, spec, values, places in zip(shapes, specs, tables, _turns(tuple(counts)), strict=True):
-        own = _arrange(rows[:, places], arrangements, values, spec.dtype == "bool")
+        arranged = _arrange(rows[:, places], arrangements, values, spec.dtype == "bool")
         if spec.dtype.startswith("complex"):
-            own = np.ascontiguousarray(own).view(spec.dtype)
-        columns.append(own.reshape(len(rows), *shape))
+            arranged = np.ascontiguousarray(arranged).view(spec.dtype)
+        columns.append(arranged.reshape(len(rows), *shape))
     # Each sample owns its memory: a view of the block would keep all of it alive, and have an odd offset.
-    return list(zip(*[[np.array(own) for own in column] for column in columns], strict=True))
+    return list(zip(*[[np.array(arranged) for arranged in column] for column in columns], strict=True))
 
 
 def _rows(codes: Array, needed: int, limit: int) -> tuple[Array, Array]:
@@ -117,10 +117,10 @@ def _turns(counts: tuple[int, ...]) -> tuple[Array, ...]:
 
 def _arrange(rows: Array, arrangements: Array, values: Array, boolean: bool) -> Array:
     """Return the values of every row, arranged."""
-    found = values[rows]
+    arranged = values[rows]
     count = rows.shape[1]
     if not count or boolean or not arrangements.any():
-        return found
+        return arranged
     names = [name for name, _ in ARRANGEMENTS]
     plain = rows % PLAIN
     for name in ("plain", "one-odd", "tied", "sorted", "constant"):
@@ -139,5 +139,5 @@ def _arrange(rows: Array, arrangements: Array, values: Array, boolean: bool) -> 
             chosen = np.take_along_axis(chosen, np.arange(count)[None, :] % period[:, None] % count, axis=1)
         elif name == "constant":
             chosen = np.repeat(rows[which, -1:], count, axis=1)
-        found[which] = np.sort(values[chosen], axis=1) if name == "sorted" else values[chosen]
-    return found
+        arranged[which] = np.sort(values[chosen], axis=1) if name == "sorted" else values[chosen]
+    return arranged

@@ -89,9 +89,9 @@ def ordinary_like(call: Call) -> Call:
     arrays = ordinary(
         [tuple(t.shape) for t in tensors], [str(t.dtype).removeprefix("torch.") for t in tensors]
     )
-    made = {
+    replacements = {
         id(tensor): to_tensor(array.copy()).requires_grad_(tensor.requires_grad)
         for tensor, array in zip(tensors, arrays, strict=True)
     }
-    filled: Call = mapped(call, lambda leaf: made.get(id(leaf), leaf))
+    filled: Call = mapped(call, lambda leaf: replacements.get(id(leaf), leaf))
     return filled

@@ -101,17 +101,17 @@ def classes(dtype: str) -> dict[str, range]:
 
 
 def _values(part: np.dtype[Any], variant: int, constants: tuple[float, ...]) -> Iterator[Any]:
-    own = _neighbourhood(constants, part, variant)
+    neighbours = _neighbourhood(constants, part, variant)
     for name, width, value in _classes(part):
         for k in range(width):
-            yield own[k] if name == "constant" and own else value(k, variant)
+            yield neighbours[k] if name == "constant" and neighbours else value(k, variant)
     yield from itertools.repeat(0, 256 - SEPARATORS)
 
 
 def _classes(part: np.dtype[Any]) -> Sequence[tuple[str, int, Value]]:
-    found = _float_classes(part) if is_floating(part) else _int_classes(part)
-    assert sum(width for _, width, _ in found) == SEPARATORS, part
-    return found
+    classes = _float_classes(part) if is_floating(part) else _int_classes(part)
+    assert sum(width for _, width, _ in classes) == SEPARATORS, part
+    return classes
 
 
 def limits(dtype: np.dtype[Any]) -> Any:
@@ -129,6 +129,16 @@ def _ordinary(k: int, v: int) -> float:
     return -magnitude if k // 16 % 2 else magnitude
 
 
+def _around_borders(dtype: np.dtype[Any], largest: float) -> list[float]:
+    """Return the powers of 2 at which integers stop being exact or stop fitting, with their neighbours."""
+    around: list[float] = []
+    for border in (float(2**k) for k in (8, 11, 16, 24, 31, 32, 53, 63) if 2**k < largest):
+        near = np.asarray(border, dtype=dtype)
+        below, above = np.nextafter(near, dtype.type(0)), np.nextafter(near, dtype.type(np.inf))
+        around += [border, border - 1, border + 1, float(below), float(above)]
+    return around
+
+
 def _float_classes(dtype: np.dtype[Any]) -> Sequence[tuple[str, int, Value]]:
     info = finfo(dtype)
     largest, normal, tiny = float(info.max), float(info.smallest_normal), float(info.smallest_subnormal)
@@ -136,11 +146,7 @@ def _float_classes(dtype: np.dtype[Any]) -> Sequence[tuple[str, int, Value]]:
     top, bottom = int(np.log2(largest)), int(np.log2(normal))
     exponents = sorted((e for e in range(bottom, top + 1) if not 0 <= e <= 3), key=lambda e: (abs(e), e < 0))
     decades = max(1, min(8, int(-np.log10(normal)) - 2))
-    around: list[float] = []
-    for border in (float(2**k) for k in (8, 11, 16, 24, 31, 32, 53, 63) if 2**k < largest):
-        near = np.asarray(border, dtype=dtype)
-        below, above = np.nextafter(near, dtype.type(0)), np.nextafter(near, dtype.type(np.inf))
-        around += [border, border - 1, border + 1, float(below), float(above)]
+    around = _around_borders(dtype, largest)
 
     def signed(n: int, value: float) -> float:
         return -value if n % 2 else value
@@ -228,13 +234,17 @@ def _neighbourhood(constants: tuple[float, ...], dtype: np.dtype[Any], variant: 
     at_once = CONSTANTS // 3
     start = variant * at_once % len(kept) if len(kept) > at_once else 0
     chosen = [*kept[start:], *kept[:start]][:at_once]
-    found: list[Any] = []
+    neighbours: list[Any] = []
     for constant in chosen:
         if integral:
-            found += [int(constant), int(constant) + 1, int(constant) - 1]
+            neighbours += [int(constant), int(constant) + 1, int(constant) - 1]
         else:
             here = dtype.type(constant)
-            found += [here, np.nextafter(here, dtype.type(np.inf)), np.nextafter(here, dtype.type(-np.inf))]
+            neighbours += [
+                here,
+                np.nextafter(here, dtype.type(np.inf)),
+                np.nextafter(here, dtype.type(-np.inf)),
+            ]
     near: list[Any] = []
     for constant in chosen:
         near += [
@@ -247,9 +257,9 @@ def _neighbourhood(constants: tuple[float, ...], dtype: np.dtype[Any], variant: 
             constant - 1,
         ]
     if integral:
-        found = [min(max(value, info.min), info.max) for value in found]
+        neighbours = [min(max(value, info.min), info.max) for value in neighbours]
         near = [min(max(int(value), info.min), info.max) for value in near]
-    return (found + near * CONSTANTS)[:CONSTANTS]
+    return (neighbours + near * CONSTANTS)[:CONSTANTS]
 
 
 def _bounded(values: Array, dtype: str, low: float | None, high: float | None) -> Array:
@@ -278,8 +288,8 @@ def _bounded(values: Array, dtype: str, low: float | None, high: float | None) -
             spread = [simplest, top if low is None else bottom]
     with np.errstate(all="ignore"):
         within = [value for value in values if bottom <= value <= top]
-        made = [kind(value) for value in spread]
-        within += [value for value in made if bottom <= value <= top]
+        candidates = [kind(value) for value in spread]
+        within += [value for value in candidates if bottom <= value <= top]
     if not within:
         raise InvalidArgument(f"low={low}, high={high}: no {dtype} lies between")
     return np.resize(np.array(within, dtype=values.dtype), 256)

@@ -137,11 +137,11 @@ def _strategy(node: ast.expr, text: str) -> st.SearchStrategy[Any]:
     else:
         make = getattr(st, name)
     try:
-        made: st.SearchStrategy[Any] = make(*args, **kwargs)
-        made.validate()
+        strategy: st.SearchStrategy[Any] = make(*args, **kwargs)
+        strategy.validate()
     except (TypeError, InvalidArgument, UsageError) as error:
         raise UsageError(f"{text!r}: {error}") from None
-    return made
+    return strategy
 
 
 def _value(node: ast.expr, text: str) -> Any:
@@ -186,15 +186,15 @@ def _maker(called: str) -> Callable[..., Any] | None:
     if called in _PLAIN:
         return _PLAIN[called]
     if called.removeprefix("torch.") in _MAKERS and called.startswith("torch."):
-        made: Callable[..., Any] = named(called)
-        return made
-    found = named(called)
-    if not isinstance(found, type):
+        callee: Callable[..., Any] = named(called)
+        return callee
+    callee = named(called)
+    if not isinstance(callee, type):
         return None
     import torch
 
-    plain = dataclasses.is_dataclass(found) or issubclass(found, enum.Enum) or hasattr(found, "_fields")
-    return found if plain or issubclass(found, torch.nn.Module) else None
+    plain = dataclasses.is_dataclass(callee) or issubclass(callee, enum.Enum) or hasattr(callee, "_fields")
+    return callee if plain or issubclass(callee, torch.nn.Module) else None
 
 
 def named(name: str) -> Any:
@@ -271,10 +271,10 @@ def _dataclass(value: Any) -> str | None:
     """Return the call that makes a dataclass of the same fields; those that have their default are left out."""
     owner = importable(type(value))
     given = []
-    for own in dataclasses.fields(value):
-        here = getattr(value, own.name)
-        if own.init and not _is_default(own, here):
-            given.append((own.name, text_of(here)))
+    for declared in dataclasses.fields(value):
+        here = getattr(value, declared.name)
+        if declared.init and not _is_default(declared, here):
+            given.append((declared.name, text_of(here)))
     if owner is None or any(text is None for _, text in given):
         return None
     return f"{owner}({', '.join(f'{name}={text}' for name, text in given)})"
@@ -287,17 +287,19 @@ def _module(value: Any) -> str | None:
         return None
     text = owner + repr(value).removeprefix(type(value).__name__)
     try:
-        made = value_of(text)
+        module = value_of(text)
     except UsageError:
         return None
-    return text if type(made) is type(value) and repr(made) == repr(value) else None
+    return text if type(module) is type(value) and repr(module) == repr(value) else None
 
 
-def _is_default(own: dataclasses.Field[Any], value: Any) -> bool:
+def _is_default(declared: dataclasses.Field[Any], value: Any) -> bool:
     try:
-        if own.default is not dataclasses.MISSING:
-            return bool(own.default == value)
-        return own.default_factory is not dataclasses.MISSING and bool(own.default_factory() == value)
+        if declared.default is not dataclasses.MISSING:
+            return bool(declared.default == value)
+        return declared.default_factory is not dataclasses.MISSING and bool(
+            declared.default_factory() == value
+        )
     except Exception:  # noqa: BLE001 - comparing, or making, runs whatever code
         return False
 

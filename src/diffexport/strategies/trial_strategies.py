@@ -96,14 +96,8 @@ def trials(
     specs = [entry for entry in entries if isinstance(entry, TensorSpec)]
     if not 1 <= max_samples <= MAX_SAMPLES:
         raise InvalidArgument(f"max_samples={max_samples} must be from 1 to {MAX_SAMPLES}")
-    if export_shapes is None:
-        export_shapes = representative_shapes(specs, 6)
-    if not export_shapes:
-        raise InvalidArgument("export_shapes is empty: there is no shape to export at")
-    for shapes in export_shapes:
-        if not admits_all(specs, shapes):
-            texts = ", ".join(str(spec) for spec in specs)
-            raise InvalidArgument(f"export_shapes: {list(shapes)} does not suit {texts}")
+    export_shapes = representative_shapes(specs, 6) if export_shapes is None else export_shapes
+    _check_export_shapes(specs, export_shapes)
     for name, given, known in (("layouts", layouts, LAYOUTS), ("variety", variety, VARIETY)):
         if not given or any(one not in known for one in given):
             raise InvalidArgument(f"{name}={list(given)!r} must be some of {list(known)}")
@@ -121,6 +115,15 @@ def trials(
         None if dynamic_axes is None else tuple(map(tuple, dynamic_axes)),
     )
     return _trial(plan)
+
+
+def _check_export_shapes(specs: Sequence[TensorSpec], export_shapes: Sequence[tuple[Shape, ...]]) -> None:
+    if not export_shapes:
+        raise InvalidArgument("export_shapes is empty: there is no shape to export at")
+    for shapes in export_shapes:
+        if not admits_all(specs, shapes):
+            texts = ", ".join(str(spec) for spec in specs)
+            raise InvalidArgument(f"export_shapes: {list(shapes)} does not suit {texts}")
 
 
 def check_inputs(inputs: Sequence[Input]) -> tuple[TensorSpec | st.SearchStrategy[Any], ...]:
@@ -218,10 +221,10 @@ def _trial(draw: st.DrawFn, plan: _Plan) -> Trial:
     samples: list[tuple[Any, ...]] = block
     if aliased or with_grad or run_layout != "contiguous":
         samples = [
-            tuple(_laid_out(_aliased(own, plan.specs, aliased), run_layout, with_grad)) for own in block
+            tuple(_laid_out(_aliased(sample, plan.specs, aliased), run_layout, with_grad)) for sample in block
         ]
     if others:
-        samples = [_arguments(plan, own, others) for own in samples]
+        samples = [_arguments(plan, sample, others) for sample in samples]
     return Trial(_arguments(plan, example, others), tuple(samples))
 
 
@@ -246,11 +249,11 @@ def _aliased(sample: tuple[Array, ...], specs: Sequence[TensorSpec], aliased: bo
 def _laid_out(arrays: list[Any], layout: str, requires_grad: bool) -> list[Any]:
     if layout == "contiguous" and not requires_grad:
         return arrays
-    made: dict[int, Any] = {}
+    laid_out: dict[int, Any] = {}
     for array in arrays:
-        if id(array) not in made:
-            made[id(array)] = lay_out(array, layout, requires_grad=requires_grad)
-    return [made[id(array)] for array in arrays]
+        if id(array) not in laid_out:
+            laid_out[id(array)] = lay_out(array, layout, requires_grad=requires_grad)
+    return [laid_out[id(array)] for array in arrays]
 
 
 def _arguments(plan: _Plan, tensors: Sequence[Any], others: Sequence[Any]) -> tuple[Any, ...]:

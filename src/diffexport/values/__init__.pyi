@@ -4,6 +4,9 @@ from .call import Path as Path
 from .call import leaves as leaves
 from .call import mapped as mapped
 from .call import paths as paths
+from .deadline import NO_DEADLINE as NO_DEADLINE
+from .deadline import Deadline as Deadline
+from .deadline import DeadlinePassed as DeadlinePassed
 from .exporter_descriptions import DEFAULT_OPSET as DEFAULT_OPSET
 from .exporter_descriptions import EXPORTER_REGISTRY as EXPORTER_REGISTRY
 from .exporter_descriptions import EXPORTERS as EXPORTERS

@@ -113,7 +113,11 @@ def _items(value: Any) -> list[tuple[Any, Any]] | None:
         return list(value.items())
     if kind == "sequence":
         return list(enumerate(value))
-    return [(own.name, getattr(value, own.name)) for own in dataclasses.fields(value) if own.init]
+    return [
+        (declared.name, getattr(value, declared.name))
+        for declared in dataclasses.fields(value)
+        if declared.init
+    ]
 
 
 @functools.lru_cache(maxsize=256)

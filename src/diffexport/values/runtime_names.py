@@ -25,6 +25,7 @@ _TABLE = {
     "ort-cuda": f"{_ROOM}.onnxruntime_providers:CUDA",
     "ort-openvino": f"{_ROOM}.onnxruntime_providers:OPENVINO",
     "ort-xnnpack": f"{_ROOM}.onnxruntime_providers:XNNPACK",
+    "openvino": f"{_ROOM}.openvino_cpu:OPENVINO",
 }
 
 

@@ -225,7 +225,7 @@ def admits_all(specs: Sequence[TensorSpec], shapes: Sequence[Sequence[int]]) -> 
         fixed = [extra for extra, one in lead if not one]
         if fixed and any(extra > fixed[0] for extra, _ in lead):
             return False
-    return all(len(found) == 1 for found in sizes.values())
+    return all(len(agreed) == 1 for agreed in sizes.values())
 
 
 def pinned(
@@ -238,18 +238,18 @@ def pinned(
     every = [spec.dims_for(len(shape)) for spec, shape in zip(specs, shapes, strict=True)]
     fixed = {
         dim.name
-        for dims, own in zip(every, free, strict=True)
+        for dims, free_axes in zip(every, free, strict=True)
         for axis, dim in enumerate(dims)
-        if axis not in own and dim.name is not None
+        if axis not in free_axes and dim.name is not None
     }
-    found = []
-    for spec, dims, shape, own in zip(specs, every, shapes, free, strict=True):
+    pinned_specs = []
+    for spec, dims, shape, free_axes in zip(specs, every, shapes, free, strict=True):
         kept = tuple(
-            dim if axis in own and dim.name not in fixed else Dim(size, size)
+            dim if axis in free_axes and dim.name not in fixed else Dim(size, size)
             for axis, (dim, size) in enumerate(zip(dims, shape, strict=True))
         )
-        found.append(replace(spec, dims=kept, leading=False, lead=None, lead_one=False))
-    return tuple(found)
+        pinned_specs.append(replace(spec, dims=kept, leading=False, lead=None, lead_one=False))
+    return tuple(pinned_specs)
 
 
 def shapes_of_ranks(
@@ -346,14 +346,14 @@ def representative_shapes(specs: Sequence[TensorSpec], limit: int) -> tuple[tupl
             for number in loose
             if ranks[number] > len(specs[number].dims)
         ]
-    found: dict[tuple[Shape, ...], None] = {}
+    joint_shapes: dict[tuple[Shape, ...], None] = {}
     for rank, pattern in _WORTH:
         for ranks in choices:
             if max(ranks) == rank or (max(ranks) > 3 and rank == 3) or min(map(max, choices)) > rank == 1:
-                found.setdefault(shapes_of_ranks(specs, ranks, itertools.cycle(pattern)))
+                joint_shapes.setdefault(shapes_of_ranks(specs, ranks, itertools.cycle(pattern)))
     for ranks in choices:
-        found.setdefault(shapes_of_ranks(specs, ranks, itertools.cycle((2, 1))))
-    return tuple(sorted(list(found)[:limit], key=shape_complexity))
+        joint_shapes.setdefault(shapes_of_ranks(specs, ranks, itertools.cycle((2, 1))))
+    return tuple(sorted(list(joint_shapes)[:limit], key=shape_complexity))
 
 
 def shape_complexity(shapes: Iterable[Shape]) -> tuple[int, ...]:

@@ -123,15 +123,15 @@ class Terms:
 
     def document(self) -> dict[str, Any]:
         """Return the terms off their defaults as plain data for JSON; [of][] takes it back."""
-        found: dict[str, Any] = {}
+        document: dict[str, Any] = {}
         for one in fields(self):
             value = getattr(self, one.name)
             if value == one.default:
                 continue
             if one.name == "dynamic_axes":
                 value = {name: {str(axis): called for axis, called in axes} for name, axes in value}
-            found[one.name] = list(value) if isinstance(value, tuple) else value
-        return found
+            document[one.name] = list(value) if isinstance(value, tuple) else value
+        return document
 
     def __str__(self) -> str:
         return ", ".join(f"{name}={_shown(value)}" for name, value in self.document().items())
@@ -213,7 +213,7 @@ def _dynamic(name: str, value: Any) -> tuple[tuple[str, Axes], ...] | None:
         return None
     if not isinstance(value, Mapping):
         raise UsageError(f"{name}={value!r} must be like {{'x0': [0]}} or {{'x0': {{0: 'batch'}}}}")
-    found = []
+    read_axes = []
     for place, axes in value.items():
         if not isinstance(place, str):
             raise UsageError(f"{name}: {place!r} is no name of an input or output")
@@ -222,8 +222,8 @@ def _dynamic(name: str, value: Any) -> tuple[tuple[str, Axes], ...] | None:
                 f"{name}[{place!r}]={axes!r} must be axes, or axes with names: [0] or {{0: 'batch'}}"
             )
         pairs = list(axes.items()) if isinstance(axes, Mapping) else [(axis, None) for axis in axes]
-        found.append((place, tuple(_axis(f"{name}[{place!r}]", *pair) for pair in pairs)))
-    return tuple(found)
+        read_axes.append((place, tuple(_axis(f"{name}[{place!r}]", *pair) for pair in pairs)))
+    return tuple(read_axes)
 
 
 def _axis(place: str, axis: Any, called: Any) -> tuple[int, str | None]:

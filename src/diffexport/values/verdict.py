@@ -20,7 +20,7 @@ from diffexport.values.signatures import Aspect
 
 
 class Stage(enum.StrEnum):
-    """Where on the road something happened, in the order of the road."""
+    """Where in the pipeline something happened, in its order."""
 
     EAGER = "eager"
     CAPTURE = "capture"
@@ -152,7 +152,7 @@ class Divergence:
     """One way in which the exported model is not the eager one.
 
     Attributes:
-        stage: where on the road it showed.
+        stage: where in the pipeline it showed.
         kind: why it diverges.
         place: the output, or what else is concerned (the graph, the model).
         signature: a short text free of values and addresses that tells this failure from others of the
@@ -264,11 +264,11 @@ class Verdict:
     Attributes:
         case, mode, runtime: what was checked; ``mode`` in text form.
         outcome: agrees, refused as expected, rejected by eager, or diverges.
-        divergences: every divergence found, in the order of the road; those of severity NOTE are in
+        divergences: every divergence, in the order of the stages; those of severity NOTE are in
             ``notes`` instead, unless the run is strict.
         notes: what is reported without failing.
         reason: for REFUSED and REJECTED, the error's first line.
-        eager, got: the outputs of both sides as numpy arrays, empty where the road ended earlier.
+        eager, got: the outputs of both sides as numpy arrays, empty where the pipeline ended earlier.
         chatter: what exporter and runtime printed, logged and warned.
         target: text from which the case can be had again; empty or the name for a catalogue case.
         arbitrated: something differed by more than the tight tolerance, or by class.

@@ -15,7 +15,7 @@ import onnx
 from diffexport import versions
 from diffexport.backends.graphs import inspection as graph
 from diffexport.findings.regressions.format import Regression
-from diffexport.pipeline import Road
+from diffexport.pipeline import Pipeline
 from diffexport.subjects.cases.case import Case
 from diffexport.values.mode import Mode
 from diffexport.values.place import Place
@@ -40,9 +40,9 @@ def regression(
     export_inputs: tuple[Any, ...] | None = None,
     runtime: str = "ort-disabled",
 ) -> Regression:
-    """Walk the road and keep the divergence of the given kind."""
+    """Walk the pipeline and keep the divergence of the given kind."""
     example = inputs if export_inputs is None else export_inputs
-    verdict = Road().check(case, Mode.parse(mode), runtime, inputs, export_inputs=example, strict=True)
+    verdict = Pipeline().check(case, Mode.parse(mode), runtime, inputs, export_inputs=example, strict=True)
     found = {divergence.kind: divergence for divergence in verdict.divergences}
     assert kind in found, verdict
     divergence = found[Kind(kind)]

@@ -50,7 +50,7 @@ def read_model(path: Path, *, mode: Mode | None = None) -> Artefact:
         raise UsageError(f"{path}: there is no such file" if not path.exists() else f"{path}: is not a file")
     proto = _parsed(path)
     try:
-        # What shape inference says of its types is judged on the road: a wrong type is a finding.
+        # What shape inference says of its types is judged in the pipeline: a wrong type is a finding.
         onnx.checker.check_model(proto)
     except Exception as error:  # noqa: BLE001 - the checker raises its own and protobuf's errors
         raise UsageError(f"{path}: onnx.checker rejects the model: {_head(error)}") from None

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from diffexport.backends.runtimes.runtime_protocol import Session
 from diffexport.backends.runtimes.runtime_registry import runtime_of
-from diffexport.errors import UsageError
+from diffexport.errors import UnavailableRuntimeError
 
 
 def load(runtime: str, model: bytes, files: Sequence[tuple[str, bytes]] = ()) -> Session:
@@ -22,12 +22,12 @@ def load(runtime: str, model: bytes, files: Sequence[tuple[str, bytes]] = ()) ->
     Raises:
         LoadError: the runtime refuses it.
         UnknownNameError: there is no such runtime.
-        UsageError: it is not available as things are installed.
+        UnavailableRuntimeError: it is not available as things are installed.
     """
     loader = runtime_of(runtime)
     reason = loader.unavailable()
     if reason:
-        raise UsageError(f"runtime {runtime!r} is not available: {reason}")
+        raise UnavailableRuntimeError(runtime, reason)
     if not files:
         return loader.load(model)
     with tempfile.TemporaryDirectory(prefix="diffexport-") as folder:

@@ -7,7 +7,7 @@ from typing import cast
 
 from diffexport.backends.runtimes.guarded import GuardedRuntime, check_added
 from diffexport.backends.runtimes.runtime_protocol import Runtime
-from diffexport.errors import PlugInError, UnknownNameError, UsageError
+from diffexport.errors import PlugInError, UnavailableRuntimeError, UnknownNameError
 from diffexport.values import (
     RUNTIME_REGISTRY,
     RUNTIMES,
@@ -71,7 +71,7 @@ def select(names: Iterable[str]) -> tuple[str, ...]:
 
     Raises:
         UnknownNameError: there is no such runtime.
-        UsageError: it is not available as things are installed; the message says why.
+        UnavailableRuntimeError: it is not available as things are installed; the message says why.
         PlugInError: another package's runtime that is asked for by its name is of no use.
     """
     chosen: dict[str, None] = {}
@@ -84,7 +84,7 @@ def _named(name: str) -> tuple[str, ...]:
     if name in RUNTIME_REGISTRY.names():
         reason = runtime_of(name).unavailable()
         if reason:
-            raise UsageError(f"runtime {name!r} is not available: {reason}")
+            raise UnavailableRuntimeError(name, reason)
         return (name,)
     if name not in built_in_runtime_choices() and not members_of_added_family(name):
         raise UnknownNameError("runtime", name, runtime_choices())

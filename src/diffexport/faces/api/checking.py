@@ -31,7 +31,7 @@ from diffexport.faces.api.result import Result
 from diffexport.findings.events import Event, KnownReplayed
 from diffexport.findings.regressions import FindingStore, Regression, files, load
 from diffexport.findings.reports import Tally
-from diffexport.pipeline import Road
+from diffexport.pipeline import Pipeline
 from diffexport.subjects.cases import Case, Exclusion, Known, Rule
 from diffexport.values import Inputs, Mode, TensorSpec, TermOptions, Verdict, select_modes, slugify
 
@@ -40,9 +40,9 @@ REGRESSIONS = "tests/regressions"
 
 
 @cache
-def shared_road() -> Road:
-    """Return the road that all tests of a process share, so that exports and sessions are made once."""
-    return Road()
+def shared_road() -> Pipeline:
+    """Return the pipeline that all tests of a process share, so that exports and sessions are made once."""
+    return Pipeline()
 
 
 @cache
@@ -116,41 +116,29 @@ def check(
         model: a [Case][diffexport.Case], a ``torch.nn.Module`` (instance, class or factory) or an
             ``autograd.Function``.
         inputs: one entry for each positional argument, a tensor spec or a Hypothesis strategy; or
-        strategy: a Hypothesis strategy for the tuple of positional arguments, or for a
-            [Call][diffexport.Call] with keywords. Without either, diffexport works out how to call the model.
+        strategy: one for the tuple of positional arguments, or for a [Call][diffexport.Call] with keywords. Without
+            either, diffexport works out how to call the model.
         modes: matrices, modes or mode patterns.
         runtimes: names, ``ort`` or ``all``.
         examples: Hypothesis examples for each mode; by default the more, the fewer modes there are.
         seed: the same seed gives the same run.
         rules: expectations, tried before the general ones.
-        known: accepted divergences besides the catalogue's; see [known_divergence][diffexport.known_divergence].
-            Their regressions are replayed first: one that no longer diverges makes the result fail.
+        known: accepted divergences besides the catalogue's ([known_divergence][diffexport.known_divergence]); the
+            result fails where the regression of one no longer diverges.
         exclude: mode pattern to the reason why such modes are not run.
         strict: let notes fail.
-        extra_inputs: calls that are checked in every mode besides what is generated: tuples of positional arguments
-            or [Call][diffexport.Call]s.
-        name, target: what the case is called, and the text by which a stored regression finds it again.
-        save: the folder in which findings are stored as regressions, and those of known divergences looked for
-            (else in ``tests/regressions``).
+        extra_inputs: calls that are always checked as well, tuples or [Call][diffexport.Call]s.
+        name, target: what the case is called; the text by which a stored regression finds it again.
+        save: the folder for findings and for regressions of known divergences; those are else in ``tests/regressions``.
         matrices: matrices besides ``default`` and ``full``, by name.
         emit: receives every event as it happens.
-        terms: what is asked of export and comparison besides the mode; see [Terms][diffexport.Terms].
+        terms: see [Terms][diffexport.Terms].
 
     Raises:
         UsageError: no inputs can be generated, a name does not exist, an option is unknown or wrong.
     """
-    case = as_case(
-        model,
-        inputs=inputs,
-        strategy=strategy,
-        rules=rules,
-        known=known,
-        exclude=exclude,
-        extra_inputs=extra_inputs,
-        name=name,
-        target=target,
-        **terms,
-    )
+    given: dict[str, Any] = {"rules": rules, "known": known, "exclude": exclude, "extra_inputs": extra_inputs}
+    case = as_case(model, inputs=inputs, strategy=strategy, name=name, target=target, **given, **terms)
     chosen = select_modes((modes,) if isinstance(modes, str) else modes, matrices)
     settings = settings_for(len(chosen), examples=examples, seed=seed, strict=strict)
     return explored(case, chosen, runtimes, settings, save=save, emit=emit)
@@ -186,13 +174,13 @@ def explored(
         if emit is not None:
             emit(event)
 
-    # A road of its own: another model may have been checked under this name.
-    road = Road()
+    # A pipeline of its own: another model may have been checked under this name.
+    pipeline = Pipeline()
     of_case = replace(case, known=applicable(case.known))
 
     def work(announce: Announce) -> Iterator[Event]:
-        yield from _replayed(of_case, modes, Path(REGRESSIONS if save is None else save), road)
-        explorer = Explorer(of_case, names, settings, shipped_known(case.target), road=road)
+        yield from _replayed(of_case, modes, Path(REGRESSIONS if save is None else save), pipeline)
+        explorer = Explorer(of_case, names, settings, shipped_known(case.target), pipeline=pipeline)
         yield from explorer.explore(modes, announce)
 
     events = drive(work, stop_after=settings.limits.stop_after, announce=listen)
@@ -200,7 +188,7 @@ def explored(
     return Result(case.name, tally, store, case.terms, case.texts)
 
 
-def _replayed(case: Case, modes: Sequence[Mode], folder: Path, road: Road) -> Iterator[KnownReplayed]:
+def _replayed(case: Case, modes: Sequence[Mode], folder: Path, pipeline: Pipeline) -> Iterator[KnownReplayed]:
     """Replay the regressions of the case's known divergences, those that were found with an exporter of these modes."""
     exporters = {mode.exporter for mode in modes}
     for entry in case.known:
@@ -208,10 +196,10 @@ def _replayed(case: Case, modes: Sequence[Mode], folder: Path, road: Road) -> It
             continue
         stored = _stored(folder / entry.regression)
         if stored is None:
-            yield replay_entry(entry, (folder,), road)
+            yield replay_entry(entry, (folder,), pipeline)
         elif stored.case == case.name and stored.mode.exporter in exporters:
             # One of another model of that name is found by its target.
-            yield replay_entry(entry, (folder,), road, case if stored.target == case.target else None)
+            yield replay_entry(entry, (folder,), pipeline, case if stored.target == case.target else None)
 
 
 def _stored(path: Path) -> Regression | None:

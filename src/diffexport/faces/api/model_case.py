@@ -48,7 +48,6 @@ def as_case(
     Terms.of(terms)
     exclude = exclusions_of(exclude)
     if isinstance(model, Case):
-        agreed = Terms.of({**model.terms.document(), **terms})
         if inputs or strategy is not None:
             given = make_case(model.name, model.build, inputs=inputs, strategy=strategy)
             model = replace(model, inputs=given.inputs, strategy=given.strategy)
@@ -58,7 +57,7 @@ def as_case(
             known=(*model.known, *known),
             exclude=(*model.exclude, *exclude),
             extra_inputs=(*model.extra_inputs, *extra_calls(extra_inputs)),
-            terms=agreed,
+            terms=Terms.of({**model.terms.document(), **terms}),
             name=name or model.name,
             target=target or model.target,
         )
@@ -69,15 +68,12 @@ def as_case(
         # There is no other way to export it.
         terms["script"] = True
     called = name or name_of(model)
-    found: tuple[str, ...] = ()
-    if not inputs and strategy is None:
-        found = inferred(model, called)
-        # Replaced below.
-        inputs = ["float32[...]"]
+    worked_out = inferred(model, called) if not inputs and strategy is None else ()
     case = make_case(
         called,
         builder_of(model),
-        inputs=inputs,
+        # What is worked out takes the place of this.
+        inputs=["float32[...]"] if not inputs and strategy is None else inputs,
         strategy=strategy,
         rules=rules,
         known=tuple(known),
@@ -86,7 +82,7 @@ def as_case(
         target=target or target_of(model),
         **terms,
     )
-    return with_inputs(case, found)
+    return with_inputs(case, worked_out)
 
 
 def name_of(model: Any) -> str:

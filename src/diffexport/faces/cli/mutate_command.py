@@ -15,6 +15,7 @@ from diffexport.faces.cli.chosen_runtimes import select_runtimes
 from diffexport.faces.cli.run_command import check_targets, write_safely
 from diffexport.findings.reports import EXIT_USAGE
 from diffexport.strategies import canonical
+from diffexport.subjects.cases import Known
 from diffexport.subjects.catalogue import MAIN_JOB, expand
 from diffexport.tools.mutate import (
     MUTATOR,
@@ -29,7 +30,7 @@ from diffexport.tools.mutate import (
     select,
     write_mutation_report,
 )
-from diffexport.values import select_modes
+from diffexport.values import Mode, select_modes
 
 #: The plainest mode of each exporter with free dimensions, which leaves most to be planted.
 MODES = ("torchscript,dynamic=true", "dynamo,dynamic=true")
@@ -75,21 +76,7 @@ def mutate_command(
         shrink=False,
     )
     ran_on = select_runtimes(runtimes or RUNTIMES)
-    own = applicable(loaded.known)
-    todo = [
-        MutationJob(
-            target,
-            name_of(target, specs),
-            specs,
-            str(mode),
-            ran_on,
-            settings,
-            (*own, *shipped_for(target)),
-            chosen,
-        )
-        for target in names
-        for mode in selected
-    ]
+    todo = _jobs(names, specs, selected, ran_on, settings, applicable(loaded.known), chosen)
     tally = MutationTally(
         [job.name for job in todo[:: max(len(selected), 1)]],
         [str(mode) for mode in selected],
@@ -98,9 +85,43 @@ def mutate_command(
         settings.seed,
         settings.strict,
     )
+    _carry_out(todo, tally, jobs)
+    if json_file is not None and not write_safely(lambda: write_mutation_report(tally, json_file)):
+        return tally.exit_code or EXIT_USAGE
+    return tally.exit_code
+
+
+def _jobs(
+    targets: Sequence[str],
+    specs: tuple[str, ...],
+    modes: Sequence[Mode],
+    runtimes: tuple[str, ...],
+    settings: Settings,
+    known: Sequence[Known],
+    only: frozenset[str],
+) -> list[MutationJob]:
+    """Return one job for each target in each mode."""
+    return [
+        MutationJob(
+            target,
+            name_of(target, specs),
+            specs,
+            str(mode),
+            runtimes,
+            settings,
+            (*known, *shipped_for(target)),
+            only,
+        )
+        for target in targets
+        for mode in modes
+    ]
+
+
+def _carry_out(todo: Sequence[MutationJob], tally: MutationTally, jobs: int | None) -> None:
+    """Do every job, or as many as there are until interrupted, and show what is found."""
     click.echo(
-        f"diffexport mutate: {', '.join(tally.cases)}; {', '.join(tally.modes)}; on {', '.join(ran_on)}, "
-        f"{settings.examples} examples each, seed {settings.seed}"
+        f"diffexport mutate: {', '.join(tally.cases)}; {', '.join(tally.modes)}; on {', '.join(tally.runtimes)}, "
+        f"{tally.examples} examples each, seed {tally.seed}"
     )
 
     def take(report: JobReport) -> None:
@@ -113,12 +134,9 @@ def mutate_command(
     except KeyboardInterrupt:
         tally.interrupted = True
     tally.seconds = time.perf_counter() - started
-    tally.reports.sort(key=lambda r: (tally.cases.index(r.case), tally.modes.index(r.mode)))
+    tally.reports.sort(key=lambda report: (tally.cases.index(report.case), tally.modes.index(report.mode)))
     for text in mutation_lines(tally):
         click.echo(text)
-    if json_file is not None and not write_safely(lambda: write_mutation_report(tally, json_file)):
-        return tally.exit_code or EXIT_USAGE
-    return tally.exit_code
 
 
 def _list() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
@@ -64,29 +64,11 @@ def scan_command(
     declared = (*loaded.placeholders, *placeholders)
     state = None
     if not listed:
-        state = State(
-            state_file or base / ".diffexport" / f"scan-{slugify('-'.join(places))}.jsonl",
-            {
-                "versions": installed(),
-                "modes": list(selected),
-                "runtimes": list(ran_on),
-                "examples": settings.examples,
-                "seed": settings.seed,
-                "strict": settings.strict,
-                "timeout": timeout,
-                "placeholders": list(declared),
-            },
-        )
-        problem = state.read() if resume else ""
-        if problem:
-            click.echo(f"--resume: {problem}; starting anew", err=True)
+        options = {"timeout": timeout, "placeholders": list(declared)}
+        file = state_file or base / ".diffexport" / f"scan-{slugify('-'.join(places))}.jsonl"
+        state = _state(file, selected, ran_on, settings, options, resume=resume)
     regressions = None if no_save or listed else folder or base / loaded.regressions
     tally = ScanTally(FindingStore(regressions), state, listed)
-    terminal = ScanTerminal(tally)
-
-    def take(event: Event) -> None:
-        terminal.take(event, tally.take(event))
-
     plan = ScanPlan(
         places=tuple(dict.fromkeys(places)),
         modes=selected,
@@ -100,6 +82,16 @@ def scan_command(
         listed=listed,
         done=state.done if state is not None and resume else {},
     )
+    return _carry_out(plan, tally, json_file)
+
+
+def _carry_out(plan: ScanPlan, tally: ScanTally, json_file: Path | None) -> int:
+    """Scan, show what is found and write the report, also when interrupted; returns the exit code."""
+    terminal = ScanTerminal(tally)
+
+    def take(event: Event) -> None:
+        terminal.take(event, tally.take(event))
+
     written = True
     try:
         run(plan, take)
@@ -107,3 +99,31 @@ def scan_command(
         terminal.finish()
         written = json_file is None or write_safely(lambda: write_scan_report(tally, json_file))
     return tally.exit_code if written else tally.exit_code or EXIT_USAGE
+
+
+def _state(
+    file: Path,
+    modes: Sequence[str],
+    runtimes: Sequence[str],
+    settings: Settings,
+    options: Mapping[str, object],
+    *,
+    resume: bool,
+) -> State:
+    """Return what is remembered of a scan, read from its file if the scan is to be resumed."""
+    state = State(
+        file,
+        {
+            "versions": installed(),
+            "modes": list(modes),
+            "runtimes": list(runtimes),
+            "examples": settings.examples,
+            "seed": settings.seed,
+            "strict": settings.strict,
+            **options,
+        },
+    )
+    problem = state.read() if resume else ""
+    if problem:
+        click.echo(f"--resume: {problem}; starting anew", err=True)
+    return state

@@ -11,5 +11,5 @@ from .events import RunFinished as RunFinished
 from .events import RunStarted as RunStarted
 from .events import Suspected as Suspected
 from .events import Unhealthy as Unhealthy
-from .statuses import KnownStatus as KnownStatus
-from .statuses import RowVerdict as RowVerdict
+from .row_verdict import KnownStatus as KnownStatus
+from .row_verdict import RowVerdict as RowVerdict

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from diffexport.findings.events.statuses import KnownStatus, RowVerdict
+from diffexport.findings.events.row_verdict import KnownStatus, RowVerdict
 from diffexport.values import DEFAULT_TERMS, Call, Divergence, Identity, Terms, exporter_of
 
 
@@ -21,7 +21,7 @@ class Finding:
         divergence: what was seen.
         inputs, export_inputs: positional arguments, or a [Call][diffexport.Call] where there are keywords.
             Tensors are numpy arrays, except those that require a gradient or start inside their storage.
-        eager, got: outputs of both sides; empty when the road ended before.
+        eager, got: outputs of both sides; empty when the pipeline ended before.
         exporters: the exporters whose default mode shows the same on these inputs.
         seed: seed of the run that found it.
         specs: the specs of the inputs, for a model that does not carry them itself.

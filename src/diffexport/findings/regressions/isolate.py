@@ -4,29 +4,19 @@ from __future__ import annotations
 
 from diffexport.findings.regressions.format import Regression
 from diffexport.findings.regressions.replaying import Replay, Status, replay
-from diffexport.pipeline import Road
-from diffexport.processes import (
-    ChildProcess,
-    Deadline,
-    Failed,
-    Finished,
-    Handler,
-    Hung,
-    ParentProcess,
-    Policy,
-    Ready,
-)
+from diffexport.pipeline import Pipeline
+from diffexport.processes import ChildProcess, Failed, Finished, Handler, Hung, ParentProcess, Policy, Ready
 from diffexport.subjects.cases import Case
-from diffexport.values import Kind
+from diffexport.values import Deadline, Kind
 
 #: Seconds after which an isolated replay counts as hanging.
 TIME_LIMIT = 120
 
 
-def replay_safely(regression: Regression, road: Road, case: Case | None = None) -> Replay:
+def replay_safely(regression: Regression, pipeline: Pipeline, case: Case | None = None) -> Replay:
     """Replay a regression; in a child process, which has to find the model, if it is about a crash or a timeout."""
     if regression.kind not in (Kind.CRASH, Kind.TIMEOUT):
-        return replay(regression, road, case=case)
+        return replay(regression, pipeline, case=case)
     deadline = Deadline.after(TIME_LIMIT)
     with ChildProcess.start(_prepare, policy=Policy(own_session=True)) as child:
         child.send(regression)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, replace
 
-from diffexport.errors import DiffexportError, FixtureTargetError
+from diffexport.errors import DiffexportError, FixtureTargetError, UnavailableRuntimeError
 from diffexport.findings.regressions.format import Regression
-from diffexport.pipeline import Road
+from diffexport.pipeline import Pipeline
 from diffexport.subjects.cases import Case
 from diffexport.subjects.targets import resolve
 from diffexport.values import Call, Divergence, Kind, Outcome, Verdict
@@ -26,7 +26,8 @@ class Replay:
     """The result of one replay.
 
     ``same`` is False when the model still diverges but not in the stored way; ``message`` says what was seen.
-    ``elsewhere`` says that only the test it was found by can make the model.
+    ``elsewhere`` says that it cannot be replayed here: only the test it was found by can make the model, or the runtime
+    is not installed.
     """
 
     status: Status
@@ -63,17 +64,17 @@ def _as_stored(case: Case, regression: Regression) -> Case:
     return replace(case, name=regression.case, terms=regression.terms)
 
 
-def replay(regression: Regression, road: Road | None = None, *, case: Case | None = None) -> Replay:
+def replay(regression: Regression, pipeline: Pipeline | None = None, *, case: Case | None = None) -> Replay:
     """Check the stored inputs again in the stored mode and runtime.
 
     Args:
         regression: what was stored.
-        road: shared over several replays, to reuse sessions.
+        pipeline: shared over several replays, to reuse sessions.
         case: the model, when the caller has it; else it is looked up by the stored target.
     """
-    road = road or Road()
+    pipeline = pipeline or Pipeline()
     try:
-        verdict = road.check(
+        verdict = pipeline.check(
             case_of(regression) if case is None else _as_stored(case, regression),
             regression.mode,
             regression.runtime,
@@ -81,7 +82,8 @@ def replay(regression: Regression, road: Road | None = None, *, case: Case | Non
             export_inputs=regression.export_inputs,
         )
     except DiffexportError as error:
-        return Replay(Status.ERROR, str(error), elsewhere=isinstance(error, FixtureTargetError))
+        elsewhere = isinstance(error, FixtureTargetError | UnavailableRuntimeError)
+        return Replay(Status.ERROR, str(error), elsewhere=elsewhere)
     if verdict.outcome is Outcome.REJECTED:
         return Replay(Status.ERROR, f"the model now raises in eager on the stored inputs: {verdict.reason}")
     for divergence in (*verdict.divergences, *verdict.notes):

@@ -41,10 +41,10 @@ def files(paths: list[Path]) -> list[Path]:
 
     A file that is named is returned as it is; whether it exists is for whoever reads it.
     """
-    found: dict[Path, None] = {}
+    regressions: dict[Path, None] = {}
     for path in paths:
         if path.is_dir():
-            found.update(dict.fromkeys(sorted(path.rglob(f"*{SUFFIX}"))))
+            regressions.update(dict.fromkeys(sorted(path.rglob(f"*{SUFFIX}"))))
         else:
-            found[path] = None
-    return list(found)
+            regressions[path] = None
+    return list(regressions)

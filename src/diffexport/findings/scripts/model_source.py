@@ -66,13 +66,13 @@ class ModelSource:
     Attributes:
         imports: lines that import what the definitions use.
         definitions: top-level statements, in order.
-        made: the expression that makes the model.
+        expression: what makes the model.
         module: the module it makes; None for a bare ``autograd.Function`` and where building it fails.
     """
 
     imports: list[str]
     definitions: list[str]
-    made: str
+    expression: str
     module: Any
 
 
@@ -101,22 +101,22 @@ def model_source(regression: Regression, case: Case) -> ModelSource:
     module = None if function else _built(case)
     given, whole = _arguments(len(Call.of(regression.export_inputs).args), constants)
     if isinstance(value, torch.nn.Module):
-        made = name
+        expression = name
     elif function:
         flags = applied.flags if applied is not None else ()
         definitions += _applied(name, given, whole, flags)
-        made = "Applied()"
+        expression = "Applied()"
     else:
         plain = name.removeprefix("target.") == getattr(value, "__qualname__", "")
-        made = f"{name}()" if plain else f'getattr({name}, "build", {name})()'
+        expression = f"{name}()" if plain else f'getattr({name}, "build", {name})()'
     if constants and not function:
         start = indented("def __init__(self, inner):", "super().__init__()", "self.inner = inner")
         forward = indented(f"def forward(self, {given}):", f"return self.inner({whole})")
         definitions.append(indented("class WithConstants(torch.nn.Module):", start, "", forward))
-        made = f"WithConstants({made})"
+        expression = f"WithConstants({expression})"
     if module is not None and any(True for _ in module.parameters()):
         definitions.insert(0, "torch.manual_seed(0)  # weights may be random: those seen are not stored")
-    return ModelSource(imports, definitions, made, module)
+    return ModelSource(imports, definitions, expression, module)
 
 
 @dataclass(frozen=True)
@@ -286,14 +286,14 @@ def _closure(body: list[ast.stmt], name: str) -> tuple[list[ast.stmt], set[str]]
     while pending:
         wanted = pending.pop()
         names.add(wanted)
-        found = {node for node in body if wanted in bound[node]}
-        if not found and not hasattr(builtins, wanted):
-            found = {node for node in body if "*" in bound[node]}
-        elif not all(isinstance(node, _IMPORT) for node in found):
+        binding = {node for node in body if wanted in bound[node]}
+        if not binding and not hasattr(builtins, wanted):
+            binding = {node for node in body if "*" in bound[node]}
+        elif not all(isinstance(node, _IMPORT) for node in binding):
             # name.attribute = ..., name[...] = ..., name.register(...), @name.register
-            found |= {node for node in body if re.match(rf"@?{wanted}[.\[]", ast.unparse(node))}
-        needed |= found
-        pending |= set().union(*(_used(node) for node in found if not isinstance(node, _IMPORT)))
+            binding |= {node for node in body if re.match(rf"@?{wanted}[.\[]", ast.unparse(node))}
+        needed |= binding
+        pending |= set().union(*(_used(node) for node in binding if not isinstance(node, _IMPORT)))
         pending -= names
     return [node for node in body if node in needed], names
 

@@ -1,7 +1,7 @@
 """A regression as a standalone script for a bug report: it needs torch, onnx, onnxruntime and numpy alone.
 
-Below the header it has the model (``model_source``), the export call, and a ``main`` that judges the divergence
-(``judgements``) on the stored values (``literals``).
+Below the header it has the model (``model_source``), the export call, and a ``main`` that checks for the divergence
+(``check_templates``) on the stored values (``literals``).
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ from diffexport.backends.exporters import ScriptRequest, exporter_of, indented, 
 from diffexport.backends.runtimes import RuntimeScript, runtime_of
 from diffexport.errors import UsageError
 from diffexport.findings.regressions import Regression, is_tensor
-from diffexport.findings.scripts import judgements
-from diffexport.findings.scripts.judgements import CONSTANTS, END, judgement, wanted, watched
+from diffexport.findings.scripts import check_templates
+from diffexport.findings.scripts.check_templates import CONSTANTS, END, template_for, wanted, watched
 from diffexport.findings.scripts.literals import literal
 from diffexport.findings.scripts.model_source import IMPORTS, Function, function_source, model_source, root_of
 from diffexport.subjects.cases import Case, dynamic_axes
@@ -64,7 +64,7 @@ def standalone_script(regression: Regression, case: Case) -> str:
     asserted = next((a for a in case.assertions if a.name == regression.signature), None)
     test = None if asserted is None else function_source(asserted.test)
     runs = _runtime_script(regression)
-    main = _main(regression, case, model.made, model.module, test, runs)
+    main = _main(regression, case, model.expression, model.module, test, runs)
     besides = [function for function in (around, test) if function is not None]
     definitions = [*model.definitions, *(text for function in besides for text in function.definitions)]
     imported = [*model.imports, *(line for function in besides for line in function.imports)]
@@ -75,10 +75,10 @@ def standalone_script(regression: Regression, case: Case) -> str:
         parts += [runs.load]
         imported += runs.imports
     parts += [runs.run_bfloat16] if "run_in_values(" in main else []
-    parts += [judgements.TENSOR_BFLOAT16] if "as_bfloat16(" in main else []
+    parts += [check_templates.TENSOR_BFLOAT16] if "as_bfloat16(" in main else []
     code = "\n\n\n".join((*parts, main, END % regression.kind.meaning))
-    own = {line for name, line in IMPORTS.items() if re.search(rf"(?<![\w.]){re.escape(name)}\.", code)}
-    return f"{_header(regression, imported)}\n{_sorted(own.union(imported))}\n\n\n{code}\n"
+    needed = {line for name, line in IMPORTS.items() if re.search(rf"(?<![\w.]){re.escape(name)}\.", code)}
+    return f"{_header(regression, imported)}\n{_sorted(needed.union(imported))}\n\n\n{code}\n"
 
 
 def _header(regression: Regression, imports: Iterable[str]) -> str:
@@ -152,9 +152,9 @@ def _met(regression: Regression) -> set[torch.dtype]:
 def _arrays(regression: Regression) -> str:
     """Return the function that makes arrays of tensors, with what it needs for dtypes that numpy lacks."""
     met = _met(regression)
-    special = judgements.BFLOAT16 if torch.bfloat16 in met else ""
-    special += judgements.COMPLEX if any(dtype.is_complex for dtype in met) else ""
-    return Template(judgements.ARRAYS).substitute(special=special)
+    special = check_templates.BFLOAT16 if torch.bfloat16 in met else ""
+    special += check_templates.COMPLEX if any(dtype.is_complex for dtype in met) else ""
+    return Template(check_templates.ARRAYS).substitute(special=special)
 
 
 def _runtime_script(regression: Regression) -> RuntimeScript:
@@ -168,14 +168,19 @@ def _runtime_script(regression: Regression) -> RuntimeScript:
 
 
 def _main(
-    regression: Regression, case: Case, made: str, module: Any, test: Function | None, runs: RuntimeScript
+    regression: Regression,
+    case: Case,
+    expression: str,
+    module: Any,
+    test: Function | None,
+    runs: RuntimeScript,
 ) -> str:
     """Return the function that says whether the divergence shows."""
     place = regression.place
     number = 0 if place.number is None else place.number
     training = regression.mode.training if regression.mode.honours("training") else ""
     mode = {"EVAL": ".eval()", "TRAINING": ".train()"}.get(training, "")
-    template = judgement(regression) if test is None else judgements.ASSERTION
+    template = template_for(regression) if test is None else check_templates.ASSERTION
     # Of the output that the divergence is at; a file that was written by hand may lack it.
     outputs = () if place.number is None else regression.eager[place.number :]
     dtype = outputs[0].dtype if outputs and isinstance(outputs[0], np.ndarray) else np.dtype(np.float32)
@@ -192,7 +197,7 @@ def _main(
         eager = f"args, kwargs = copy.deepcopy((inputs, keywords))\n{eager}"
     prefix = "" if example == inputs else "example_"
     given = "(inputs, keywords)" if run.kwargs else "inputs"
-    judged = Template(template).substitute(
+    checked = Template(template).substitute(
         eager=eager,
         example=("example" if prefix else "inputs") + (f", {prefix}keywords" if exported.kwargs else ""),
         given=given,
@@ -213,22 +218,22 @@ def _main(
     return indented(
         "def main():",
         'warnings.simplefilter("ignore")',
-        f"model = {made}",
+        f"model = {expression}",
         *_assigned(inputs, "inputs", "keywords"),
         *(
             ["# What it is exported with:", *_assigned(example, "example", "example_keywords")]
             if prefix
             else []
         ),
-        judged,
+        checked,
     )
 
 
 def _literals(inputs: Inputs) -> tuple[dict[str, str], str, str]:
     """Return the expressions for arguments and keywords, and for the tensors in them that occur twice, by name."""
     given = Call.of(inputs)
-    found = [leaf for leaf in leaves(given) if is_tensor(leaf)]
-    twice = {id(leaf): leaf for n, leaf in enumerate(found) if any(leaf is other for other in found[:n])}
+    tensors = [leaf for leaf in leaves(given) if is_tensor(leaf)]
+    twice = {id(leaf): leaf for n, leaf in enumerate(tensors) if any(leaf is other for other in tensors[:n])}
     named = {key: f"same{number}" for number, key in enumerate(twice)}
     shared = {named[key]: literal(leaf) for key, leaf in twice.items()}
     return shared, literal(given.args, named), literal(given.kwargs, named) if given.kwargs else ""

@@ -91,7 +91,7 @@ def discover(text: str) -> Discovery:
     """
     place = locate(text)
     index = Index(place)
-    found = [_described(index, module, qualname) for module, qualname in index.functions()]
+    functions = [_described(index, module, qualname) for module, qualname in index.functions()]
     problems = [
         Problem(name, place.modules[name].file, message)
         for name, message in sorted(index.problems.items())
@@ -99,7 +99,7 @@ def discover(text: str) -> Discovery:
     ]
     return Discovery(
         text,
-        tuple(sorted(found, key=lambda one: (one.module, one.line, one.qualname))),
+        tuple(sorted(functions, key=lambda one: (one.module, one.line, one.qualname))),
         tuple(problems),
         len(place.wanted),
         _digest(place, index),
@@ -109,7 +109,7 @@ def discover(text: str) -> Discovery:
 def _described(index: Index, name: str, qualname: str) -> DiscoveredFunction:
     ancestry = index.ancestry(name, qualname)
     assert ancestry is not None
-    source, own = ancestry[0]
+    source, described = ancestry[0]
     module = source.module
     forward = next((node for _, c in ancestry if (node := marks.method(c, "forward")) is not None), None)
     symbolic = _has(ancestry, "symbolic")
@@ -122,16 +122,16 @@ def _described(index: Index, name: str, qualname: str) -> DiscoveredFunction:
         module=name,
         qualname=qualname,
         file=module.file,
-        line=own.line,
+        line=described.line,
         target=f"{_place_of(module)}:{qualname}",
         root=str(module.root or ""),
         parameters=names[before:],
         symbolic=symbolic,
         setup_context=setup_context,
         marks=marks.of_class(index, ancestry, symbolic=symbolic),
-        conditional=own.conditional,
+        conditional=described.conditional,
         abstract=forward is None and not _made_at_run_time(ancestry),
-        local=_local(own),
+        local=_local(described),
         loose=module.loose,
     )
 
@@ -144,10 +144,10 @@ def _place_of(module: Module) -> str:
 
 
 def _has(ancestry: Sequence[tuple[ModuleSource, Class]], name: str) -> bool:
-    for source, own in ancestry:
-        if marks.method(own, name) is not None or name in source.patched.get(own.qualname, ()):
+    for source, ancestor in ancestry:
+        if marks.method(ancestor, name) is not None or name in source.patched.get(ancestor.qualname, ()):
             return True
-        for statement in own.body:
+        for statement in ancestor.body:
             if isinstance(statement, ast.Assign):
                 for target in statement.targets:
                     if isinstance(target, ast.Name) and target.id == name:
@@ -160,23 +160,24 @@ def _has(ancestry: Sequence[tuple[ModuleSource, Class]], name: str) -> bool:
 def _made_at_run_time(ancestry: Sequence[tuple[ModuleSource, Class]]) -> bool:
     """Return whether what a class holds is not all written in it: ``type(…)``, or a forward that is assigned."""
     return any(
-        not own.body or "forward" in source.patched.get(own.qualname, ()) for source, own in ancestry
+        not ancestor.body or "forward" in source.patched.get(ancestor.qualname, ())
+        for source, ancestor in ancestry
     ) or (_has(ancestry, "forward"))
 
 
-def _local(own: Class) -> str:
+def _local(described: Class) -> str:
     """Return why a class that is defined inside a function cannot be had by calling that; empty where it can."""
-    if not own.functions:
+    if not described.functions:
         return ""
-    qualname, outer = own.functions[0]
-    if len(own.functions) > 1:
-        return f"defined two functions deep, in {own.functions[-1][0]}"
+    qualname, outer = described.functions[0]
+    if len(described.functions) > 1:
+        return f"defined two functions deep, in {described.functions[-1][0]}"
     required = _required(outer)
     if "." in qualname:
         return f"defined inside the method {qualname}"
     if required:
         return f"defined inside {qualname}, which needs {', '.join(required)}"
-    name = own.qualname.rpartition(".")[2]
+    name = described.qualname.rpartition(".")[2]
     if not any(_hands_out(node, name) for node in ast.walk(outer)):
         return f"defined inside {qualname}, which does not return it"
     return ""

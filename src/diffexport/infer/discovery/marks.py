@@ -11,7 +11,7 @@ import builtins
 import re
 from collections.abc import Iterator, Sequence
 
-from diffexport.infer.discovery.references import Index, referred
+from diffexport.infer.discovery.references import Index, NameKind, referred
 from diffexport.infer.discovery.source_tree import Class, FunctionNode, ModuleSource, dotted
 
 #: Every mark, with what it means.
@@ -68,19 +68,19 @@ def of_class(
     index: Index, ancestry: Sequence[tuple[ModuleSource, Class]], *, symbolic: bool
 ) -> tuple[str, ...]:
     """Return the marks of a Function, given its class and bases, nearest first."""
-    for source, own in ancestry:
-        forward = method(own, "forward")
+    for source, ancestor in ancestry:
+        forward = method(ancestor, "forward")
         if forward is not None:
-            found = set(_followed(index, source, f"{own.qualname}.", forward, set(), 0))
+            marks = set(_followed(index, source, f"{ancestor.qualname}.", forward, set(), 0))
             if symbolic and holds_a_place(forward):
-                found.add("placeholder")
-            return tuple(mark for mark in MARKS if mark in found)
+                marks.add("placeholder")
+            return tuple(mark for mark in MARKS if mark in marks)
     return ()
 
 
-def method(own: Class, name: str) -> FunctionNode | None:
+def method(described: Class, name: str) -> FunctionNode | None:
     """Return a method that stands in a class, the first of several."""
-    for node in _statements(own.body):
+    for node in _statements(described.body):
         if isinstance(node, FunctionNode) and node.name == name:
             return node
     return None
@@ -101,28 +101,28 @@ def _followed(
     if id(function) in seen or depth > _DEPTH:
         return
     seen.add(id(function))
-    own = _local_names(function)
+    local = _local_names(function)
     for statement in function.body:
         for node in ast.walk(statement):
             yield from _of_node(node)
         for name in referred(statement):
-            if name[0] in own:
+            if name[0] in local:
                 continue
             leads = index.lookup(source, name, scope)
             if leads is None:
                 continue
-            if leads.kind == "native":
+            if leads.kind is NameKind.NATIVE:
                 yield "native"
-            elif leads.kind == "function":
+            elif leads.kind is NameKind.FUNCTION:
                 helper = index.source(leads.module)
                 if helper is not None:
                     node = helper.functions[leads.name]
                     yield from _decorated(index, helper, node)
                     inside = f"{leads.name}.<locals>."
                     yield from _followed(index, helper, inside, node, seen, depth + 1)
-            elif leads.kind == "class":
+            elif leads.kind is NameKind.CLASS:
                 yield from _applied(index, leads.module, leads.name, seen, depth)
-            elif leads.kind in ("outside", "missing"):
+            elif leads.kind in (NameKind.OUTSIDE, NameKind.MISSING):
                 yield from _outside(leads.dotted)
 
 
@@ -130,10 +130,10 @@ def _applied(index: Index, module: str, name: str, seen: set[int], depth: int) -
     """Yield the marks of another Function that is applied."""
     if not name.endswith(".apply"):
         return
-    for source, own in index.ancestry(module, name.removesuffix(".apply")) or ():
-        forward = method(own, "forward")
+    for source, ancestor in index.ancestry(module, name.removesuffix(".apply")) or ():
+        forward = method(ancestor, "forward")
         if forward is not None:
-            yield from _followed(index, source, f"{own.qualname}.", forward, seen, depth + 1)
+            yield from _followed(index, source, f"{ancestor.qualname}.", forward, seen, depth + 1)
             return
 
 
@@ -162,7 +162,7 @@ def _decorated(index: Index, source: ModuleSource, function: FunctionNode) -> It
         target = decorator.func if isinstance(decorator, ast.Call) else decorator
         name = dotted(target)
         leads = index.lookup(source, name) if name is not None else None
-        if leads is not None and leads.kind == "outside":
+        if leads is not None and leads.kind is NameKind.OUTSIDE:
             yield from _outside(leads.dotted)
 
 

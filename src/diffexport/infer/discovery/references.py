@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import enum
 import functools
 import re
 import sys
@@ -20,11 +21,25 @@ _FUNCTION = re.compile(
 _PARTS, _HOPS = 10, 60
 
 
+class NameKind(enum.Enum):
+    """What a name leads to."""
+
+    CLASS = enum.auto()
+    FUNCTION = enum.auto()
+    MODULE = enum.auto()
+    #: An extension module that belongs to the place.
+    NATIVE = enum.auto()
+    #: Something in a module that is not read.
+    OUTSIDE = enum.auto()
+    #: Something that the module it should be in does not define.
+    MISSING = enum.auto()
+
+
 @dataclass(frozen=True)
 class Name:
     """Where a name leads: a class or function in a module that was read, or a dotted name outside all of these."""
 
-    kind: str
+    kind: NameKind
     module: str
     name: str
 
@@ -88,10 +103,10 @@ class Index:
             return None
         if top not in self._others:
             try:
-                found = package(top)
+                elsewhere = package(top)
             except PlaceError:
-                found = None
-            self._others[top] = found.modules if found is not None else {}
+                elsewhere = None
+            self._others[top] = elsewhere.modules if elsewhere is not None else {}
         return self._others[top].get(name)
 
     def lookup(self, source: ModuleSource, parts: list[str], scope: str = "") -> Name | None:
@@ -102,7 +117,7 @@ class Index:
                 return self._attribute(source, prefix + first, rest)
         for prefix in _scopes(scope):
             if prefix + first in source.functions:
-                return Name("function", source.module.name, prefix + first)
+                return Name(NameKind.FUNCTION, source.module.name, prefix + first)
         # Names are followed in circles where modules import each other's: what is being looked for is not there.
         key = (source.module.name, ".".join(parts))
         if key not in self._names:
@@ -121,41 +136,41 @@ class Index:
         for expression in source.aliases.get(first, ()):
             for name in base_names(expression):
                 if name[0] != first:
-                    found = self.lookup(source, [*name, *rest])
-                    if found is not None:
-                        return found
+                    leads = self.lookup(source, [*name, *rest])
+                    if leads is not None:
+                        return leads
         submodule = f"{source.module.name}.{first}"
         if source.module.is_package and (submodule in self.place.modules or submodule in self.place.native):
             return self.absolute([*submodule.split("."), *rest])
         for star in source.stars:
-            outside = Name("outside", "", ".".join([star, first, *rest]))
+            outside = Name(NameKind.OUTSIDE, "", ".".join([star, first, *rest]))
             if _FUNCTION.fullmatch(outside.dotted):
                 return outside
-            found = self.absolute([*star.split("."), first, *rest])
-            if found is not None and found.kind not in ("missing", "outside"):
-                return found
+            leads = self.absolute([*star.split("."), first, *rest])
+            if leads is not None and leads.kind not in (NameKind.MISSING, NameKind.OUTSIDE):
+                return leads
         return None
 
     def absolute(self, parts: list[str]) -> Name | None:
         """Return where an absolute dotted name leads."""
         if _FUNCTION.fullmatch(".".join(parts)):
-            return Name("outside", "", ".".join(parts))
+            return Name(NameKind.OUTSIDE, "", ".".join(parts))
         for length in range(len(parts), 0, -1):
             module, rest = ".".join(parts[:length]), parts[length:]
             if module in self.place.native:
-                return Name("native", "", ".".join(parts))
+                return Name(NameKind.NATIVE, "", ".".join(parts))
             source = self.source(module)
             if source is None:
                 continue
             if not rest:
-                return Name("module", "", module)
-            return self.lookup(source, rest) or Name("missing", "", ".".join(parts))
-        return Name("outside", "", ".".join(parts))
+                return Name(NameKind.MODULE, "", module)
+            return self.lookup(source, rest) or Name(NameKind.MISSING, "", ".".join(parts))
+        return Name(NameKind.OUTSIDE, "", ".".join(parts))
 
     def _attribute(self, source: ModuleSource, qualname: str, rest: list[str]) -> Name:
         while rest and f"{qualname}.{rest[0]}" in source.classes:
             qualname, rest = f"{qualname}.{rest[0]}", rest[1:]
-        return Name("class", source.module.name, ".".join([qualname, *rest]))
+        return Name(NameKind.CLASS, source.module.name, ".".join([qualname, *rest]))
 
     def ancestry(self, module: str, qualname: str) -> tuple[tuple[ModuleSource, Class], ...] | None:
         """Return a Function's class and its bases that were read, nearest first; None for any other class."""
@@ -167,41 +182,41 @@ class Index:
 
     def _find_ancestry(self, module: str, qualname: str) -> tuple[tuple[ModuleSource, Class], ...] | None:
         source = self.source(module)
-        own = source.classes.get(qualname) if source is not None else None
-        if source is None or own is None:
+        described = source.classes.get(qualname) if source is not None else None
+        if source is None or described is None:
             return None
-        found: list[tuple[ModuleSource, Class]] = [(source, own)]
+        ancestry: list[tuple[ModuleSource, Class]] = [(source, described)]
         is_function = _FUNCTION.fullmatch(f"{module}.{qualname}") is not None
         scope = qualname.rpartition(".")[0]
-        for expression in own.bases:
+        for expression in described.bases:
             for name in base_names(expression):
                 base = self.lookup(source, name, f"{scope}." if scope else "")
                 if base is None:
                     continue
                 if _FUNCTION.fullmatch(base.dotted):
                     is_function = True
-                elif base.kind == "class":
+                elif base.kind is NameKind.CLASS:
                     above = self.ancestry(base.module, base.name)
                     if above is not None:
                         is_function = True
-                        found += above
+                        ancestry += above
                     else:
-                        found += self._mixins(base)
-        return tuple(found) if is_function else None
+                        ancestry += self._mixins(base)
+        return tuple(ancestry) if is_function else None
 
     def _mixins(self, base: Name, seen: frozenset[Name] = frozenset()) -> list[tuple[ModuleSource, Class]]:
         """Return a class that is no Function with its bases: what it defines is inherited all the same."""
         source = self.source(base.module)
-        own = source.classes.get(base.name) if source is not None else None
-        if source is None or own is None or base in seen:
+        mixin = source.classes.get(base.name) if source is not None else None
+        if source is None or mixin is None or base in seen:
             return []
-        found = [(source, own)]
-        for expression in own.bases:
+        mixins = [(source, mixin)]
+        for expression in mixin.bases:
             for name in base_names(expression):
                 above = self.lookup(source, name, "")
-                if above is not None and above.kind == "class":
-                    found += self._mixins(above, seen | {base})
-        return found
+                if above is not None and above.kind is NameKind.CLASS:
+                    mixins += self._mixins(above, seen | {base})
+        return mixins
 
     def functions(self) -> Iterator[tuple[str, str]]:
         """Yield module and qualname of every Function of the modules that were asked for.
@@ -212,7 +227,7 @@ class Index:
         waiting = {name: self.data(name) for name in sorted(self.place.modules)}
         words: set[str] = {"Function", "InplaceFunction", "NestedIOFunction", "_SingleLevelFunction"}
         names: set[str] = set()
-        found: set[tuple[str, str]] = set()
+        functions: set[tuple[str, str]] = set()
         while words:
             pattern = re.compile(rb"\b(" + b"|".join(re.escape(w.encode()) for w in sorted(words)) + rb")\b")
             read = [name for name, data in waiting.items() if pattern.search(data)]
@@ -220,10 +235,10 @@ class Index:
             for name in read:
                 del waiting[name]
                 self.source(name)
-            words = set().union(*(self._known_as(name, found) for name in read)) - names
-        yield from sorted(key for key in found if key[0] in self.place.wanted)
+            words = set().union(*(self._known_as(name, functions) for name in read)) - names
+        yield from sorted(key for key in functions if key[0] in self.place.wanted)
 
-    def _known_as(self, module: str, found: set[tuple[str, str]]) -> set[str]:
+    def _known_as(self, module: str, functions: set[tuple[str, str]]) -> set[str]:
         """Note the Functions of a module; return the names under which it has Functions."""
         source = self.source(module)
         if source is None:
@@ -232,13 +247,13 @@ class Index:
         for qualname in source.classes:
             if self.ancestry(module, qualname) is not None:
                 if not _FUNCTION.fullmatch(f"{module}.{qualname}"):
-                    found.add((module, qualname))
+                    functions.add((module, qualname))
                 names.add(qualname.rpartition(".")[2])
         for alias in (*source.imports, *source.aliases):
             leads = self.lookup(source, [alias])
             if leads is not None and (
                 _FUNCTION.fullmatch(leads.dotted)
-                or (leads.kind == "class" and self.ancestry(leads.module, leads.name) is not None)
+                or (leads.kind is NameKind.CLASS and self.ancestry(leads.module, leads.name) is not None)
             ):
                 names.add(alias)
         return names
@@ -246,12 +261,12 @@ class Index:
 
 def _scopes(scope: str) -> list[str]:
     """Return the scopes that a name is looked for in, innermost first."""
-    found = [scope] if scope else []
+    scopes = [scope] if scope else []
     while scope:
         scope = scope.rstrip(".").rpartition(".")[0]
         scope = f"{scope}." if scope else ""
-        found.append(scope)
-    return found or [""]
+        scopes.append(scope)
+    return scopes or [""]
 
 
 def referred(node: ast.AST) -> Iterator[list[str]]:

@@ -100,10 +100,10 @@ class _StatementReader:
         for statement in body:
             if isinstance(statement, ast.ClassDef):
                 qualname = scope + statement.name
-                made = Class(
+                described = Class(
                     qualname, statement.bases, statement.lineno, statement.body, functions, conditional
                 )
-                source.classes.setdefault(qualname, made)
+                source.classes.setdefault(qualname, described)
                 self.read(statement.body, f"{qualname}.", functions, conditional)
             elif isinstance(statement, FunctionNode):
                 qualname = scope + statement.name
@@ -146,11 +146,11 @@ class _StatementReader:
         targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
         for target in targets:
             if isinstance(target, ast.Name) and value is not None:
-                made = _made_by_type(value)
-                if made is not None:
+                bases = _made_by_type(value)
+                if bases is not None:
                     qualname = scope + target.id
-                    own = Class(qualname, made, statement.lineno, [], functions, conditional)
-                    source.classes.setdefault(qualname, own)
+                    described = Class(qualname, bases, statement.lineno, [], functions, conditional)
+                    source.classes.setdefault(qualname, described)
                 elif isinstance(value, ast.Name | ast.Attribute | ast.IfExp):
                     source.aliases.setdefault(target.id, []).append(value)
             elif isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name):

@@ -47,7 +47,7 @@ class Site:
 
 
 @dataclass(frozen=True, eq=False)
-class _Place:
+class _CallPlace:
     """Where an expression stands: its file and what encloses it."""
 
     source: LocatedSource
@@ -76,42 +76,42 @@ class Sites:
 
     def of(self, owner: type) -> list[Site]:
         """Return the call sites of a Function."""
-        found = []
+        sites = []
         for call, place in self._calls(owner):
             if any(isinstance(item, ast.Starred) for item in call.args):
                 continue
             where = f"{place.source.path.name}:{call.lineno}"
             known = tuple(self._known(item, place, where) for item in call.args)
-            found.append(Site(known, f"call site {where}"))
-            if len(found) >= _SITES:
+            sites.append(Site(known, f"call site {where}"))
+            if len(sites) >= _SITES:
                 break
-        return found
+        return sites
 
-    def _known(self, node: ast.expr, place: _Place, where: str) -> SiteValue | None:
+    def _known(self, node: ast.expr, place: _CallPlace, where: str) -> SiteValue | None:
         value = self._value(node, place, _STEPS, _LAYERS)
         if value is None or value is _TENSOR:
             return value
         return SiteValue(value.text, f"call site {where}")
 
-    def _calls(self, owner: type) -> Iterator[tuple[ast.Call, _Place]]:
+    def _calls(self, owner: type) -> Iterator[tuple[ast.Call, _CallPlace]]:
         name = owner.__name__
         for source in self._library.mentioning(name):
             aliases: set[str] = set()
             for node, around in source.placed():
                 if isinstance(node, ast.Call) and _is_apply(node.func, name):
-                    yield node, _Place(source, around)
+                    yield node, _CallPlace(source, around)
                 elif isinstance(node, ast.Assign) and _is_apply(node.value, name):
                     aliases |= {_tail(target) for target in node.targets} - {""}
             for alias in aliases:
                 yield from self._called(alias, [source])
 
-    def _called(self, name: str, sources: Iterable[LocatedSource]) -> Iterator[tuple[ast.Call, _Place]]:
+    def _called(self, name: str, sources: Iterable[LocatedSource]) -> Iterator[tuple[ast.Call, _CallPlace]]:
         for source in sources:
             for node, around in source.placed():
                 if isinstance(node, ast.Call) and _tail(node.func) == name:
-                    yield node, _Place(source, around)
+                    yield node, _CallPlace(source, around)
 
-    def _value(self, node: ast.expr, place: _Place, steps: int, layers: int) -> SiteValue | None:
+    def _value(self, node: ast.expr, place: _CallPlace, steps: int, layers: int) -> SiteValue | None:
         """Return what an expression stands for; None where that cannot be told."""
         if steps <= 0 or time.monotonic() > self._end:
             return None
@@ -133,7 +133,7 @@ class Sites:
         return None
 
     def _sequence(
-        self, node: ast.Tuple | ast.List, place: _Place, steps: int, layers: int
+        self, node: ast.Tuple | ast.List, place: _CallPlace, steps: int, layers: int
     ) -> SiteValue | None:
         items = [self._value(item, place, steps, layers) for item in node.elts]
         texts = [item.text for item in items if item is not None and item.text]
@@ -145,7 +145,7 @@ class Sites:
         return SiteValue(f"({inside},)" if len(texts) == 1 else f"({inside})", "")
 
     def _computed(
-        self, node: ast.UnaryOp | ast.BinOp, place: _Place, steps: int, layers: int
+        self, node: ast.UnaryOp | ast.BinOp, place: _CallPlace, steps: int, layers: int
     ) -> SiteValue | None:
         sides = [node.operand] if isinstance(node, ast.UnaryOp) else [node.left, node.right]
         values = [self._value(side, place, steps, layers) for side in sides]
@@ -161,25 +161,25 @@ class Sites:
         except (ValueError, SyntaxError, TypeError, KeyError, ArithmeticError):
             return None
 
-    def _name(self, name: str, place: _Place, steps: int, layers: int) -> SiteValue | None:
+    def _name(self, name: str, place: _CallPlace, steps: int, layers: int) -> SiteValue | None:
         for depth in range(len(place.around) - 1, -1, -1):
             scope = place.around[depth]
-            inside = _Place(place.source, place.around[: depth + 1])
+            inside = _CallPlace(place.source, place.around[: depth + 1])
             if isinstance(scope, ast.ClassDef):
                 continue
             if not isinstance(scope, ast.Lambda):
                 local = _assigned(scope, name)
                 for value in local[:3]:
-                    found = self._value(value, inside, steps, layers)
-                    if found is not None:
-                        return found
+                    known = self._value(value, inside, steps, layers)
+                    if known is not None:
+                        return known
             given = self._parameter(scope, name, inside, steps, layers)
             if given is not None:
                 return given[0]
         return self._global(name, place, steps, layers)
 
     def _parameter(
-        self, scope: Scope, name: str, place: _Place, steps: int, layers: int
+        self, scope: Scope, name: str, place: _CallPlace, steps: int, layers: int
     ) -> tuple[SiteValue | None] | None:
         """Return what a function is given for a parameter, in a tuple; None where it has no such one."""
         assert not isinstance(scope, ast.ClassDef)
@@ -195,7 +195,7 @@ class Sites:
             annotation = arguments.kwonlyargs[only.index(name)].annotation
         else:
             return None
-        outside = _Place(place.source, place.around[:-1])
+        outside = _CallPlace(place.source, place.around[:-1])
         value = self._value(default, outside, steps, layers) if default is not None else None
         if value is not None and value.text != "None":
             return (value,)
@@ -212,11 +212,11 @@ class Sites:
         scope: ast.FunctionDef | ast.AsyncFunctionDef,
         name: str,
         names: list[str],
-        place: _Place,
+        place: _CallPlace,
         steps: int,
         layers: int,
     ) -> SiteValue | None:
-        owner = _Place(place.source, place.around[:-1]).around
+        owner = _CallPlace(place.source, place.around[:-1]).around
         method = bool(owner) and isinstance(owner[-1], ast.ClassDef)
         called = scope.name
         if method and scope.name == "__init__" and isinstance(owner[-1], ast.ClassDef):
@@ -244,20 +244,20 @@ class Sites:
                 return value
         return None
 
-    def _global(self, name: str, place: _Place, steps: int, layers: int) -> SiteValue | None:
+    def _global(self, name: str, place: _CallPlace, steps: int, layers: int) -> SiteValue | None:
         module = place.source.module
         if module is not None and name in vars(module):
             return _known(vars(module)[name])
         for node in place.source.tree.body:
             if isinstance(node, ast.Assign) and any(_tail(target) == name for target in node.targets):
-                return self._value(node.value, _Place(place.source, ()), steps, layers)
+                return self._value(node.value, _CallPlace(place.source, ()), steps, layers)
         return None
 
-    def _attribute(self, node: ast.Attribute, place: _Place, steps: int, layers: int) -> SiteValue | None:
+    def _attribute(self, node: ast.Attribute, place: _CallPlace, steps: int, layers: int) -> SiteValue | None:
         if isinstance(node.value, ast.Name) and node.value.id in ("self", "cls"):
-            found = self._own(node.attr, place, steps, layers)
-            if found is not None:
-                return found
+            known = self._own(node.attr, place, steps, layers)
+            if known is not None:
+                return known
         value = _looked_up(node, place)
         if value is not None:
             return _known(value[0])
@@ -267,7 +267,7 @@ class Sites:
             return SiteValue("torch.device('cpu')", "")
         return _TENSOR if node.attr in ("T", "mT", "data", "grad", "weight", "bias") else None
 
-    def _own(self, name: str, place: _Place, steps: int, layers: int) -> SiteValue | None:
+    def _own(self, name: str, place: _CallPlace, steps: int, layers: int) -> SiteValue | None:
         """Return what a class puts into an attribute of its instances, ``__init__`` first."""
         owner = place.owner()
         if owner is None:
@@ -275,7 +275,7 @@ class Sites:
         outer = place.around[: place.around.index(owner) + 1]
         methods = [item for item in owner.body if isinstance(item, ast.FunctionDef)]
         for method in sorted(methods, key=lambda item: item.name != "__init__"):
-            inside = _Place(place.source, (*outer, method))
+            inside = _CallPlace(place.source, (*outer, method))
             for node in ast.walk(method):
                 if isinstance(node, ast.Call) and _tail(node.func) in (
                     "register_buffer",
@@ -293,15 +293,15 @@ class Sites:
                 )
                 value = node.value if isinstance(node, ast.Assign | ast.AnnAssign) else None
                 if value is not None and any(_is_self(target, name) for target in targets):
-                    found = self._value(value, inside, steps, layers)
-                    if found is not None:
-                        return found
+                    known = self._value(value, inside, steps, layers)
+                    if known is not None:
+                        return known
         for item in owner.body:
             if isinstance(item, ast.Assign) and any(_tail(target) == name for target in item.targets):
-                return self._value(item.value, _Place(place.source, outer), steps, layers)
+                return self._value(item.value, _CallPlace(place.source, outer), steps, layers)
         return None
 
-    def _result(self, node: ast.Call, place: _Place, steps: int, layers: int) -> SiteValue | None:
+    def _result(self, node: ast.Call, place: _CallPlace, steps: int, layers: int) -> SiteValue | None:
         name = _tail(node.func)
         if (
             isinstance(node.func, ast.Name)
@@ -332,7 +332,7 @@ def _known(value: Any) -> SiteValue | None:
     return None if text is None else SiteValue(text, "")
 
 
-def _looked_up(node: ast.expr, place: _Place) -> tuple[Any] | None:
+def _looked_up(node: ast.expr, place: _CallPlace) -> tuple[Any] | None:
     """Return what a dotted name stands for in the module, in a tuple, looking into modules and classes only."""
     if isinstance(node, ast.Name):
         scope = vars(place.source.module) if place.source.module is not None else {}

@@ -28,23 +28,23 @@ _BY_TYPE: dict[str, tuple[Any, ...]] = {
 
 def instances(kind: type) -> list[str]:
     """Return texts of instances of a dataclass: as it comes, or with another value of a field where that raises."""
-    found: list[str] = []
+    texts: list[str] = []
     for values in itertools.islice(_trials(kind), _TRIED):
         try:
             text = text_of(kind(**values))
         except Exception:  # noqa: BLE001 - it refuses these
             continue
-        if text is not None and text not in found:
-            found.append(text)
-        if len(found) >= _WANTED or not values:
+        if text is not None and text not in texts:
+            texts.append(text)
+        if len(texts) >= _WANTED or not values:
             break
-    return found
+    return texts
 
 
 def _trials(kind: type) -> Iterator[dict[str, Any]]:
     """Yield what to make an instance with, the fewest changes first."""
-    own: tuple[dataclasses.Field[Any], ...] = dataclasses.fields(kind)
-    fields = [field for field in own if field.init]
+    declared: tuple[dataclasses.Field[Any], ...] = dataclasses.fields(kind)
+    fields = [field for field in declared if field.init]
     required = [field for field in fields if _default(field) is dataclasses.MISSING]
     options = [[(field.name, value) for value in _values(field)] for field in required]
     for chosen in itertools.islice(itertools.product(*options), 12):

@@ -61,12 +61,12 @@ class Library:
         return self._texts
 
     def _files(self) -> list[Path]:
-        found: dict[Path, None] = {}
+        files: dict[Path, None] = {}
         for root in self._roots:
             for path in [root] if root.is_file() else sorted(root.rglob("*.py")):
-                if len(found) < _MOST_FILES and not any(part.startswith(".") for part in path.parts[1:]):
-                    found.setdefault(path)
-        return list(found)
+                if len(files) < _MOST_FILES and not any(part.startswith(".") for part in path.parts[1:]):
+                    files.setdefault(path)
+        return list(files)
 
     def mentioning(self, word: str, *, called: bool = False) -> Iterator[LocatedSource]:
         """Yield the files in which a word occurs (``called``: before a parenthesis), as far as they can be parsed."""

@@ -107,12 +107,12 @@ def _name(model: Any) -> str:
 def _subject(name: str, owner: type, module: Any, forward: Any, skip: int) -> Subject:
     function = inspect.unwrap(getattr(forward, "__func__", forward))
     try:
-        found = list(inspect.signature(forward).parameters.values())
+        declared = list(inspect.signature(forward).parameters.values())
     except (TypeError, ValueError):
-        found = []
+        declared = []
     kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    positional = [p for p in found if p.kind in kinds]
-    variadic = [p for p in found if p.kind is inspect.Parameter.VAR_POSITIONAL]
+    positional = [p for p in declared if p.kind in kinds]
+    variadic = [p for p in declared if p.kind is inspect.Parameter.VAR_POSITIONAL]
     hidden = [p.name for p in positional[:skip]]
     parameters = [
         Parameter(
@@ -147,13 +147,13 @@ def _closure(function: Any) -> dict[str, Any]:
     """Return what a function holds on to of the functions around it, by name."""
     cells = getattr(function, "__closure__", None) or ()
     names = getattr(getattr(function, "__code__", None), "co_freevars", ())
-    found = {}
+    captured = {}
     for name, cell in zip(names, cells, strict=False):
         try:
-            found[name] = cell.cell_contents
+            captured[name] = cell.cell_contents
         except ValueError:  # not assigned yet
             continue
-    return found
+    return captured
 
 
 @functools.lru_cache(maxsize=512)

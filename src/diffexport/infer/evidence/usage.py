@@ -96,15 +96,15 @@ def usages(
         scope: what names outside the function stand for.
         depth: how many calls deep to look.
     """
-    found = {name: Usage() for name in names}
-    if tree is not None and found:
-        _UsageReader(found, scope, depth).read(tree)
-    return found
+    usage_of = {name: Usage() for name in names}
+    if tree is not None and usage_of:
+        _UsageReader(usage_of, scope, depth).read(tree)
+    return usage_of
 
 
 class _UsageReader:
-    def __init__(self, found: dict[str, Usage], scope: Mapping[str, Any], depth: int) -> None:
-        self._found, self._scope, self._depth = found, scope, depth
+    def __init__(self, usage_of: dict[str, Usage], scope: Mapping[str, Any], depth: int) -> None:
+        self._usages, self._scope, self._depth = usage_of, scope, depth
 
     def read(self, tree: ast.FunctionDef) -> None:
         for node in ast.walk(tree):
@@ -128,7 +128,7 @@ class _UsageReader:
                 self._note(node.value, Use.SPREAD)
 
     def _of(self, node: ast.expr | None) -> Usage | None:
-        return self._found.get(node.id) if isinstance(node, ast.Name) else None
+        return self._usages.get(node.id) if isinstance(node, ast.Name) else None
 
     def _note(self, node: ast.expr | None, use: Use) -> None:
         self._count(node, use.weights)
@@ -235,14 +235,14 @@ class _UsageReader:
             usage = self._of(value)
             if last_name(kind) in ops.TYPES:
                 self._count(value, {ops.TYPES[last_name(kind)]: TYPE_CHECK})
-            elif usage is not None and isinstance(found := self._resolve(kind), type):
-                usage.classes.append(found)
+            elif usage is not None and isinstance(checked := self._resolve(kind), type):
+                usage.classes.append(checked)
 
     def _is_torch(self, function: ast.expr) -> bool:
         root = function
         while isinstance(root, ast.Attribute):
             root = root.value
-        if not isinstance(root, ast.Name) or root.id in self._found:
+        if not isinstance(root, ast.Name) or root.id in self._usages:
             return False
         value = self._scope.get(root.id)
         module = (
@@ -316,7 +316,7 @@ class _UsageReader:
     def _resolve(self, node: ast.expr) -> Any:
         """Return what a dotted name stands for, None where that cannot be told without running it."""
         if isinstance(node, ast.Name):
-            return None if node.id in self._found else self._scope.get(node.id)
+            return None if node.id in self._usages else self._scope.get(node.id)
         if isinstance(node, ast.Attribute):
             owner = self._resolve(node.value)
             if isinstance(owner, types.ModuleType | type):

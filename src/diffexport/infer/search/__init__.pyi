@@ -2,6 +2,7 @@ from .candidates import Argument as Argument
 from .candidates import Candidate as Candidate
 from .candidates import Space as Space
 from .candidates import arguments_of as arguments_of
+from .inference_status import InferenceStatus as InferenceStatus
 from .probe import PER_CALL as PER_CALL
 from .probe import CallOutcome as CallOutcome
 from .probe import Prober as Prober
@@ -14,4 +15,3 @@ from .searching import SearchResult as SearchResult
 from .searching import announce as announce
 from .searching import announce_to as announce_to
 from .searching import search as search
-from .statuses import InferenceStatus as InferenceStatus

@@ -20,11 +20,11 @@ class Argument:
     @property
     def key(self) -> tuple[Any, ...]:
         """What tells it from others."""
-        own = self.choice
+        choice = self.choice
         return (
-            (own.kind, own.text, own.dtype, own.domain, own.count, self.shape)
-            if not own.text
-            else (own.text,)
+            (choice.kind, choice.text, choice.dtype, choice.domain, choice.count, self.shape)
+            if not choice.text
+            else (choice.text,)
         )
 
     def value(self, number: int) -> Any:
@@ -56,19 +56,19 @@ class Space:
 
     def options(self) -> list[list[tuple[float, Choice, str]]]:
         """Return the options of each argument, the best first: a cost, a choice, and the name of a shape."""
-        made = []
-        for place, own in enumerate(self.choices):
-            found: list[tuple[float, Choice, str]] = []
-            for choice in own:
+        options = []
+        for place, choices in enumerate(self.choices):
+            ranked: list[tuple[float, Choice, str]] = []
+            for choice in choices:
                 if choice.is_tensor or choice.count:
                     usage, name = self.usages[place], self.names[place]
                     kinds = relations(name, usage) if place else ranks(usage)
-                    found += [(choice.cost + cost, choice, kind) for cost, kind in kinds]
+                    ranked += [(choice.cost + cost, choice, kind) for cost, kind in kinds]
                 else:
-                    found.append((choice.cost, choice, ""))
-            found.sort(key=lambda option: option[0])
-            made.append([option for option in found if option[0] <= found[0][0] + SEARCH.worst_option])
-        return made
+                    ranked.append((choice.cost, choice, ""))
+            ranked.sort(key=lambda option: option[0])
+            options.append([option for option in ranked if option[0] <= ranked[0][0] + SEARCH.worst_option])
+        return options
 
 
 def arguments_of(candidate: Candidate, number: int = 0) -> list[Any]:
@@ -84,10 +84,12 @@ def describe(candidate: Candidate) -> str:
     """Return a candidate in one line."""
     parts = []
     for argument in candidate:
-        own = argument.choice
+        choice = argument.choice
         shape = ", ".join(map(str, argument.shape or ()))
-        if own.is_tensor:
-            parts.append(f"{own.dtype}[{shape}]" + ("" if own.domain == "any" else f" ({own.domain})"))
+        if choice.is_tensor:
+            parts.append(
+                f"{choice.dtype}[{shape}]" + ("" if choice.domain == "any" else f" ({choice.domain})")
+            )
         else:
-            parts.append(f"{own.count} × float32[{shape}]" if own.count else own.text)
+            parts.append(f"{choice.count} × float32[{shape}]" if choice.count else choice.text)
     return ", ".join(parts)

@@ -12,7 +12,7 @@ import traceback
 from dataclasses import dataclass, field
 
 from diffexport.infer.evidence import ArgumentKind
-from diffexport.infer.search.statuses import InferenceStatus
+from diffexport.infer.search.inference_status import InferenceStatus
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Advice:
 
 
 @dataclass
-class _Found:
+class _AdviceSoFar:
     sizes: list[tuple[int, int]] = field(default_factory=list)
     ranks: list[int] = field(default_factory=list)
     dtypes: list[str] = field(default_factory=list)
@@ -93,49 +93,20 @@ def read(error: BaseException) -> Advice:
     """Return what an error says should be different."""
     text = str(error)
     low = text.lower()
-    found = _Found()
-    step = 0
-    for pattern in _SIZE_PAIRS:
-        found.sizes += [(int(a), int(b)) for a, b in re.findall(pattern, text, re.IGNORECASE) if a != b]
-    for a, b, c, d in re.findall(r"\((\d+)x(\d+) and (\d+)x(\d+)\)", text):
-        found.sizes += [(int(c), int(b)), (int(b), int(c)), (int(a), int(d))]
-    shapes = [
-        tuple(int(n) for n in re.findall(r"\d+", inside))
-        for inside in re.findall(r"[\[(]([\d, ]+)[\])]", text)
-    ]
-    for one, other in itertools.pairwise(shapes):
-        # From the end: what is in front may be any number of batch dimensions.
-        found.sizes += [(a, b) for a, b in zip(one[::-1], other[::-1], strict=False) if a != b]
-    if re.search(r"dim|rank|-d\b|\dd\b", low):
-        found.ranks += [int(number) for number in _RANK.findall(text)]
-    unpacked = re.search(r"not enough values to unpack \(expected (?:at least )?(\d), got (\d)\)", low)
-    if unpacked:
-        found.ranks.append(int(unpacked[1]))
-        step = 1
-    fewer = re.search(r"too many values to unpack \(expected (\d)", low)
-    if fewer:
-        found.ranks.append(int(fewer[1]))
-        step = -1
-    if re.search(
-        r"dimension out of range|index out of range|too many indices|dimension specified as|0-d|zero-dim", low
-    ):
-        step = 1
     line = _assertion(error)
-    if line:
-        found.ranks += [
-            int(number)
-            for number in re.findall(r"(?:dim\(\)|ndim|len\([^)]*\))\s*(?:==|>=|in)\s*\(?(\d)", line)
-        ]
-    _dtypes(low, found)
-    _kinds(text, low, found)
+    advice = _AdviceSoFar()
+    _sizes(text, advice)
+    step = _ranks(text, low, line, advice)
+    _dtypes(low, advice)
+    _kinds(text, low, advice)
     multiple = re.search(r"(?:divisible by|multiples? of|%\s*)\D{0,12}(\d+)", f"{low} {line}")
     factor = int(multiple[1]) if multiple else 32 if re.search(r"divisible|multiple of", low) else 0
     return Advice(
-        sizes=tuple(dict.fromkeys(found.sizes)),
-        ranks=tuple(dict.fromkeys(found.ranks)),
+        sizes=tuple(dict.fromkeys(advice.sizes)),
+        ranks=tuple(dict.fromkeys(advice.ranks)),
         rank_step=step,
         multiple=factor if 1 < factor <= 1024 else 0,
-        dtypes=tuple(dict.fromkeys(found.dtypes)),
+        dtypes=tuple(dict.fromkeys(advice.dtypes)),
         scalar=bool(
             re.search(
                 r"scalars|(?:be|expected) an? (?:python |real )?(?:scalar|number|float)|"
@@ -154,35 +125,74 @@ def read(error: BaseException) -> Advice:
                 r"same (?:shape|size)|shape mismatch|shapes? (?:do|does) not match|must match", low + line
             )
         ),
-        wants=tuple(dict.fromkeys(found.wants)),
-        not_kinds=tuple(dict.fromkeys(found.not_kinds)),
+        wants=tuple(dict.fromkeys(advice.wants)),
+        not_kinds=tuple(dict.fromkeys(advice.not_kinds)),
         definite=bool(re.search(r"positive.(?:semi.?)?definite|singular|not invertible|cholesky", low)),
         words=frozenset(re.findall(r"[A-Za-z_]\w*", f"{text[:400]} {line}")),
     )
 
 
-def _dtypes(low: str, found: _Found) -> None:
+def _sizes(text: str, advice: _AdviceSoFar) -> None:
+    for pattern in _SIZE_PAIRS:
+        advice.sizes += [(int(a), int(b)) for a, b in re.findall(pattern, text, re.IGNORECASE) if a != b]
+    for a, b, c, d in re.findall(r"\((\d+)x(\d+) and (\d+)x(\d+)\)", text):
+        advice.sizes += [(int(c), int(b)), (int(b), int(c)), (int(a), int(d))]
+    shapes = [
+        tuple(int(n) for n in re.findall(r"\d+", inside))
+        for inside in re.findall(r"[\[(]([\d, ]+)[\])]", text)
+    ]
+    for one, other in itertools.pairwise(shapes):
+        # From the end: what is in front may be any number of batch dimensions.
+        advice.sizes += [(a, b) for a, b in zip(one[::-1], other[::-1], strict=False) if a != b]
+
+
+def _ranks(text: str, low: str, line: str, advice: _AdviceSoFar) -> int:
+    """Add the numbers of dimensions that are wanted; return 1 for one more, -1 for one fewer, 0 for neither."""
+    step = 0
+    if re.search(r"dim|rank|-d\b|\dd\b", low):
+        advice.ranks += [int(number) for number in _RANK.findall(text)]
+    unpacked = re.search(r"not enough values to unpack \(expected (?:at least )?(\d), got (\d)\)", low)
+    if unpacked:
+        advice.ranks.append(int(unpacked[1]))
+        step = 1
+    fewer = re.search(r"too many values to unpack \(expected (\d)", low)
+    if fewer:
+        advice.ranks.append(int(fewer[1]))
+        step = -1
+    if re.search(
+        r"dimension out of range|index out of range|too many indices|dimension specified as|0-d|zero-dim", low
+    ):
+        step = 1
+    if line:
+        advice.ranks += [
+            int(number)
+            for number in re.findall(r"(?:dim\(\)|ndim|len\([^)]*\))\s*(?:==|>=|in)\s*\(?(\d)", line)
+        ]
+    return step
+
+
+def _dtypes(low: str, advice: _AdviceSoFar) -> None:
     if re.search(
         r"tensors used as indices must be|index.{0,20}must be.{0,20}(?:long|int)|expected .{0,20}integer", low
     ):
-        found.dtypes.append("int64")
+        advice.dtypes.append("int64")
     for word in re.findall(
         r"(?:expected|to have|expects?|one of|type|dtype|be)[^.]{0,50}?\b(?:torch\.)?(\w+)\b(?:tensor)?", low
     ):
         if word in _DTYPE_WORDS:
-            found.dtypes.append(_DTYPE_WORDS[word])
+            advice.dtypes.append(_DTYPE_WORDS[word])
     for word in re.findall(r"scalar types?:? (?:torch\.)?(\w+)", low):
         if word in _DTYPE_WORDS:
-            found.dtypes.append(_DTYPE_WORDS[word])
+            advice.dtypes.append(_DTYPE_WORDS[word])
     if re.search(
         r"not implemented for '(?:long|int|byte|bool|short|char)'|floating.point|can only.{0,30}float|type float",
         low,
     ):
-        found.dtypes.append("float32")
+        advice.dtypes.append("float32")
     if re.search(r"not implemented for '(?:float|half|double)'|bitwise|'~'", low):
-        found.dtypes += ["bool", "int64"]
+        advice.dtypes += ["bool", "int64"]
     if re.search(r"complex", low):
-        found.dtypes.append("complex64")
+        advice.dtypes.append("complex64")
 
 
 def _python_kind(name: str) -> list[ArgumentKind]:
@@ -190,32 +200,32 @@ def _python_kind(name: str) -> list[ArgumentKind]:
     return [_PYTHON_KINDS[name]] if name in _PYTHON_KINDS else []
 
 
-def _kinds(text: str, low: str, found: _Found) -> None:
+def _kinds(text: str, low: str, advice: _AdviceSoFar) -> None:
     lacking = re.search(r"'(\w+)' object (?:has no attribute|is not|does not support|cannot be)", text)
     if lacking:
-        found.not_kinds += _python_kind(lacking[1])
+        advice.not_kinds += _python_kind(lacking[1])
         if "not callable" in text:
-            found.wants += [ArgumentKind.CALLABLE, ArgumentKind.MODULE]
+            advice.wants += [ArgumentKind.CALLABLE, ArgumentKind.MODULE]
         elif "has no attribute" in text and lacking[1] != "Tensor":
-            found.wants.append(ArgumentKind.TENSOR)
+            advice.wants.append(ArgumentKind.TENSOR)
         elif lacking[1] == "Tensor" and "as an integer" in text:
-            found.wants.append(ArgumentKind.INT)
+            advice.wants.append(ArgumentKind.INT)
     if re.search(r"nonetype", low):
-        found.not_kinds.append(ArgumentKind.NONE)
+        advice.not_kinds.append(ArgumentKind.NONE)
     match = re.search(
         r"(?:must be|expected|should be)(?: a| an| of type)?(?: tuple of)? '?(?:torch\.)?(\w+)'?[^.]{0,60}?"
         r"(?:not|got|but)\W+(?:a |an |type )?'?(\w+)",
         text,
     )
     if match:
-        found.wants += _python_kind(match[1])
-        found.not_kinds += _python_kind(match[2])
+        advice.wants += _python_kind(match[1])
+        advice.not_kinds += _python_kind(match[2])
     if re.search(r"argument must be (?:a )?(?:real )?number|must be real number|must be number", low):
-        found.wants += [ArgumentKind.FLOAT, ArgumentKind.INT]
+        advice.wants += [ArgumentKind.FLOAT, ArgumentKind.INT]
     if re.search(r"cannot be interpreted as an integer|indices must be integers|must be integer", low):
-        found.wants.append(ArgumentKind.INT)
+        advice.wants.append(ArgumentKind.INT)
     if re.search(r"must be callable|is not callable", low):
-        found.wants += [ArgumentKind.CALLABLE, ArgumentKind.MODULE]
+        advice.wants += [ArgumentKind.CALLABLE, ArgumentKind.MODULE]
 
 
 def _assertion(error: BaseException) -> str:

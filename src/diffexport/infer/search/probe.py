@@ -116,7 +116,7 @@ class Prober:
         if copied:
             arguments = [clone(argument) for argument in arguments]
         self.tried += 1
-        # Not torch.manual_seed, whose first call imports torch._dynamo, which takes seconds.
+        # Not torch.manual_seed, whose first call imports the compiler, which takes seconds.
         torch.default_generator.manual_seed(seed)
         try:
             with _alarm(max(min(self._per_call, self.left), 0.01)):

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 
 from diffexport.infer.evidence import DISTRIBUTED, RANDOM, Subject
+from diffexport.infer.search.inference_status import InferenceStatus
 from diffexport.infer.search.probe import CallOutcome, Prober, clone, readable
-from diffexport.infer.search.statuses import InferenceStatus
 from diffexport.values import leaves
 
 
@@ -138,14 +138,14 @@ def _equal(result: Sequence[torch.Tensor], outcome: CallOutcome) -> bool:
 
 def _state(subject: Subject) -> dict[str, Any]:
     """Return what a call may change without saying so: attributes of the class, simple globals of its module."""
-    found: dict[str, Any] = {}
+    state: dict[str, Any] = {}
     for name, value in vars(subject.owner).items():
         if not name.startswith("__"):
-            found[f"{subject.owner.__name__}.{name}"] = _mark(value)
+            state[f"{subject.owner.__name__}.{name}"] = _mark(value)
     for name, value in subject.globals.items():
         if not name.startswith("__"):
-            found[f"the global {name}"] = _mark(value)
-    return found
+            state[f"the global {name}"] = _mark(value)
+    return state
 
 
 def _mark(value: Any) -> Any:

@@ -91,36 +91,38 @@ def _rechosen(
 ) -> Iterator[tuple[float, Candidate]]:
     """Yield candidates of which one argument is of another dtype or kind."""
     for place, argument in enumerate(candidate):
-        own = argument.choice
+        current = argument.choice
         for dtype in advice.dtypes:
-            if own.is_tensor and own.dtype != dtype:
+            if current.is_tensor and current.dtype != dtype:
                 domain = "index" if dtype.startswith(("int", "uint")) else "any"
                 yield (
                     REPAIR.dtype,
-                    with_choice(place, replace(own, dtype=dtype, domain=domain), argument.shape),
+                    with_choice(place, replace(current, dtype=dtype, domain=domain), argument.shape),
                 )
-        if own.is_tensor and advice.smaller and own.domain == "any" and own.dtype != "bool":
+        if current.is_tensor and advice.smaller and current.domain == "any" and current.dtype != "bool":
             yield (
                 REPAIR.smaller,
                 with_choice(
-                    place, replace(own, domain="unit" if "float" in own.dtype else "index"), argument.shape
+                    place,
+                    replace(current, domain="unit" if "float" in current.dtype else "index"),
+                    argument.shape,
                 ),
             )
         wanted = set(advice.wants) | (
             {ArgumentKind.FLOAT, ArgumentKind.INT, ArgumentKind.BOOL, ArgumentKind.NONE}
-            if advice.scalar and own.is_tensor
+            if advice.scalar and current.is_tensor
             else set()
         )
         if (
-            own.kind in advice.not_kinds
-            or (wanted and own.kind not in wanted)
-            or (advice.smaller and own.kind is ArgumentKind.INT)
+            current.kind in advice.not_kinds
+            or (wanted and current.kind not in wanted)
+            or (advice.smaller and current.kind is ArgumentKind.INT)
         ):
             met: set[ArgumentKind] = set()
             for choice in space.choices[place]:
-                if choice.kind is own.kind and not (advice.smaller and own.kind is ArgumentKind.INT):
+                if choice.kind is current.kind and not (advice.smaller and current.kind is ArgumentKind.INT):
                     continue
-                if wanted and choice.kind not in wanted and own.kind not in advice.not_kinds:
+                if wanted and choice.kind not in wanted and current.kind not in advice.not_kinds:
                     continue
                 if choice.kind in met and not choice.text:
                     continue
@@ -129,7 +131,7 @@ def _rechosen(
                 if choice.is_tensor or choice.count:
                     shapes = [a.shape for a in candidate if a.shape is not None]
                     shape = argument.shape or (shapes[0] if shapes else PLAIN[2])
-                dearer = max(choice.cost - own.cost, 0)
+                dearer = max(choice.cost - current.cost, 0)
                 yield REPAIR.kind + REPAIR.kind_share * dearer, with_choice(place, choice, shape)
 
 

@@ -14,9 +14,9 @@ from diffexport.errors import UsageError
 from diffexport.infer.evidence import REPAIR, SEARCH, Shape, shape_of
 from diffexport.infer.search.candidates import Argument, Candidate, Space, arguments_of, describe
 from diffexport.infer.search.error_messages import Advice, need_of, read
+from diffexport.infer.search.inference_status import InferenceStatus
 from diffexport.infer.search.probe import CallOutcome, Prober
 from diffexport.infer.search.repairs import repaired
-from diffexport.infer.search.statuses import InferenceStatus
 
 #: Most calls, most calls after one that ran with numbers that are not finite, and most changes in a row that messages
 #: suggested.
@@ -69,11 +69,11 @@ def search(prober: Prober, spaces: Sequence[Space], skipped: frozenset[str] = fr
     """
     run = _Search(prober, spaces, skipped)
     run.go()
-    return run.found
+    return run.result
 
 
 @dataclass(order=True)
-class _Entry:
+class _QueuedCall:
     """What waits to be tried: a vector of indices into the options of a space, or a candidate that was suggested."""
 
     priority: float
@@ -89,8 +89,8 @@ class _Entry:
 class _Search:
     def __init__(self, prober: Prober, spaces: Sequence[Space], skipped: frozenset[str]) -> None:
         self._prober, self._spaces, self._skipped = prober, spaces, skipped
-        self.found = SearchResult()
-        self._heap: list[_Entry] = []
+        self.result = SearchResult()
+        self._heap: list[_QueuedCall] = []
         self._count = itertools.count()
         self._seen: set[Any] = set()
         #: Errors met, numbers aside, and when the last new one was.
@@ -116,7 +116,7 @@ class _Search:
             if outcome is None:
                 continue
             if outcome.ran and outcome.tensors:
-                if self.found.candidate is None:
+                if self.result.candidate is None:
                     allowed = min(allowed, self._prober.tried + _AFTERWARDS)
                     dearest = entry.cost + SEARCH.dearer
                 self._take(entry.number, candidate, outcome)
@@ -127,7 +127,7 @@ class _Search:
             elif outcome.error is not None:
                 self._learn(entry, candidate, outcome)
 
-    def _put_off(self, entry: _Entry, candidate: Candidate) -> bool:
+    def _put_off(self, entry: _QueuedCall, candidate: Candidate) -> bool:
         """Return whether a candidate has to wait, or is left out, for being like one that ended the process."""
         likeness = tuple(argument.choice.kind for argument in candidate)
         if describe(candidate) in self._skipped:
@@ -148,42 +148,44 @@ class _Search:
         merit = _BEST if finite and not unchanged else int(finite)
         if merit > self._merit:
             self._merit = merit
-            self.found.candidate, self.found.outcome = candidate, outcome
-            self.found.names = self._spaces[number].names
+            self.result.candidate, self.result.outcome = candidate, outcome
+            self.result.names = self._spaces[number].names
 
     def _hopeless(self) -> bool:
         """Return whether more of the same is not going to help.
 
         That is where most calls fail for lack of something, or nothing new has been raised for long.
         """
-        tried, found = self._prober.tried, self.found
-        if found.candidate is not None:
+        tried, result = self._prober.tried, self.result
+        if result.candidate is not None:
             return False
-        if found.foreign is not None and tried > self._news + _PATIENCE // 4:
+        if result.foreign is not None and tried > self._news + _PATIENCE // 4:
             return True
-        return tried > self._news + _PATIENCE or (tried > 100 and sum(found.needs.values()) > 0.7 * tried)
+        return tried > self._news + _PATIENCE or (tried > 100 and sum(result.needs.values()) > 0.7 * tried)
 
     def _note_foreign(self, number: int, candidate: Candidate, outcome: CallOutcome) -> None:
         """Remember a call that ran and gave no tensor, in case no other does."""
-        self.found.errors["it returns no tensor"] += 1
-        if self.found.foreign is None:
-            self.found.foreign = (candidate, outcome, self._spaces[number].names)
+        self.result.errors["it returns no tensor"] += 1
+        if self.result.foreign is None:
+            self.result.foreign = (candidate, outcome, self._spaces[number].names)
 
     def _push_indices(self, number: int, indices: tuple[int, ...]) -> None:
         options = self._options[number]
-        if any(index >= len(own) for index, own in zip(indices, options, strict=True)):
+        if any(index >= len(ranked) for index, ranked in zip(indices, options, strict=True)):
             return
         if (number, indices) in self._seen:
             return
         self._seen.add((number, indices))
-        cost = self._spaces[number].cost + sum(own[i][0] for i, own in zip(indices, options, strict=True))
-        heapq.heappush(self._heap, _Entry(cost, next(self._count), number, cost, indices))
+        cost = self._spaces[number].cost + sum(
+            ranked[i][0] for i, ranked in zip(indices, options, strict=True)
+        )
+        heapq.heappush(self._heap, _QueuedCall(cost, next(self._count), number, cost, indices))
 
     def _expand(self, number: int, indices: tuple[int, ...]) -> Candidate | None:
         """Return the candidate of a vector of indices, whose neighbours are put onto the heap."""
         for place in range(len(indices)):
             self._push_indices(number, (*indices[:place], indices[place] + 1, *indices[place + 1 :]))
-        chosen = [own[i] for i, own in zip(indices, self._options[number], strict=True)]
+        chosen = [ranked[i] for i, ranked in zip(indices, self._options[number], strict=True)]
         first: Shape | None = None
         arguments = []
         for _, choice, kind in chosen:
@@ -214,7 +216,7 @@ class _Search:
         outcome = self._prober.call(arguments, copied=False)
         return replace(outcome, arguments=tuple(arguments)) if outcome.ran else outcome
 
-    def _learn(self, entry: _Entry, candidate: Candidate, outcome: CallOutcome) -> None:
+    def _learn(self, entry: _QueuedCall, candidate: Candidate, outcome: CallOutcome) -> None:
         """Count an error, and put what it suggests onto the heap: the farther the forward got, the sooner."""
         error = outcome.error
         assert error is not None
@@ -225,11 +227,11 @@ class _Search:
             self._kinds.add(kind)
             self._news = self._prober.tried
             reward += SEARCH.news
-        self.found.errors[reason] += 1
-        self.found.first.setdefault(reason, describe(candidate))
+        self.result.errors[reason] += 1
+        self.result.first.setdefault(reason, describe(candidate))
         need = need_of(error)
         if need:
-            self.found.needs[need] += 1
+            self.result.needs[need] += 1
         if entry.repairs >= _REPAIRS:
             return
         advice = read(error)
@@ -237,10 +239,12 @@ class _Search:
             self._push(entry, entry.number, changed, extra, reward)
         self._named(entry, candidate, advice, reward)
 
-    def _push(self, parent: _Entry, number: int, candidate: Candidate, extra: float, reward: float) -> None:
+    def _push(
+        self, parent: _QueuedCall, number: int, candidate: Candidate, extra: float, reward: float
+    ) -> None:
         cost = parent.cost + extra
-        made = _Entry(cost - reward, next(self._count), number, cost, (), candidate, parent.repairs + 1)
-        heapq.heappush(self._heap, made)
+        entry = _QueuedCall(cost - reward, next(self._count), number, cost, (), candidate, parent.repairs + 1)
+        heapq.heappush(self._heap, entry)
 
     def _progress(self, error: BaseException) -> float:
         """Return how far through its source the forward got before it raised, from 0 to 1."""
@@ -254,7 +258,7 @@ class _Search:
             trace = trace.tb_next
         return 0.0
 
-    def _named(self, entry: _Entry, candidate: Candidate, advice: Advice, reward: float) -> None:
+    def _named(self, entry: _QueuedCall, candidate: Candidate, advice: Advice, reward: float) -> None:
         """Try other values of the arguments that a message names, also of those that were left to their default."""
         for number, space in enumerate(self._spaces):
             extended = self._extended(candidate, number) if number != entry.number else candidate
@@ -265,12 +269,12 @@ class _Search:
                     continue
                 if number != entry.number and place < len(candidate):
                     continue
-                own = extended[place].choice
+                current = extended[place].choice
                 for choice in space.choices[place][:8]:
-                    if choice.is_tensor or choice.count or choice.text == own.text:
+                    if choice.is_tensor or choice.count or choice.text == current.text:
                         continue
                     changed = (*extended[:place], Argument(choice), *extended[place + 1 :])
-                    dearer = max(choice.cost - own.cost, 0.0)
+                    dearer = max(choice.cost - current.cost, 0.0)
                     further = REPAIR.named_further * (number != entry.number)
                     extra = REPAIR.named + REPAIR.named_share * dearer + further
                     self._push(entry, number, changed, extra, reward)
@@ -280,5 +284,5 @@ class _Search:
         choices = self._spaces[number].choices
         if len(choices) <= len(candidate):
             return None
-        further = [next((c for c in own if c.text), None) for own in choices[len(candidate) :]]
+        further = [next((c for c in ranked if c.text), None) for ranked in choices[len(candidate) :]]
         return (*candidate, *(Argument(c) for c in further if c is not None)) if None not in further else None

@@ -70,7 +70,7 @@ class Inference:
 
     def document(self) -> dict[str, Any]:
         """Return the inference as JSON; the model is left out."""
-        names = [own.name for own in fields(self) if own.name != "model"]
+        names = [declared.name for declared in fields(self) if declared.name != "model"]
         return {name: list(v) if isinstance(v := getattr(self, name), tuple) else v for name in names}
 
     @classmethod
@@ -83,18 +83,18 @@ class Inference:
         if not isinstance(document, dict) or document.get("status") not in STATUSES:
             raise ValueError("not an inference")
         values: dict[str, Any] = {"status": InferenceStatus(document["status"])}
-        for own in fields(cls):
-            value = document.get(own.name)
-            if own.name in ("model", "status") or value is None:
+        for declared in fields(cls):
+            value = document.get(declared.name)
+            if declared.name in ("model", "status") or value is None:
                 continue
-            if own.name in ("inputs", "notes"):
+            if declared.name in ("inputs", "notes"):
                 if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-                    raise ValueError(f"{own.name} must be a list of texts")
+                    raise ValueError(f"{declared.name} must be a list of texts")
                 value = tuple(value)
-            elif own.name in ("tried", "seconds"):
+            elif declared.name in ("tried", "seconds"):
                 if not isinstance(value, int | float):
-                    raise ValueError(f"{own.name} must be a number")
+                    raise ValueError(f"{declared.name} must be a number")
             elif not isinstance(value, str):
-                raise ValueError(f"{own.name} must be a text")
-            values[own.name] = value
+                raise ValueError(f"{declared.name} must be a text")
+            values[declared.name] = value
         return cls(**values)

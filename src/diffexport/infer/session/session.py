@@ -13,17 +13,8 @@ from diffexport.infer.search import InferenceStatus
 from diffexport.infer.session import cache
 from diffexport.infer.session.child import IMPORTING, PROBING, TRYING, WIDENING, prepare
 from diffexport.infer.session.inference import Inference
-from diffexport.processes import (
-    Announced,
-    ChildProcess,
-    Deadline,
-    Died,
-    Finished,
-    Hung,
-    Policy,
-    Ready,
-    Received,
-)
+from diffexport.processes import Announced, ChildProcess, Died, Finished, Hung, Policy, Ready, Received
+from diffexport.values import Deadline
 
 #: Seconds for torch to be imported, for the target's module to be, and for the child to answer after its time.
 _START, _IMPORT, _GRACE = 120.0, 60.0, 3.0

@@ -95,10 +95,10 @@ def infer(
                 library = Library(around(subject.owner) if roots is None else roots)
             sites = Sites(library).of(subject.owner)
         work = _Work(subject, sites, seconds - (time.monotonic() - started), per_call, skipped)
-        made = work.inference()
+        inferred = work.inference()
     return Inference(
         **{
-            **vars(made),
+            **vars(inferred),
             "seconds": round(time.monotonic() - started, 3),
             "name": name or subject.name,
             "target": target,
@@ -128,24 +128,24 @@ class _Work:
                 message=f"{self._subject.name}: its forward takes no argument, so that there "
                 "is nothing to generate",
             )
-        found = search(self._searcher, spaces, self._skipped)
-        if found.candidate is None and found.foreign is not None:
-            candidate, _, names = found.foreign
+        result = search(self._searcher, spaces, self._skipped)
+        if result.candidate is None and result.foreign is not None:
+            candidate, _, names = result.foreign
             texts, call = self._texts(candidate, names, {})
             return Inference(
                 InferenceStatus.NON_TENSOR,
                 texts,
                 call,
-                f"{self._subject.name} returns {self._foreign(found)}, no tensor",
+                f"{self._subject.name} returns {self._foreign(result)}, no tensor",
                 tried=self._searcher.tried,
             )
-        if found.candidate is None:
-            return self._failure(found)
-        return self._success(found)
+        if result.candidate is None:
+            return self._failure(result)
+        return self._success(result)
 
-    def _foreign(self, found: SearchResult) -> str:
-        assert found.foreign is not None
-        return type(found.foreign[1].output).__name__
+    def _foreign(self, result: SearchResult) -> str:
+        assert result.foreign is not None
+        return type(result.foreign[1].output).__name__
 
     def _spaces(self) -> list[Space]:
         """Return what may be tried, for each number of arguments."""
@@ -171,12 +171,12 @@ class _Work:
         for number, cost in sorted(numbers.items(), key=lambda item: item[1]):
             if number == 0:
                 continue
-            own = [
+            named = [
                 *fixed,
                 *(Parameter(f"{rest[0].name}{n}", variadic=True) for n in range(number - len(fixed)) if rest),
             ]
-            if len(own) >= number:
-                spaces.append(self._space(own[:number], cost))
+            if len(named) >= number:
+                spaces.append(self._space(named[:number], cost))
         return spaces
 
     def _space(self, parameters: Sequence[Parameter], cost: float) -> Space:
@@ -187,18 +187,18 @@ class _Work:
         )
         if not self._subject.is_function and names[0] in evidence:
             hinted(self._subject.module, evidence[names[0]])
-        made = []
+        choices_of = []
         for place, parameter in enumerate(parameters):
             known = [site.arguments[place] for site in self._sites if place < len(site.arguments)]
             given: list[SiteValue] = [one for one in known if one is not None]
             usage = evidence.get(parameter.name, Usage())
-            made.append(tuple(choices(parameter, place, usage, given, documentation, self._subject)))
-        return Space(tuple(names), tuple(made), tuple(evidence[name] for name in names), cost)
+            choices_of.append(tuple(choices(parameter, place, usage, given, documentation, self._subject)))
+        return Space(tuple(names), tuple(choices_of), tuple(evidence[name] for name in names), cost)
 
-    def _success(self, found: SearchResult) -> Inference:
-        candidate = found.candidate
+    def _success(self, result: SearchResult) -> Inference:
+        candidate = result.candidate
         assert candidate is not None
-        assert found.outcome is not None
+        assert result.outcome is not None
         # What the search did not need is for what follows.
         spent = self._searcher.seconds
         prober = Prober(self._subject, max(self._seconds - spent, 0.3 * self._seconds), self._per_call)
@@ -206,10 +206,10 @@ class _Work:
         wide = widened(prober, candidate, as_it_is=AROUND in self._skipped)
         seen = behaviour(prober, lambda number: arguments_of(candidate, number))
         notes = [*wide.notes, *seen.notes]
-        if not found.outcome.finite:
+        if not result.outcome.finite:
             notes.append("its outputs are not finite for any ordinary input that was tried")
-        notes += self._others(found, candidate)
-        texts, call = self._texts(candidate, found.names, wide.specs)
+        notes += self._others(result, candidate)
+        texts, call = self._texts(candidate, result.names, wide.specs)
         sources = [a.choice.source for a in candidate if not a.choice.is_tensor]
         return Inference(
             seen.status,
@@ -220,21 +220,22 @@ class _Work:
             source=", ".join(dict.fromkeys(sources)),
         )
 
-    def _others(self, found: SearchResult, candidate: Candidate) -> list[str]:
+    def _others(self, result: SearchResult, candidate: Candidate) -> list[str]:
         """Return notes of the other values that call sites and annotations give for what are no tensors."""
-        space = next((s for s in self._spaces() if s.names == found.names), None)
+        space = next((s for s in self._spaces() if s.names == result.names), None)
         notes = []
         for place, argument in enumerate(candidate if space is not None else ()):
-            own = argument.choice
-            if own.is_tensor or own.count or space is None:
+            current = argument.choice
+            if current.is_tensor or current.count or space is None:
                 continue
             further = [
                 choice.text
                 for choice in space.choices[place]
-                if choice.text not in ("", own.text) and choice.source.startswith(("call site", "annotation"))
+                if choice.text not in ("", current.text)
+                and choice.source.startswith(("call site", "annotation"))
             ]
             if further:
-                notes.append(f"{found.names[place]} is also {', '.join(further[:_VALUES])} elsewhere")
+                notes.append(f"{result.names[place]} is also {', '.join(further[:_VALUES])} elsewhere")
         return notes
 
     def _texts(
@@ -251,8 +252,8 @@ class _Work:
             shown.append(f"{name}: {text}" if argument.choice.is_tensor else text)
         return tuple(texts), self._subject.display(shown)
 
-    def _failure(self, found: SearchResult) -> Inference:
-        status = found.needs.most_common(1)[0][0] if found.needs else InferenceStatus.REJECTED
+    def _failure(self, result: SearchResult) -> Inference:
+        status = result.needs.most_common(1)[0][0] if result.needs else InferenceStatus.REJECTED
         if uses_process_group(self._subject) and status not in (
             InferenceStatus.NEEDS_CUDA,
             InferenceStatus.NEEDS_NATIVE,
@@ -262,14 +263,16 @@ class _Work:
             status = InferenceStatus.TIMEOUT
         lacking = f"type object '{self._subject.owner.__name__}' has no attribute"
         signs = sum(
-            n for said, n in found.errors.items() if lacking in said or said.startswith("NotImplementedError")
+            n
+            for said, n in result.errors.items()
+            if lacking in said or said.startswith("NotImplementedError")
         )
-        if not found.needs and 5 * signs > self._searcher.tried:
+        if not result.needs and 5 * signs > self._searcher.tried:
             status = InferenceStatus.ABSTRACT
         tried = self._searcher.tried
         said = [
-            f"{reason} ({count} times, first for {found.first.get(reason, 'it')})"
-            for reason, count in found.errors.most_common(3)
+            f"{reason} ({count} times, first for {result.first.get(reason, 'it')})"
+            for reason, count in result.errors.most_common(3)
         ]
         names = ", ".join(p.name for p in self._subject.parameters)
         declared = " ".join(
@@ -302,11 +305,11 @@ def hinted(module: torch.nn.Module, usage: Usage) -> None:
 
 def _text(argument: Argument, spec: TensorSpec | None) -> str:
     """Return the strategy of one argument as a text."""
-    own: Choice = argument.choice
-    if own.is_tensor:
-        return str(spec if spec is not None else TensorSpec(own.dtype, (), True))
-    if own.count:
+    choice: Choice = argument.choice
+    if choice.is_tensor:
+        return str(spec if spec is not None else TensorSpec(choice.dtype, (), True))
+    if choice.count:
         shape = ", ".join(map(str, argument.shape or ()))
         one = f"arrays('float32[{shape}]')"
-        return f"tuples({', '.join([one] * own.count)})"
-    return "none()" if own.text == "None" else f"just({own.text})"
+        return f"tuples({', '.join([one] * choice.count)})"
+    return "none()" if choice.text == "None" else f"just({choice.text})"

@@ -97,8 +97,8 @@ class _Widener:
         arguments: list[Any] = []
         for place, argument in enumerate(self._candidate):
             if place in shapes:
-                own = argument.choice
-                arguments.append(tensor_of(shapes[place], own.dtype, own.domain, 10 * number + place))
+                choice = argument.choice
+                arguments.append(tensor_of(shapes[place], choice.dtype, choice.domain, 10 * number + place))
             else:
                 arguments.append(argument.value(10 * number + place))
         return self._prober.call(arguments, copied=False)
@@ -210,8 +210,8 @@ class _Widener:
                 names[symbol] = next(free, f"D{symbol}")
         specs = {}
         for place in self._tensors:
-            own = [self._symbols[place, axis] for axis in range(len(self._shape(place)))]
-            parts = tuple(replace(dims[s], name=names.get(s)) for s in own)
+            symbols = [self._symbols[place, axis] for axis in range(len(self._shape(place)))]
+            parts = tuple(replace(dims[s], name=names.get(s)) for s in symbols)
             choice = self._candidate[place].choice
             specs[place] = TensorSpec(choice.dtype, parts, False)
         return specs
@@ -313,8 +313,8 @@ class _Widener:
                 if place not in specs:
                     arguments.append(argument.value(place))
                     continue
-                spec, own = specs[place], argument.choice
-                value = tensor_of(least.get(place, ()), own.dtype, own.domain, place)
+                spec, choice = specs[place], argument.choice
+                value = tensor_of(least.get(place, ()), choice.dtype, choice.domain, place)
                 if _class(spec.dtype) == "int":
                     value = torch.full_like(value, int((spec.high if high else spec.low) or 0))
                 arguments.append(value)
@@ -339,12 +339,12 @@ class _Widener:
         for least, plain in ((1, False), (1, True), (2, True)):
             raised = {
                 p: replace(
-                    own,
-                    dims=tuple(_at_least(dim, least) for dim in own.dims),
+                    given_spec,
+                    dims=tuple(_at_least(dim, least) for dim in given_spec.dims),
                     low=specs[p].low,
                     high=specs[p].high,
                 )
-                for p, own in (self._plain if plain else specs).items()
+                for p, given_spec in (self._plain if plain else specs).items()
             }
             if rejected(self._prober, self._candidate, raised) <= _REJECTED:
                 return raised

@@ -134,25 +134,8 @@ def make_case(
     inputs = _listed(name, inputs)
     if bool(inputs) == (strategy is not None):
         raise UsageError(f"case {name!r}: give either inputs or strategy, one of them")
-    for trait in traits or ():
-        if trait not in TRAITS:
-            raise UsageError(f"case {name!r}: unknown model trait {trait!r} (known: {', '.join(TRAITS)})")
-    for entry in inputs:
-        if not isinstance(entry, str | TensorSpec) and not hasattr(entry, "example"):
-            raise UsageError(
-                f"case {name!r}: input {entry!r} is neither a tensor spec nor a Hypothesis strategy; for a "
-                "constant write hypothesis.strategies.just(...)"
-            )
-    if around is not None and (not callable(around) or isinstance(around, AbstractContextManager)):
-        raise UsageError(
-            f"case {name!r}: around={around!r} does not make a context manager; give what does, for instance a "
-            "function decorated with contextlib.contextmanager, without calling it: there are several exports"
-        )
-    for domain, version in (custom_opsets or {}).items():
-        if not domain or type(version) is not int or version < 1:
-            raise UsageError(
-                f"case {name!r}: custom_opsets takes a domain and a version ≥ 1, not {domain!r}: {version!r}"
-            )
+    _check_inputs(name, inputs)
+    _check_export(name, traits, around, custom_opsets)
     parsed = iter(parse_specs([entry for entry in inputs if isinstance(entry, str | TensorSpec)]))
     return Case(
         name=name,
@@ -174,6 +157,36 @@ def make_case(
         known=tuple(known),
         exclude=exclusion.exclusions_of(exclude),
     )
+
+
+def _check_inputs(name: str, inputs: Sequence[Any]) -> None:
+    for entry in inputs:
+        if not isinstance(entry, str | TensorSpec) and not hasattr(entry, "example"):
+            raise UsageError(
+                f"case {name!r}: input {entry!r} is neither a tensor spec nor a Hypothesis strategy; for a "
+                "constant write hypothesis.strategies.just(...)"
+            )
+
+
+def _check_export(
+    name: str,
+    traits: Sequence[str] | None,
+    around: Around | None,
+    custom_opsets: Mapping[str, int] | None,
+) -> None:
+    for trait in traits or ():
+        if trait not in TRAITS:
+            raise UsageError(f"case {name!r}: unknown model trait {trait!r} (known: {', '.join(TRAITS)})")
+    if around is not None and (not callable(around) or isinstance(around, AbstractContextManager)):
+        raise UsageError(
+            f"case {name!r}: around={around!r} does not make a context manager; give what does, for instance a "
+            "function decorated with contextlib.contextmanager, without calling it: there are several exports"
+        )
+    for domain, version in (custom_opsets or {}).items():
+        if not domain or type(version) is not int or version < 1:
+            raise UsageError(
+                f"case {name!r}: custom_opsets takes a domain and a version ≥ 1, not {domain!r}: {version!r}"
+            )
 
 
 def _listed(name: str, inputs: Any) -> Sequence[Any]:

@@ -83,13 +83,13 @@ def exclusions_of(given: Mapping[str, str] | Iterable[Exclusion]) -> tuple[Exclu
     if not isinstance(given, Mapping):
         # A person may have written anything.
         written: Any = given
-        found = (written,) if isinstance(written, str | Exclusion) else tuple(written)
-        for one in found:
+        entries = (written,) if isinstance(written, str | Exclusion) else tuple(written)
+        for one in entries:
             if not isinstance(one, Exclusion):
                 raise UsageError(
                     f"exclude={given!r} gives no reason; write exclude={{'dynamo-strict': 'why it is left out'}}"
                 )
-        return found
+        return entries
     for pattern, reason in given.items():
         if not isinstance(reason, str) or not reason.strip():
             raise UsageError(
@@ -129,14 +129,16 @@ def parse_exclusions(tables: Any, *, source: Path | None = None) -> tuple[Exclus
             f"{place}: 'exclude' must be a list of tables; write [[exclude]], with two brackets"
         )
     model = _table_model()
-    found = []
+    exclusions = []
     for number, table in enumerate(tables, start=1):
         where = f"{place}: exclude, entry {number} ({table.get('modes', 'without modes')})"
         for key in table:
             if key not in model.model_fields:
                 raise ConfigError(f"{where}: unknown key {key!r}{suggestion(key, model.model_fields)}")
         missing = [
-            name for name, own in model.model_fields.items() if own.is_required() and not table.get(name)
+            name
+            for name, declared in model.model_fields.items()
+            if declared.is_required() and not table.get(name)
         ]
         if missing:
             raise ConfigError(f"{where}: missing {', '.join(missing)}")
@@ -148,5 +150,5 @@ def parse_exclusions(tables: Any, *, source: Path | None = None) -> tuple[Exclus
             raise ConfigError(f"{where}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
         except DiffexportError as error:
             raise ConfigError(f"{where}: {error}") from None
-        found.append(Exclusion(pattern, " ".join(valid.reason.split()), tuple(valid.cases), source))
-    return tuple(found)
+        exclusions.append(Exclusion(pattern, " ".join(valid.reason.split()), tuple(valid.cases), source))
+    return tuple(exclusions)

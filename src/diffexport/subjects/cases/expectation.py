@@ -228,9 +228,9 @@ RULES: tuple[Rule, ...] = (
 AGREES = Expectation()
 
 
-def expect(mode: Mode, traits: frozenset[str], own: Iterable[Rule] = ()) -> Expectation:
+def expect(mode: Mode, traits: frozenset[str], case_rules: Iterable[Rule] = ()) -> Expectation:
     """Return what should happen in ``mode`` with a model of these traits; a case's own rules go first."""
-    for candidate in (*own, *RULES):
+    for candidate in (*case_rules, *RULES):
         if candidate.applies(mode, traits):
             return candidate.expectation
     return AGREES

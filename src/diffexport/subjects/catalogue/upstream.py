@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any
 
-import onnx
 import torch
 from torch import Tensor
 from torch.autograd import Function
@@ -20,6 +19,14 @@ from torch.autograd import Function
 from diffexport.subjects.cases import Case, assertion, rule
 from diffexport.subjects.catalogue import seed_models
 from diffexport.subjects.catalogue.declare import declare
+from diffexport.subjects.catalogue.upstream_assertions import (
+    aten_node_is_add,
+    custom_pair_comes_first,
+    modules_tell_them_apart,
+    python_op_comes_first,
+    scalar_is_attribute,
+    shape_is_not_frozen,
+)
 
 _PYTHON_OP = "prim::PythonOp"
 _FALLTHROUGH = "torchscript,operator_export_type=ONNX_FALLTHROUGH,export_modules_as_functions=false"
@@ -43,15 +50,6 @@ class ScalarAttribute(torch.nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:  # noqa: D102
         return ClipFrom.apply(x, 2)
-
-
-def scalar_is_attribute(model: onnx.ModelProto) -> str:
-    """Return what is wrong unless each Clip has one input, and 2 as its attribute min."""
-    nodes = [*model.graph.node, *(node for function in model.functions for node in function.node)]
-    clips = [node for node in nodes if node.op_type == "Clip"]
-    given = [{a.name: onnx.helper.get_attribute_value(a) for a in node.attribute} for node in clips]
-    inputs = [len(node.input) for node in clips]
-    return "" if given == [{"min": 2.0}] and inputs == [1] else f"Clips have {inputs} inputs and {given}"
 
 
 @contextlib.contextmanager
@@ -123,29 +121,11 @@ class CustomDomainPair(torch.nn.Module):
         return Twofold.apply(x)
 
 
-def custom_pair_comes_first(model: onnx.ModelProto) -> str:
-    """Return what is wrong unless the first node is the custom one, with two outputs, in version 2 of its domain."""
-    first = model.graph.node[0]
-    versions = {entry.domain: entry.version for entry in model.opset_import}
-    seen = (first.domain, first.op_type, len(first.output), versions.get("CustomNamespace"))
-    return "" if seen == ("CustomNamespace", "Custom", 2, 2) else f"it is {seen}"
-
-
 class FallthroughFirst(torch.nn.Module):
     """Upstream looks at the graph that FALLTHROUGH gives for a clamp with a masked backward."""
 
     def forward(self, x: Tensor) -> Tensor:  # noqa: D102
         return seed_models.Clamp.apply(x)
-
-
-def python_op_comes_first(model: onnx.ModelProto) -> str:
-    """Return what is wrong unless the first node is the Python operator."""
-    first = model.graph.node[0]
-    return (
-        ""
-        if (first.domain, first.op_type) == ("prim", "PythonOp")
-        else f"it is {first.domain}::{first.op_type}"
-    )
 
 
 class Clamp(Function):
@@ -162,13 +142,6 @@ class TwoModulesOneName(torch.nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:  # noqa: D102
         return Clamp.apply(x) + seed_models.Clamp.apply(x)
-
-
-def modules_tell_them_apart(model: onnx.ModelProto) -> str:
-    """Return what is wrong unless the two Python operators are of different modules."""
-    nodes = [node for node in model.graph.node if node.op_type == "PythonOp"]
-    modules = [a.s.decode() for node in nodes for a in node.attribute if a.name == "module"]
-    return "" if len(nodes) == len(set(modules)) == 2 else f"there are {len(nodes)}, of the modules {modules}"
 
 
 class LayerNormOfFour(Function):
@@ -198,17 +171,6 @@ def opaque_symbolics() -> AbstractContextManager[None]:
     return registered(opaque)
 
 
-def shape_is_not_frozen(model: onnx.ModelProto) -> str:
-    """Return what is wrong if a constant holds the three sizes that the output is reshaped to."""
-    nodes = [*model.graph.node, *(node for function in model.functions for node in function.node)]
-    tensors = [
-        a.t for node in nodes if node.op_type == "Constant" for a in node.attribute if a.name == "value"
-    ]
-    values = [onnx.numpy_helper.to_array(tensor) for tensor in (*tensors, *model.graph.initializer)]
-    frozen = [value.tolist() for value in values if value.dtype == "int64" and value.shape == (3,)]
-    return f"constants hold the sizes {frozen}" if any(min(sizes) >= 0 for sizes in frozen) else ""
-
-
 class AddByAten(Function):
     """Its symbolic asks for an ATen operator."""
 
@@ -226,19 +188,6 @@ class AtenAdd(torch.nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:  # noqa: D102
         return AddByAten.apply(x)
-
-
-def aten_node_is_add(model: onnx.ModelProto) -> str:
-    """Return what is wrong unless the ATen node names the operator add."""
-    nodes = [*model.graph.node, *(node for function in model.functions for node in function.node)]
-    asked = [
-        a.s.decode()
-        for node in nodes
-        if node.op_type == "ATen"
-        for a in node.attribute
-        if a.name == "operator"
-    ]
-    return "" if asked == ["add"] else f"ATen nodes name {asked}"
 
 
 class OneTooFew(Function):

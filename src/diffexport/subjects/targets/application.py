@@ -111,11 +111,11 @@ def stripped(function: Any) -> Any:
 
     base = torch.autograd.Function
     made_anew = vars(type(function)("Empty", (base,), {})).keys()
-    own: dict[str, Any] = {}
+    attributes: dict[str, Any] = {}
     for ancestor in reversed(function.__mro__):
         if ancestor not in base.__mro__:
-            own.update(vars(ancestor))
+            attributes.update(vars(ancestor))
     for name in (*made_anew, "symbolic"):
         if name not in ("__module__", "__doc__"):
-            own.pop(name, None)
-    return type(function)(function.__name__, (base,), own)
+            attributes.pop(name, None)
+    return type(function)(function.__name__, (base,), attributes)

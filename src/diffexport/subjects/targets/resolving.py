@@ -57,10 +57,10 @@ def resolve(text: str, *, inputs: Sequence[str] = (), otherwise: Sequence[str] =
     if parts is not None and not parts.is_plain:
         return _applied_case(parts, text, inputs or otherwise)
     value = look_up(text)
-    own = getattr(value, "diffexport_test", None)
-    if own is not None:
+    options = getattr(value, "diffexport_test", None)
+    if options is not None:
         # A test of a model: it knows how it is checked.
-        tested: Case = own.case(text, inputs, otherwise)
+        tested: Case = options.case(text, inputs, otherwise)
         return tested
     if isinstance(value, Case):
         # Another process has to find it again, and by this text it can.
@@ -186,10 +186,10 @@ def _local(module: Any, attribute: str, text: str) -> Any:
     """Return a class that a function defines: the function is called, and what it returns is searched."""
     factory = _lookup(module, attribute.partition(".<locals>.")[0], text)
     try:
-        made = factory()
+        result = factory()
     except (Exception, SystemExit) as error:
         raise TargetError(f"target {text!r}: calling it raises {type(error).__name__}: {error}") from error
-    for value in _within(made, 4):
+    for value in _within(result, 4):
         if isinstance(value, type) and value.__qualname__ == attribute:
             return value
     raise TargetError(

@@ -135,11 +135,11 @@ def _sum(draft: Draft) -> Iterator[tuple[str, Edit]]:
             def edit(copy: Draft, number: int = number) -> None:
                 old = copy.graph.node[number]
                 negated = copy.fresh("negated")
-                made = [
+                nodes = [
                     helper.make_node("Neg", [old.input[1]], [negated]),
                     helper.make_node("Add", [old.input[0], negated], list(old.output), name=old.name),
                 ]
-                copy.replace(number, made)
+                copy.replace(number, nodes)
 
             yield f"node {number}", edit
 
@@ -158,7 +158,7 @@ def _split(draft: Draft) -> Iterator[tuple[str, Edit]]:
             def edit(copy: Draft, constant: Constant = constant) -> None:
                 half = (constant.array / 2).astype(constant.array.dtype)
                 first, second, nodes = copy.fresh("half"), copy.fresh("half"), copy.graph.node
-                made = [
+                pieces = [
                     helper.make_node("Constant", [], [first], value=numpy_helper.from_array(half)),
                     helper.make_node("Constant", [], [second], value=numpy_helper.from_array(half)),
                     helper.make_node("Add", [first, second], [whole := copy.fresh("whole")]),
@@ -167,7 +167,7 @@ def _split(draft: Draft) -> Iterator[tuple[str, Edit]]:
                     for place, name in enumerate(node.input):
                         if name == constant.name:
                             node.input[place] = whole
-                for offset, node in enumerate(made):
+                for offset, node in enumerate(pieces):
                     nodes.insert(offset, node)
 
             yield f"constant {constant.name}", edit

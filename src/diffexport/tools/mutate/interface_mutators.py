@@ -46,10 +46,10 @@ def _doubled(draft: Draft) -> Iterator[tuple[str, Edit]]:
                             for place, name in enumerate(user.input):
                                 if name == one:
                                     user.input[place] = hidden
-                made = copy.graph.node.add()
-                made.op_type, made.name = "Identity", copy.fresh("planted")
-                made.input.append(other)
-                made.output.append(one)
+                copied = copy.graph.node.add()
+                copied.op_type, copied.name = "Identity", copy.fresh("planted")
+                copied.input.append(other)
+                copied.output.append(one)
                 copy.forget_shapes()
 
             yield f"{other} as {one}", edit

@@ -38,8 +38,8 @@ class MutationTally:
 
     def outcomes(self, *verdicts: MutantVerdict) -> list[MutantOutcome]:
         """Return the outcomes with one of some verdicts; all without any."""
-        found = [outcome for report in self.reports for outcome in report.outcomes]
-        return [outcome for outcome in found if not verdicts or outcome.verdict in verdicts]
+        outcomes = [outcome for report in self.reports for outcome in report.outcomes]
+        return [outcome for outcome in outcomes if not verdicts or outcome.verdict in verdicts]
 
     @property
     def planted(self) -> int:
@@ -98,11 +98,11 @@ def mutation_lines(tally: MutationTally) -> Iterator[str]:
         yield "equivalent, by mutator: " + ", ".join(
             f"{name} {number}" for name, number in Counter(o.mutator for o in equivalent).most_common()
         )
-    for title, found in (("missed", missed), ("FALSE ALARM", alarms)):
-        for name, number in Counter(outcome.mutator for outcome in found).most_common():
+    for title, selected in (("missed", missed), ("FALSE ALARM", alarms)):
+        for name, number in Counter(outcome.mutator for outcome in selected).most_common():
             yield ""
             yield f"{title}: {name} ({number})"
-            for outcome in [o for o in found if o.mutator == name][:SHOWN]:
+            for outcome in [o for o in selected if o.mutator == name][:SHOWN]:
                 yield f"  {outcome.case} {outcome.mode}, {outcome.where}"
                 yield f"    {outcome.message[:200]}"
                 if outcome.inputs:
@@ -126,14 +126,13 @@ def _table(tally: MutationTally) -> Iterator[str]:
     width = max(map(len, names))
     yield f"{'mutator':<{width}}  planted  caught  equivalent  missed  examples (median, max)"
     for name in sorted(names):
-        own = Counter(outcome.verdict for outcome in tally.outcomes() if outcome.mutator == name)
-        planted = sum(own[verdict] for verdict in BUG_VERDICTS)
+        counts = Counter(outcome.verdict for outcome in tally.outcomes() if outcome.mutator == name)
+        planted = sum(counts[verdict] for verdict in BUG_VERDICTS)
         needed = tally.needed(name)
         examples = f"{needed[0]:g}, {needed[1]}" if needed is not None else "–"
-        yield (
-            f"{name:<{width}}  {planted:>7}  {own[MutantVerdict.CAUGHT]:>6}  {own[MutantVerdict.EQUIVALENT]:>10}  "
-            f"{own[MutantVerdict.MISSED] or '–':>6}  {examples}"
-        )
+        caught, equivalent, missed = (counts[verdict] for verdict in BUG_VERDICTS)
+        figures = f"{planted:>7}  {caught:>6}  {equivalent:>10}  {missed or '–':>6}"
+        yield f"{name:<{width}}  {figures}  {examples}"
 
 
 def document(tally: MutationTally) -> dict[str, Any]:
@@ -174,14 +173,14 @@ def document(tally: MutationTally) -> dict[str, Any]:
 
 
 def _mutator(tally: MutationTally, name: str) -> dict[str, Any]:
-    own = [outcome for outcome in tally.outcomes() if outcome.mutator == name]
-    counts, needed = Counter(outcome.verdict for outcome in own), tally.needed(name)
+    outcomes = [outcome for outcome in tally.outcomes() if outcome.mutator == name]
+    counts, needed = Counter(outcome.verdict for outcome in outcomes), tally.needed(name)
     known = mutators().get(name)
     return {
         "name": name,
         "summary": known.summary if known is not None else "",
-        "control": own[0].control,
-        "planted": len(own),
+        "control": outcomes[0].control,
+        "planted": len(outcomes),
         "caught": counts[MutantVerdict.CAUGHT],
         "equivalent": counts[MutantVerdict.EQUIVALENT],
         "missed": counts[MutantVerdict.MISSED],

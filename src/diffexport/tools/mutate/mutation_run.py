@@ -18,7 +18,7 @@ from diffexport.errors import DiffexportError
 from diffexport.explore import Explorer, Limits, Settings, StopAfter, case_for, deliver, drive, warm_up
 from diffexport.findings.events import Finding
 from diffexport.findings.reports import Tally
-from diffexport.pipeline import ArtefactRoad, Road
+from diffexport.pipeline import Pipeline
 from diffexport.processes import (
     ChildProcess,
     Failed,
@@ -111,12 +111,12 @@ def do(job: MutationJob) -> JobReport:
     """Do one job, in this process."""
     try:
         case, mode = resolve(job.target, inputs=job.inputs), Mode.parse(job.mode)
-        road = Road()
+        pipeline = Pipeline()
         try:
-            artefact, shapes = _exported(road, case, mode)
+            artefact, shapes = _exported(pipeline, case, mode)
         except _Refused as refused:
             return JobReport(job.name, job.mode, skipped=str(refused))
-        trial = _Trial(job, road, artefact, case_for(job.target, job.inputs, artefact))
+        trial = _MutantTrial(job, pipeline, artefact, case_for(job.target, job.inputs, artefact))
         first = trial.check(artefact.model)
         if first.finding is not None or first.failed:
             message = first.failed or (first.finding.divergence.message if first.finding is not None else "")
@@ -131,7 +131,7 @@ def do(job: MutationJob) -> JobReport:
         return JobReport(job.name, job.mode, skipped=str(error), failed=True)
 
 
-def _exported(road: Road, case: Case, mode: Mode) -> tuple[Artefact, dict[str, Shape]]:
+def _exported(pipeline: Pipeline, case: Case, mode: Mode) -> tuple[Artefact, dict[str, Shape]]:
     """Return the export of a case as an artefact, and the shapes of what went in and came out.
 
     Raises:
@@ -141,10 +141,10 @@ def _exported(road: Road, case: Case, mode: Mode) -> tuple[Artefact, dict[str, S
         raise _Refused("its inputs are not given by tensor specs alone, so that nothing could be judged")
     joint = _joint_shape(case)
     call = as_call(examples(joint, case.specs))
-    error = road.eager(case, mode, call).error
+    error = pipeline.eager(case, mode, call).error
     if error:
         raise _Refused(f"the model raises on the example {list(map(list, joint))}: {error}")
-    exported = road.export(case, mode, call, repeat=False)
+    exported = pipeline.export(case, mode, call, repeat=False)
     if exported.export.model is None:
         text = exported.refused or "; ".join(divergence.message for divergence in exported.divergences)
         raise _Refused(f"it is not exported: {text.splitlines()[0] if text else 'for no known reason'}")
@@ -154,7 +154,7 @@ def _exported(road: Road, case: Case, mode: Mode) -> tuple[Artefact, dict[str, S
     names = [f"x{number}" for number in range(len(case.specs))]
     if sorted(declared) != sorted(names):
         raise _Refused(f"the graph has the inputs {', '.join(declared)}, which are not its tensors alone")
-    session = road.session(exported, RUNTIME)
+    session = pipeline.session(exported, RUNTIME)
     shapes = dict(zip(names, joint, strict=True))
     if not isinstance(session, Exception):
         feeds = {name: np.asarray(tensor) for name, tensor in zip(names, call.args, strict=True)}
@@ -189,41 +189,41 @@ def _planted(job: MutationJob, case: Case, mode: Mode, draft: Draft) -> Iterator
         call = as_call(examples(_joint_shape(case), case.specs))
 
         def export() -> bytes | None:
-            # Another road: this one remembers what it exported.
-            return Road(exports=1, sessions=1).export(case, mode, call, repeat=False).export.model
+            # Another pipeline: this one remembers what it exported.
+            return Pipeline(exports=1, sessions=1).export(case, mode, call, repeat=False).export.model
 
         yield from symbolics.mutants(export)
 
 
 @dataclass
-class _Trial:
+class _MutantTrial:
     """Checks mutants of one export, each as a model that is given."""
 
     job: MutationJob
-    road: Road
+    pipeline: Pipeline
     artefact: Artefact
     case: Case
     judge: MutantComparer | None = field(default=None)
 
-    def _road_of(self, model: bytes) -> ArtefactRoad:
+    def _pipeline_of(self, model: bytes) -> Pipeline:
         own = Artefact(
             model, self.artefact.mode, _inputs_of(model), _outputs_of(model), self.artefact.evaluate
         )
-        return ArtefactRoad(own, beside=self.road)
+        return Pipeline.of_file(own, beside=self.pipeline)
 
     def check(self, model: bytes) -> _Checked:
         """Explore one model until something is seen."""
-        road = self._road_of(model)
+        pipeline = self._pipeline_of(model)
         job, tally = self.job, Tally()
         limits = Limits(stop_after=StopAfter.FIRST_SIGHT)
         explorer = Explorer(
-            self.case, job.runtimes, replace(job.settings, limits=limits), job.known, road=road
+            self.case, job.runtimes, replace(job.settings, limits=limits), job.known, pipeline=pipeline
         )
         events = drive(
             lambda announce: explorer.explore([self.artefact.mode], announce), stop_after=limits.stop_after
         )
         deliver(events, tally.take)
-        return _Checked(next(iter(tally.findings), None), road.blocks, "".join(tally.failed.values()))
+        return _Checked(next(iter(tally.findings), None), pipeline.blocks, "".join(tally.failed.values()))
 
     def outcome(self, mutant: Mutant) -> MutantOutcome:
         """Check one mutant, and judge it if nothing is found."""
@@ -262,10 +262,10 @@ class _Trial:
                 strict=strict,
             )
         own = inspect_graph(mutant.model, 0).constants
-        road = self._road_of(mutant.model)
+        pipeline = self._pipeline_of(mutant.model)
 
         def reported(inputs: tuple[Any, ...]) -> bool:
-            return not road.check(self.case, self.artefact.mode, RUNTIME, inputs, strict=strict).agrees
+            return not pipeline.check(self.case, self.artefact.mode, RUNTIME, inputs, strict=strict).agrees
 
         evidence = self.judge.evidence(mutant.model, own, confirm=reported)
         if evidence is None:

@@ -124,8 +124,10 @@ def _dropped(draft: Draft) -> Iterator[tuple[str, Edit]]:
 
                 def edit(copy: Draft, number: int = number, place: int = place) -> None:
                     old = copy.graph.node[number]
-                    made = helper.make_node("Identity", [old.input[place]], list(old.output), name=old.name)
-                    copy.replace(number, [made])
+                    identity = helper.make_node(
+                        "Identity", [old.input[place]], list(old.output), name=old.name
+                    )
+                    copy.replace(number, [identity])
                     copy.forget_shapes()
 
                 yield f"{name_of(draft, number)} by its input {place}", edit
@@ -143,8 +145,8 @@ def _attributes(draft: Draft) -> Iterator[tuple[str, Edit]]:
             for value in _others(attribute):
 
                 def edit(copy: Draft, number: int = number, place: int = place, value: Any = value) -> None:
-                    own = copy.graph.node[number].attribute[place]
-                    own.CopyFrom(helper.make_attribute(own.name, value))
+                    copied = copy.graph.node[number].attribute[place]
+                    copied.CopyFrom(helper.make_attribute(copied.name, value))
                     copy.forget_shapes()
 
                 yield f"{name_of(draft, number)} {attribute.name}={value}", edit

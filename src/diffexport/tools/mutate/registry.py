@@ -129,10 +129,10 @@ def select(patterns: Sequence[str], others: Sequence[str] = ()) -> frozenset[str
     names = (*mutators(), *others)
     chosen: set[str] = set()
     for pattern in patterns:
-        found = fnmatch.filter(names, pattern)
-        if not found:
+        matching = fnmatch.filter(names, pattern)
+        if not matching:
             raise UsageError(f"no mutator is called {pattern!r}{suggestion(pattern, names)}")
-        chosen.update(found)
+        chosen.update(matching)
     return frozenset(chosen or names)
 
 

@@ -162,14 +162,14 @@ class Draft:
                 inferred = shape_inference.infer_shapes(self.proto, data_prop=True)
             except Exception:  # noqa: BLE001 - a model that is at odds with itself; what it declares is known
                 inferred = self.proto
-            found = {}
+            types = {}
             for value in (*inferred.graph.value_info, *inferred.graph.input, *inferred.graph.output):
                 tensor = value.type.tensor_type
                 rank = len(tensor.shape.dim) if tensor.HasField("shape") else None
-                found[value.name] = ValueType(tensor.elem_type, rank)
+                types[value.name] = ValueType(tensor.elem_type, rank)
             for tensor in inferred.graph.initializer:
-                found[tensor.name] = ValueType(tensor.data_type, len(tensor.dims))
-            self._types = found
+                types[tensor.name] = ValueType(tensor.data_type, len(tensor.dims))
+            self._types = types
         return self._types
 
     def type(self, name: str) -> ValueType:

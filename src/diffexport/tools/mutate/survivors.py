@@ -26,7 +26,7 @@ RUNTIME = "ort-disabled"
 #: Most runs for one pool of values: at the first joint shape, at each of the others. Most elements of one tensor.
 _RUNS, _FEW, _ELEMENTS = 4096, 24, 1 << 17
 #: Differences that the check does not report, after which what is left of them is taken for rounding.
-_DOUBTS = 32
+_MOST_UNREPORTED = 32
 _SPECIAL = (
     *(
         0.0,
@@ -117,20 +117,20 @@ class MutantComparer:
         Args:
             mutant: the serialised model.
             constants: the numbers that matter to it.
-            confirm: whether the check reports it on these inputs; asked about [_DOUBTS][] differences at most.
+            confirm: whether the check reports it on these inputs; asked about [_MOST_UNREPORTED][] differences at most.
         """
-        doubts = 0
+        unreported = 0
         self._own = tuple(dict.fromkeys((*self._constants, *constants)))
         try:
             session = runtimes.load(RUNTIME, mutant)
         except runtimes.LoadError as error:
             return SurvivorEvidence((), f"{RUNTIME} does not load it: {error}")
         for inputs in self._samples():
-            found = self._difference(session, inputs)
-            if found and confirm(inputs):
-                return self._smaller(session, SurvivorEvidence(inputs, found))
-            doubts += bool(found)
-            if doubts >= _DOUBTS:
+            difference = self._difference(session, inputs)
+            if difference and confirm(inputs):
+                return self._smaller(session, SurvivorEvidence(inputs, difference))
+            unreported += bool(difference)
+            if unreported >= _MOST_UNREPORTED:
                 break
         return None
 
@@ -153,23 +153,23 @@ class MutantComparer:
                 return _message(divergence)
         return ""
 
-    def _smaller(self, session: runtimes.Session, found: SurvivorEvidence) -> SurvivorEvidence:
+    def _smaller(self, session: runtimes.Session, evidence: SurvivorEvidence) -> SurvivorEvidence:
         """Return a smaller input that shows a difference, if there is one full of one of the values."""
-        if all(array.size <= 8 for array in found.inputs):
-            return found
+        if all(array.size <= 8 for array in evidence.inputs):
+            return evidence
         shapes = representative_shapes(self._specs, 4)
         for joint in shapes:
-            for place in range(min(max(array.size for array in found.inputs), 1 << 12)):
+            for place in range(min(max(array.size for array in evidence.inputs), 1 << 12)):
                 inputs = tuple(
                     np.full(shape, array.reshape(-1)[place % max(array.size, 1)], array.dtype)
                     if array.size
                     else np.zeros(shape, array.dtype)
-                    for shape, array in zip(joint, found.inputs, strict=True)
+                    for shape, array in zip(joint, evidence.inputs, strict=True)
                 )
-                message = self._difference(session, inputs) if all(joint_fits(joint, found)) else ""
+                message = self._difference(session, inputs) if all(joint_fits(joint, evidence)) else ""
                 if message:
                     return SurvivorEvidence(inputs, message)
-        return found
+        return evidence
 
     def _samples(self) -> Iterator[tuple[Array, ...]]:
         random = np.random.default_rng(self._seed + 1)
@@ -190,13 +190,13 @@ class MutantComparer:
 
     def _pool(self, spec: TensorSpec, kind: str, random: np.random.Generator) -> Array:
         """Return values of one kind that a spec admits."""
-        made = _pool(np.dtype(spec.dtype) if spec.dtype != "bfloat16" else BFLOAT16, kind, self._own, random)
+        pool = _pool(np.dtype(spec.dtype) if spec.dtype != "bfloat16" else BFLOAT16, kind, self._own, random)
         if spec.low is None and spec.high is None:
-            return made
+            return pool
         low = -math.inf if spec.low is None else spec.low
         high = math.inf if spec.high is None else spec.high
-        within = made[(made >= low) & (made <= high)]
-        return within if within.size else np.full(1, min(max(0.0, low), high), made.dtype)
+        within = pool[(pool >= low) & (pool <= high)]
+        return within if within.size else np.full(1, min(max(0.0, low), high), pool.dtype)
 
     def _tensors(
         self, joint: tuple[Shape, ...], kind: str, random: np.random.Generator
@@ -237,9 +237,9 @@ class MutantComparer:
             )
 
 
-def joint_fits(joint: tuple[Shape, ...], found: SurvivorEvidence) -> Iterator[bool]:
+def joint_fits(joint: tuple[Shape, ...], evidence: SurvivorEvidence) -> Iterator[bool]:
     """Yield for each input whether it is to be no larger than it was."""
-    return (math.prod(shape) <= array.size for shape, array in zip(joint, found.inputs, strict=True))
+    return (math.prod(shape) <= array.size for shape, array in zip(joint, evidence.inputs, strict=True))
 
 
 def _message(divergence: Divergence) -> str:
@@ -286,13 +286,13 @@ def _pool(dtype: np.dtype[Any], kind: str, constants: Sequence[float], random: n
 def _special(dtype: np.dtype[Any], constants: Sequence[float], _random: np.random.Generator) -> Array:
     info = finfo(dtype)
     near = np.array([*_SPECIAL, *constants, float(info.max), float(info.smallest_normal)]).astype(dtype)
-    made = [near]
+    neighbours = [near]
     for towards in (np.inf, -np.inf):
         step = near
         for _ in range(3):
             step = np.nextafter(step, dtype.type(towards))
-            made.append(step)
-    values = np.concatenate([*made, np.array([np.nan], dtype)])
+            neighbours.append(step)
+    values = np.concatenate([*neighbours, np.array([np.nan], dtype)])
     both = np.concatenate([values, -values])
     return both[np.sort(np.unique(both.view(f"u{dtype.itemsize}"), return_index=True)[1])]
 

@@ -28,7 +28,7 @@ _Call = tuple[str, tuple[Any, ...], dict[str, Any]]
 _Change = Callable[[_Call], _Call]
 
 
-class _Graph:
+class _ChangingGraph:
     """Stands for the exporter's graph: notes each operator that is made, and makes one of them otherwise."""
 
     def __init__(
@@ -85,7 +85,7 @@ def _off(attributes: dict[str, Any], key: str) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def _watched(change: tuple[int, _Change] | None) -> Iterator[list[tuple[str, _Call]]]:
-    """Have every Function's ``symbolic`` work on a [_Graph][]; yields the list of what it makes."""
+    """Have every Function's ``symbolic`` work on a [_ChangingGraph][]; yields the list of what it makes."""
     calls: list[tuple[str, _Call]] = []
     before: list[tuple[Any, Any]] = []
     for function in set(_subclasses(torch.autograd.Function)):
@@ -106,7 +106,7 @@ def _wrapped(
     change: tuple[int, _Change] | None,
 ) -> Callable[..., Any]:
     def call(graph: Any, *inputs: Any, **options: Any) -> Any:
-        return symbolic(_Graph(graph, whose, calls, change), *inputs, **options)
+        return symbolic(_ChangingGraph(graph, whose, calls, change), *inputs, **options)
 
     return call
 

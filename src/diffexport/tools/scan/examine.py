@@ -19,7 +19,7 @@ from diffexport.findings.events import CaseFailed, Event, Finding, FindingMade, 
 from diffexport.infer.discovery import DiscoveredFunction
 from diffexport.infer.search import InferenceStatus
 from diffexport.infer.session import Inference, infer, infer_target
-from diffexport.pipeline import Road
+from diffexport.pipeline import Pipeline
 from diffexport.strategies import examples, is_spec
 from diffexport.subjects.cases import Case, Known
 from diffexport.subjects.targets import (
@@ -333,11 +333,11 @@ def _holds_a_place(case: Case) -> str:
     """Return in words that a model returns its input, or something that does not depend on it; else nothing."""
     if not case.specs or len(case.specs) < len(case.inputs):
         return ""
-    road, shapes = Road(), plain_shapes(case.specs)
+    pipeline, shapes = Pipeline(), plain_shapes(case.specs)
     seen = []
     for flavour in ("ordinary", "negative"):
         inputs = examples(shapes, case.specs, flavour)
-        eager = road.run_eager(case, Mode(), as_call(inputs))
+        eager = pipeline.stages.eager.run(case, Mode(), as_call(inputs))
         if eager.error or not eager.outputs or not eager.outputs[0].size:
             return ""
         seen.append((inputs, eager.outputs))

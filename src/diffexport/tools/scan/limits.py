@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from diffexport.pipeline import Exported, Road
-from diffexport.subjects.cases import Case
-from diffexport.values import Inputs, Mode
+from diffexport.pipeline import Pipeline, fresh_stages
+from diffexport.values import Mode
 
 #: Seconds an export from which on an exporter is spared where another shows the same.
 _COSTLY = 0.3
@@ -15,18 +14,16 @@ def is_costly(mode: Mode) -> bool:
     return mode.description.cost >= _COSTLY
 
 
-class ScanRoad(Road):
-    """A road that remembers little, for one variant of a Function.
+def scan_pipeline(*, repeats: bool = True) -> Pipeline:
+    """Return a pipeline that remembers little, for one variant of a Function.
 
     Args:
-        repeats: export twice, to see whether that gives the same, where it costs least.
+        repeats: export twice, to see whether that gives the same: in the static modes of the cheaper exporters.
     """
-
-    def __init__(self, *, repeats: bool = True) -> None:
-        super().__init__(exports=256, sessions=128)
-        self._repeats = repeats
-
-    def export(self, case: Case, mode: Mode, inputs: Inputs, *, repeat: bool = True) -> Exported:
-        """Export (memoised); twice in the static modes of the cheaper exporters alone."""
-        cheap = not mode.dynamic and not is_costly(mode)
-        return super().export(case, mode, inputs, repeat=repeat and cheap and self._repeats)
+    return Pipeline(
+        stages=fresh_stages(
+            exports=256,
+            sessions=128,
+            repeats_in=lambda mode: repeats and not mode.dynamic and not is_costly(mode),
+        )
+    )

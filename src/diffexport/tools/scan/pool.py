@@ -16,7 +16,6 @@ from diffexport.findings.events import CaseFailed, FindingMade, ModeFinished, Ro
 from diffexport.processes import (
     Announced,
     ChildProcess,
-    Deadline,
     Died,
     Failed,
     Finished,
@@ -33,6 +32,7 @@ from diffexport.tools.scan.examine import Concluded, ImportDone, InVariant, Job,
 from diffexport.tools.scan.function_status import FunctionStatus
 from diffexport.tools.scan.scan_events import Examined, ModeResult, Working
 from diffexport.tools.scan.variants import WITHOUT_SYMBOLIC
+from diffexport.values import Deadline
 
 #: Functions that one child examines before it is replaced, so that memory stays flat.
 _USED_UP = 24

@@ -17,7 +17,7 @@ from diffexport.values import in_order
 
 
 @dataclass(frozen=True)
-class Entry:
+class FunctionEntry:
     """One Function: its document, see docs/scan.md, and its findings described, one list of lines each."""
 
     document: Mapping[str, Any]
@@ -46,7 +46,7 @@ class Entry:
         )
 
 
-def entry_of(examined: Examined, store: FindingStore) -> Entry:
+def entry_of(examined: Examined, store: FindingStore) -> FunctionEntry:
     """Return what is known of a Function as plain data; its findings have been given to ``store`` before."""
     tally = Tally()
     found = examined.found
@@ -81,7 +81,9 @@ def entry_of(examined: Examined, store: FindingStore) -> Entry:
         ],
         "findings": [divergence_document(finding, tally, store) for finding in examined.findings],
     }
-    return Entry(document, tuple(tuple(describe(finding, tally, store)) for finding in examined.findings))
+    return FunctionEntry(
+        document, tuple(tuple(describe(finding, tally, store)) for finding in examined.findings)
+    )
 
 
 def _counts(modes: Sequence[ModeResult]) -> dict[str, dict[str, int]]:

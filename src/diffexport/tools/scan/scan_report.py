@@ -28,7 +28,7 @@ from diffexport.findings.reports import (
 )
 from diffexport.infer.discovery import Discovery
 from diffexport.tools.scan.function_status import VERDICTS, FunctionStatus, PlaceProblem
-from diffexport.tools.scan.scan_entry import Entry, entry_of
+from diffexport.tools.scan.scan_entry import FunctionEntry, entry_of
 from diffexport.tools.scan.scan_events import (
     Event,
     Examined,
@@ -64,11 +64,11 @@ class ScanTally:
     finished: ScanFinished | None = None
     discoveries: list[Discovery] = field(default_factory=list)
     failed: list[ModuleFailed] = field(default_factory=list)
-    entries: list[Entry] = field(default_factory=list)
+    entries: list[FunctionEntry] = field(default_factory=list)
     state_error: str = ""
     _digests: dict[str, str] = field(default_factory=dict)
 
-    def take(self, event: Event) -> Entry | None:
+    def take(self, event: Event) -> FunctionEntry | None:
         """Note one event; returns the entry that came of it."""
         if isinstance(event, ScanStarted):
             self.started = event
@@ -84,7 +84,7 @@ class ScanTally:
             return self._examined(event)
         return None
 
-    def _examined(self, event: Examined) -> Entry:
+    def _examined(self, event: Examined) -> FunctionEntry:
         for finding in event.findings:
             self.store.keep(finding)
         entry = entry_of(event, self.store)
@@ -169,7 +169,7 @@ class ScanTerminal:
         self._live = Live(console)
         self._done = 0
 
-    def take(self, event: Event, entry: Entry | None) -> None:
+    def take(self, event: Event, entry: FunctionEntry | None) -> None:
         """Show one event, and the entry that came of it."""
         if isinstance(event, ScanStarted):
             self._start(event)
@@ -194,7 +194,7 @@ class ScanTerminal:
         self._say(f"{len(event.modes)} modes × {len(event.runtimes)} runtimes, seed {event.seed}")
         self._live.start("functions", event.functions - event.done)
 
-    def _advance(self, entry: Entry) -> None:
+    def _advance(self, entry: FunctionEntry) -> None:
         self._done += 1
         started = self._tally.started
         left = started.functions - started.done if started is not None else 0
@@ -260,7 +260,7 @@ class ScanTerminal:
         self._say(result.get(tally.exit_code, ""))
 
 
-def _message(entry: Entry) -> Iterator[str]:
+def _message(entry: FunctionEntry) -> Iterator[str]:
     if entry.document["message"]:
         yield f"{entry.status}: {entry.document['message']}"
     elif entry.status is FunctionStatus.REFUSED:
@@ -268,7 +268,7 @@ def _message(entry: Entry) -> Iterator[str]:
         yield from (f"refused: {reason}" for reason in reasons)
 
 
-def _notes(entry: Entry) -> Iterator[str]:
+def _notes(entry: FunctionEntry) -> Iterator[str]:
     yield from entry.document["notes"]
 
 

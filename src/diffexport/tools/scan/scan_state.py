@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from diffexport import atomic
-from diffexport.tools.scan.scan_entry import Entry
+from diffexport.tools.scan.scan_entry import FunctionEntry
 
 VERSION = 1
 
@@ -30,14 +30,14 @@ class State:
     file: Path
     depends: Mapping[str, Any]
     _lines: dict[str, str] = field(default_factory=dict)
-    _entries: dict[str, tuple[str, Entry]] = field(default_factory=dict)
+    _entries: dict[str, tuple[str, FunctionEntry]] = field(default_factory=dict)
 
     @property
     def done(self) -> dict[str, str]:
         """The names of Functions that are done, with the digest of the source they were found in."""
         return {name: digest for name, (digest, _) in self._entries.items()}
 
-    def entry(self, name: str) -> Entry:
+    def entry(self, name: str) -> FunctionEntry:
         """Return the results of a Function that is done."""
         return self._entries[name][1]
 
@@ -57,7 +57,7 @@ class State:
         for line in lines[1:]:
             try:
                 document = json.loads(line)
-                entry = Entry(document["function"], tuple(tuple(own) for own in document["lines"]))
+                entry = FunctionEntry(document["function"], tuple(tuple(own) for own in document["lines"]))
                 # A status that there is not raises: the line does not count.
                 _ = entry.status
                 self._entries[entry.name] = document["digest"], entry
@@ -66,7 +66,7 @@ class State:
                 continue
         return ""
 
-    def keep(self, entry: Entry, digest: str) -> None:
+    def keep(self, entry: FunctionEntry, digest: str) -> None:
         """Note that a Function is done.
 
         Raises:

@@ -8,11 +8,11 @@ from dataclasses import replace
 from diffexport.explore import Drawing, Explorer, Limits, Settings, deliver, drive, plain_shapes
 from diffexport.findings.events import Event, Finding
 from diffexport.findings.reports import Tally
-from diffexport.pipeline import Deadline, Road
+from diffexport.pipeline import Pipeline
 from diffexport.strategies import VARIETY
 from diffexport.subjects.cases import Case, Known
-from diffexport.tools.scan.limits import ScanRoad, is_costly
-from diffexport.values import Identity, Mode, Shape
+from diffexport.tools.scan.limits import is_costly, scan_pipeline
+from diffexport.values import Deadline, Identity, Mode, Shape
 
 #: Seconds of the processor that shrinking one finding may take, and those that simplifying it may take after that.
 SHRINK, SIMPLIFY = 8.0, 3.0
@@ -29,13 +29,13 @@ class ScanDrawing(Drawing):
 
     Args:
         case: as it is applied.
-        road: exports it.
+        pipeline: exports it.
         block: most samples in one example.
         sparing: export it fewer times still.
     """
 
-    def __init__(self, case: Case, road: Road, block: int, *, sparing: bool) -> None:
-        super().__init__(case, road, block)
+    def __init__(self, case: Case, pipeline: Pipeline, block: int, *, sparing: bool) -> None:
+        super().__init__(case, pipeline, block)
         self.sparing = sparing
 
     def export_shapes(self, mode: Mode) -> Sequence[tuple[Shape, ...]]:
@@ -94,8 +94,8 @@ class VariantRun:
         limits = Limits(Deadline(until), shrink_seconds=SHRINK, quick_seconds=SIMPLIFY)
         self._case, self._runtimes, self._known = case, runtimes, known
         self._settings = replace(settings, block=BLOCK, limits=limits)
-        self._road = ScanRoad(repeats=not sparing)
-        self._drawing = ScanDrawing(case, self._road, BLOCK, sparing=sparing)
+        self._pipeline = scan_pipeline(repeats=not sparing)
+        self._drawing = ScanDrawing(case, self._pipeline, BLOCK, sparing=sparing)
         self.findings = dict(findings)
         self.failed = False
 
@@ -131,7 +131,7 @@ class VariantRun:
             self._runtimes,
             replace(self._settings, examples=examples),
             self._known,
-            road=self._road,
+            pipeline=self._pipeline,
             drawing=self._drawing,
             findings=self.findings,
         )

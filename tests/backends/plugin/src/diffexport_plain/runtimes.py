@@ -43,11 +43,9 @@ class PlainRuntime(Runtime):
 
     def __init__(self, name, order, operators):
         self.name, self.order, self._operators = name, order, operators
+        attribute = "WRONG" if operators is WRONG_OPERATORS else "PLAIN"
         self.script = RuntimeScript(
-            load=(
-                "def load(exported):\n"
-                f"    return diffexport_plain.runtimes.{'WRONG' if operators is WRONG_OPERATORS else 'PLAIN'}.load(exported)"
-            ),
+            load=f"def load(exported):\n    return diffexport_plain.runtimes.{attribute}.load(exported)",
             input_names="session.inputs",
             run="session.run(feeds)",
             imports=("import diffexport_plain.runtimes",),

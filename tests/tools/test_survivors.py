@@ -5,7 +5,7 @@ import pytest
 from onnx import TensorProto, numpy_helper
 from onnx.helper import make_graph, make_model, make_node, make_opsetid, make_tensor_value_info
 
-from diffexport.tools.mutate.survivors import _DOUBTS, MutantComparer
+from diffexport.tools.mutate.survivors import _MOST_UNREPORTED, MutantComparer
 from diffexport.values.spec import parse_specs
 
 
@@ -36,7 +36,7 @@ def test_what_does_not_differ_is_no_evidence(judge):
 def test_what_the_check_does_not_report_is_no_evidence(judge):
     asked = []
     assert judge.evidence(times(3.001), confirm=asked.append) is None
-    assert len(asked) == _DOUBTS
+    assert len(asked) == _MOST_UNREPORTED
 
 
 def test_what_it_does_report_is_found_among_the_rest(judge):

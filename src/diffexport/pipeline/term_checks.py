@@ -8,32 +8,33 @@ from diffexport.backends.graphs import Graph
 from diffexport.values import Aspect, Divergence, Kind, Mode, Place, Stage, Terms
 
 
-def breaches(terms: Terms, mode: Mode, graph: Graph) -> Iterator[Divergence]:
-    """Yield the terms that a graph breaks."""
+def broken_terms(terms: Terms, mode: Mode, graph: Graph) -> Iterator[Divergence]:
+    """Yield a divergence for each of the terms that a graph does not keep."""
     inputs = [declared.name for declared in graph.inputs]
     outputs = [declared.name for declared in graph.outputs]
     asked = list(terms.input_names)
     # What is not used may be dropped; what is left has its name, and its place among the others.
     if asked and [name for name in asked if name in inputs] != inputs[: len(set(asked) & set(inputs))]:
-        yield _breach(
-            Aspect.INPUT_NAMES, f"input_names asks for {_list(asked)}, the graph has {_list(inputs)}"
+        yield _broken(
+            Aspect.INPUT_NAMES, f"input_names asks for {_listed(asked)}, the graph has {_listed(inputs)}"
         )
     wanted = list(terms.output_names)
     if wanted and outputs[: len(wanted)] != wanted:
-        yield _breach(
-            Aspect.OUTPUT_NAMES, f"output_names asks for {_list(wanted)}, the graph has {_list(outputs)}"
+        yield _broken(
+            Aspect.OUTPUT_NAMES, f"output_names asks for {_listed(wanted)}, the graph has {_listed(outputs)}"
         )
     if terms.remaining_inputs is not None and mode.description.drops_inputs:
         left = [terms.input_name(number) for number in terms.remaining_inputs]
         if sorted(left) != sorted(name for name in inputs if not name.startswith(("constant", "default"))):
-            yield _breach(
-                Aspect.REMAINING_INPUTS, f"{_list(left)} should remain inputs, the graph has {_list(inputs)}"
+            yield _broken(
+                Aspect.REMAINING_INPUTS,
+                f"{_listed(left)} should remain inputs, the graph has {_listed(inputs)}",
             )
 
 
-def _breach(aspect: Aspect, message: str) -> Divergence:
+def _broken(aspect: Aspect, message: str) -> Divergence:
     return Divergence(Stage.CONVERT, Kind.GRAPH_CONTRACT, Place.GRAPH, aspect, message)
 
 
-def _list(names: list[str]) -> str:
+def _listed(names: list[str]) -> str:
     return ", ".join(names) or "none"

@@ -1,4 +1,4 @@
-"""What a script runs once it has the model and its inputs, and how it judges that: one template per kind.
+"""What a script runs once it has the model and its inputs, and how it checks that: one template for each kind.
 
 A template is the end of the script's ``main`` and returns whether the divergence shows; its ``$`` placeholders are
 filled in by [diffexport.findings.scripts.script][].
@@ -48,7 +48,7 @@ _WATCHED = {
 }
 
 
-def judgement(regression: Regression) -> str:
+def template_for(regression: Regression) -> str:
     """Return the template of what follows the inputs in ``main``."""
     kind, stage = regression.kind, regression.stage
     if kind is Kind.UNEXPECTED_SUCCESS and stage is Stage.LOAD:
@@ -60,7 +60,7 @@ def judgement(regression: Regression) -> str:
             _RUN
             + 'print("inputs:", $known, "of the exported model:", used)\nreturn not set(used) <= set($known)'
         )
-    return _JUDGEMENTS[kind]
+    return _TEMPLATES[kind]
 
 
 def _try(before: str, step: str, raised: str = "return True", passed: str = "return False") -> str:
@@ -87,7 +87,7 @@ COMPLEX = """\
         if value.is_complex():  # it is exported as real, with its parts in one more dimension
             value = torch.view_as_real(value.resolve_conj())
 """
-#: A function for the judgement of values of bfloat16.
+#: A function that compares values of bfloat16.
 TENSOR_BFLOAT16 = """\
 def as_bfloat16(array):
     return torch.tensor(array.view(np.int16)).view(torch.bfloat16)"""
@@ -176,7 +176,7 @@ if dtype.is_floating_point or dtype.is_complex:
     limits = torch.finfo(dtype)
     units = 1 if limits.bits == 16 else 4
     tolerance = {"rtol": units * limits.eps, "atol": 128 * limits.tiny * limits.eps}"""
-_JUDGEMENTS = {
+_TEMPLATES = {
     Kind.EXPORT_ERROR: _try("", "export(model, $example)"),
     Kind.UNEXPECTED_SUCCESS: _try("", "export(model, $example)", "return False", "return True"),
     Kind.LOAD_ERROR: _try("exported = export(model, $example)", "load(exported)"),

@@ -10,7 +10,8 @@ from diffexport.explore.explorer import Explorer
 from diffexport.explore.run_plan import shipped_for
 from diffexport.explore.settings import Settings
 from diffexport.oracle import Arbiter
-from diffexport.pipeline import TOGETHER, Road
+from diffexport.pipeline import TOGETHER, Pipeline
+from diffexport.pipeline.eager_models import EagerModels
 from diffexport.strategies import decode_block, ordinary
 from diffexport.subjects import catalogue
 from diffexport.subjects.cases.case import make_case
@@ -29,12 +30,14 @@ def drawn(count, shape=(2, 5), seed=0):
     "name", ["single_output", "clamp", "partial_output", "nested_autograd", "aten_unsupported"]
 )
 def test_a_block_says_what_single_checks_say(name):
-    case, mode, road = catalogue.load(name), Mode("torchscript", dynamic=True), Road()
+    case, mode, pipeline = catalogue.load(name), Mode("torchscript", dynamic=True), Pipeline()
     samples = [*drawn(TOGETHER + 20), *drawn(5, shape=(4, 3)), *drawn(3, shape=(0, 4))]
     example = ordinary([(2, 3)], ["float32"])
-    with road.block(case, mode, RUNTIMES, export_inputs=example) as check:
+    with pipeline.block(case, mode, RUNTIMES, export_inputs=example) as check:
         together = list(check.each(samples))
-    alone = [road.check_runtimes(case, mode, RUNTIMES, inputs, export_inputs=example) for inputs in samples]
+    alone = [
+        pipeline.check_runtimes(case, mode, RUNTIMES, inputs, export_inputs=example) for inputs in samples
+    ]
     assert together == alone
     assert name == "aten_unsupported" or any(v.outcome is Outcome.AGREES for vs in together for v in vs)
     for one, other in zip(chain.from_iterable(together), chain.from_iterable(alone), strict=True):
@@ -44,13 +47,13 @@ def test_a_block_says_what_single_checks_say(name):
 @pytest.fixture
 def arbitrated(monkeypatch):
     """The inputs of the samples for which eager was run again."""
-    inputs, shipped = [], Road.rerun
+    inputs, shipped = [], EagerModels.rerun
 
-    def rerun(road, case, mode, given):
+    def rerun(models, case, mode, given):
         inputs.append(float(given[0][0]))
-        return shipped(road, case, mode, given)
+        return shipped(models, case, mode, given)
 
-    monkeypatch.setattr(Road, "rerun", rerun)
+    monkeypatch.setattr(EagerModels, "rerun", rerun)
     return inputs
 
 
@@ -61,7 +64,7 @@ def saturating(values):
 
 def test_what_differs_is_arbitrated_when_its_turn_comes(arbitrated):
     samples = saturating([1, np.inf, 2, 3, np.inf])
-    with Road().block(
+    with Pipeline().block(
         catalogue.load("clamp"), Mode("torchscript"), ("ort-disabled",), export_inputs=samples[0]
     ) as check:
         outcomes = [next(verdicts)[0].outcome.value for verdicts in [check.each(samples)] for _ in range(3)]
@@ -77,7 +80,7 @@ def test_what_is_settled_is_not_arbitrated(arbitrated):
         asked.append((float(inputs[0][0]), [d.kind.value for v in verdicts for d in v.divergences]))
         return True
 
-    with Road().block(
+    with Pipeline().block(
         catalogue.load("clamp"),
         Mode("torchscript"),
         ("ort-disabled",),
@@ -107,7 +110,7 @@ class Picky(torch.nn.Module):
 def test_what_a_model_does_to_its_inputs_reaches_neither_the_runtime_nor_the_caller(make):
     case = make_case("overwrites", Overwrites, inputs=["float32[2, 3]"], traits=())
     array = make(np.arange(6, dtype="float32").reshape(2, 3))
-    with Road().block(case, Mode("torchscript"), RUNTIMES) as check:
+    with Pipeline().block(case, Mode("torchscript"), RUNTIMES) as check:
         for verdict in check((array,)):
             assert verdict.eager[0].tolist() == verdict.got[0].tolist() == [[1, 3, 5], [7, 9, 11]]
     assert array.tolist() == [[0, 1, 2], [3, 4, 5]]
@@ -116,7 +119,7 @@ def test_what_a_model_does_to_its_inputs_reaches_neither_the_runtime_nor_the_cal
 def test_rejected_samples_stay_in_their_places():
     case = make_case("picky", Picky, inputs=["float32[1, 1]"], traits=())
     samples = [(np.full((1, 1), value, "float32"),) for value in (-1, 2, -3, 4)]
-    with Road().block(case, Mode("torchscript"), ("ort-all",), export_inputs=samples[1]) as check:
+    with Pipeline().block(case, Mode("torchscript"), ("ort-all",), export_inputs=samples[1]) as check:
         verdicts = [verdict for (verdict,) in check.each(samples)]
     assert [verdict.outcome.value for verdict in verdicts] == ["rejected", "agrees", "rejected", "agrees"]
     assert [float(verdict.got[0][0, 0]) for verdict in verdicts[1::2]] == [3, 5]
@@ -124,7 +127,7 @@ def test_rejected_samples_stay_in_their_places():
 
 def test_without_export_inputs_each_shape_is_exported():
     case, samples = catalogue.load("clamp"), [*drawn(2), *drawn(2, (3,))]
-    with Road().block(case, Mode("torchscript"), ("ort-all",)) as check:
+    with Pipeline().block(case, Mode("torchscript"), ("ort-all",)) as check:
         assert [check(inputs)[0].got[0].shape for inputs in samples] == [(2, 5), (2, 5), (3,), (3,)]
         assert [v[0].got[0].shape for v in check.each(samples)] == [(2, 5), (2, 5), (3,), (3,)]
 
@@ -142,7 +145,7 @@ class Reuses(torch.nn.Module):
 def test_a_model_that_gives_out_the_same_memory_each_time():
     case = make_case("reuses", Reuses, inputs=["float32[2]"], traits=())
     samples = [(np.full(2, value, "float32"),) for value in range(3)]
-    with Road().block(case, Mode("torchscript"), ("ort-all",), export_inputs=samples[0]) as check:
+    with Pipeline().block(case, Mode("torchscript"), ("ort-all",), export_inputs=samples[0]) as check:
         assert [v.eager[0].tolist() for (v,) in check.each(samples)] == [[0, 0], [1, 1], [2, 2]]
 
 
@@ -176,13 +179,13 @@ def rounding(*values):
 
 
 def test_the_same_inputs_and_outputs_are_arbitrated_once(judged):
-    case, mode, road = catalogue.load("nested_autograd"), Mode("torchscript"), Road()
+    case, mode, pipeline = catalogue.load("nested_autograd"), Mode("torchscript"), Pipeline()
     samples = rounding(1, 0.001, 1, 0.001, 1)
-    with road.block(case, mode, RUNTIMES, export_inputs=samples[0]) as check:
+    with pipeline.block(case, mode, RUNTIMES, export_inputs=samples[0]) as check:
         first = list(check.each(samples))
         count = len(judged)
         assert list(check.each(samples[1:3])) == first[1:3]
-    with road.block(case, Mode("torchscript", opset=18), RUNTIMES, export_inputs=samples[0]) as check:
+    with pipeline.block(case, Mode("torchscript", opset=18), RUNTIMES, export_inputs=samples[0]) as check:
         again = list(check.each([tuple(array[::-1][::-1] for array in one) for one in samples]))
     assert count == len(judged) == len({str(outputs) for outputs in judged}) > 0
     assert [[v.outcome for v in verdicts] for verdicts in again] == [[v.outcome for v in vs] for vs in first]
@@ -190,11 +193,11 @@ def test_the_same_inputs_and_outputs_are_arbitrated_once(judged):
 
 
 def test_in_training_mode_and_for_another_case_they_are_arbitrated_again(judged):
-    road, samples = Road(), rounding(1)
+    pipeline, samples = Pipeline(), rounding(1)
 
     def arbitrations(case, mode):
         before = len(judged)
-        with road.block(case, mode, ("ort-disabled",), export_inputs=samples[0]) as check:
+        with pipeline.block(case, mode, ("ort-disabled",), export_inputs=samples[0]) as check:
             check(samples[0])
         return len(judged) - before
 
@@ -228,9 +231,9 @@ class Named(torch.nn.Module):
 
 
 def verdicts_on_many(build, mode, **more):
-    case, road = make_case("many", build, inputs=["float32[2]"], traits=(), **more), Road()
+    case, pipeline = make_case("many", build, inputs=["float32[2]"], traits=(), **more), Pipeline()
     samples = [(np.full(2, value, "float32"),) for value in range(5)]
-    with road.block(case, Mode.parse(mode), ("ort-all", "reference"), export_inputs=samples[0]) as check:
+    with pipeline.block(case, Mode.parse(mode), ("ort-all", "reference"), export_inputs=samples[0]) as check:
         return [verdict for verdicts in check.each(samples) for verdict in verdicts]
 
 
@@ -251,10 +254,10 @@ def test_samples_of_other_dtypes_are_brought_into_the_form_that_the_graph_asks_f
         def forward(self, x):
             return torch.view_as_real(x) if x.is_complex() else x * 1
 
-    case, road = make_case("real", Real, inputs=["float32[3, 2]"], traits=()), Road()
+    case, pipeline = make_case("real", Real, inputs=["float32[3, 2]"], traits=()), Pipeline()
     real = np.arange(6, dtype="float32").reshape(3, 2)
     samples = [(real,), (real.view("complex64").reshape(3),)]
-    with road.block(case, Mode("dynamo"), ("ort-all",), export_inputs=samples[0]) as check:
+    with pipeline.block(case, Mode("dynamo"), ("ort-all",), export_inputs=samples[0]) as check:
         verdicts = [verdict for (verdict,) in check.each(samples)]
     assert [verdict.outcome for verdict in verdicts] == [Outcome.AGREES] * 2
 
@@ -280,9 +283,9 @@ class Wraps(torch.nn.Module):
 
 
 def test_a_tensor_that_has_no_memory_is_rejected_with_the_reason():
-    case, road = make_case("wraps", Wraps, inputs=["float32[2]"], traits=()), Road()
+    case, pipeline = make_case("wraps", Wraps, inputs=["float32[2]"], traits=()), Pipeline()
     samples = [(np.full(2, value, "float32"),) for value in range(3)]
-    with road.block(case, Mode("torchscript"), ("ort-all",), export_inputs=samples[0]) as check:
+    with pipeline.block(case, Mode("torchscript"), ("ort-all",), export_inputs=samples[0]) as check:
         verdicts = [verdict for (verdict,) in check.each(samples)]
     assert [verdict.outcome for verdict in verdicts] == [Outcome.REJECTED] * 3
     assert "wrapped tensor" in verdicts[0].reason

@@ -1,4 +1,4 @@
-"""What the road remembers is bounded."""
+"""A cache of bounded size: what the pipeline remembers between calls."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Generic, TypeVar
 V = TypeVar("V")
 
 
-class Bounded(Generic[V]):
+class BoundedCache(Generic[V]):
     """A mapping that forgets what was used longest ago."""
 
     def __init__(self, size: int) -> None:

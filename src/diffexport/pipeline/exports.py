@@ -1,0 +1,155 @@
+"""Where exported models come from: what the pipeline asks for, and what it is given."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from diffexport.arrays import Feeder, Feeds, as_call, clone, digest
+from diffexport.backends import exporters
+from diffexport.backends.graphs import Graph, inspect_graph
+from diffexport.errors import UsageError
+from diffexport.pipeline.bounded_cache import BoundedCache
+from diffexport.pipeline.eager_models import EagerModels, case_key
+from diffexport.pipeline.export_checks import CHECKS, ExportFacts, refusal
+from diffexport.subjects.cases import SCRIPTED, Case, Expectation, Expected, dynamic_axes
+from diffexport.values import Call, Divergence, Inputs, Mode
+
+
+@dataclass(frozen=True)
+class Exported:
+    """One export with everything that can be said about it before running it.
+
+    Attributes:
+        expectation: what should have happened.
+        digest: of the model and its files; empty where there is no model.
+        export: what the exporter gave.
+        graph: what was looked up in the model; None where there is none.
+        divergences: what the checks of the export say.
+        refused: how it is refused as expected: by the exporter, or by onnx.checker if there is a model.
+        rejected: eager's error on the example inputs where the export failed on them, too.
+    """
+
+    expectation: Expectation
+    digest: bytes
+    export: exporters.Export
+    graph: Graph | None
+    divergences: tuple[Divergence, ...]
+    refused: str = ""
+    rejected: str = ""
+
+
+class Exports(Protocol):
+    """Gives the exported model of a case in a mode."""
+
+    #: Whether it is the same model in every mode.
+    same_in_every_mode: bool
+
+    def export(self, case: Case, mode: Mode, inputs: Inputs, *, repeat: bool = True) -> Exported:
+        """Return the model that is compared with eager; ``inputs`` are those to export with."""
+
+    def feeder(self, case: Case, example: Call) -> Feeds:
+        """Return what feeds the inputs of a model that was exported on ``example``."""
+
+    def known_modes(self, mode: Mode) -> tuple[Mode, ...]:
+        """Return the modes whose known divergences apply to what is exported in ``mode``."""
+
+
+class FreshExports:
+    """Exports the eager model, and remembers what came of it.
+
+    Args:
+        eager: the eager models.
+        remembered: how many exports to remember.
+        graphs: how many of their graphs to remember.
+        repeats_in: in which modes the first export is made twice, where that is asked for; in all by default.
+    """
+
+    same_in_every_mode = False
+
+    def __init__(
+        self,
+        eager: EagerModels,
+        *,
+        remembered: int,
+        graphs: int,
+        repeats_in: Callable[[Mode], bool] = lambda _: True,
+    ) -> None:
+        self._eager, self._repeats_in = eager, repeats_in
+        self._exports: BoundedCache[Exported] = BoundedCache(remembered)
+        self._repeated: BoundedCache[bool] = BoundedCache(4 * remembered)
+        self._graphs: BoundedCache[Graph] = BoundedCache(graphs)
+
+    def __len__(self) -> int:
+        return len(self._exports)
+
+    def export(self, case: Case, mode: Mode, inputs: Inputs, *, repeat: bool = True) -> Exported:
+        """Export (memoised), and check the export on its own.
+
+        The first export in each mode is made twice, to see that it repeats identically; not so without ``repeat``.
+
+        Raises:
+            UsageError: the case's model is to be scripted, and the mode's exporter takes no such model.
+        """
+        if case.terms.script and not mode.description.takes_scripted:
+            raise UsageError(f"case {case.name!r} in mode {mode}: {SCRIPTED.reason}")
+        repeat = repeat and self._repeats_in(mode)
+        call = as_call(inputs)
+        key = (case_key(case), mode, digest(call))
+        if not repeat and key not in self._exports:
+            return self._exports.get((*key, "once"), lambda: self._export(case, mode, call, False))
+        return self._exports.get(key, lambda: self._export(case, mode, call, True))
+
+    def feeder(self, case: Case, example: Call) -> Feeds:
+        """Return what feeds a model that was exported on ``example``."""
+        return Feeder(self._eager.prepare(case).module, example, case.terms)
+
+    def known_modes(self, mode: Mode) -> tuple[Mode, ...]:
+        """Return the mode alone: it is known how the model was exported."""
+        return (mode,)
+
+    def _export(self, case: Case, mode: Mode, call: Call, repeat: bool) -> Exported:
+        """Export, look at the graph, and go through the checks."""
+        module = self._eager.prepare(case).module
+        expectation = case.expect(mode, self._eager.traits(case, call))
+        export = exporters.export(
+            copy.deepcopy(module),
+            clone(call),
+            mode,
+            dynamic=dynamic_axes(case, call),
+            repeat=repeat and self._is_first(case, mode),
+            terms=case.terms,
+            around=case.around,
+            custom_opsets=case.custom_opsets,
+        )
+        model_digest, graph = self._graph(export, mode)
+        facts = ExportFacts(case, mode, expectation, export, graph)
+        # Eager may fail on these inputs as the export does. What may refuse anything says nothing of why.
+        certain = facts.refused_as_expected and expectation.expected is Expected.REFUSES
+        if export.failure is not None and not certain:
+            eager = self._eager.run(case, mode, clone(call))
+            if eager.error:
+                return Exported(expectation, b"", export, None, (), rejected=eager.error)
+            facts = ExportFacts(case, mode, expectation, export, graph, eager)
+        divergences = tuple(divergence for check in CHECKS for divergence in check(facts))
+        return Exported(expectation, model_digest, export, graph, divergences, refusal(facts))
+
+    def _graph(self, export: exporters.Export, mode: Mode) -> tuple[bytes, Graph | None]:
+        """Return the digest of an exported model with its files, and its graph."""
+        model = export.model
+        if model is None:
+            return b"", None
+        model_digest = hashlib.sha256(b"".join((model, *(data for _, data in export.files)))).digest()
+        return model_digest, self._graphs.get(
+            (model_digest, mode.opset), lambda: inspect_graph(model, mode.opset)
+        )
+
+    def _is_first(self, case: Case, mode: Mode) -> bool:
+        """Return whether the case was not exported in the mode before; from now on it was."""
+        key = (case_key(case), mode)
+        first = key not in self._repeated
+        self._repeated.get(key, lambda: True)
+        return first

@@ -1,0 +1,102 @@
+"""How the outputs of an exported model are compared with eager's: at sight, or with arbitration of what differs."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Hashable, Sequence
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from diffexport import oracle
+from diffexport.arrays import Array, array_of
+from diffexport.pipeline.bounded_cache import BoundedCache
+from diffexport.pipeline.eager import EagerResult
+from diffexport.pipeline.eager_models import EagerModels, case_key
+from diffexport.subjects.cases import Case
+from diffexport.values import Inputs, Mode, Terms
+
+
+class OutputComparison(Protocol):
+    """Compares the outputs of exported models on one input with eager's."""
+
+    def judge(self, got: Sequence[Array]) -> oracle.Judgement:
+        """Return what differs."""
+
+
+class PlainComparison:
+    """Compares without arbitration, and without messages."""
+
+    def __init__(self, eager: EagerResult) -> None:
+        self._outputs = eager.outputs
+
+    def judge(self, got: Sequence[Array]) -> oracle.Judgement:
+        """Return what differs."""
+        return oracle.Judgement(oracle.compare(self._outputs, got, brief=True))
+
+
+class RememberingComparison:
+    """Arbitrates what was not arbitrated before: the same inputs with the same outputs are judged the same."""
+
+    def __init__(
+        self, arbiter: oracle.Arbiter, judgements: BoundedCache[oracle.Judgement], key: tuple[Hashable, ...]
+    ) -> None:
+        self._arbiter, self._judgements, self._key = arbiter, judgements, key
+
+    def judge(self, got: Sequence[Array]) -> oracle.Judgement:
+        """Return what differs by more than rounding."""
+        return self._judgements.get((*self._key, bits_of(got)), lambda: self._arbiter.judge(got))
+
+
+class Arbitration:
+    """Makes the comparisons that tell rounding from other differences, for which eager is run again.
+
+    Args:
+        eager: runs it.
+        remembered: how many judgements to remember.
+    """
+
+    def __init__(self, eager: EagerModels, remembered: int) -> None:
+        self._eager = eager
+        self._judgements: BoundedCache[oracle.Judgement] = BoundedCache(remembered)
+
+    def comparison(self, case: Case, mode: Mode, inputs: Inputs, eager: EagerResult) -> OutputComparison:
+        """Return what compares on these inputs; eager is run again once for all runtimes.
+
+        What is said is remembered where the inputs are arrays and tensors alone.
+        """
+        arbiter = oracle.Arbiter(eager.outputs, self._eager.rerun(case, mode, inputs))
+        if not isinstance(inputs, tuple) or not all(
+            isinstance(value, np.ndarray | torch.Tensor) for value in inputs
+        ):
+            return arbiter
+        given = bits_of([array_of(value) for value in inputs]), len({id(value) for value in inputs})
+        model = case_key(case), self._eager.trains(case, mode)
+        return RememberingComparison(arbiter, self._judgements, (model, given, bits_of(eager.outputs)))
+
+
+def judge_on_terms(
+    comparison: OutputComparison, terms: Terms, eager: Sequence[Array], got: Sequence[Array]
+) -> oracle.Judgement:
+    """Compare outputs as leniently as the terms of a case ask for."""
+    if not terms.lenient:
+        return comparison.judge(got)
+
+    def judge(eager_form: Sequence[Array], got_form: Sequence[Array]) -> oracle.Judgement:
+        # What was brought into another shape or dtype is not what eager gives when it is run again.
+        as_given = all(one is other for one, other in zip(eager_form, eager, strict=True))
+        return (
+            comparison.judge(got_form) if as_given else oracle.Judgement(oracle.compare(eager_form, got_form))
+        )
+
+    return oracle.judge_leniently(eager, got, terms, judge)
+
+
+def bits_of(arrays: Sequence[Array]) -> bytes:
+    """Return a digest of arrays: dtypes, shapes and values, whatever their strides."""
+    state = hashlib.blake2b(digest_size=16)
+    for array in arrays:
+        state.update(f"{array.dtype.str} {array.shape}|".encode())
+        state.update(array.tobytes())
+    return state.digest()
