@@ -1,7 +1,7 @@
-from .arbitrate import Arbiter as Arbiter
-from .arbitrate import Judgement as Judgement
-from .arbitrate import Outputs as Outputs
-from .arbitrate import Rerun as Rerun
+from .arbitration import Arbiter as Arbiter
+from .arbitration import Judgement as Judgement
+from .arbitration import Outputs as Outputs
+from .arbitration import Rerun as Rerun
 from .comparison import compare as compare
 from .comparison import same_bits as same_bits
 from .comparison import suspects as suspects

@@ -34,14 +34,14 @@ def compare(eager: Sequence[Array], got: Sequence[Array], *, brief: bool = False
     if len(eager) != len(got):
         message = f"eager returns {len(eager)} outputs, the exported model {len(got)}"
         return [Divergence(Stage.COMPARE, Kind.STRUCTURE, Place.OUTPUTS, Aspect.NUMBER_OF_OUTPUTS, message)]
-    found: list[Divergence] = []
+    differences: list[Divergence] = []
     for number, (one, other) in enumerate(zip(eager, got, strict=True)):
-        found += _compare_one(Place.output(number), one, other, brief)
-    failures = [divergence for divergence in found if divergence.severity is Severity.FAILURE]
+        differences += _compare_one(Place.output(number), one, other, brief)
+    failures = [divergence for divergence in differences if divergence.severity is Severity.FAILURE]
     if len(failures) > 1 and _permuted(eager, got):
         message = "the outputs come in another order than in eager"
         return [Divergence(Stage.COMPARE, Kind.STRUCTURE, Place.OUTPUTS, Aspect.ORDER_OF_OUTPUTS, message)]
-    return found
+    return differences
 
 
 _ANY = Place.output(0)
@@ -90,14 +90,14 @@ def suspects(eager: Sequence[Sequence[Array]], got: Sequence[Sequence[Array] | N
     given = [outputs for outputs in got if outputs is not None]
     if len(given) < len(got) or len({len(outputs) for outputs in (*eager, *given)}) != 1:
         return everyone
-    found: set[int] = set()
+    unlike: set[int] = set()
     for one, other in zip(zip(*eager, strict=True), zip(*given, strict=True), strict=True):
         if len({(array.dtype, array.shape) for array in (*one, *other)}) != 1:
             return everyone
         together = np.array(one), np.array(other)
         if not same_bits(together[:1], together[1:]):
-            found.update((_unlike(*together) // one[0].size).tolist())
-    return found
+            unlike.update((_unlike(*together) // one[0].size).tolist())
+    return unlike
 
 
 def _unlike(eager: Array, got: Array) -> Array:
@@ -177,10 +177,10 @@ def _compare_floats(place: Place, eager: Array, got: Array, brief: bool) -> list
             (Kind.VALUE, finite & (distance > tight(one, dtype))),
             (Kind.SIGN_OF_ZERO, (one == 0) & (other == 0) & opposite),
         )
-        found = [(kind, differs) for kind, differs in judged if differs.any()]
-        if not found:
+        kinds = [(kind, differs) for kind, differs in judged if differs.any()]
+        if not kinds:
             return []
-        kind, differs = found[0]
+        kind, differs = kinds[0]
         first = int(differs.argmax())
         excess, signature = None, f"{value_class(one[first])}→{value_class(other[first])}"
         if kind is Kind.NAN_PLACEMENT:
@@ -199,8 +199,8 @@ def _compare_floats(place: Place, eager: Array, got: Array, brief: bool) -> list
         if kind is Kind.VALUE:
             ulps = apart(mine[first], theirs[first])
             message += f"; {ulps:{',.0f' if ulps < 1e6 else '.2g'}} ulp apart"
-        if len(found) > 1:
-            message += f"; also differs in {', '.join(kind for kind, _ in found[1:])}"
+        if len(kinds) > 1:
+            message += f"; also differs in {', '.join(kind for kind, _ in kinds[1:])}"
     return [Divergence(Stage.COMPARE, kind, place, signature, message, element, excess)]
 
 
@@ -208,8 +208,8 @@ def _index(place: int, shape: tuple[int, ...]) -> tuple[int, ...]:
     """Return the index of the element at a flat position."""
     index = []
     for size in reversed(shape):
-        place, own = divmod(int(place), size)
-        index.append(own)
+        place, along = divmod(int(place), size)
+        index.append(along)
     return tuple(reversed(index))
 
 

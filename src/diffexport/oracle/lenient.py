@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from diffexport.arrays import Array, is_complex, is_floating
-from diffexport.oracle.arbitrate import Judgement, differs
+from diffexport.oracle.arbitration import Judgement, differs
 from diffexport.oracle.comparison import compare
 from diffexport.values import Terms
 

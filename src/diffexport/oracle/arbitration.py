@@ -12,8 +12,8 @@ from torch import Tensor
 from diffexport.arrays import Array, finfo, is_complex, is_floating, part_dtype, to_array
 from diffexport.oracle.comparison import apart, compare, same_bits, show
 from diffexport.oracle.noise import Noise, Widened
+from diffexport.oracle.operator_trace import OperatorTrace
 from diffexport.oracle.spread import explained, hopeless
-from diffexport.oracle.tape import Tape
 from diffexport.oracle.tolerance import TOLERANCES, tight
 from diffexport.values import Aspect, Divergence, Evidence, Kind
 
@@ -22,8 +22,8 @@ Outputs = Sequence[Array] | str
 
 #: After how many runs to look: most rounding is explained by a few, and what is far outside is seen as soon.
 STAGES = (6, 32, 128)
-#: How many runs a tape is for.
-TAPED = STAGES[1]
+#: How many runs an operator trace is replayed for.
+TRACED_RUNS = STAGES[1]
 #: Kinds that rounding may cause.
 ARBITRABLE = (Kind.VALUE, Kind.NAN_PLACEMENT, Kind.INFINITY, Kind.SIGN_OF_ZERO)
 
@@ -35,12 +35,13 @@ class Rerun:
     Attributes:
         noisy: run with every operator called by the given handler.
         wide: run on inputs, parameters and buffers in float64 with every operator called by the handler.
-        taped: run with every operator called by a tape; returns the outputs, or None if these are not all tensors.
+        taped: run with every operator called by an operator trace; returns the outputs, or None if these are not all
+            tensors.
     """
 
     noisy: Callable[[Noise], Outputs]
     wide: Callable[[Widened], Outputs]
-    taped: Callable[[Tape], Sequence[Tensor] | None]
+    taped: Callable[[OperatorTrace], Sequence[Tensor] | None]
 
 
 @dataclass(frozen=True)
@@ -68,20 +69,20 @@ class Arbiter:
         self._runs: list[list[Array]] = [[] for _ in eager]
         self._stacked: tuple[int, list[Array]] = (0, [])
         self._tried = 0
-        self._made = 0
+        self._succeeded = 0
         self._disturbed = False
         self._error = ""
         self._unrecomputed: set[str] = set()
         self._reference: Outputs | None = None
-        self._taped: list[Array] | None = None
+        self._from_trace: list[Array] | None = None
 
     def judge(self, got: Sequence[Array]) -> Judgement:
         """Compare, and arbitrate what differs."""
-        found = compare(self._eager, got, brief=True)
+        differences = compare(self._eager, got, brief=True)
         if not any(
-            d.kind in ARBITRABLE or d.is_about(Kind.STRUCTURE, Aspect.ORDER_OF_OUTPUTS) for d in found
+            d.kind in ARBITRABLE or d.is_about(Kind.STRUCTURE, Aspect.ORDER_OF_OUTPUTS) for d in differences
         ):
-            return Judgement(compare(self._eager, got) if found else found)
+            return Judgement(compare(self._eager, got) if differences else differences)
         masks = [self._explained(number, other) for number, other in enumerate(got)]
         patched = [
             np.where(mask, one, other) if mask.any() else other
@@ -102,7 +103,7 @@ class Arbiter:
         if eager.dtype != got.dtype or eager.shape != got.shape:
             return result
         places = np.flatnonzero(differs(eager, got))
-        runs = self._from_tape(number)
+        runs = self._runs_of_trace(number)
         if places.size and runs.size:
             fine = explained(runs[:, places], eager.reshape(-1)[places], got.reshape(-1)[places])
             result.reshape(-1)[places[fine]] = True
@@ -123,28 +124,30 @@ class Arbiter:
                 fine |= _within_fixed(one, other)
             result.reshape(-1)[places[fine]] = True
             places = places[~fine & ~hopeless(runs, one, other)]
-            if self._made < count:
+            if self._succeeded < count:
                 break
         return result
 
-    def _from_tape(self, number: int) -> Array:
-        """Return what many runs at once give for one output, as [_results][] does; no runs where there is no tape.
+    def _runs_of_trace(self, number: int) -> Array:
+        """Return what many runs at once give for one output, as [_results][] does.
+
+        There are no runs where the operator trace cannot be replayed.
 
         That is an order of magnitude faster, and explains nearly everything that rounding does to elementwise models.
         """
-        if self._taped is None:
-            tape = Tape()
-            outputs = self._rerun.taped(tape)
+        if self._from_trace is None:
+            trace = OperatorTrace()
+            outputs = self._rerun.taped(trace)
             runs = None
             if outputs is not None and same_bits([to_array(tensor) for tensor in outputs], self._eager):
-                runs = tape.replay(Noise(self._seed), TAPED, outputs)
-            self._taped = [array.reshape(1, -1)[:0] for array in self._eager] if runs is None else runs
-        return self._taped[number]
+                runs = trace.replay(Noise(self._seed), TRACED_RUNS, outputs)
+            self._from_trace = [array.reshape(1, -1)[:0] for array in self._eager] if runs is None else runs
+        return self._from_trace[number]
 
     def _results(self, number: int, count: int) -> Array:
         """Return what ``count`` runs, or as many as succeed, give for one output, flat."""
         # One run is enough where nothing is inexact: the others are the same.
-        while self._tried < count and (self._disturbed or not self._made):
+        while self._tried < count and (self._disturbed or not self._succeeded):
             noise = Noise(self._seed * STAGES[-1] + self._tried)
             self._tried += 1
             outputs = self._rerun.noisy(noise)
@@ -152,15 +155,15 @@ class Arbiter:
             self._disturbed |= noise.disturbed
             if isinstance(outputs, str):
                 self._error = outputs
-                if not self._made and self._tried >= STAGES[0]:
+                if not self._succeeded and self._tried >= STAGES[0]:
                     self._tried = STAGES[-1]
             elif [(a.dtype, a.shape) for a in outputs] == [(a.dtype, a.shape) for a in self._eager]:
-                self._made += 1
+                self._succeeded += 1
                 for runs, array in zip(self._runs, outputs, strict=True):
                     runs.append(array.reshape(-1))
-        if self._stacked[0] != self._made:
-            self._stacked = self._made, [np.array(runs) for runs in self._runs]
-        if not self._made:
+        if self._stacked[0] != self._succeeded:
+            self._stacked = self._succeeded, [np.array(runs) for runs in self._runs]
+        if not self._succeeded:
             return self._eager[number].reshape(1, -1)[:0]
         return self._stacked[1][number]
 
@@ -169,7 +172,7 @@ class Arbiter:
         if self._unrecomputed:
             names = ", ".join(sorted(self._unrecomputed))
             return f"no float64 path for {names}: the fixed tolerance of torch.testing judges, too"
-        if self._tried and not self._made:
+        if self._tried and not self._succeeded:
             why = self._error or "its outputs have other shapes then"
             return f"eager cannot be run under rounding noise ({why}): the fixed tolerance of torch.testing judges"
         return ""
@@ -223,11 +226,11 @@ class Arbiter:
         eager = self._eager[number]
         flat = int(np.ravel_multi_index(element, eager.shape)) if element else 0
         one, other = (_part(array.reshape(-1)[flat], axis) for array in (eager, got))
-        runs = _part(self._results(number, self._tried)[:, flat], axis) if self._made else np.zeros(0)
+        runs = _part(self._results(number, self._tried)[:, flat], axis) if self._succeeded else np.zeros(0)
         if not _is_float(eager.dtype):
             return (
-                Evidence(self._made, float(min(*runs, one)), float(max(*runs, one)), note=self._note())
-                if (self._made)
+                Evidence(self._succeeded, float(min(*runs, one)), float(max(*runs, one)), note=self._note())
+                if (self._succeeded)
                 else Evidence(0, note=self._note())
             )
         with np.errstate(all="ignore"):
@@ -236,7 +239,7 @@ class Arbiter:
         low, high = (float(values.min()), float(values.max())) if values.size else (None, None)
         finite = bool(np.isfinite(one)) and bool(np.isfinite(other))
         condition = None
-        if low is not None and high is not None and np.isfinite(one) and one != 0 and self._made:
+        if low is not None and high is not None and np.isfinite(one) and one != 0 and self._succeeded:
             condition = (high / 2 - low / 2) / abs(float(one)) / float(finfo(part_dtype(eager.dtype)).eps)
         wide = self._reference_of(number)
         note = self._note()
@@ -249,7 +252,14 @@ class Arbiter:
             why = outputs if isinstance(outputs, str) else "a dtype is fixed in the model"
             note = note or f"no float64 path: {why}"
         return Evidence(
-            self._made, low, high, apart(one, other) if finite else None, condition, reference, farther, note
+            self._succeeded,
+            low,
+            high,
+            apart(one, other) if finite else None,
+            condition,
+            reference,
+            farther,
+            note,
         )
 
 

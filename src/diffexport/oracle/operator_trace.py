@@ -4,8 +4,9 @@ The model is run once, as it is, and every operator is written down. If each is 
 given, then running them again on tensors with one more dimension in front is as many runs as that dimension is long,
 each with noise of its own, at the cost of a few.
 
-What a tape gives may excuse and never accuses: Python between the operators is not run again, and a model that looks
-at values without torch's knowing (``.numpy()``, ``.tolist()``) may give more than its tape does.
+What an operator trace gives may excuse a difference and is never evidence of one: Python between the operators is not
+run again, and a model that looks at values without torch's knowing (``.numpy()``, ``.tolist()``) may give more than
+its trace does.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class _Step:
     result: Tensor
 
 
-class Tape:
+class OperatorTrace:
     """A handler of operators that runs each as it is and writes it down.
 
     Attributes:
@@ -43,8 +44,8 @@ class Tape:
     def __init__(self) -> None:
         self.usable = True
         self._steps: list[_Step] = []
-        # The steps keep what they made, so that neither identities nor addresses are used twice.
-        self._made: set[int] = set()
+        # The steps keep their results alive, so that neither identities nor addresses are used twice.
+        self._results: set[int] = set()
         self._addresses: set[int] = set()
 
     def __call__(self, op: Operator, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
@@ -57,18 +58,18 @@ class Tape:
                 and type(result) is Tensor
                 and all(map(self._is_known, given))
             )
-            # What is made of no tensor is a constant, as inputs and views of inputs are.
-            made = any(id(tensor) in self._made for tensor in given)
-            if self.usable and given and (made or not op.is_view):
+            # What is computed from no tensor is a constant, as inputs and views of inputs are.
+            depends = any(id(tensor) in self._results for tensor in given)
+            if self.usable and given and (depends or not op.is_view):
                 self.usable = _is_repeatable(op, args, kwargs, given, result)
                 self._steps.append(_Step(op, args, kwargs, result))
-                self._made.add(id(result))
+                self._results.add(id(result))
                 self._addresses.add(result.untyped_storage().data_ptr())
         return result
 
     def _is_known(self, tensor: Tensor) -> bool:
-        """Return whether a tensor was made by a step, or has nothing to do with any."""
-        return id(tensor) in self._made or tensor.untyped_storage().data_ptr() not in self._addresses
+        """Return whether a tensor is the result of a step, or has nothing to do with any."""
+        return id(tensor) in self._results or tensor.untyped_storage().data_ptr() not in self._addresses
 
     def replay(self, noise: Noise, count: int, outputs: Sequence[Tensor]) -> list[Array] | None:
         """Return what ``count`` runs under noise give for each output, of shape (count, elements).
@@ -96,21 +97,24 @@ class Tape:
         for step in self._steps:
             rank = step.result.dim()
             args = tuple([_many(runs, v, count, rank) if isinstance(v, Tensor) else v for v in step.args])
-            made = args[0] if step.op.is_view else noise(step.op, args, step.kwargs)
-            if made.dtype is not step.result.dtype or tuple(made.shape) != (count, *step.result.shape):
+            result = args[0] if step.op.is_view else noise(step.op, args, step.kwargs)
+            if result.dtype is not step.result.dtype or tuple(result.shape) != (count, *step.result.shape):
                 return None
-            runs[id(step.result)] = made
+            runs[id(step.result)] = result
         return runs
 
 
 def _many(runs: Mapping[int, Tensor], tensor: Tensor, count: int, rank: int) -> Tensor:
-    """Return a tensor in every run, its own dimensions the last of ``rank``; what no step made is the same in all."""
-    found = runs.get(id(tensor))
-    if found is None:
-        found = tensor.detach().expand(count, *tensor.shape)
+    """Return a tensor in every run, its own dimensions the last of ``rank``.
+
+    What is no step's result is the same in all.
+    """
+    in_runs = runs.get(id(tensor))
+    if in_runs is None:
+        in_runs = tensor.detach().expand(count, *tensor.shape)
     if tensor.dim() == rank:
-        return found
-    return found.reshape(count, *[1] * (rank - tensor.dim()), *tensor.shape)
+        return in_runs
+    return in_runs.reshape(count, *[1] * (rank - tensor.dim()), *tensor.shape)
 
 
 def _is_repeatable(

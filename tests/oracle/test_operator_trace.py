@@ -6,7 +6,7 @@ import torch
 from torch.autograd import Function
 
 from diffexport.oracle import Arbiter, Noise
-from diffexport.oracle.tape import MOST_ELEMENTS, Tape
+from diffexport.oracle.operator_trace import MOST_ELEMENTS, OperatorTrace
 from diffexport.pipeline.eager import Prepared, outputs_of
 from diffexport.pipeline.rerun import rerun
 from diffexport.pytorch.dispatch import intercepted
@@ -59,12 +59,12 @@ NOT = {
 }
 
 
-def taped(function, tensor, count=COUNT, seed=0):
-    tape, given = Tape(), tensor.clone()
-    with intercepted(tape):
+def replayed(function, tensor, count=COUNT, seed=0):
+    trace, given = OperatorTrace(), tensor.clone()
+    with intercepted(trace):
         output = function(given)
     outputs = output if isinstance(output, tuple) else (output,)
-    return tape.replay(Noise(seed), count, outputs)
+    return trace.replay(Noise(seed), count, outputs)
 
 
 def one_by_one(function, tensor):
@@ -78,10 +78,10 @@ def one_by_one(function, tensor):
 
 @pytest.mark.parametrize("name", ELEMENTWISE)
 @pytest.mark.parametrize("shape", [(10,), (2, 5), ()])
-def test_a_tape_spreads_as_far_as_one_run_after_the_other(name, shape):
+def test_a_trace_spreads_as_far_as_one_run_after_the_other(name, shape):
     tensor = VALUES[1].clone() if shape == () else VALUES.reshape(shape)
     function = ELEMENTWISE[name]
-    (many,) = taped(function, tensor)
+    (many,) = replayed(function, tensor)
     single = one_by_one(function, tensor)
     eager = function(tensor.clone()).numpy().reshape(-1).astype(np.float64)
     assert many.shape == single.shape
@@ -101,35 +101,35 @@ def test_a_tape_spreads_as_far_as_one_run_after_the_other(name, shape):
 
 
 @pytest.mark.parametrize("name", NOT)
-def test_what_is_not_elementwise_has_no_tape(name):
-    assert taped(NOT[name], VALUES) is None
+def test_what_is_not_elementwise_is_not_replayed(name):
+    assert replayed(NOT[name], VALUES) is None
 
 
-def test_runs_of_a_tape_have_noise_of_their_own_and_one_seed_gives_one_result():
+def test_runs_of_a_trace_have_noise_of_their_own_and_one_seed_gives_one_result():
     function = ELEMENTWISE["chain"]
-    (many,), (again,), (other,) = (taped(function, VALUES, seed=seed) for seed in (0, 0, 1))
+    (many,), (again,), (other,) = (replayed(function, VALUES, seed=seed) for seed in (0, 0, 1))
     assert len(np.unique(many[:, 1])) > 5
     assert many.tobytes() == again.tobytes() != other.tobytes()
 
 
 def test_an_operator_whose_arguments_are_the_same_in_every_run_has_noise_in_each():
-    (many,) = taped(torch.exp, VALUES)
+    (many,) = replayed(torch.exp, VALUES)
     assert len(np.unique(many[:, 1])) > 5
 
 
-def test_what_is_exact_has_no_tape():
-    assert taped(lambda x: torch.relu(x) * 2, VALUES) is None
+def test_what_is_exact_is_not_replayed():
+    assert replayed(lambda x: torch.relu(x) * 2, VALUES) is None
 
 
 def test_an_output_that_is_an_input_is_the_same_in_every_run():
-    kept, moved = taped(lambda x: (x, torch.exp(x)), VALUES)
+    kept, moved = replayed(lambda x: (x, torch.exp(x)), VALUES)
     assert len(np.unique(kept[:, 1])) == 1
     assert len(np.unique(moved[:, 1])) > 5
 
 
 def test_large_tensors_are_run_one_by_one():
-    assert taped(torch.exp, torch.rand(MOST_ELEMENTS // COUNT + 1)) is None
-    assert taped(torch.exp, torch.rand(MOST_ELEMENTS // COUNT)) is not None
+    assert replayed(torch.exp, torch.rand(MOST_ELEMENTS // COUNT + 1)) is None
+    assert replayed(torch.exp, torch.rand(MOST_ELEMENTS // COUNT)) is not None
 
 
 class Counted(torch.nn.Module):
@@ -162,7 +162,7 @@ def test_rounding_is_explained_by_one_run_and_what_is_none_is_not():
     assert runs == 1
     judgement, runs = judged(cancelling, tensor, lambda y: y + np.float32([0, 1e-4, 0]))
     assert [divergence.element for divergence in judgement.found] == [(1,)]
-    assert judgement.found[0].evidence.runs == runs - 1  # one for the tape
+    assert judgement.found[0].evidence.runs == runs - 1  # one for the trace
 
 
 def test_a_model_that_looks_at_values_behind_the_back_of_torch_is_run_again_as_well():
@@ -177,7 +177,7 @@ def test_a_model_that_looks_at_values_behind_the_back_of_torch_is_run_again_as_w
     assert runs > 5
 
 
-def test_a_tape_of_another_result_excuses_nothing():
+def test_a_trace_of_another_result_excuses_nothing():
     calls = []
 
     def stateful(x):
