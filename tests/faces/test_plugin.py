@@ -121,7 +121,6 @@ GIVEN = """
 import pytest
 from hypothesis import given, settings
 import diffexport
-from diffexport.spec import TensorSpec
 from diffexport.strategies import samples
 from {module} import {name}
 
