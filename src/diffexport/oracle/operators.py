@@ -153,31 +153,23 @@ def _is_given(argument: Any) -> bool:
     return argument is not None
 
 
-def _operators() -> dict[str, OperatorRule]:
-    """Return the rows."""
-    exact = OperatorRule(exact=True)
-    # IEEE 754 wants them correctly rounded: one unit covers them and what an optimiser makes of a few.
-    basic = OperatorRule(amplitude=Units(1.0))
-    scaled = OperatorRule(amplitude=Units(1.0), sums=Sums(_two, when=Keyword("alpha", _scales)))
-    choice = OperatorRule(choice=True)
-    total = OperatorRule(sums=Sums())
-    pool = OperatorRule(sums=Sums(average=True))
-    row_of_first = OperatorRule(sums=Sums(_row_of_first))
-    row_of_second = OperatorRule(sums=Sums(_row_of_second))
-    scattered = OperatorRule(sums=Sums(_all_of_first))
-    transform = OperatorRule(sums=Sums(row_terms, transform=True))
-    saturates = OperatorRule(amplitude=LosesAccuracy(np.ones_like))
-    exponential = OperatorRule(amplitude=LosesAccuracy(_below_zero))
-    gated = OperatorRule(amplitude=LosesAccuracy(np.abs))
-    softmax = OperatorRule(amplitude=_softmax_error)
+def _exact_ones() -> dict[str, OperatorRule]:
     return {
-        **dict.fromkeys(_EXACT.split(), exact),
+        **dict.fromkeys(_EXACT.split(), OperatorRule(exact=True)),
         # Views, and what hands on its argument in another way.
         **dict.fromkeys(
             ("alias", "detach", "expand", "lift_fresh", "view"), OperatorRule(exact=True, hands_on=True)
         ),
         "_to_copy": OperatorRule(exact=True, converts=True),
-        # Arithmetic.
+    }
+
+
+def _arithmetic() -> dict[str, OperatorRule]:
+    # IEEE 754 wants them correctly rounded: one unit covers them and what an optimiser makes of a few.
+    basic = OperatorRule(amplitude=Units(1.0))
+    scaled = OperatorRule(amplitude=Units(1.0), sums=Sums(_two, when=Keyword("alpha", _scales)))
+    choice = OperatorRule(choice=True)
+    return {
         "add": scaled,
         "sub": scaled,
         "rsub": scaled,
@@ -195,7 +187,14 @@ def _operators() -> dict[str, OperatorRule]:
         "remainder": choice,
         "fmod": choice,
         "fake_quantize_per_tensor_affine_cachemask": choice,
-        # Sums.
+    }
+
+
+def _sums() -> dict[str, OperatorRule]:
+    total = OperatorRule(sums=Sums())
+    pool = OperatorRule(sums=Sums(average=True))
+    scattered = OperatorRule(sums=Sums(_all_of_first))
+    return {
         "sum": total,
         "nansum": total,
         "trace": total,
@@ -208,6 +207,14 @@ def _operators() -> dict[str, OperatorRule]:
         "avg_pool3d": pool,
         "_adaptive_avg_pool2d": pool,
         "_adaptive_avg_pool3d": pool,
+    }
+
+
+def _products_and_transforms() -> dict[str, OperatorRule]:
+    row_of_first = OperatorRule(sums=Sums(_row_of_first))
+    row_of_second = OperatorRule(sums=Sums(_row_of_second))
+    transform = OperatorRule(sums=Sums(row_terms, transform=True))
+    return {
         # Products of matrices.
         "mm": row_of_first,
         "bmm": row_of_first,
@@ -225,7 +232,15 @@ def _operators() -> dict[str, OperatorRule]:
         "_fft_r2c": transform,
         "_fft_c2r": transform,
         "_fft_c2c": transform,
-        # Activations.
+    }
+
+
+def _activations_and_normalisations() -> dict[str, OperatorRule]:
+    saturates = OperatorRule(amplitude=LosesAccuracy(np.ones_like))
+    exponential = OperatorRule(amplitude=LosesAccuracy(_below_zero))
+    gated = OperatorRule(amplitude=LosesAccuracy(np.abs))
+    softmax = OperatorRule(amplitude=_softmax_error)
+    return {
         "sigmoid": saturates,
         "hardsigmoid": saturates,
         "elu": exponential,
@@ -262,4 +277,12 @@ _local_scalar_dense
 """
 
 #: The row of each operator, by name.
-OPERATORS: Mapping[str, OperatorRule] = MappingProxyType(_operators())
+OPERATORS: Mapping[str, OperatorRule] = MappingProxyType(
+    {
+        **_exact_ones(),
+        **_arithmetic(),
+        **_sums(),
+        **_products_and_transforms(),
+        **_activations_and_normalisations(),
+    }
+)

@@ -68,6 +68,10 @@ def rule_of(op: Operator) -> OperatorRule:
     )
 
 
+#: The keywords of [operator_rule][] that say something of an operator, in their order.
+_OPTIONS = ("amplitude", "exact", "choice", "sums", "average", "accumulate", "pointwise", "random")
+
+
 def operator_rule(
     name: str,
     *,
@@ -85,20 +89,16 @@ def operator_rule(
     """State how a custom operator rounds, for the oracle.
 
     Call it where the operator is defined: the rule then holds in every process that imports the module. A second call
-    for the same name takes the place of the first, so that a module may be imported twice.
-
-    Without a rule an operator is taken for one that rounds as torch's tags say: elementwise ones are off by 3 eps of
-    their result; others are what a backward stable algorithm gives. ``eps`` is the distance of 1 to the next number of
-    the dtype of the result: eps × \\|result\\| is one to two units in the last place (ulp).
+    for the same name takes the place of the first. ``eps`` is the distance of 1 to the next number of the dtype of the
+    result: eps × \\|result\\| is one to two units in the last place (ulp). What holds without a rule: docs/oracle.md.
 
     Args:
-        name: the operator as ``namespace::operator``, without overload: ``"mine::op"`` is for all of them.
+        name: the operator without overload, ``"mine::op"``, which is for all of them.
         amplitude: how far a legal result may be from the exact one, either way: a number of eps × \\|result\\|, or a
             function ``(args, result, eps)`` that returns the largest error, in the result's own unit, as a number or
             an array that broadcasts with ``result``. ``args`` is the tuple of arguments by position, tensors in
-            float64 among them; ``result`` a float64 (complex128 if complex) array of the shape of the result; it is
-            called for each floating result of the operator. It holds for every element, also where eager happens to
-            be exact. An operator without a kernel for float64 is off from eager's own result then.
+            float64 among them; ``result`` a float64 (complex128 if complex) array of the shape of the result. It holds
+            for every element, also where eager happens to be exact.
         exact: it moves, selects or compares values: no other result is legal.
         choice: it rounds to an integer inside: legal results are eager's and that of float64, and nothing between. A
             function ``(args, kwargs)`` says for which calls.
@@ -107,43 +107,27 @@ def operator_rule(
             the terms gives the same. True takes for n how many elements of the largest argument there are for each
             of the result; a function ``(args, result)`` returns n.
         average: the sum is divided by n.
-        accumulate: the dtype in which sums are accumulated: torch.float16, float32 or float64; None for float32, or
-            float64 if the result is.
+        accumulate: the dtype of sums: torch.float16, float32 or float64; None for the wider of float32 and the result's.
         pointwise: each element of the result depends on one element of each argument, in tensors of any number of
             dimensions that broadcast; None if ``torch.Tag.pointwise`` says so.
         random: it draws random numbers and has no other noise; a function ``(args, kwargs)`` says for which calls;
             None if ``torch.Tag.nondeterministic_seeded`` says so.
         replace: let the rule take the place of the built-in one of an ATen operator.
-        unknown: anything else is an error.
 
     Raises:
         UsageError: a name that is none, or is of an ATen operator (without ``replace``, or of one that does not exist);
             an unknown keyword; an amplitude that is negative, infinite or NaN; keywords that contradict each other; an
             accumulator of another dtype; no keyword that says anything.
     """
-    options = {
-        "amplitude": amplitude is not None,
-        "exact": exact,
-        "choice": choice,
-        "sums": sums,
-        "average": average,
-        "accumulate": accumulate is not None,
-        "pointwise": pointwise is not None,
-        "random": random is not None,
-    }
-    _refuse_unknown(name, unknown, [*options, "replace"])
+    given = (amplitude is not None, exact, choice, sums, average, accumulate is not None)
+    stated = (*given, pointwise is not None, random is not None)
+    _refuse_unknown(name, unknown, [*_OPTIONS, "replace"])
     base = _base(name, replace)
-    _refuse_contradictions(name, [option for option, value in options.items() if value])
-    rule = OperatorRule(
-        exact=exact,
-        choice=choice,
-        sums=_sums(name, sums, average, accumulate) if sums else None,
-        amplitude=ByKind() if amplitude is None else _amplitude(name, amplitude),
-        pointwise=pointwise,
-        random=random,
-        stated=amplitude is not None,
-    )
-    _STATED[base] = rule
+    _refuse_contradictions(name, [option for option, value in zip(_OPTIONS, stated, strict=True) if value])
+    rounding = ByKind() if amplitude is None else _amplitude(name, amplitude)
+    summed = _sums(name, sums, average, accumulate) if sums else None
+    states_size = amplitude is not None
+    _STATED[base] = OperatorRule(exact, choice, summed, None, rounding, pointwise, random, stated=states_size)
     rule_of.cache_clear()
 
 
