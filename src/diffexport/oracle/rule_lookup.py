@@ -107,7 +107,7 @@ def operator_rule(
             the terms gives the same. True takes for n how many elements of the largest argument there are for each
             of the result; a function ``(args, result)`` returns n.
         average: the sum is divided by n.
-        accumulate: the dtype of sums: torch.float16, float32 or float64; None for the wider of float32 and the result's.
+        accumulate: the dtype of sums: torch.float16, float32 or float64; None: the wider of float32 and the result's.
         pointwise: each element of the result depends on one element of each argument, in tensors of any number of
             dimensions that broadcast; None if ``torch.Tag.pointwise`` says so.
         random: it draws random numbers and has no other noise; a function ``(args, kwargs)`` says for which calls;
