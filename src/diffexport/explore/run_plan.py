@@ -134,16 +134,16 @@ def _units(plan: RunPlan) -> list[Unit]:
     # Heaviest first: strict capture, then non-strict, then TorchScript, at milliseconds an export.
     exporters = in_order(mode.exporter for mode in plan.modes)
     for exporter in sorted(exporters, key=lambda name: -describe(name).cost):
-        texts = tuple(str(mode) for mode in plan.modes if mode.exporter == exporter)
+        modes = tuple(mode for mode in plan.modes if mode.exporter == exporter)
         for target, name in zip(plan.targets, names, strict=True):
-            if texts:
+            if modes:
                 entries = (*applicable(plan.known), *shipped_for(target))
                 units.append(
                     Unit(
                         target,
                         name,
                         plan.inputs_of(target),
-                        texts,
+                        modes,
                         plan.runtimes,
                         plan.settings,
                         entries,

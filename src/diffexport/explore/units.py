@@ -31,7 +31,7 @@ class Unit:
         target: the case, as text.
         name: what the case is called in messages.
         inputs: tensor specs given on the command line.
-        modes: mode texts, all of one exporter.
+        modes: all of one exporter.
         known: known divergences that apply.
         folders: where the regressions of known divergences are looked for.
         artefact: the model to compare with, in place of every export.
@@ -41,7 +41,7 @@ class Unit:
     target: str
     name: str
     inputs: tuple[str, ...]
-    modes: tuple[str, ...]
+    modes: tuple[Mode, ...]
     runtimes: tuple[str, ...]
     settings: Settings
     known: tuple[Known, ...]
@@ -91,7 +91,7 @@ def events_of_unit(unit: Unit, announce: Announce) -> Iterator[Event]:
         return
     case = replace(case, exclude=(*case.exclude, *unit.exclude))
     explorer = Explorer(case, unit.runtimes, unit.settings, unit.known, pipeline=pipeline)
-    yield from explorer.explore([Mode.parse(text) for text in unit.modes], announce)
+    yield from explorer.explore(unit.modes, announce)
 
 
 def speaks_of(entry: Known, regression: Regression, result: Replay) -> bool:

@@ -34,7 +34,7 @@ from diffexport.processes import (
     Unreadable,
     receive_any,
 )
-from diffexport.values import Divergence, Identity, Kind, Mode, Place, Stage
+from diffexport.values import Divergence, Identity, Kind, Place, Stage, exporter_name
 
 
 def run_parallel(units: Iterable[Unit], jobs: int) -> Iterator[Event]:
@@ -114,7 +114,7 @@ class _Schedule:
     def _died(self, task: _Task, check: CheckStarting | None, how: str) -> Iterator[Event]:
         """Say what it means that a worker died on a unit, and let what is left of that be done."""
         unit = task.unit
-        left = tuple(mode for mode in unit.modes if mode not in task.finished)
+        left = tuple(mode for mode in unit.modes if str(mode) not in task.finished)
         if not unit.settings.careful:
             careful = replace(unit.settings, careful=True)
             self._waiting.appendleft(replace(unit, modes=left, settings=careful))
@@ -123,7 +123,7 @@ class _Schedule:
             text = f"the worker process died ({how}) before its first check"
             yield CaseFailed(unit.name, text)
             return
-        left = tuple(mode for mode in left if mode != check.mode)
+        left = tuple(mode for mode in left if str(mode) != check.mode)
         if left:
             self._waiting.appendleft(replace(unit, modes=left))
         finding = _crash(unit, check, how)
@@ -146,7 +146,7 @@ def _crash(unit: Unit, check: CheckStarting, how: str) -> Finding:
     divergence = Divergence(
         Stage.RUN, Kind.CRASH, Place.MODEL, how, f"the process died with {how} during this check"
     )
-    exporter = Mode.parse(check.mode).exporter
+    exporter = exporter_name(check.mode)
     identity = Identity.of(check.case, exporter, unit.runtimes[0], divergence.key, unit.target)
     return Finding(
         identity=identity,

@@ -20,8 +20,7 @@ from diffexport.values import DTYPES, Call, Shape, TensorSpec, mapped
 
 #: What example values may be like, the usual first.
 FLAVOURS = ("ordinary", "zeros", "ones", "negative", "extreme")
-
-
+#: What ordinary ones repeat.
 _INTEGERS = (1, 2, 0, 3, 5, 4, 7, 6, 9, 8, 11)
 _FLOATS = (0.5, 1.25, -0.75, 2.0, -1.5, 0.125, 3.0, -0.25, 1.75, -2.5, 0.375)
 
@@ -41,11 +40,7 @@ def _cycle(dtype: str, flavour: str) -> Array:
         if not integral:
             values = [np.nan, np.inf, -np.inf, float(info.max), -0.0, 1]
     else:
-        values = (
-            [1, 2, 0, 3, 5, 4, 7, 6, 9, 8, 11]
-            if integral
-            else [0.5, 1.25, -0.75, 2.0, -1.5, 0.125, 3.0, -0.25, 1.75, -2.5, 0.375]
-        )
+        values = list(_INTEGERS if integral else _FLOATS)
         if flavour == "negative" and not (integral and np.iinfo(part).min == 0):
             values = [-abs(value) - integral for value in values]
     return np.array([part.type(value) for value in values])

@@ -59,5 +59,5 @@ from .verdict import Outcome as Outcome
 from .verdict import Severity as Severity
 from .verdict import Stage as Stage
 from .verdict import Verdict as Verdict
-from .verdict import exporter_of as exporter_of
+from .verdict import exporter_name as exporter_name
 from .verdict import slugify as slugify

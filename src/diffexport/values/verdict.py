@@ -252,7 +252,7 @@ def slugify(text: str) -> str:
     return re.sub(r"[^a-z0-9._]+", "-", text.lower()).strip("-.") or "x"
 
 
-def exporter_of(mode: str) -> str:
+def exporter_name(mode: str) -> str:
     """Return the exporter of a mode in text form, which begins with it."""
     return mode.partition(",")[0]
 
@@ -302,5 +302,5 @@ class Verdict:
 
     def identity(self, divergence: Divergence) -> Identity:
         """Return the identity of one of this verdict's divergences."""
-        exporter = exporter_of(self.mode)
+        exporter = exporter_name(self.mode)
         return Identity.of(self.case, exporter, self.runtime, divergence.key, self.target)

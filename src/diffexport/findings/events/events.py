@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from diffexport.findings.events.row_verdict import KnownStatus, RowVerdict
-from diffexport.values import DEFAULT_TERMS, Call, Divergence, Identity, Terms, exporter_of
+from diffexport.values import DEFAULT_TERMS, Call, Divergence, Identity, Terms, exporter_name
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +112,7 @@ class ModeFinished:
     @property
     def exporter(self) -> str:
         """The exporter of the mode."""
-        return exporter_of(self.mode)
+        return exporter_name(self.mode)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from diffexport.tools.scan.examine import Job
 from diffexport.tools.scan.function_status import FunctionStatus, PlaceProblem
 from diffexport.tools.scan.pool import Pool
 from diffexport.tools.scan.scan_events import Event, Examined, Listed, ModuleFailed, ScanFinished, ScanStarted
-from diffexport.values import exporter_of
+from diffexport.values import exporter_name
 from diffexport.versions import installed
 
 
@@ -89,7 +89,7 @@ def run(plan: ScanPlan, emit: Callable[[Event], None]) -> None:
                 emit(Examined(function, FunctionStatus.LISTED))
         else:
             number = (os.cpu_count() or 1) if plan.jobs is None else max(plan.jobs, 1)
-            exporters = dict.fromkeys(exporter_of(mode) for mode in plan.modes)
+            exporters = dict.fromkeys(exporter_name(mode) for mode in plan.modes)
             pool = Pool(number, emit, plan.timeout, tuple(exporters))
             jobs = []
             for function in left:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from diffexport.findings.events import Finding, Row, RowVerdict
 from diffexport.infer.discovery import DiscoveredFunction, Discovery
 from diffexport.tools.scan.function_status import FunctionStatus, PlaceProblem
-from diffexport.values import exporter_of
+from diffexport.values import exporter_name
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class ModeResult:
     @property
     def exporter(self) -> str:
         """The exporter of the mode."""
-        return exporter_of(self.mode)
+        return exporter_name(self.mode)
 
     @property
     def verdict(self) -> RowVerdict:
