@@ -190,6 +190,8 @@ def _of_a_level(asked: str, wrong: dict[str, bool], plain: str) -> Blame | None:
     if level is None:
         return None
     title = runtime_of(level).title
+    if runtime_of(level).is_plain:
+        return Blame(Culprit.KERNEL, f"of {title} ({level}): {plain} agrees with eager")
     unoptimised = [name for name in wrong if runtime_of(name).is_plain and family(name) == family(level)]
     if any(not wrong[name] for name in unoptimised):
         text = f"{title} agrees with eager without graph optimisation, and not at {level}"
