@@ -14,9 +14,10 @@ from diffexport import Call, Kind, Mode, Outcome, Pipeline, Stage, make_case
 MODES = (
     "torchscript",
     "torchscript,dynamic=true",
-    "dynamo",
-    "dynamo,dynamic=true",
-    "dynamo-strict",
+    *(
+        pytest.param(mode, marks=pytest.mark.slow)
+        for mode in ("dynamo", "dynamo,dynamic=true", "dynamo-strict")
+    ),
 )
 Pair = namedtuple("Pair", "first second")
 
@@ -108,12 +109,13 @@ def test_every_argument_reaches_its_input(name, mode):
     assert len(verdict.got) == len(verdict.eager) > 0
 
 
-@pytest.mark.parametrize("mode", ["torchscript", "dynamo"])
+@pytest.mark.parametrize("mode", ["torchscript", pytest.param("dynamo", marks=pytest.mark.slow)])
 def test_keywords_may_come_in_another_order_than_at_export(mode):
     inputs = Call((t(1),), {"b": t(3), "c": t(4)})
     assert check(Keywords, inputs, mode, Call((t(2),), {"c": t(5), "b": t(6)})).outcome is Outcome.AGREES
 
 
+@pytest.mark.slow
 def test_a_python_number_is_an_input_in_torchscript_and_baked_in_by_dynamo():
     run, example = (torch.ones(2, 3), 2.5, "keep", None), (torch.ones(2, 3), 4.5, "keep", None)
     assert check(Numbers, run, "torchscript", example).outcome is Outcome.AGREES
@@ -136,6 +138,7 @@ class TextToo(torch.nn.Module):
         return "text", a + 1
 
 
+@pytest.mark.slow
 def test_a_number_among_the_outputs_is_an_output():
     for mode in ("torchscript", "torchscript,dynamic=true", "dynamo,dynamic=true"):
         verdict = check(SizeToo, (t(1),), mode)
@@ -143,13 +146,14 @@ def test_a_number_among_the_outputs_is_an_output():
         assert [output.tolist() for output in verdict.eager] == [[2.0, 2.5], 2]
 
 
-@pytest.mark.parametrize("mode", ["torchscript", "dynamo"])
+@pytest.mark.parametrize("mode", ["torchscript", pytest.param("dynamo", marks=pytest.mark.slow)])
 def test_an_export_that_refuses_a_number_among_the_outputs_says_so(mode):
     (found,) = check(NumberToo, (t(1),), mode).divergences
     assert found.kind is Kind.EXPORT_ERROR
     assert found.message.endswith("\n(in eager, output[1] is of type int: no tensor)")
 
 
+@pytest.mark.slow
 def test_a_text_among_the_outputs_is_not_dropped_in_silence():
     (found,) = check(TextToo, (t(1),), "torchscript").divergences
     assert (found.stage, found.kind, found.where) == (Stage.COMPARE, Kind.STRUCTURE, "output[0]")
@@ -163,6 +167,7 @@ class Boxed(torch.nn.Module):
         return Box(a + 1, a + 2)
 
 
+@pytest.mark.slow
 def test_a_dataclass_among_the_outputs():
     verdict = check(Boxed, (t(1),), "dynamo")
     assert verdict.outcome is Outcome.AGREES, verdict.divergences
@@ -174,6 +179,7 @@ class Fields(torch.nn.Module):
         return box.first + 10 * box.second + (0 if pair is None else 100 * pair.first + 1000 * pair.second)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["dynamo", "dynamo,dynamic=true", "dynamo-strict,dynamic=true"])
 def test_fields_of_arguments_reach_their_inputs(mode):
     call = Call((Box(t(1), t(2)),), {"pair": Pair(t(3), t(4))})
@@ -186,6 +192,7 @@ class AnyKeywords(torch.nn.Module):
         return a + others["z"] + 10 * others["y"]
 
 
+@pytest.mark.slow
 def test_torchscript_drops_keywords_in_silence_and_dynamo_does_not():
     """What it does is wrong, and is seen: the parameter ``**others`` gets nothing, or the export fails."""
     call = Call((t(1),), {"z": t(2), "y": t(3)})
@@ -200,6 +207,7 @@ class OnlyKeyword(torch.nn.Module):
         return a + k
 
 
+@pytest.mark.slow
 def test_torchscript_cannot_export_what_is_for_keywords_only():
     call = Call((t(1),), {"k": t(2)})
     assert check(OnlyKeyword, call, "dynamo").outcome is Outcome.AGREES
@@ -216,7 +224,7 @@ class Sees(torch.nn.Module):
         return out + 1000 * a.storage_offset()
 
 
-@pytest.mark.parametrize("mode", ["torchscript", "dynamo"])
+@pytest.mark.parametrize("mode", ["torchscript", pytest.param("dynamo", marks=pytest.mark.slow)])
 def test_gradient_aliasing_and_offset_reach_eager_and_export(mode):
     placed = torch.arange(8.0)[3:5].requires_grad_()
     verdict = check(Sees, (placed, placed), mode, (placed, placed))
@@ -230,6 +238,7 @@ def test_gradient_aliasing_and_offset_reach_eager_and_export(mode):
     assert verdict.outcome is Outcome.DIVERGES
 
 
+@pytest.mark.slow
 def test_an_export_is_not_reused_for_inputs_given_otherwise():
     pipeline, case = Pipeline(), make_case("sees", Sees, strategy=object())
     values = torch.tensor([3.0, 4.0])
@@ -261,6 +270,7 @@ class Unexportable(torch.nn.Module):
         return torch.linalg.eigvals(a.reshape(1, 1, -1, 1) @ a.reshape(1, 1, 1, -1)).real
 
 
+@pytest.mark.slow
 def test_example_inputs_that_eager_refuses_are_rejected():
     for mode in ("torchscript", "dynamo"):
         verdict = check(Picky, (t(1),), mode, (t(9),))

@@ -187,6 +187,7 @@ def walk(eager, *inputs, exported=None, mode="dynamo", runtime="ort-disabled"):
     return Pipeline().check(case, Mode.parse(mode), runtime, inputs)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("eager", "mode"),
     [
@@ -205,6 +206,7 @@ def test_complex_goes_in_and_comes_out_as_its_parts(eager, mode, runtime):
     assert [array.dtype for array in verdict.got] == outputs
 
 
+@pytest.mark.slow
 def test_complex_inside_needs_nothing():
     x = np.arange(4, dtype="float32")
     assert walk(lambda x: torch.view_as_real(torch.fft.fft(x)), x).outcome == "agrees"
@@ -212,6 +214,7 @@ def test_complex_inside_needs_nothing():
     assert (verdict.outcome, verdict.got[0].dtype) == ("agrees", np.complex64)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("exported", "kind", "where"),
     [
@@ -232,7 +235,7 @@ def test_an_exporter_that_refuses_complex_is_an_export_error():
     assert "ComplexFloat" in verdict.divergences[0].message
 
 
-@pytest.mark.parametrize("mode", ["torchscript", "dynamo,dynamic=true"])
+@pytest.mark.parametrize("mode", ["torchscript", pytest.param("dynamo,dynamic=true", marks=pytest.mark.slow)])
 def test_bfloat16_agrees_where_it_can_run(mode):
     x = np.array([[1.5, np.nan], [-0.0, 0.1]], BFLOAT16)
     moved = walk(lambda x: (x.reshape(-1), x.to(torch.float32)), x, mode=mode)
@@ -243,6 +246,7 @@ def test_bfloat16_agrees_where_it_can_run(mode):
     assert walk(lambda x: x * 3, x, mode=mode, runtime="reference").outcome == "agrees"
 
 
+@pytest.mark.slow
 def test_unsigned_integers_agree():
     for name in ("uint16", "uint32", "uint64"):
         x = np.array([1, 2, np.iinfo(name).max], name)

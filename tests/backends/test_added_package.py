@@ -6,6 +6,9 @@ import sys
 
 import pytest
 
+#: Each runs the command line in a process of its own.
+pytestmark = pytest.mark.slow
+
 COMMAND = [sys.executable, "-c", "from diffexport.faces.cli import main; main()"]
 
 

@@ -55,7 +55,9 @@ def blamed(module, mode, runtime, inputs, export_inputs, pipeline=None):
     )
 
 
-@pytest.mark.parametrize("mode", ["torchscript,dynamic=true", "dynamo,dynamic=true"])
+@pytest.mark.parametrize(
+    "mode", ["torchscript,dynamic=true", pytest.param("dynamo,dynamic=true", marks=pytest.mark.slow)]
+)
 def test_what_is_baked_in_when_it_is_captured(mode):
     blame = blamed(Baked, mode, "ort-disabled", TWO, ONE)
     assert blame.culprit is Culprit.CAPTURE

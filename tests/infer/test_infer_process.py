@@ -12,6 +12,9 @@ import ctypes, os, signal, sys, time
 import torch
 from torch.autograd import Function
 
+#: Processes are started, and some are waited for until they are late.
+pytestmark = pytest.mark.slow
+
 print("imported")
 
 def _function(forward):

@@ -218,6 +218,7 @@ def test_a_copy_that_is_forked_off_does_not_answer():
         assert answer(child, "echo", 1) == Finished(1)
 
 
+@pytest.mark.slow
 def test_memory_can_be_limited():
     with started(memory=1 << 28) as child:
         assert answer(child, "allocate", 1 << 20) == Finished(1 << 20)

@@ -11,6 +11,9 @@ from diffexport.pytorch import dynamo
 from diffexport.pytorch.reuse import reused_tables
 from diffexport.subjects import catalogue
 
+#: Each exports by torch.export.
+pytestmark = pytest.mark.slow
+
 
 def exported(name, mode):
     return exporters.export(catalogue.load(name).build(), (torch.ones(2, 5),), mode).model

@@ -106,7 +106,14 @@ def test_each_export_happens_inside_of_it():
     assert (node.op_type, len(node.input)) == ("Add", 2)
 
 
-@pytest.mark.parametrize("mode", ["torchscript,opset=18", "torchscript,autograd_inlining=false", "dynamo"])
+@pytest.mark.parametrize(
+    "mode",
+    [
+        "torchscript,opset=18",
+        "torchscript,autograd_inlining=false",
+        pytest.param("dynamo", marks=pytest.mark.slow),
+    ],
+)
 def test_what_takes_everything_back_is_no_failure(mode):
     verdict = check(tidy, mode, traits=["symbolic-function"])
     assert verdict.outcome is Outcome.AGREES, verdict.divergences
@@ -121,7 +128,7 @@ def test_what_takes_everything_back_is_no_failure(mode):
         (in_export, "torch.onnx.is_in_onnx_export()"),
     ],
 )
-@pytest.mark.parametrize("mode", ["torchscript", "dynamo"])
+@pytest.mark.parametrize("mode", ["torchscript", pytest.param("dynamo", marks=pytest.mark.slow)])
 def test_a_leak_is_a_failure_and_does_not_reach_the_next_export(around, leak, mode):
     pipeline = Pipeline()
     verdict = pipeline.check(case(around), Mode.parse(mode), "ort-disabled", INPUTS)
@@ -224,6 +231,7 @@ def test_wrong_options_are_refused(options, message):
         make_case("Model", Model, inputs=["float32[...]"], **options)
 
 
+@pytest.mark.slow
 def test_numbers_that_torch_counts_code_by_are_no_difference():
     """A module that is traced into within a Function leaves such a number in the stack traces of its nodes."""
     applies = catalogue.load("applies_module").build()

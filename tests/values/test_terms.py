@@ -133,7 +133,9 @@ def exported(mode, **terms):
     return Pipeline().export(case, Mode.parse(mode), tuple(np.ones((2, 3), "float32") for _ in range(2)))
 
 
-@pytest.mark.parametrize("mode", ["torchscript,dynamic=true", "dynamo,dynamic=true"])
+@pytest.mark.parametrize(
+    "mode", ["torchscript,dynamic=true", pytest.param("dynamo,dynamic=true", marks=pytest.mark.slow)]
+)
 def test_names_and_axes_are_those_that_are_asked_for(mode):
     terms = {"input_names": ["left"], "output_names": ["out"], "dynamic_axes": {"left": {0: "batch"}}}
     graph = exported(mode, **terms).graph
@@ -151,6 +153,7 @@ def test_names_that_the_graph_lacks_are_a_divergence():
     assert not exported("torchscript", remaining_inputs=[0]).divergences
 
 
+@pytest.mark.slow
 def test_external_data_lie_beside_the_model_and_are_loaded_from_there():
     made = exported("dynamo", external_data=True).export
     assert len(made.files) == 2
@@ -160,6 +163,7 @@ def test_external_data_lie_beside_the_model_and_are_loaded_from_there():
     assert verdict("dynamo", external_data=True).outcome is Outcome.AGREES
 
 
+@pytest.mark.slow
 def test_a_runtime_that_lacks_the_data_says_so():
     from diffexport.backends import runtimes
 

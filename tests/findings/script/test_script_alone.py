@@ -13,6 +13,9 @@ from standalone import FUNCTIONS, INFINITE, PAIR, floats, regression, run_alone
 from diffexport.findings.scripts.script import standalone_script
 from diffexport.subjects import catalogue
 
+#: Scripts run in processes of their own.
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(
     ("name", "mode", "kind", "inputs", "export_inputs", "said"),

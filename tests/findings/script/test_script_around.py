@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import pytest
 import torch
 from standalone import INFINITE, PAIR, invented
 
@@ -34,6 +35,7 @@ def test_a_registered_symbolic_is_copied_and_taken_back(here: Any) -> None:
     assert symbolics.registered() == {}
 
 
+@pytest.mark.slow
 def test_around_a_dynamo_export_as_well(here: Any) -> None:
     case = catalogue.load("tensor_bound")
     bound = (PAIR[0], np.array(0.0, np.float32))

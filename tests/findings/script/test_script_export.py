@@ -23,6 +23,9 @@ from diffexport.subjects.targets import resolving as target
 from diffexport.values.mode import Mode
 from diffexport.values.verdict import Kind, Stage
 
+#: Most export by torch.export.
+pytestmark = pytest.mark.slow
+
 WEIGHTS = """
     import torch
 
