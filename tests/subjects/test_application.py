@@ -156,7 +156,7 @@ def test_the_script_of_a_regression_applies_the_function_alike(file):
     seen = (Stage.COMPARE, Kind.VALUE, Place.output(0), "", "")
     regression = Regression("Scale", target, Mode("torchscript"), "ort-disabled", *seen, (x,), (x,))
     source = model_source(regression, resolve(target, inputs=TEXTS_OF_SCALE))
-    text = "\n\n".join(["import torch", *source.imports, *source.definitions, f"model = {source.made}"])
+    text = "\n\n".join(["import torch", *source.imports, *source.definitions, f"model = {source.expression}"])
     made: dict = {}
     exec(text, made)
     result = made["model"](torch.ones(2))
