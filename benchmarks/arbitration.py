@@ -21,16 +21,16 @@ def main() -> None:
     parser.add_argument("cases", nargs="*", metavar="CASE")
     options = parser.parse_args()
     spent = 0.0
-    judge = oracle.Arbiter.judge
+    judge = oracle.RoundingCheck.judge
 
-    def timed(arbiter: oracle.Arbiter, got: Sequence[Any]) -> oracle.Judgement:
+    def timed(arbiter: oracle.RoundingCheck, got: Sequence[Any]) -> oracle.ComparisonResult:
         nonlocal spent
         started = time.perf_counter()
         judgement = judge(arbiter, got)
         spent += time.perf_counter() - started
         return judgement
 
-    oracle.Arbiter.judge = timed  # type: ignore[method-assign]
+    oracle.RoundingCheck.judge = timed  # type: ignore[method-assign]
     print(
         f"{'case':<28}{'checks':>9}{'arbitrated':>12}{'excused':>9}{'seconds':>9}{'of which':>10}{'share':>8}"
     )

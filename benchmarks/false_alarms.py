@@ -159,7 +159,7 @@ def check(case: Case, wanted: int, seed: int, table: dict[str, Counter[str]], wo
     example = ordinary([SHAPES[0]], ["float32"])
     done = number = 0
 
-    def count(partner: str, judgement: oracle.Judgement, sample: Any) -> None:
+    def count(partner: str, judgement: oracle.ComparisonResult, sample: Any) -> None:
         nonlocal done
         if (case.name, partner) in LEFT_OUT:
             return
@@ -184,7 +184,7 @@ def check(case: Case, wanted: int, seed: int, table: dict[str, Counter[str]], wo
                 x = to_tensor(np.array(given[0]))
                 rerun = pipeline.rerun(case, MODE, given)
                 eager = verdicts[0].eager
-                arbiter = oracle.Arbiter(eager, rerun)
+                arbiter = oracle.RoundingCheck(eager, rerun)
                 for name, result in partners(model, double, x):
                     with np.errstate(all="ignore"):
                         got = [g.astype(e.dtype) for g, e in zip(arrays(result), eager, strict=True)]
@@ -193,7 +193,7 @@ def check(case: Case, wanted: int, seed: int, table: dict[str, Counter[str]], wo
                 if reference.got and (case.name, "reference") not in LEFT_OUT:
                     count("reference", arbiter.judge(reference.got), given[0])
                 if plain.got and optimised.got:
-                    count("optimised", oracle.Arbiter(plain.got, rerun).judge(optimised.got), given[0])
+                    count("optimised", oracle.RoundingCheck(plain.got, rerun).judge(optimised.got), given[0])
 
 
 def main() -> int:

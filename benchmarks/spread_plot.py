@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from diffexport import Mode
-from diffexport.oracle import Arbiter, Noise
+from diffexport.oracle import Noise, RoundingCheck
 from diffexport.pipeline import Pipeline
 from diffexport.subjects.cases.case import make_case
 
@@ -36,7 +36,7 @@ def panel(title: str, x: float, off: float, top: int) -> list[str]:
     runs = np.array([float(rerun.noisy(Noise(n))[0][0]) for n in range(RUNS)])  # type: ignore[arg-type]
     later = np.nextafter(np.exp(inputs[0]), np.float32(9)) if off == 0 else None
     got = np.log(np.log(later)) if later is not None else eager[0] * np.float32(1 + off)
-    judgement = Arbiter(eager, rerun).judge([got])
+    judgement = RoundingCheck(eager, rerun).judge([got])
     one, other = float(eager[0][0]), float(got[0])
     low, high = min(runs.min(), one, other), max(runs.max(), one, other)
     low, high = low - 0.08 * (high - low), high + 0.08 * (high - low)

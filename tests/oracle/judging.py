@@ -5,7 +5,7 @@ import copy
 import numpy as np
 import torch
 
-from diffexport.oracle import Arbiter
+from diffexport.oracle import RoundingCheck
 from diffexport.pipeline.eager import Prepared, outputs_of
 from diffexport.pipeline.rerun import rerun
 
@@ -27,7 +27,7 @@ def arbiter(function, *inputs, seed=0):
     module = function if isinstance(function, torch.nn.Module) else Applied(function)
     eager = outputs_of(copy.deepcopy(module)(*(tensor.clone() for tensor in inputs))).outputs
     prepared = Prepared(None, module, False, any(True for _ in module.buffers()), {})
-    return Arbiter(eager, rerun(prepared, False, inputs), seed), eager
+    return RoundingCheck(eager, rerun(prepared, False, inputs), seed), eager
 
 
 def judged(function, inputs, got):

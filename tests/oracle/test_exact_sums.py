@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from diffexport.oracle import Arbiter
+from diffexport.oracle import RoundingCheck
 from diffexport.oracle.operators import OPERATORS
 from diffexport.oracle.rounding import fineness
 from diffexport.pipeline.eager import Prepared
@@ -91,8 +91,10 @@ def test_a_mean_that_comes_out_even_by_chance_is_not_exact():
     x = torch.tensor([[0, 11, 4, -11, -0.6596], [-7.615, -9.1822, 0, -9, -12.8654]], dtype=torch.float32)
     eager = Centred()(x).numpy()
     prepared = Prepared(None, Centred(), False, False, {})
-    arbiter = Arbiter([eager], rerun(prepared, False, (x,)))
-    judgement = Arbiter([eager], rerun(prepared, False, (x,))).judge([x.numpy() - _mean_in_turn(x.numpy())])
+    arbiter = RoundingCheck([eager], rerun(prepared, False, (x,)))
+    judgement = RoundingCheck([eager], rerun(prepared, False, (x,))).judge(
+        [x.numpy() - _mean_in_turn(x.numpy())]
+    )
     assert judgement.found == []
     wrong = eager * np.float32(1.0001)
     assert arbiter.judge([wrong]).found

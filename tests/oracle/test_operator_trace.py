@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.autograd import Function
 
-from diffexport.oracle import Arbiter, Noise
+from diffexport.oracle import Noise, RoundingCheck
 from diffexport.oracle.operator_trace import MOST_ELEMENTS, OperatorTrace
 from diffexport.pipeline.eager import Prepared, outputs_of
 from diffexport.pipeline.rerun import rerun
@@ -146,7 +146,9 @@ def judged(function, tensor, got):
     module = Counted(function)
     eager = outputs_of(module(tensor)).outputs
     module.runs = 0
-    decider = Arbiter(eager, rerun(Prepared(None, module, False, False, {False: module}), False, (tensor,)))
+    decider = RoundingCheck(
+        eager, rerun(Prepared(None, module, False, False, {False: module}), False, (tensor,))
+    )
     judgement = decider.judge([np.asarray(got(eager[0]), eager[0].dtype)])
     return judgement, module.runs
 

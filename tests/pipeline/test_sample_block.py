@@ -9,7 +9,7 @@ from diffexport import Mode
 from diffexport.explore.explorer import Explorer
 from diffexport.explore.run_plan import shipped_for
 from diffexport.explore.settings import Settings
-from diffexport.oracle import Arbiter
+from diffexport.oracle import RoundingCheck
 from diffexport.pipeline import TOGETHER, Pipeline
 from diffexport.pipeline.eager_models import EagerModels
 from diffexport.strategies import decode_block, ordinary
@@ -163,13 +163,13 @@ def test_what_is_known_is_counted_without_arbitration():
 @pytest.fixture
 def judged(monkeypatch):
     """The outputs of exported models that were arbitrated."""
-    outputs, shipped = [], Arbiter.judge
+    outputs, shipped = [], RoundingCheck.judge
 
     def judge(arbiter, got):
         outputs.append([array.tolist() for array in got])
         return shipped(arbiter, got)
 
-    monkeypatch.setattr(Arbiter, "judge", judge)
+    monkeypatch.setattr(RoundingCheck, "judge", judge)
     return outputs
 
 

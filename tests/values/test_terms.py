@@ -8,7 +8,7 @@ import torch
 
 from diffexport import Pipeline, make_case
 from diffexport.errors import UsageError
-from diffexport.oracle import Judgement, judge_leniently
+from diffexport.oracle import ComparisonResult, compare_leniently
 from diffexport.values.mode import Mode
 from diffexport.values.terms import DEFAULT_TERMS, Terms
 from diffexport.values.verdict import Kind, Outcome
@@ -79,12 +79,12 @@ def never(eager, got):
 
 
 def judged(eager, got, **terms):
-    return judge_leniently([np.asarray(eager)], [np.asarray(got)], Terms.of(terms), never)
+    return compare_leniently([np.asarray(eager)], [np.asarray(got)], Terms.of(terms), never)
 
 
 def test_a_tolerance_stands_in_place_of_the_oracle():
     eager, got = np.float32([1.0, 100.0]), np.float32([1.0005, 100.05])
-    assert judged(eager, got, rtol=1e-3) == Judgement([], tolerated=True)
+    assert judged(eager, got, rtol=1e-3) == ComparisonResult([], tolerated=True)
     (left,) = judged(eager, got, atol=1e-3).found
     assert (left.kind, left.element) == (Kind.VALUE, (1,))
     assert not judged(eager, eager, rtol=1e-3).tolerated

@@ -177,7 +177,9 @@ class BlameVote:
             return ""
         if captured.error:
             return f"the captured program refuses these inputs: {captured.error}"
-        arbiter = oracle.Arbiter(eager.outputs, self._pipeline.rerun(self._case, point.mode, point.inputs))
+        arbiter = oracle.RoundingCheck(
+            eager.outputs, self._pipeline.rerun(self._case, point.mode, point.inputs)
+        )
         wrong = next(_counting_as_wrong(arbiter.judge(captured.outputs).found, divergence), None)
         return f"the captured program, run in PyTorch, already departs: {wrong.message}" if wrong else ""
 

@@ -1,11 +1,11 @@
-from .arbitration import Arbiter as Arbiter
-from .arbitration import Judgement as Judgement
+from .arbitration import ComparisonResult as ComparisonResult
 from .arbitration import Outputs as Outputs
 from .arbitration import Rerun as Rerun
+from .arbitration import RoundingCheck as RoundingCheck
 from .comparison import compare as compare
 from .comparison import same_bits as same_bits
 from .comparison import suspects as suspects
-from .lenient import judge_leniently as judge_leniently
+from .lenient import compare_leniently as compare_leniently
 from .noise import WIDE as WIDE
 from .noise import Noise as Noise
 from .noise import Widened as Widened

@@ -35,17 +35,17 @@ class Rerun:
     Attributes:
         noisy: run with every operator called by the given handler.
         wide: run on inputs, parameters and buffers in float64 with every operator called by the handler.
-        taped: run with every operator called by an operator trace; returns the outputs, or None if these are not all
+        traced: run with every operator called by an operator trace; returns the outputs, or None if these are not all
             tensors.
     """
 
     noisy: Callable[[Noise], Outputs]
     wide: Callable[[Widened], Outputs]
-    taped: Callable[[OperatorTrace], Sequence[Tensor] | None]
+    traced: Callable[[OperatorTrace], Sequence[Tensor] | None]
 
 
 @dataclass(frozen=True)
-class Judgement:
+class ComparisonResult:
     """What is left of the divergences, and whether it took arbitration to say so; fields as in a verdict."""
 
     found: list[Divergence]
@@ -55,7 +55,7 @@ class Judgement:
     tolerated: bool = False
 
 
-class Arbiter:
+class RoundingCheck:
     """Arbitrates between eager and exported models on one input. Runs are made when needed, and kept.
 
     Args:
@@ -76,13 +76,13 @@ class Arbiter:
         self._reference: Outputs | None = None
         self._from_trace: list[Array] | None = None
 
-    def judge(self, got: Sequence[Array]) -> Judgement:
+    def judge(self, got: Sequence[Array]) -> ComparisonResult:
         """Compare, and arbitrate what differs."""
         differences = compare(self._eager, got, brief=True)
         if not any(
             d.kind in ARBITRABLE or d.is_about(Kind.STRUCTURE, Aspect.ORDER_OF_OUTPUTS) for d in differences
         ):
-            return Judgement(compare(self._eager, got) if differences else differences)
+            return ComparisonResult(compare(self._eager, got) if differences else differences)
         masks = [self._explained(number, other) for number, other in enumerate(got)]
         patched = [
             np.where(mask, one, other) if mask.any() else other
@@ -91,10 +91,12 @@ class Arbiter:
         left = compare(self._eager, patched)
         fixed = bool(self._note())
         if not left:
-            return Judgement([], True, True, fixed)
+            return ComparisonResult([], True, True, fixed)
         if not any(d.kind in ARBITRABLE for d in left):
-            return Judgement(left, True, False, fixed)
-        return Judgement([self._with_evidence(divergence, got) for divergence in left], True, False, fixed)
+            return ComparisonResult(left, True, False, fixed)
+        return ComparisonResult(
+            [self._with_evidence(divergence, got) for divergence in left], True, False, fixed
+        )
 
     def _explained(self, number: int, got: Array) -> Array:
         """Return which elements of one output are explained; of those that agree anyway, none."""
@@ -137,7 +139,7 @@ class Arbiter:
         """
         if self._from_trace is None:
             trace = OperatorTrace()
-            outputs = self._rerun.taped(trace)
+            outputs = self._rerun.traced(trace)
             runs = None
             if outputs is not None and same_bits([to_array(tensor) for tensor in outputs], self._eager):
                 runs = trace.replay(Noise(self._seed), TRACED_RUNS, outputs)

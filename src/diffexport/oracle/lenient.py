@@ -9,17 +9,17 @@ from typing import Any
 import numpy as np
 
 from diffexport.arrays import Array, is_complex, is_floating
-from diffexport.oracle.arbitration import Judgement, differs
+from diffexport.oracle.arbitration import ComparisonResult, differs
 from diffexport.oracle.comparison import compare
 from diffexport.values import Terms
 
 
-def judge_leniently(
+def compare_leniently(
     eager: Sequence[Array],
     got: Sequence[Array],
     terms: Terms,
-    judge: Callable[[Sequence[Array], Sequence[Array]], Judgement],
-) -> Judgement:
+    judge: Callable[[Sequence[Array], Sequence[Array]], ComparisonResult],
+) -> ComparisonResult:
     """Judge outputs on the terms of a case.
 
     Args:
@@ -32,15 +32,15 @@ def judge_leniently(
     """
     strict = compare(eager, got)
     if not strict or len(eager) != len(got):
-        return Judgement(strict)
+        return ComparisonResult(strict)
     pairs = [_aligned(one, other, terms) for one, other in zip(eager, got, strict=True)]
     mine, theirs = [one for one, _ in pairs], [other for _, other in pairs]
     if terms.judged_fixed:
         theirs = [_patched(*pair, _within(*pair, terms)) for pair in zip(mine, theirs, strict=True)]
-    left = Judgement(compare(mine, theirs)) if terms.judged_fixed else judge(mine, theirs)
+    left = ComparisonResult(compare(mine, theirs)) if terms.judged_fixed else judge(mine, theirs)
     if left.found and terms.mismatched:
         theirs = [_share_patched(*pair, terms.mismatched) for pair in zip(mine, theirs, strict=True)]
-        left = Judgement(compare(mine, theirs)) if terms.judged_fixed else judge(mine, theirs)
+        left = ComparisonResult(compare(mine, theirs)) if terms.judged_fixed else judge(mine, theirs)
     return replace(left, tolerated=len(left.found) < len(strict) and not left.excused)
 
 

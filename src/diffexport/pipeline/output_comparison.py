@@ -21,7 +21,7 @@ from diffexport.values import Inputs, Mode, Terms
 class OutputComparison(Protocol):
     """Compares the outputs of exported models on one input with eager's."""
 
-    def judge(self, got: Sequence[Array]) -> oracle.Judgement:
+    def judge(self, got: Sequence[Array]) -> oracle.ComparisonResult:
         """Return what differs."""
 
 
@@ -31,20 +31,23 @@ class PlainComparison:
     def __init__(self, eager: EagerResult) -> None:
         self._outputs = eager.outputs
 
-    def judge(self, got: Sequence[Array]) -> oracle.Judgement:
+    def judge(self, got: Sequence[Array]) -> oracle.ComparisonResult:
         """Return what differs."""
-        return oracle.Judgement(oracle.compare(self._outputs, got, brief=True))
+        return oracle.ComparisonResult(oracle.compare(self._outputs, got, brief=True))
 
 
 class RememberingComparison:
     """Arbitrates what was not arbitrated before: the same inputs with the same outputs are judged the same."""
 
     def __init__(
-        self, arbiter: oracle.Arbiter, judgements: BoundedCache[oracle.Judgement], key: tuple[Hashable, ...]
+        self,
+        arbiter: oracle.RoundingCheck,
+        judgements: BoundedCache[oracle.ComparisonResult],
+        key: tuple[Hashable, ...],
     ) -> None:
         self._arbiter, self._judgements, self._key = arbiter, judgements, key
 
-    def judge(self, got: Sequence[Array]) -> oracle.Judgement:
+    def judge(self, got: Sequence[Array]) -> oracle.ComparisonResult:
         """Return what differs by more than rounding."""
         return self._judgements.get((*self._key, bits_of(got)), lambda: self._arbiter.judge(got))
 
@@ -59,14 +62,14 @@ class Arbitration:
 
     def __init__(self, eager: EagerModels, remembered: int) -> None:
         self._eager = eager
-        self._judgements: BoundedCache[oracle.Judgement] = BoundedCache(remembered)
+        self._judgements: BoundedCache[oracle.ComparisonResult] = BoundedCache(remembered)
 
     def comparison(self, case: Case, mode: Mode, inputs: Inputs, eager: EagerResult) -> OutputComparison:
         """Return what compares on these inputs; eager is run again once for all runtimes.
 
         What is said is remembered where the inputs are arrays and tensors alone.
         """
-        arbiter = oracle.Arbiter(eager.outputs, self._eager.rerun(case, mode, inputs))
+        arbiter = oracle.RoundingCheck(eager.outputs, self._eager.rerun(case, mode, inputs))
         if not isinstance(inputs, tuple) or not all(
             isinstance(value, np.ndarray | torch.Tensor) for value in inputs
         ):
@@ -78,19 +81,21 @@ class Arbitration:
 
 def judge_on_terms(
     comparison: OutputComparison, terms: Terms, eager: Sequence[Array], got: Sequence[Array]
-) -> oracle.Judgement:
+) -> oracle.ComparisonResult:
     """Compare outputs as leniently as the terms of a case ask for."""
     if not terms.lenient:
         return comparison.judge(got)
 
-    def judge(eager_form: Sequence[Array], got_form: Sequence[Array]) -> oracle.Judgement:
+    def judge(eager_form: Sequence[Array], got_form: Sequence[Array]) -> oracle.ComparisonResult:
         # What was brought into another shape or dtype is not what eager gives when it is run again.
         as_given = all(one is other for one, other in zip(eager_form, eager, strict=True))
         return (
-            comparison.judge(got_form) if as_given else oracle.Judgement(oracle.compare(eager_form, got_form))
+            comparison.judge(got_form)
+            if as_given
+            else oracle.ComparisonResult(oracle.compare(eager_form, got_form))
         )
 
-    return oracle.judge_leniently(eager, got, terms, judge)
+    return oracle.compare_leniently(eager, got, terms, judge)
 
 
 def bits_of(arrays: Sequence[Array]) -> bytes:

@@ -28,12 +28,12 @@ def rerun(prepared: Prepared, training: bool, inputs: Any, *, keep_none: bool = 
         call = Call(mapped(given.args, _widened), mapped(given.kwargs, _widened))
         return _run(lambda: copy.deepcopy(prepared.module).train(training).double(), call, handler, keep_none)
 
-    def taped(handler: Handler) -> list[torch.Tensor] | None:
+    def traced(handler: Handler) -> list[torch.Tensor] | None:
         result = _result(lambda: prepared.for_run(training), clone(given), handler)
         found = list(leaves(result))
         return found if all(isinstance(leaf, torch.Tensor) for leaf in found) else None
 
-    return oracle.Rerun(noisy, wide, taped)
+    return oracle.Rerun(noisy, wide, traced)
 
 
 def _run(

@@ -225,7 +225,7 @@ class Block:
         eager = batch.eager[number]
         verdicts = []
         # Runtimes of one family usually give the same outputs: what was said of the last, and of which outputs.
-        last: tuple[Outputs, oracle.Judgement] | None = None
+        last: tuple[Outputs, oracle.ComparisonResult] | None = None
         for ran in runs:
             outputs, divergences, judgement = ran.outputs_of(number), ran.errors_on(number), NOTHING_DIFFERS
             if outputs is not None:

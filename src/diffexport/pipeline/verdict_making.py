@@ -13,7 +13,7 @@ from diffexport.subjects.cases import Case
 from diffexport.values import Divergence, Kind, Mode, Outcome, Severity, Stage, Verdict
 
 #: What there is to say of outputs that agree at first sight.
-NOTHING_DIFFERS = oracle.Judgement([])
+NOTHING_DIFFERS = oracle.ComparisonResult([])
 
 
 class VerdictMaker:
@@ -70,7 +70,7 @@ class VerdictMaker:
         *,
         got: tuple[Array, ...] = (),
         refused: str = "",
-        judgement: oracle.Judgement = NOTHING_DIFFERS,
+        judgement: oracle.ComparisonResult = NOTHING_DIFFERS,
     ) -> Verdict:
         """Return the verdict on one sample.
 
