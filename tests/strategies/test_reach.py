@@ -10,12 +10,14 @@ def counts():
     return reach.count(1000)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("group", ["values", "shapes", "layouts", "examples", "pairs", "dtypes"])
 def test_no_class_is_empty(counts, group):
     assert counts[group]
     assert [name for name, number in counts[group].items() if not number] == []
 
 
+@pytest.mark.slow
 def test_what_matters_most_is_frequent(counts):
     values, shapes = counts["values"], counts["shapes"]
     for name in (

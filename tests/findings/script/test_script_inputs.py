@@ -108,7 +108,14 @@ KEYWORDS = """
 
 
 @pytest.mark.parametrize(
-    "mode", ["torchscript,dynamic=true", "dynamo", "dynamo,dynamic=true", "dynamo-strict,dynamic=true"]
+    "mode",
+    [
+        "torchscript,dynamic=true",
+        *(
+            pytest.param(mode, marks=pytest.mark.slow)
+            for mode in ("dynamo", "dynamo,dynamic=true", "dynamo-strict,dynamic=true")
+        ),
+    ],
 )
 def test_keywords_are_exported_as_by_the_tool(mode: str, module: Any, here: Any) -> None:
     case = replace(module(KEYWORDS), inputs=(), strategy=object())
