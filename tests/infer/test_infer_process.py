@@ -7,13 +7,14 @@ import pytest
 
 from diffexport.infer.session import Inference, Session, cache, infer_target
 
+pytestmark = pytest.mark.slow
+
 MODELS = """
 import ctypes, os, signal, sys, time
 import torch
 from torch.autograd import Function
 
 #: Processes are started, and some are waited for until they are late.
-pytestmark = pytest.mark.slow
 
 print("imported")
 
