@@ -151,6 +151,7 @@ def test_a_bug_makes_a_difference(name):
     assert any(differs(mutant.model) for mutant in MADE[name]), [mutant.where for mutant in MADE[name]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CONTROLS)
 def test_a_control_makes_none_in_any_bit(name):
     assert MADE.get(name), f"{name} has no place in the small graph"

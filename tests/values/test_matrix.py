@@ -92,6 +92,7 @@ def test_default_is_the_same_in_every_process(seed):
     assert done.stdout.splitlines() == [str(mode) for mode in default_matrix()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("exporter", "count"),
     [
