@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
-from diffexport.errors import ConfigError, DiffexportError, UnknownNameError, suggestion
+from diffexport.errors import ConfigError, DiffexportError, UnknownNameError, UsageError, suggestion
 from diffexport.subjects.cases import Exclusion, Known, parse_exclusions, parse_known
+from diffexport.values import DEFAULT_STEP_LIMITS, StepLimits, parse_size
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,7 @@ class Config:
     strict: bool = False
     placeholders: tuple[str, ...] = ()
     regressions: str = "tests/regressions"
+    steps: StepLimits = DEFAULT_STEP_LIMITS
     matrices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     known: tuple[Known, ...] = ()
     exclude: tuple[Exclusion, ...] = ()
@@ -92,6 +94,10 @@ _KEYS = (
     "strict",
     "placeholders",
     "regressions",
+    "export_timeout",
+    "check_timeout",
+    "import_timeout",
+    "memory",
     "matrices",
     "known",
     "exclude",
@@ -155,6 +161,7 @@ def parse(table: Any, file: Path) -> Config:
         profile(model.profile)
         known = parse_known(model.known, source=file)
         exclude = parse_exclusions(model.exclude, source=file)
+        steps = _step_limits(model)
         _check_names(model.matrices, _tuple(model.modes), _tuple(model.runtimes))
     except DiffexportError as error:
         text = str(error)
@@ -170,6 +177,7 @@ def parse(table: Any, file: Path) -> Config:
         strict=model.strict,
         placeholders=tuple(model.placeholders),
         regressions=model.regressions,
+        steps=steps,
         matrices={name: tuple(texts) for name, texts in model.matrices.items()},
         known=known,
         exclude=exclude,
@@ -186,6 +194,8 @@ def _validated(table: dict[str, Any], place: str) -> Any:
     # Validation by pydantic; imported here so that a project without configuration does not pay for it.
     import pydantic
 
+    Seconds = Annotated[float, pydantic.Field(ge=0.1, allow_inf_nan=False)]
+
     class Model(pydantic.BaseModel, extra="forbid", strict=True):
         profile: str = "dev"
         cases: list[str] = []
@@ -197,6 +207,10 @@ def _validated(table: dict[str, Any], place: str) -> Any:
         strict: bool = False
         placeholders: list[str] = []
         regressions: str = "tests/regressions"
+        export_timeout: Seconds = DEFAULT_STEP_LIMITS.export_seconds
+        check_timeout: Seconds = DEFAULT_STEP_LIMITS.check_seconds
+        import_timeout: Seconds = DEFAULT_STEP_LIMITS.import_seconds
+        memory: str = ""
         matrices: dict[str, list[str]] = {}
         known: Any = []
         exclude: Any = []
@@ -210,6 +224,19 @@ def _validated(table: dict[str, Any], place: str) -> Any:
             str(part) for part in first["loc"] if not str(part).startswith(("str", "list", "constrained"))
         )
         raise ConfigError(f"{place}: {key}: {first['msg']} (it is {first['input']!r})") from None
+
+
+def _step_limits(model: Any) -> StepLimits:
+    """Return the limits that the table gives.
+
+    Raises:
+        UsageError: the memory is no size.
+    """
+    try:
+        memory = parse_size(model.memory) if model.memory else DEFAULT_STEP_LIMITS.memory
+    except UsageError as error:
+        raise UsageError(f"memory: {error}") from None
+    return StepLimits(model.export_timeout, model.check_timeout, model.import_timeout, memory)
 
 
 def _check_names(

@@ -6,7 +6,7 @@ import enum
 import math
 from dataclasses import dataclass
 
-from diffexport.values import NO_DEADLINE, Deadline
+from diffexport.values import DEFAULT_STEP_LIMITS, NO_DEADLINE, Deadline, StepLimits
 
 
 class StopAfter(enum.Enum):
@@ -55,6 +55,7 @@ class Settings:
         share: give a mode one example instead of all when it exports, byte for byte, what a mode already
             explored exports, or is refused in the same way. For matrices of thousands of modes.
         limits: when it ends.
+        steps: what one step may cost, in a worker.
     """
 
     examples: int = 30
@@ -65,3 +66,4 @@ class Settings:
     careful: bool = False
     share: bool = False
     limits: Limits = Limits()
+    steps: StepLimits = DEFAULT_STEP_LIMITS

@@ -9,10 +9,12 @@ from __future__ import annotations
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
 from diffexport.errors import DiffexportError, UsageError
+from diffexport.faces.cli.limit_options import limit_options
 from diffexport.values import built_in_runtime_choices
 
 INPUT_HELP = "One for each argument: a tensor spec, e.g. 'float32[N, >=3]', or a strategy, e.g. 'just(0.5)'."
@@ -47,6 +49,7 @@ def cli() -> None:
 @click.option("--fail-fast", is_flag=True, help="Stop at the first new divergence.")
 @click.option("--jobs", "-j", type=click.IntRange(min=0), help="Worker processes; 0 works in this one.")
 @click.option("--verbose", "-v", is_flag=True, help="Show what exporters printed with each finding.")
+@limit_options
 def run(targets: tuple[str, ...], **options: object) -> None:
     """Check cases in every configured mode: by default the catalogue's group seeds.
 
@@ -83,6 +86,7 @@ def run(targets: tuple[str, ...], **options: object) -> None:
 @click.option("--strict", is_flag=True, default=None, help="Let notes fail too: sign of zero.")
 @click.option("--fail-fast", is_flag=True, help="Stop at the first new divergence.")
 @click.option("--jobs", "-j", type=click.IntRange(0, 1), default=1, help="0 works in this process.")
+@limit_options
 def compare(model: Path, target: str, **options: object) -> None:
     """Compare an ONNX file that already exists with the model it is said to be of."""
     from diffexport.faces.cli.compare_command import compare_command
@@ -106,6 +110,7 @@ def compare(model: Path, target: str, **options: object) -> None:
 @click.option("--strict", is_flag=True, default=None, help="Let notes fail too: sign of zero.")
 @click.option("--jobs", "-j", type=click.IntRange(min=0), help="Worker processes; 0 works in this one.")
 @click.option("--list", "listed", is_flag=True, help="Only list the mutators.")
+@limit_options
 def mutate(targets: tuple[str, ...], **options: object) -> None:
     """Plant bugs in exported models and see which the check catches.
 
@@ -213,11 +218,12 @@ def modes(texts: tuple[str, ...], count: bool, show_options: bool) -> None:
 @cli.command(epilog=EPILOG)
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path), metavar="[FILE|FOLDER]…")
 @click.option("--verbose", "-v", is_flag=True, help="Show both sides of what still diverges.")
-def replay(paths: tuple[Path, ...], verbose: bool) -> None:
+@limit_options
+def replay(paths: tuple[Path, ...], verbose: bool, **limits: Any) -> None:
     """Replay stored regressions: FIXED, STILL DIVERGES or ERROR each."""
     from diffexport.faces.cli.replay_command import replay_command
 
-    sys.exit(replay_command(paths, verbose))
+    sys.exit(replay_command(paths, verbose, limits))
 
 
 @cli.command()

@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import onnx
 
@@ -15,6 +16,7 @@ from diffexport.backends.model_files import Artefact
 from diffexport.errors import DiffexportError
 from diffexport.explore import RunPlan, Settings, case_for
 from diffexport.faces.cli.chosen_runtimes import select_runtimes
+from diffexport.faces.cli.limit_options import step_limits
 from diffexport.faces.cli.run_command import limits_of, perform
 from diffexport.findings.events import Finding
 from diffexport.findings.regressions import FindingStore
@@ -43,6 +45,7 @@ def compare_command(
     strict: bool | None = None,
     fail_fast: bool = False,
     jobs: int = 1,
+    **limits: Any,
 ) -> int:
     """Compare and report; returns the exit code.
 
@@ -64,6 +67,7 @@ def compare_command(
             block=BLOCK,
             seed=loaded.seed if seed is None else seed,
             strict=loaded.strict if strict is None else strict,
+            steps=step_limits(loaded.steps, **limits),
             limits=limits_of(fail_fast),
         ),
         profile="compare",

@@ -6,12 +6,14 @@ import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
 from diffexport import config as configuration
 from diffexport.explore import Settings, applicable, name_of, shipped_for
 from diffexport.faces.cli.chosen_runtimes import select_runtimes
+from diffexport.faces.cli.limit_options import step_limits
 from diffexport.faces.cli.run_command import check_targets, write_safely
 from diffexport.findings.reports import EXIT_USAGE
 from diffexport.strategies import canonical
@@ -53,6 +55,7 @@ def mutate_command(
     strict: bool | None = None,
     jobs: int | None = None,
     listed: bool = False,
+    **limits: Any,
 ) -> int:
     """Plant, check, judge and report; returns the exit code.
 
@@ -73,6 +76,7 @@ def mutate_command(
         block=BLOCK,
         seed=loaded.seed if seed is None else seed,
         strict=loaded.strict if strict is None else strict,
+        steps=step_limits(loaded.steps, **limits),
         shrink=False,
     )
     ran_on = select_runtimes(runtimes or RUNTIMES)

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
 from diffexport import config as configuration
 from diffexport.errors import UsageError
 from diffexport.explore import Judged, judge_file, tied_entries
+from diffexport.faces.cli.limit_options import step_limits
 from diffexport.findings.regressions import case_of, files, load
 from diffexport.findings.scripts import standalone_script
 from diffexport.subjects import catalogue
 
 
-def replay_command(paths: Sequence[Path], verbose: bool) -> int:
+def replay_command(paths: Sequence[Path], verbose: bool, limits: Mapping[str, Any] | None = None) -> int:
     """Replay files and folders; returns the exit code.
 
     Raises:
         UsageError: a path does not exist, or there is nothing to replay.
     """
     loaded = configuration.load()
+    step_limits(loaded.steps, **(limits or {}))
     base = loaded.file.parent if loaded.file is not None else Path.cwd()
     if not paths:
         default = base / loaded.regressions

@@ -6,12 +6,14 @@ import contextlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from shlex import quote
+from typing import Any
 
 import click
 
 from diffexport import config as configuration
 from diffexport.explore import Limits, RunPlan, Settings, StopAfter, deliver, events_of
 from diffexport.faces.cli.chosen_runtimes import select_runtimes
+from diffexport.faces.cli.limit_options import step_limits
 from diffexport.findings.regressions import FindingStore
 from diffexport.findings.reports import EXIT_USAGE, Tally, Terminal, write_report
 from diffexport.infer.search import InferenceStatus
@@ -41,6 +43,7 @@ def run_command(
     fail_fast: bool = False,
     jobs: int | None = None,
     verbose: bool = False,
+    **limits: Any,
 ) -> int:
     """Run and report; returns the exit code.
 
@@ -67,6 +70,7 @@ def run_command(
             block=chosen.block_for(len(selected)),
             seed=loaded.seed if seed is None else seed,
             strict=loaded.strict if strict is None else strict,
+            steps=step_limits(loaded.steps, **limits),
             share=len(selected) > SHARING_FROM,
             limits=limits_of(fail_fast),
         ),

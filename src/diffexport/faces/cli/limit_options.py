@@ -1,0 +1,62 @@
+"""The options that say what one step may cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import click
+
+from diffexport.errors import DiffexportError, UsageError
+from diffexport.values import StepLimits, parse_size
+
+
+def limit_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options ``--export-timeout``, ``--check-timeout``, ``--import-timeout`` and ``--memory``."""
+    seconds = click.FloatRange(min=0.1)
+    options = [
+        click.option(
+            "--export-timeout", type=seconds, metavar="SECONDS", help="For one export; 300 by default."
+        ),
+        click.option(
+            "--check-timeout", type=seconds, metavar="SECONDS", help="For one check; 120 by default."
+        ),
+        click.option(
+            "--import-timeout", type=seconds, metavar="SECONDS", help="For one import; 120 by default."
+        ),
+        click.option("--memory", metavar="SIZE", help="What a worker may allocate, such as 4GiB."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def step_limits(
+    configured: StepLimits,
+    *,
+    export_timeout: float | None = None,
+    check_timeout: float | None = None,
+    import_timeout: float | None = None,
+    memory: str | None = None,
+) -> StepLimits:
+    """Return the limits that are configured, with those that the command line gives in their place.
+
+    Raises:
+        UsageError: the memory is no size.
+    """
+    given = {
+        "export_seconds": export_timeout,
+        "check_seconds": check_timeout,
+        "import_seconds": import_timeout,
+        "memory": None if memory is None else _size(memory),
+    }
+    changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    return replace(configured, **changes)
+
+
+def _size(text: str) -> int:
+    try:
+        return parse_size(text)
+    except DiffexportError as error:
+        raise UsageError(f"--memory: {error}") from None
