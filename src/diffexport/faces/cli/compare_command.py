@@ -55,7 +55,7 @@ def compare_command(
     loaded = configuration.load()
     specs = canonical(inputs)
     chosen = select_runtimes(runtimes or loaded.runtimes)
-    artefact = artefacts.read_model(model, mode=Mode.parse(mode) if mode else None)
+    artefact = artefacts.read_model(model, mode=None if mode is None else Mode.parse(mode))
     artefact = _mapped(artefact, target, specs, input_names, output_names)
     case_for(target, specs, artefact)
     plan = RunPlan(
