@@ -43,6 +43,7 @@ from .runtime_names import runtime_choices as runtime_choices
 from .signatures import Aspect as Aspect
 from .signatures import MissingNodes as MissingNodes
 from .spec import DTYPES as DTYPES
+from .spec import MAX_DIMS as MAX_DIMS
 from .spec import Dim as Dim
 from .spec import Shape as Shape
 from .spec import TensorSpec as TensorSpec

@@ -55,7 +55,12 @@ def compare_command(
     loaded = configuration.load()
     specs = canonical(inputs)
     chosen = select_runtimes(runtimes or loaded.runtimes)
-    artefact = artefacts.read_model(model, mode=None if mode is None else Mode.parse(mode))
+    steps = step_limits(loaded.steps, **limits)
+    exported = None if mode is None else Mode.parse(mode)
+    if jobs:
+        artefact = artefacts.read_model_apart(model, steps, mode=exported)
+    else:
+        artefact = artefacts.read_model(model, mode=exported)
     artefact = _mapped(artefact, target, specs, input_names, output_names)
     case_for(target, specs, artefact)
     plan = RunPlan(
@@ -67,7 +72,7 @@ def compare_command(
             block=BLOCK,
             seed=loaded.seed if seed is None else seed,
             strict=loaded.strict if strict is None else strict,
-            steps=step_limits(loaded.steps, **limits),
+            steps=steps,
             limits=limits_of(fail_fast),
         ),
         profile="compare",
