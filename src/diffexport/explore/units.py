@@ -17,7 +17,7 @@ from diffexport.explore.settings import Settings
 from diffexport.findings.events import CaseFailed, Event, Finding, KnownReplayed, KnownStatus
 from diffexport.findings.regressions import Regression, Replay, Status, load, replay_safely
 from diffexport.pipeline import FatalCheck, Pipeline
-from diffexport.processes import STEPS
+from diffexport.processes import STEPS, StepTooLong
 from diffexport.pytorch import freeze_kept_tables
 from diffexport.subjects.cases import Case, Exclusion, Known
 from diffexport.subjects.targets import resolve
@@ -89,6 +89,10 @@ def events_of_unit(unit: Unit, announce: Announce) -> Iterator[Event]:
         case = case_of_unit(unit)
     except DiffexportError as error:
         yield CaseFailed(unit.name, str(error))
+        return
+    except StepTooLong:
+        text = f"importing {unit.target} does not end within {unit.settings.steps.import_seconds:g} s"
+        yield CaseFailed(unit.name, text)
         return
     explorer = Explorer(
         case,
