@@ -2,6 +2,9 @@ from .child import Handler as Handler
 from .child import ParentProcess as ParentProcess
 from .child_process import ChildProcess as ChildProcess
 from .child_process import receive_any as receive_any
+from .foreign_code import end_copy as end_copy
+from .foreign_code import raised_by_code as raised_by_code
+from .foreign_code import without_copies as without_copies
 from .policy import Policy as Policy
 from .received import Announced as Announced
 from .received import Died as Died

@@ -49,6 +49,7 @@ class MutationJob:
 
     Attributes:
         only: names of the mutators to apply.
+        problem: why the target cannot be had, so that nothing is done; empty otherwise.
     """
 
     target: str
@@ -59,6 +60,7 @@ class MutationJob:
     settings: Settings
     known: tuple[Known, ...]
     only: frozenset[str]
+    problem: str = ""
 
 
 @dataclass(frozen=True)
@@ -286,7 +288,11 @@ def _outputs_of(model: bytes) -> tuple[int, ...]:
 
 def run(jobs: Sequence[MutationJob], workers: int, take: Callable[[JobReport], None]) -> None:
     """Do every job, on worker processes if there are to be any; ``take`` gets each report as it comes."""
-    if workers == 0 or len(jobs) == 1:
+    for job in jobs:
+        if job.problem:
+            take(JobReport(job.name, job.mode, skipped=job.problem, failed=True))
+    jobs = [job for job in jobs if not job.problem]
+    if workers == 0:
         for job in jobs:
             take(do(job))
         return
