@@ -12,9 +12,10 @@ from diffexport.backends.model_files import Artefact
 from diffexport.errors import DiffexportError, RegressionFileError
 from diffexport.explore.explorer import Explorer
 from diffexport.explore.file_case import case_for
+from diffexport.explore.kept_apart import KeptApart
 from diffexport.explore.sample_checks import Announce
 from diffexport.explore.settings import Settings
-from diffexport.findings.events import CaseFailed, Event, KnownReplayed, KnownStatus
+from diffexport.findings.events import CaseFailed, Event, KnownReplayed, KnownStatus, ModeFinished
 from diffexport.findings.regressions import Regression, Replay, Status, load, replay_safely
 from diffexport.pipeline import Pipeline
 from diffexport.pytorch import freeze_kept_tables
@@ -79,6 +80,15 @@ def events_of_unit(unit: Unit, announce: Announce) -> Iterator[Event]:
     if not unit.modes:
         yield from (replay_entry(entry, unit.folders, _pipeline()) for entry in unit.known)
         return
+    kept_apart = KeptApart(unit.target, unit.name)
+    try:
+        yield from _events_of_case(unit, announce, kept_apart)
+    finally:
+        left = list(kept_apart.ended())
+    yield from left
+
+
+def _events_of_case(unit: Unit, announce: Announce, kept_apart: KeptApart) -> Iterator[Event]:
     pipeline = _pipeline()
     try:
         if unit.artefact is None:
@@ -89,9 +99,13 @@ def events_of_unit(unit: Unit, announce: Announce) -> Iterator[Event]:
     except DiffexportError as error:
         yield CaseFailed(unit.name, str(error))
         return
+    yield from kept_apart.imported(case.name)
     case = replace(case, exclude=(*case.exclude, *unit.exclude))
     explorer = Explorer(case, unit.runtimes, unit.settings, unit.known, pipeline=pipeline)
-    yield from explorer.explore(unit.modes, announce)
+    for event in explorer.explore(unit.modes, announce):
+        yield event
+        if isinstance(event, ModeFinished):
+            yield from kept_apart.between_modes()
 
 
 def speaks_of(entry: Known, regression: Regression, result: Replay) -> bool:

@@ -6,6 +6,10 @@ from .foreign_code import end_copy as end_copy
 from .foreign_code import raised_by_code as raised_by_code
 from .foreign_code import without_copies as without_copies
 from .policy import Policy as Policy
+from .process_parts import process_parts as process_parts
+from .process_state import Part as Part
+from .process_state import StateChanges as StateChanges
+from .process_state import StateSnapshot as StateSnapshot
 from .received import Announced as Announced
 from .received import Died as Died
 from .received import Failed as Failed

@@ -67,6 +67,10 @@ def document(tally: Tally, store: FindingStore) -> dict[str, Any]:
             {"case": e.case, "modes": e.modes, "count": e.count, "reason": e.reason} for e in tally.excluded
         ],
         "advice": [{"case": case, "message": message} for case, message in sorted(tally.advice.items())],
+        "state_changes": [
+            {"case": e.case, "change": e.what, "restored": e.restored, "message": e.message}
+            for _, e in sorted(tally.state_changes.items())
+        ],
         "errors": [{"case": case, "message": message} for case, message in tally.failed.items()],
     }
 
