@@ -16,7 +16,7 @@ from diffexport.chatter import captured
 from diffexport.errors import TargetError, error_line
 from diffexport.pipeline.eager import BUILD_SEED, EagerResult, Prepared, outputs_of, tensors_in
 from diffexport.pipeline.rerun import rerun
-from diffexport.processes import end_copy, raised_by_code, without_copies
+from diffexport.processes import STEPS, end_copy, raised_by_code, without_copies
 from diffexport.subjects.cases import Case
 from diffexport.values import Call, Inputs, Mode
 
@@ -41,6 +41,7 @@ class EagerModels:
         """
         key = case_key(case)
         if key not in self._prepared:
+            STEPS.begin("build")
             try:
                 with captured(), without_copies(), torch.random.fork_rng(devices=[]):
                     # Random weights have to be the same ones when a regression is replayed.
@@ -106,7 +107,9 @@ class EagerModels:
         prepared, training = self._prepared_for(case, mode)
         results: list[Any] = []
         process = os.getpid()
+        STEPS.begin("eager")
         for call in calls:
+            STEPS.again()
             try:
                 results.append(prepared.for_run(training)(*call.args, **call.kwargs))
             except raised_by_code() as error:

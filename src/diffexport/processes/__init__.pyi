@@ -5,6 +5,11 @@ from .child_process import receive_any as receive_any
 from .foreign_code import end_copy as end_copy
 from .foreign_code import raised_by_code as raised_by_code
 from .foreign_code import without_copies as without_copies
+from .forked import Forked as Forked
+from .forked import in_a_copy as in_a_copy
+from .memory import free_memory as free_memory
+from .memory import kills_for_memory as kills_for_memory
+from .memory import share_of_memory as share_of_memory
 from .policy import Policy as Policy
 from .process_parts import process_parts as process_parts
 from .process_state import Part as Part
@@ -19,4 +24,6 @@ from .received import Message as Message
 from .received import Ready as Ready
 from .received import Received as Received
 from .received import Unreadable as Unreadable
+from .steps import STEPS as STEPS
+from .steps import Step as Step
 from .warming import warm_up as warm_up

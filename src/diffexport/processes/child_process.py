@@ -19,13 +19,14 @@ from diffexport.processes.output import ChildOutput
 from diffexport.processes.pickling import dumps, loads
 from diffexport.processes.policy import Policy
 from diffexport.processes.received import Announced, Died, Hung, Ready, Received, Unreadable
+from diffexport.processes.steps import Step, StepBoard
 from diffexport.values import Deadline
 
 #: What the interpreter of a child is told to run. Nothing is imported before ``sys.path`` is the parent's: a module of
 #: a user's that is called as one of the standard library's must not be taken for that.
 _BOOT = (
-    "import sys; parent, connection, *sys.path[:] = sys.argv[1:]; "
-    "from diffexport.processes.child import main; main(int(parent), int(connection))"
+    "import sys; parent, connection, board, *sys.path[:] = sys.argv[1:]; "
+    "from diffexport.processes.child import main; main(int(parent), int(connection), int(board))"
 )
 #: Seconds between two looks at whether a child is there: a copy that was forked off it keeps its connection open.
 _LOOK = 0.5
@@ -51,9 +52,11 @@ class ChildProcess:
         process: subprocess.Popen[bytes],
         channel: Channel,
         policy: Policy,
+        board: StepBoard,
         output: ChildOutput | None = None,
     ) -> None:
-        self._process, self._channel, self._policy, self._output = process, channel, policy, output
+        self._process, self._channel, self._policy = process, channel, policy
+        self._board, self._output = board, output
         self._unsent: list[bytes] = []
         self._stopped = False
         self.ready = False
@@ -74,6 +77,7 @@ class ChildProcess:
             policy: how it lives.
         """
         policy = policy or Policy()
+        board, shared = StepBoard.create()
         ours, theirs = socket.socketpair()
         channel, process = Channel(ours), None
         output = ChildOutput() if policy.captured else None
@@ -88,9 +92,10 @@ class ChildProcess:
                         _BOOT,
                         str(os.getpid()),
                         str(theirs.fileno()),
+                        str(shared),
                         *(entry or os.getcwd() for entry in sys.path),
                     ],
-                    pass_fds=(theirs.fileno(),),
+                    pass_fds=(theirs.fileno(), shared),
                     stdin=subprocess.DEVNULL,
                     stdout=written_to,
                     stderr=written_to,
@@ -98,17 +103,19 @@ class ChildProcess:
                     cwd=policy.folder,
                     env={**os.environ, "OMP_NUM_THREADS": "1"},
                 )
-            child = cls(process, channel, policy, output)
+            child = cls(process, channel, policy, board, output)
             with contextlib.suppress(OSError):  # it died: seen when it is listened to
                 channel.send(dumps((sys.argv, policy.paths, policy.memory, dumps((entry, arguments)))))
         except BaseException:
             channel.close()
+            board.close()
             if process is not None:
                 process.kill()
                 process.wait()
             raise
         finally:
             theirs.close()
+            os.close(shared)
             if output is not None:
                 os.close(output.end)
         return child
@@ -124,6 +131,11 @@ class ChildProcess:
         if self._output is None:
             return ""
         return self._output.text(_LAST_WORDS if self._process.poll() is not None else 0.0)
+
+    @property
+    def step(self) -> Step:
+        """What the process is doing; what it was doing, if it is dead."""
+        return self._board.read()
 
     def send(self, request: Any) -> None:
         """Send a request; what was announced is forgotten. That the process is dead shows when it is listened to."""
@@ -155,7 +167,7 @@ class ChildProcess:
             return self._read(data)
         if ended or self._channel.closed:
             return Died(self._exit_code())
-        return Hung() if self.deadline.passed else None
+        return Hung() if self.deadline.passed or self.step.is_late else None
 
     def _read(self, data: bytes) -> Received:
         try:
