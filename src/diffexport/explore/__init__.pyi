@@ -5,6 +5,8 @@ from .driver import drive as drive
 from .explorer import Explorer as Explorer
 from .export_examples import plain_shapes as plain_shapes
 from .file_case import case_for as case_for
+from .kept_apart import KeptApart as KeptApart
+from .kept_apart import apart as apart
 from .run_plan import RunPlan as RunPlan
 from .run_plan import applicable as applicable
 from .run_plan import events_of as events_of

@@ -5,17 +5,48 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 
-from diffexport.findings.events import StateChanged
+from diffexport.findings.events import Event, ModeFinished, StateChanged
 from diffexport.processes import StateChanges, StateSnapshot, process_parts
 from diffexport.pytorch import torch_parts
 
-#: What changes once more what importing a target changed: it is imported once in a process, and may be worked on again.
+#: What changes once more what importing a module changed: it is imported once in a process, and its targets are worked
+#: on several times.
 _ON_IMPORT: dict[str, list[Callable[[], object]]] = {}
 
 
 def snapshot() -> StateSnapshot:
     """Return the state of this process as it is now."""
     return StateSnapshot((*process_parts(), *torch_parts()))
+
+
+@contextlib.contextmanager
+def kept_apart(target: str) -> Iterator[None]:
+    """Import a target inside; what that changes is put back, and will be there whenever the target is worked on."""
+    state = KeptApart(target, target)
+    try:
+        yield
+        list(state.imported())
+    finally:
+        list(state.ended())
+
+
+def apart(name: str, events: Iterator[Event]) -> Iterator[Event]:
+    """Give the events of exploring a case that is imported already; what it changes is put back after each mode.
+
+    Args:
+        name: what the case is called.
+        events: what happens.
+    """
+    state = KeptApart("", name)
+    left: list[StateChanged] = []
+    try:
+        for event in events:
+            yield event
+            if isinstance(event, ModeFinished):
+                yield from state.between_modes()
+    finally:
+        left += state.ended()
+    yield from left
 
 
 class KeptApart:
@@ -34,9 +65,6 @@ class KeptApart:
         self._told: set[str] = set()
         self._clean = snapshot()
         self._base = self._clean
-        for redo in _ON_IMPORT.get(target, ()):
-            with contextlib.suppress(Exception):
-                redo()
 
     def imported(self, name: str = "") -> Iterator[StateChanged]:
         """Take what there is now for how the case wants it, until the end; tell what importing it changed.
@@ -45,15 +73,17 @@ class KeptApart:
             name: what the case is called, where that is known only now.
         """
         self._name = name or self._name
+        place = self._target.rpartition(":")[0] or self._target
+        for redo in _ON_IMPORT.get(place, ()):
+            with contextlib.suppress(Exception):
+                redo()
         self._base = snapshot()
         differing = self._clean.differing(self._base)
-        first = self._target not in _ON_IMPORT
-        if first:
-            _ON_IMPORT[self._target] = [
-                part.again(before, now) for part, before, now in differing if part.put_back is not None
-            ]
+        _ON_IMPORT[place] = [
+            part.again(before, now) for part, before, now in differing if part.put_back is not None
+        ]
         for part, before, now in differing:
-            for text in part.texts(before, now) if first else ():
+            for text in part.texts(before, now):
                 yield from self._tell(text, restored=part.put_back is not None)
 
     def between_modes(self) -> Iterator[StateChanged]:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from diffexport.backends.model_files import Artefact
 from diffexport.explore.driver import drive
+from diffexport.explore.quiet_events import quietly
 from diffexport.explore.sample_checks import Announce
 from diffexport.explore.settings import Settings
 from diffexport.explore.target_facts import TargetFacts, plain_name
@@ -119,7 +120,7 @@ def _carry_out(plan: RunPlan, announce: Announce) -> Iterator[Event]:
         return
     forget()
     for unit in units:
-        yield from events_of_unit(unit, announce)
+        yield from quietly(events_of_unit(unit, announce))
 
 
 def _units(plan: RunPlan) -> list[Unit]:

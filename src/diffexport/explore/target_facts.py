@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from diffexport.backends.model_files import Artefact
 from diffexport.errors import DiffexportError, error_line
 from diffexport.explore.file_case import case_for
+from diffexport.explore.kept_apart import kept_apart
 from diffexport.processes import raised_by_code, without_copies
 from diffexport.subjects.cases import Case, Exclusion, Known
 from diffexport.subjects.targets import declares_inputs, is_catalogue_name, resolve
@@ -59,9 +60,13 @@ def facts_of(
     name = plain_name(target)
     try:
         with without_copies():
-            declares = declares_inputs(target)
-            case = resolve(target, inputs=inputs) if artefact is None else case_for(target, inputs, artefact)
-            parameters = _parameters(case) if wants_parameters else ()
+            with kept_apart(target):
+                declares = declares_inputs(target)
+            with kept_apart(target):
+                case = (
+                    resolve(target, inputs=inputs) if artefact is None else case_for(target, inputs, artefact)
+                )
+                parameters = _parameters(case) if wants_parameters else ()
     except DiffexportError as error:
         left = isinstance(error.__cause__, BaseException) and not isinstance(error.__cause__, Exception)
         return TargetFacts(target if left else name, problem=str(error), lost=left)

@@ -10,6 +10,7 @@ from .forked import in_a_copy as in_a_copy
 from .memory import free_memory as free_memory
 from .memory import kills_for_memory as kills_for_memory
 from .memory import share_of_memory as share_of_memory
+from .pickling import loads_anywhere as loads_anywhere
 from .policy import Policy as Policy
 from .process_parts import process_parts as process_parts
 from .process_state import Part as Part

@@ -41,6 +41,24 @@ def imports_nothing(module: str) -> bool:
     return module.partition(".")[0] in _PACKAGES
 
 
+def loads_anywhere(value: Any) -> bool:
+    """Return whether a value can be sent to any process, and loaded there without importing a user's module."""
+    try:
+        _Elsewhere(io.BytesIO(dumps(value))).load()
+    except Exception:  # noqa: BLE001 - whatever pickling it raises
+        return False
+    return True
+
+
+class _Elsewhere(pickle.Unpickler):
+    """Loads as a process does that has imported nothing but what belongs to diffexport."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if not imports_nothing(module):
+            raise pickle.UnpicklingError(module)
+        return super().find_class(module, name)
+
+
 class _Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if module not in sys.modules and not imports_nothing(module):

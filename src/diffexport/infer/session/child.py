@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from diffexport.infer.search import InferenceStatus
-from diffexport.processes import Handler, ParentProcess
+from diffexport.processes import Handler, ParentProcess, StateSnapshot, process_parts
 
 #: What is announced, each with a text.
 IMPORTING, PROBING, TRYING, WIDENING = "importing", "probing", "trying", "widening"
@@ -40,7 +40,11 @@ def prepare(parent: ParentProcess, preload: Sequence[str] = ()) -> Handler:
 
     def answer(request: dict[str, Any]) -> Any:
         if "question" not in request:
-            return _answer(request, say, libraries, work)
+            before = StateSnapshot(process_parts())
+            try:
+                return _answer(request, say, libraries, work)
+            finally:
+                before.put_back()
         say(IMPORTING)
         return request["question"](*request["arguments"])
 
