@@ -10,6 +10,7 @@ from diffexport.explore.fatal_divergences import FATAL, fatal_divergence, not_ag
 from diffexport.explore.forked_checks import ForkedChecks
 from diffexport.explore.minimise import Minimiser
 from diffexport.explore.point import Point, SeenFailure
+from diffexport.explore.sent_events import sent_finding, with_types
 from diffexport.explore.settings import Limits
 from diffexport.explore.timekeeper import Timekeeper
 from diffexport.explore.units import Unit, case_of_unit
@@ -91,6 +92,7 @@ def look_again(request: FatalUnit) -> FatalResult:
     """Make the check alone, in a copy of this process, and make it minimal where it is fatal again."""
     unit, check = request.unit, request.check
     case = case_of_unit(unit)
+    check = replace(check, inputs=with_types(check.inputs), export_inputs=with_types(check.export_inputs))
     STEPS.end()
     hung = isinstance(request.end, Hung)
     limits = shorter(unit.settings.steps) if hung else unit.settings.steps
@@ -109,7 +111,7 @@ def look_again(request: FatalUnit) -> FatalResult:
     if seen.divergence.key in request.known:
         return FatalResult(not_again(seen, runtimes, seen))
     minimal, shrunk = _minimal(checks, case, unit, seen, hung)
-    finding = _finding(case, minimal, unit, shrunk)
+    finding = sent_finding(_finding(case, minimal, unit, shrunk))
     return FatalResult(not_again(seen, runtimes, minimal), finding)
 
 

@@ -22,7 +22,7 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.errors import InvalidArgument
 
-from diffexport.errors import UsageError
+from diffexport.errors import UsageError, error_text
 from diffexport.values import DTYPES, TensorSpec, check_names
 
 #: The strategies that a text may call, for messages.
@@ -178,7 +178,7 @@ def _made(node: ast.Call, text: str) -> Any:
     try:
         return maker(*args, **kwargs)
     except Exception as error:  # noqa: BLE001 - whatever a constructor raises is about the text
-        raise UsageError(f"{text!r}: {called} raises {type(error).__name__}: {error}") from None
+        raise UsageError(f"{text!r}: {called} raises {type(error).__name__}: {error_text(error)}") from None
 
 
 def _maker(called: str) -> Callable[..., Any] | None:
@@ -211,7 +211,7 @@ def named(name: str) -> Any:
             continue
         except Exception as error:  # noqa: BLE001 - importing runs whatever code
             raise UsageError(
-                f"importing {'.'.join(parts[:end])} raises {type(error).__name__}: {error}"
+                f"importing {'.'.join(parts[:end])} raises {type(error).__name__}: {error_text(error)}"
             ) from None
         try:
             for part in parts[end:]:

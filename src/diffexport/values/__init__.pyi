@@ -23,6 +23,7 @@ from .matrix import possible as possible
 from .matrix import select_modes as select_modes
 from .mode import Mode as Mode
 from .mode import ModePattern as ModePattern
+from .named_value import NamedValue as NamedValue
 from .place import Place as Place
 from .plug_ins import Registry as Registry
 from .plug_ins import missing_parts as missing_parts

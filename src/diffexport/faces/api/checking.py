@@ -19,6 +19,7 @@ from diffexport.explore import (
     Announce,
     Explorer,
     Settings,
+    apart,
     applicable,
     check_trial,
     deliver,
@@ -206,7 +207,7 @@ def explored(
     def work(announce: Announce) -> Iterator[Event]:
         yield from _replayed(of_case, modes, Path(REGRESSIONS if save is None else save), pipeline)
         explorer = Explorer(of_case, names, settings, shipped_known(case.target), pipeline=pipeline)
-        yield from explorer.explore(modes, announce)
+        yield from apart(case.name, explorer.explore(modes, announce))
 
     events = drive(work, stop_after=settings.limits.stop_after, announce=listen)
     with limited_steps(settings.steps):

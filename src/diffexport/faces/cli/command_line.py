@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from diffexport.errors import DiffexportError, UsageError
+from diffexport.faces.cli.early_process import target_process
 from diffexport.faces.cli.limit_options import limit_options
 from diffexport.values import built_in_runtime_choices
 
@@ -55,9 +56,10 @@ def run(targets: tuple[str, ...], **options: object) -> None:
 
     GROUP is a group of the catalogue's cases (see diffexport list), or all.
     """
-    from diffexport.faces.cli.run_command import run_command
+    with target_process(targets, options) as process:
+        from diffexport.faces.cli.run_command import run_command
 
-    sys.exit(run_command(targets, **options))  # type: ignore[arg-type]
+        sys.exit(run_command(targets, process=process, **options))  # type: ignore[arg-type]
 
 
 @cli.command(epilog=EPILOG)
@@ -89,9 +91,10 @@ def run(targets: tuple[str, ...], **options: object) -> None:
 @limit_options
 def compare(model: Path, target: str, **options: object) -> None:
     """Compare an ONNX file that already exists with the model it is said to be of."""
-    from diffexport.faces.cli.compare_command import compare_command
+    with target_process((target,), options) as process:
+        from diffexport.faces.cli.compare_command import compare_command
 
-    sys.exit(compare_command(model, target, **options))  # type: ignore[arg-type]
+        sys.exit(compare_command(model, target, process=process, **options))  # type: ignore[arg-type]
 
 
 @cli.command(epilog=EPILOG)
@@ -116,9 +119,10 @@ def mutate(targets: tuple[str, ...], **options: object) -> None:
 
     Equivalent changes are planted, too, which it must not report. By default in the catalogue's group seeds.
     """
-    from diffexport.faces.cli.mutate_command import mutate_command
+    with target_process(targets, options) as process:
+        from diffexport.faces.cli.mutate_command import mutate_command
 
-    sys.exit(mutate_command(targets, **options))  # type: ignore[arg-type]
+        sys.exit(mutate_command(targets, process=process, **options))  # type: ignore[arg-type]
 
 
 @cli.command(epilog=EPILOG)

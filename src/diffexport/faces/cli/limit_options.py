@@ -11,6 +11,9 @@ import click
 from diffexport.errors import DiffexportError, UsageError
 from diffexport.values import StepLimits, parse_size
 
+#: The names of these options, as a command gets them.
+LIMITS = ("export_timeout", "check_timeout", "import_timeout", "memory")
+
 
 def limit_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the options ``--export-timeout``, ``--check-timeout``, ``--import-timeout`` and ``--memory``."""
