@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 from diffexport.errors import ConfigError, DiffexportError, UnknownNameError, UsageError, suggestion
 from diffexport.subjects.cases import Exclusion, Known, parse_exclusions, parse_known
-from diffexport.values import DEFAULT_STEP_LIMITS, StepLimits, parse_size
+from diffexport.values import DEFAULT_REGRESSION_SIZE, DEFAULT_STEP_LIMITS, StepLimits, parse_size
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,7 @@ class Config:
     placeholders: tuple[str, ...] = ()
     regressions: str = "tests/regressions"
     steps: StepLimits = DEFAULT_STEP_LIMITS
+    regression_size: int = DEFAULT_REGRESSION_SIZE
     matrices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     known: tuple[Known, ...] = ()
     exclude: tuple[Exclusion, ...] = ()
@@ -98,6 +99,7 @@ _KEYS = (
     "check_timeout",
     "import_timeout",
     "memory",
+    "regression_size",
     "matrices",
     "known",
     "exclude",
@@ -162,6 +164,7 @@ def parse(table: Any, file: Path) -> Config:
         known = parse_known(model.known, source=file)
         exclude = parse_exclusions(model.exclude, source=file)
         steps = _step_limits(model)
+        size = _size("regression_size", model.regression_size, DEFAULT_REGRESSION_SIZE)
         _check_names(model.matrices, _tuple(model.modes), _tuple(model.runtimes))
     except DiffexportError as error:
         text = str(error)
@@ -178,6 +181,7 @@ def parse(table: Any, file: Path) -> Config:
         placeholders=tuple(model.placeholders),
         regressions=model.regressions,
         steps=steps,
+        regression_size=size,
         matrices={name: tuple(texts) for name, texts in model.matrices.items()},
         known=known,
         exclude=exclude,
@@ -211,6 +215,7 @@ def _validated(table: dict[str, Any], place: str) -> Any:
         check_timeout: Seconds = DEFAULT_STEP_LIMITS.check_seconds
         import_timeout: Seconds = DEFAULT_STEP_LIMITS.import_seconds
         memory: str = ""
+        regression_size: str = ""
         matrices: dict[str, list[str]] = {}
         known: Any = []
         exclude: Any = []
@@ -232,11 +237,20 @@ def _step_limits(model: Any) -> StepLimits:
     Raises:
         UsageError: the memory is no size.
     """
-    try:
-        memory = parse_size(model.memory) if model.memory else DEFAULT_STEP_LIMITS.memory
-    except UsageError as error:
-        raise UsageError(f"memory: {error}") from None
+    memory = _size("memory", model.memory, DEFAULT_STEP_LIMITS.memory)
     return StepLimits(model.export_timeout, model.check_timeout, model.import_timeout, memory)
+
+
+def _size(key: str, text: str, default: int) -> int:
+    """Return the bytes that a key means.
+
+    Raises:
+        UsageError: it is no size.
+    """
+    try:
+        return parse_size(text) if text else default
+    except UsageError as error:
+        raise UsageError(f"{key}: {error}") from None
 
 
 def _check_names(

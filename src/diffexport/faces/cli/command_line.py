@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from diffexport.errors import DiffexportError, UsageError
-from diffexport.faces.cli.limit_options import limit_options
+from diffexport.faces.cli.limit_options import limit_options, stored_options
 from diffexport.values import built_in_runtime_choices
 
 INPUT_HELP = "One for each argument: a tensor spec, e.g. 'float32[N, >=3]', or a strategy, e.g. 'just(0.5)'."
@@ -218,21 +218,29 @@ def modes(texts: tuple[str, ...], count: bool, show_options: bool) -> None:
 @cli.command(epilog=EPILOG)
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path), metavar="[FILE|FOLDER]…")
 @click.option("--verbose", "-v", is_flag=True, help="Show both sides of what still diverges.")
+@stored_options
 @limit_options
-def replay(paths: tuple[Path, ...], verbose: bool, **limits: Any) -> None:
+def replay(
+    paths: tuple[Path, ...], verbose: bool, allow_outside: bool, largest: str | None, **limits: Any
+) -> None:
     """Replay stored regressions: FIXED, STILL DIVERGES or ERROR each."""
     from diffexport.faces.cli.replay_command import replay_command
 
-    sys.exit(replay_command(paths, verbose, limits))
+    sys.exit(replay_command(paths, verbose, allow_outside=allow_outside, largest=largest, limits=limits))
 
 
 @cli.command()
 @click.argument("file", type=click.Path(path_type=Path))
-def show(file: Path) -> None:
-    """Print a standalone script that reproduces a regression with torch, onnx and onnxruntime alone."""
+@stored_options
+@limit_options
+def show(file: Path, allow_outside: bool, largest: str | None, **limits: Any) -> None:
+    """Print a standalone script that reproduces a regression with torch, onnx and onnxruntime alone.
+
+    Nothing of the file is executed for it.
+    """
     from diffexport.faces.cli.replay_command import show_command
 
-    click.echo(show_command(file), nl=False)
+    click.echo(show_command(file, allow_outside=allow_outside, largest=largest, limits=limits), nl=False)
 
 
 def main() -> None:

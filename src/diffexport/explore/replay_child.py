@@ -1,0 +1,151 @@
+"""What a child process does with stored regressions: it replays one after the other, or makes the script of one."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from diffexport.errors import DiffexportError
+from diffexport.explore.judged import Judged, StoredRules
+from diffexport.findings.regressions import Status
+from diffexport.processes import Handler, ParentProcess
+from diffexport.subjects.cases import Known
+
+
+@dataclass(frozen=True)
+class ReplayRequest:
+    """A file to be replayed."""
+
+    path: Path
+
+
+@dataclass(frozen=True)
+class ReplayAnswer:
+    """What came of it.
+
+    Attributes:
+        judged: what is said of the file.
+        spoiled: what it has changed in the process, so that another one has to be replayed elsewhere; empty: nothing.
+    """
+
+    judged: Judged
+    spoiled: str
+
+
+def prepare_replays(parent: ParentProcess, known: Sequence[Known], rules: StoredRules) -> Handler:
+    """Prepare a child process for replays; return what answers a request."""
+    import torch
+
+    from diffexport.explore.stored_verdicts import judge_file, tied_entries
+
+    torch.set_num_threads(1)
+    tied = tied_entries(known)
+
+    def answer(request: ReplayRequest) -> ReplayAnswer:
+        before = ProcessTraits.now()
+        try:
+            judged = judge_file(request.path, tied, rules=rules, listener=parent.announce)
+        except Exception:
+            raise
+        except BaseException as error:  # noqa: BLE001 - what user code raises to end a process ends one file
+            text = f"it raised {type(error).__name__}: {error}".removesuffix(": ")
+            judged = Judged(request.path, Status.ERROR, False, "", text)
+            return ReplayAnswer(judged, text)
+        return ReplayAnswer(judged, before.changes())
+
+    return answer
+
+
+def prepare_scripts(_: ParentProcess, rules: StoredRules) -> Handler:
+    """Prepare a child process that makes scripts; return what answers with the script of a file, or with an error."""
+    from diffexport.findings.regressions import load
+    from diffexport.findings.scripts import unexecuted_script
+
+    def answer(path: Path) -> tuple[bool, str]:
+        try:
+            return True, unexecuted_script(load(path, largest=rules.largest), rules.project)
+        except DiffexportError as error:
+            return False, str(error)
+
+    return answer
+
+
+@dataclass(frozen=True)
+class ProcessTraits:
+    """What of a process a model may change, so that the next one is not treated as it would be alone."""
+
+    folder: str
+    environment: dict[str, str]
+    settings: tuple[object, ...]
+    functions: dict[str, dict[str, int]]
+
+    @classmethod
+    def now(cls) -> ProcessTraits:
+        """Look at this process."""
+        import torch
+
+        settings = (
+            torch.get_default_dtype(),
+            str(torch.get_default_device()),
+            torch.get_num_threads(),
+            torch.is_grad_enabled(),
+            torch.are_deterministic_algorithms_enabled(),
+            torch.get_float32_matmul_precision(),
+            sys.getrecursionlimit(),
+        )
+        return cls(_folder(), dict(os.environ), settings, {name: _contents(name) for name in _WATCHED})
+
+    def changes(self) -> str:
+        """Return what has changed since; empty: nothing."""
+        now = ProcessTraits.now()
+        changed = [
+            name
+            for name, before, after in (
+                ("the working directory", self.folder, now.folder),
+                ("the environment", self.environment, now.environment),
+                ("settings of torch or Python", self.settings, now.settings),
+            )
+            if before != after
+        ]
+        changed += [
+            f"{name}.{key}"
+            for name, contents in self.functions.items()
+            for key, one in contents.items()
+            if now.functions[name].get(key, one) != one
+        ]
+        return ", ".join(changed[:5])
+
+
+#: Where a model is likely to patch what others use.
+_WATCHED = (
+    "builtins",
+    "torch",
+    "torch.Tensor",
+    "torch.nn.Module",
+    "torch.nn.functional",
+    "torch.onnx",
+    "numpy",
+)
+
+
+def _contents(name: str) -> dict[str, int]:
+    """Return the identities of what is in a module or a class."""
+    holder = sys.modules.get(name)
+    if holder is None:
+        module, _, attribute = name.rpartition(".")
+        holder = getattr(sys.modules.get(module), attribute, None)
+    return {key: id(value) for key, value in list(vars(holder).items())} if holder is not None else {}
+
+
+def _folder() -> str:
+    try:
+        return os.getcwd()
+    except OSError:
+        return ""
+
+
+#: What prepares a child process.
+Entry = Callable[..., Handler]
