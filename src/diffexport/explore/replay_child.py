@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from diffexport.errors import DiffexportError
 from diffexport.explore.judged import Judged, StoredRules
@@ -80,7 +81,7 @@ class ProcessTraits:
     folder: str
     environment: dict[str, str]
     settings: tuple[object, ...]
-    functions: dict[str, dict[str, int]]
+    functions: dict[str, dict[str, Any]]
 
     @classmethod
     def now(cls) -> ProcessTraits:
@@ -96,7 +97,8 @@ class ProcessTraits:
             torch.get_float32_matmul_precision(),
             sys.getrecursionlimit(),
         )
-        return cls(_folder(), dict(os.environ), settings, {name: _contents(name) for name in _WATCHED})
+        environment = {name: text for name, text in os.environ.items() if not name.startswith(_OF_TORCH)}
+        return cls(_folder(), environment, settings, {name: _contents(name) for name in _WATCHED})
 
     def changes(self) -> str:
         """Return what has changed since; empty: nothing."""
@@ -114,7 +116,7 @@ class ProcessTraits:
             f"{name}.{key}"
             for name, contents in self.functions.items()
             for key, one in contents.items()
-            if now.functions[name].get(key, one) != one
+            if (other := now.functions[name].get(key, one)) is not one and not _is_of_torch(other)
         ]
         return ", ".join(changed[:5])
 
@@ -131,13 +133,25 @@ _WATCHED = (
 )
 
 
-def _contents(name: str) -> dict[str, int]:
-    """Return the identities of what is in a module or a class."""
+#: Variables that torch sets itself when it is first asked to compile something.
+_OF_TORCH = ("TORCH", "PYTORCH", "TRITON", "KMP_")
+
+
+def _contents(name: str) -> dict[str, Any]:
+    """Return what is in a module or a class."""
     holder = sys.modules.get(name)
     if holder is None:
         module, _, attribute = name.rpartition(".")
         holder = getattr(sys.modules.get(module), attribute, None)
-    return {key: id(value) for key, value in list(vars(holder).items())} if holder is not None else {}
+    return dict(vars(holder)) if holder is not None else {}
+
+
+def _is_of_torch(value: Any) -> bool:
+    """Return whether a function is torch's: it wraps some of its own when its compiler is first loaded."""
+    import torch
+
+    code = getattr(value, "__code__", None)
+    return code is not None and Path(code.co_filename).is_relative_to(Path(torch.__file__).parent)
 
 
 def _folder() -> str:

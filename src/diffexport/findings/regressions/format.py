@@ -144,19 +144,20 @@ def dumps(regression: Regression, stem: str) -> tuple[str, dict[str, bytes]]:
     """Return the JSON text, and the side files by name (``stem`` begins their names)."""
     side: dict[str, bytes] = {}
 
-    def encoded(value: Any, seen: SeenTensors) -> dict[str, Any]:
-        document, data = encode(value, seen, stem)
+    def encoded(role: str, number: int, value: Any, seen: SeenTensors) -> dict[str, Any]:
+        document, data = encode(value, seen, f"{stem}.{role}{number}")
         if data is not None:
             side[document["file"]] = data
         return document
 
-    def call(inputs: tuple[Any, ...] | Call) -> tuple[list[Any], dict[str, Any]]:
+    def call(role: str, inputs: tuple[Any, ...] | Call) -> tuple[list[Any], dict[str, Any]]:
         given, seen = Call.of(inputs), SeenTensors()
-        args = [encoded(value, seen) for value in given.args]
-        return args, {name: encoded(value, seen) for name, value in given.kwargs.items()}
+        args = [encoded(role, number, value, seen) for number, value in enumerate(given.args)]
+        named = enumerate(given.kwargs.items(), start=len(args))
+        return args, {name: encoded(role, number, value, seen) for number, (name, value) in named}
 
-    inputs, kwargs = call(regression.inputs)
-    export_inputs, export_kwargs = call(regression.export_inputs)
+    inputs, kwargs = call("input", regression.inputs)
+    export_inputs, export_kwargs = call("export", regression.export_inputs)
 
     document = {
         "diffexport": "regression",
@@ -176,8 +177,8 @@ def dumps(regression: Regression, stem: str) -> tuple[str, dict[str, bytes]]:
         **({"kwargs": kwargs} if kwargs else {}),
         "export_inputs": export_inputs,
         **({"export_kwargs": export_kwargs} if export_kwargs else {}),
-        "eager": call(regression.eager)[0],
-        "got": call(regression.got)[0],
+        "eager": call("eager", regression.eager)[0],
+        "got": call("got", regression.got)[0],
         "exporters": list(regression.exporters),
         "seed": regression.seed,
         "versions": dict(regression.versions),

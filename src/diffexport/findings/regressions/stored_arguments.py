@@ -173,7 +173,9 @@ class Allowance:
             extent = 1 + sum((max(size, 1) - 1) * max(step, 0) for size, step in steps)
             elements = max(elements, min(extent, MAX_EXTENT))
         bits = re.search(r"\d{1,3}$", argument.dtype)
-        self._left -= (elements + max(argument.offset, 0)) * (int(bits[0]) // 8 if bits else 1)
+        self._left -= (elements + min(max(argument.offset, 0), MAX_EXTENT)) * (
+            int(bits[0]) // 8 if bits else 1
+        )
         if self._left < 0:
             raise RegressionFileError(
                 f"with this one, its tensors take more than {self.largest:,} bytes, the limit for a stored regression"

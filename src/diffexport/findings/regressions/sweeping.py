@@ -9,8 +9,8 @@ from pathlib import Path
 
 from diffexport.findings.regressions.listing import SUFFIX
 
-#: How diffexport calls side files: by their content, and before that by the argument that they are.
-_SIDE = re.compile(r".+--[0-9a-f]{8}\.(?:[0-9a-f]{16}|(?:input|export|eager|got)\d+)\.npy")
+#: How diffexport calls side files: by the argument that they are, and their content; earlier versions left that out.
+_SIDE = re.compile(r".+--[0-9a-f]{8}\.(?:input|export|eager|got)\d+(?:\.[0-9a-f]{16})?\.npy")
 #: And what it writes before it has its name.
 _TEMPORARY = re.compile(rf"\..+--[0-9a-f]{{8}}\.(?:[\w.]+\.npy|{SUFFIX[1:]}).*\.tmp")
 #: Seconds after which what was written without a lock belongs to nobody any more.
