@@ -51,12 +51,19 @@ class ReplayProgress:
     Attributes:
         step: what.
         kind: of the regression; None before it is read.
+        target: of the regression, likewise.
         entry: the known divergence that is tied to it, once that is known.
     """
 
     step: ReplayStep
     kind: Kind | None = None
+    target: str = ""
     entry: Known | None = None
+
+    def __str__(self) -> str:
+        return (
+            f"importing {self.target}" if self.target and self.step is ReplayStep.IMPORT else str(self.step)
+        )
 
 
 #: The rules for files whose targets somebody else has already agreed to.

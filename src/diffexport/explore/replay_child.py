@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from diffexport.errors import DiffexportError
-from diffexport.explore.judged import Judged, StoredRules
+from diffexport.explore.judged import Judged, ReplayProgress, StoredRules
 from diffexport.findings.regressions import Status
-from diffexport.processes import Handler, ParentProcess
+from diffexport.processes import STEPS, Handler, ParentProcess
 from diffexport.subjects.cases import Known
+from diffexport.values import StepLimits
 
 
 @dataclass(frozen=True)
@@ -36,25 +37,37 @@ class ReplayAnswer:
     spoiled: str
 
 
-def prepare_replays(parent: ParentProcess, known: Sequence[Known], rules: StoredRules) -> Handler:
+def prepare_replays(
+    parent: ParentProcess, known: Sequence[Known], rules: StoredRules, limits: StepLimits
+) -> Handler:
     """Prepare a child process for replays; return what answers a request."""
     import torch
 
     from diffexport.explore.stored_verdicts import judge_file, tied_entries
 
     torch.set_num_threads(1)
+    STEPS.limits = limits
     tied = tied_entries(known)
+
+    last: list[ReplayProgress] = []
+
+    def listener(progress: ReplayProgress) -> None:
+        last[:] = [progress]
+        parent.announce(progress)
+        STEPS.begin("import", case="", mode="")
 
     def answer(request: ReplayRequest) -> ReplayAnswer:
         before = ProcessTraits.now()
         try:
-            judged = judge_file(request.path, tied, rules=rules, listener=parent.announce)
+            judged = judge_file(request.path, tied, rules=rules, listener=listener)
         except Exception:
             raise
         except BaseException as error:  # noqa: BLE001 - what user code raises to end a process ends one file
-            text = f"it raised {type(error).__name__}: {error}".removesuffix(": ")
+            text = f"{last[0]} raised {type(error).__name__}: {error}".removesuffix(": ")
             judged = Judged(request.path, Status.ERROR, False, "", text)
             return ReplayAnswer(judged, text)
+        finally:
+            STEPS.end()
         return ReplayAnswer(judged, before.changes())
 
     return answer

@@ -24,10 +24,12 @@ from diffexport.processes import (
     ChildProcess,
     Died,
     Finished,
+    Hung,
     Message,
     Policy,
     Ready,
     Received,
+    share_of_memory,
 )
 from diffexport.subjects.cases import Known
 from diffexport.values import Deadline, Kind, StepLimits
@@ -36,8 +38,8 @@ from diffexport.values import Deadline, Kind, StepLimits
 _START_SECONDS = 300.0
 #: How often a file is tried whose process was killed from outside.
 _ATTEMPTS = 3
-#: Signals that others send: the out-of-memory killer, a CI system.
-_FROM_OUTSIDE = (-9, -15, -2, -1)
+#: Exports and checks that the replay of one file takes at most.
+_STEPS_OF_REPLAY = 10
 
 
 class Replayer:
@@ -56,7 +58,8 @@ class Replayer:
     def judge(self, path: Path) -> Judged:
         """Replay one file; whatever is in it or happens by it, it gets a verdict of its own."""
         for attempt in range(1, _ATTEMPTS + 1):
-            received, seconds = self._ask(ReplayRequest(path), prepare_replays, self._known, self._rules)
+            arguments = (self._known, self._rules, self._limits)
+            received, seconds = self._ask(ReplayRequest(path), prepare_replays, *arguments)
             if isinstance(received, Finished):
                 answer: ReplayAnswer = received.answer
                 if answer.spoiled:
@@ -64,7 +67,7 @@ class Replayer:
                 return answer.judged
             progress = self._progress()
             self.close()
-            killed = isinstance(received, Died) and received.exit_code in _FROM_OUTSIDE
+            killed = isinstance(received, Died) and received.is_from_outside
             if not killed or attempt == _ATTEMPTS:
                 break
         return _judged_end(path, progress, received, seconds)
@@ -102,12 +105,15 @@ class Replayer:
     def _ask(self, request: object, entry: Entry, *arguments: object) -> tuple[Received, float]:
         """Send a request to the child; return what comes of it, and the seconds that its last step was waited for."""
         if self._child is None:
-            policy = Policy(memory=self._limits.memory, own_session=True, quiet=True)
+            memory = self._limits.memory or share_of_memory(1)
+            policy = Policy(memory=memory, own_session=True, quiet=True)
             self._child = ChildProcess.start(entry, *arguments, policy=policy)
         self._child.send(request)
         while True:
             seconds = self._seconds() if self._child.ready else _START_SECONDS
             received = self._child.receive(Deadline.after(seconds))
+            if isinstance(received, Hung) and self._child.step.is_late:
+                return received, self._seconds_of(self._child.step.name)
             if not isinstance(received, Ready | Announced | Message):
                 return received, seconds
 
@@ -120,13 +126,20 @@ class Replayer:
         progress = self._progress()
         if progress.step is not ReplayStep.CHECK:
             return self._limits.import_seconds
-        seconds = self._limits.export_seconds + self._limits.check_seconds
+        # Each step has a limit of its own; this is for all of them together.
+        seconds = _STEPS_OF_REPLAY * (self._limits.export_seconds + self._limits.check_seconds)
         return min(seconds, FATAL_SECONDS) if progress.kind in (Kind.CRASH, Kind.TIMEOUT) else seconds
+
+    def _seconds_of(self, step: str) -> float:
+        """Return how long a step of the pipeline may take."""
+        if step in ("build", "export", "load", "blame"):
+            return self._limits.export_seconds
+        return self._limits.import_seconds if step == "import" else self._limits.check_seconds
 
 
 def _judged_end(path: Path, progress: ReplayProgress, received: Received, seconds: float) -> Judged:
     """Return what is said of a file whose process did not answer."""
-    status, message, same = ending(progress.kind, progress.step, received, seconds)
+    status, message, same = ending(progress.kind, progress.step, received, seconds, progress.target)
     if status is Status.ERROR or progress.entry is None or not same:
         return Judged(path, status, False, "", message)
     return tied_verdict(path, progress.entry, status, message)

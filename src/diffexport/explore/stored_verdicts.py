@@ -74,7 +74,7 @@ def judge_file(
         regression = load(path, largest=rules.largest)
     except RegressionFileError as error:
         return Judged(path, Status.ERROR, False, "", str(error))
-    tell(ReplayProgress(ReplayStep.IMPORT, regression.kind))
+    tell(ReplayProgress(ReplayStep.IMPORT, regression.kind, regression.target))
     try:
         if rules.project is not None:
             check_inside(regression.target, rules.project)
@@ -84,7 +84,7 @@ def judge_file(
         result = impossible(error)
         return Judged(path, Status.ERROR, False, "", result.message, result.elsewhere)
     entry = tied.get(path.name) or _own_entry(path, case)
-    tell(ReplayProgress(ReplayStep.CHECK, regression.kind, entry))
+    tell(ReplayProgress(ReplayStep.CHECK, regression.kind, regression.target, entry))
     # A case that is given may be another one next time.
     pipeline = _pipeline() if given is None else Pipeline()
     may_die = listener is not None

@@ -18,7 +18,7 @@ from diffexport.findings.regressions import files
 from diffexport.subjects import catalogue
 
 #: What would move the cursor of a terminal, or cannot be written to one.
-_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 def replay_command(
@@ -89,7 +89,10 @@ def _show(judged: Judged, verbose: bool) -> None:
     if judged.note:
         click.echo(f"                {printable(judged.note)}")
     if (verbose or judged.elsewhere or not judged.as_expected) and judged.message:
-        for line in judged.message.splitlines()[: 20 if verbose else 2]:
+        lines = judged.message.splitlines()
+        if judged.is_error and not verbose:
+            lines = [" ".join(lines)]
+        for line in lines[: 20 if verbose else 2]:
             click.echo(f"                {printable(line)[:300]}")
 
 

@@ -27,7 +27,7 @@ PROPERTY = "diffexport_finding"
 EXPORTER, MODE = "diffexport_exporter", "diffexport_mode"
 #: Of what is said of a stored regression.
 _MOST_LINES, _LONGEST_LINE = 12, 500
-_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 def configuration_of(config: pytest.Config) -> Any:

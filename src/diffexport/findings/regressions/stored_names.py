@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import re
 import sys
 import types
@@ -97,33 +98,52 @@ class _OwnNames:
     def __call__(self, name: str) -> Any:
         if _is_of_torch(name) or _DTYPE.fullmatch(name):
             return _of_library(name)
-        place = self.target.rpartition(":")[0]
+        if not _is_own(self.target, name):
+            raise UsageError(f"{name!r} is neither of torch nor of the own modules of {self.target}")
         if is_catalogue_name(self.target):
-            if name.startswith(f"{_CATALOGUE}."):
-                return anything_named(name)
-        elif not place.endswith(".py"):
-            if name.partition(".")[0] == place.partition(".")[0]:
-                return _looked_up(self.target, name)
-        elif (own := self._of_file(Path(place), name)) is not None:
-            return own
-        raise UsageError(f"{name!r} is neither of torch nor of the own modules of {self.target}")
-
-    def _of_file(self, place: Path, name: str) -> Any:
-        """Return what a name stands for that is of a file or of a module beside it; None where it is not."""
+            return anything_named(name)
         root, _, attribute = name.partition(".")
-        of_file = _OF_FILE.fullmatch(root)
-        if (of_file is not None and of_file["stem"] == place.stem) or root == place.stem:
-            value = imported(self.target)
-            for part in attribute.split("."):
-                value = getattr(value, part, None)
-            return value
-        file = file_of(root, (place.resolve().parent, Path.cwd()))
-        package = place.resolve().parent
-        while (package / "__init__.py").is_file() and package.parent != package:
-            package = package.parent
-        if file is None or not file.resolve().is_relative_to(package):
-            return None
+        place = self.target.rpartition(":")[0]
+        if place.endswith(".py") and _is_of_file(Path(place), root):
+            try:
+                return operator.attrgetter(attribute)(imported(self.target))
+            except AttributeError:
+                raise UsageError(f"there is nothing of the name {name!r}") from None
         return _looked_up(self.target, name)
+
+
+def check_own(target: str, text: str) -> None:
+    """Return if all that a text names is of torch or of the target's own modules, as far as their places tell that.
+
+    Raises:
+        UsageError: it is not, or it does not parse.
+    """
+    for name in names_in_text(text):
+        if not (_is_of_torch(name) or _DTYPE.fullmatch(name) or _is_own(target, name)):
+            raise UsageError(f"{name!r} is neither of torch nor of the own modules of {target}")
+
+
+def _is_own(target: str, name: str) -> bool:
+    place, root = target.rpartition(":")[0], name.partition(".")[0]
+    if is_catalogue_name(target):
+        return name.startswith(f"{_CATALOGUE}.")
+    if not place.endswith(".py"):
+        return root == place.partition(".")[0]
+    return _is_of_file(Path(place), root) or _is_beside(Path(place), root)
+
+
+def _is_of_file(place: Path, root: str) -> bool:
+    of_file = _OF_FILE.fullmatch(root)
+    return root == place.stem or (of_file is not None and of_file["stem"] == place.stem)
+
+
+def _is_beside(place: Path, root: str) -> bool:
+    """Return whether a module lies beside a file, or in the package that this is part of."""
+    file = file_of(root, (place.resolve().parent, Path.cwd()))
+    package = place.resolve().parent
+    while (package / "__init__.py").is_file() and package.parent != package:
+        package = package.parent
+    return file is not None and file.resolve().is_relative_to(package)
 
 
 def _looked_up(target: str, name: str) -> Any:

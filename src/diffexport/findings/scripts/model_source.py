@@ -213,6 +213,7 @@ def _read(place: _Place) -> tuple[str, str]:
 
 def _imported(places: list[tuple[_Place, str]], reason: str) -> tuple[list[str], str]:
     """Return the lines that import the target, and the expression for it."""
+    reason = re.sub(r"[\x00-\x1f\x7f-\x9f]", " ", reason)
     comment = textwrap.indent(textwrap.fill(f"The model's source could not be copied: {reason}.", 98), "# ")
     place, name = places[-1] if places else ("diffexport", "")
     module = place.__name__ if isinstance(place, ModuleType) else str(place)

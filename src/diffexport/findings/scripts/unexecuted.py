@@ -12,8 +12,15 @@ import torch
 from hypothesis import strategies as st
 
 from diffexport.backends.exporters import indented
-from diffexport.errors import DiffexportError, UsageError
-from diffexport.findings.regressions import NamedValue, Regression, case_of, is_of_libraries, of_libraries
+from diffexport.errors import DiffexportError, TargetError, UsageError
+from diffexport.findings.regressions import (
+    NamedValue,
+    Regression,
+    case_of,
+    check_own,
+    is_of_libraries,
+    of_libraries,
+)
 from diffexport.findings.scripts.model_source import (
     ModelSource,
     NoSourceError,
@@ -27,8 +34,8 @@ from diffexport.findings.scripts.script import standalone_script
 from diffexport.findings.scripts.written_model import Written, WrittenModel, written_model
 from diffexport.strategies import is_spec, names_under, value_of
 from diffexport.subjects.cases import Case, make_case
-from diffexport.subjects.targets import Application, check_inside, is_catalogue_name
-from diffexport.values import Call, TensorSpec
+from diffexport.subjects.targets import Application, check_inside, is_catalogue_name, is_part_of_python
+from diffexport.values import Call, TensorSpec, leaves
 
 _JUST = re.compile(r"(?:hypothesis\.)?(?:(?:st|strategies)\.)?just\((?P<value>.*)\)\s*", re.DOTALL)
 _NONE = re.compile(r"(?:hypothesis\.)?(?:(?:st|strategies)\.)?none\(\)\s*")
@@ -49,6 +56,10 @@ def unexecuted_script(regression: Regression, project: Path | None = None) -> st
     Raises:
         DiffexportError: the target lies elsewhere, or there is no script for the runtime or the exporter.
     """
+    calls = (regression.inputs, regression.export_inputs)
+    for leaf in leaves([Call.of(given).args for given in calls] + [Call.of(given).kwargs for given in calls]):
+        if isinstance(leaf, NamedValue):
+            check_own(regression.target, leaf.text)
     if is_catalogue_name(regression.target):
         return standalone_script(regression, case_of(regression))
     if project is not None:
@@ -57,31 +68,36 @@ def unexecuted_script(regression: Regression, project: Path | None = None) -> st
     place, _, attribute = regression.target.rpartition(":")
     if parts is not None:
         place, attribute = parts.place, parts.attribute
+    if not place.endswith(".py") and is_part_of_python(place):
+        raise TargetError(
+            f"target {regression.target!r}: {place} is a part of Python, in which there is no model"
+        )
     try:
         written, reason = written_model(place, attribute), ""
     except LookupError as error:
         written, reason = WrittenModel(Written.UNKNOWN, None, attribute), str(error.args[0])
     texts = regression.specs or written.inputs
-    constants = {} if not texts else _constants(texts)
+    constants = _constants(texts, regression.target)
     case = _unbuilt(regression, [text for place, text in enumerate(texts) if place not in constants])
     model = _source(regression, written, place, attribute, parts.flags if parts else (), constants, reason)
     return standalone_script(regression, case, model)
 
 
-def _constants(texts: Sequence[str]) -> dict[int, Any]:
+def _constants(texts: Sequence[str], target: str) -> dict[int, Any]:
     """Return the arguments that are constants of the model, by position; those with names are not looked up."""
     constants: dict[int, Any] = {}
     for place, text in enumerate(texts):
         just = None if is_spec(text) else _JUST.fullmatch(text.strip())
         if just is not None:
-            constants[place] = _value(just["value"])
+            constants[place] = _value(just["value"], target)
         elif not is_spec(text) and _NONE.fullmatch(text.strip()):
             constants[place] = None
     return constants
 
 
-def _value(text: str) -> Any:
+def _value(text: str, target: str) -> Any:
     if not is_of_libraries(text):
+        check_own(target, text)
         return NamedValue(ast.unparse(ast.parse(text, mode="eval")))
     with names_under(of_libraries()):
         return value_of(text)

@@ -4,7 +4,7 @@ from .importing import Imported as Imported
 from .importing import Importer as Importer
 from .locating import check_inside as check_inside
 from .locating import file_of as file_of
-from .locating import spec_of as spec_of
+from .locating import is_part_of_python as is_part_of_python
 from .resolving import Bound as Bound
 from .resolving import applied as applied
 from .resolving import builder_of as builder_of

@@ -15,6 +15,9 @@ from typing import Any
 from diffexport.errors import TargetError
 from diffexport.subjects.targets.locating import is_part_of_python
 
+#: Packages that have no factories, whatever else can be called in them; and the part of one that has.
+_LIBRARIES, _CATALOGUE = ("torch", "diffexport"), "diffexport.subjects.catalogue."
+
 
 def check_factory(value: Any, module: Any, text: str, *, stored: bool = False) -> None:
     """Return if a callable may be called to make the model of a target.
@@ -37,6 +40,8 @@ def check_factory(value: Any, module: Any, text: str, *, stored: bool = False) -
             "(instance, class or a function that makes one) or an autograd.Function"
         )
     home = str(function.__module__)
+    if home.partition(".")[0] in _LIBRARIES and not f"{home}.".startswith(_CATALOGUE):
+        raise TargetError(f"target {text!r} is a function of {home}, which makes no models: it is not called")
     if not _belongs(home, module):
         raise TargetError(
             f"target {text!r} is a function of {home}, not of {module.__name__}: it is not called; "
@@ -58,8 +63,8 @@ def _function_of(value: Any) -> types.FunctionType | None:
         elif isinstance(value, functools.partial):
             value = value.func
         elif isinstance(value, type):
-            # A class of a person's own, whose __new__ may make a model.
-            value = vars(value).get("__new__", vars(value).get("__init__"))
+            # A class that is no Module makes one by a __new__ of its own, if at all.
+            value = vars(value).get("__new__")
             value = getattr(value, "__func__", value)
         elif hasattr(value, "__wrapped__"):
             value = value.__wrapped__
