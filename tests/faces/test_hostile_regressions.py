@@ -60,7 +60,10 @@ FILES = {
     "nested": ("[" * 100_000, "nested too deeply"),
     "text-of-long-place": ({**GOOD, "where": f"output[{'9' * 5000}]"}, "cannot be understood"),
     "expanded": (with_input(shape=[1 << 20] * 2, strides=[0, 0]), "take more than 268,435,456 bytes"),
-    "offsets": ({**GOOD, "inputs": [{**GOOD["inputs"][0], "offset": 1 << 20}] * 99}, "take more than 268,435"),
+    "offsets": (
+        {**GOOD, "inputs": [{**GOOD["inputs"][0], "offset": 1 << 20}] * 99},
+        "take more than 268,435",
+    ),
     "npz": (side("npz.npy", [300]), "is no .npy file"),
     "claims-much": (side("claims.npy", [10**12]), "take more than 268,435,456 bytes"),
     "claims-more": (side("claims.npy", [300]), "claims 4,000,000,000,000 bytes of values and has 0"),
@@ -89,7 +92,10 @@ FILES = {
     "named-code": (named("__import__('os').abort()"), "is neither of torch nor of the own modules"),
     "spec": ({**GOOD, "specs": ["just(os.abort)"]}, "'os.abort' is neither of torch nor"),
     "exit": ({**GOOD, "target": "exits.py:x"}, "SystemExit: 3"),
-    "interrupt": ({**GOOD, "target": "interrupts.py:x"}, "importing interrupts.py:x raised KeyboardInterrupt"),
+    "interrupt": (
+        {**GOOD, "target": "interrupts.py:x"},
+        "importing interrupts.py:x raised KeyboardInterrupt",
+    ),
     "ends": ({**GOOD, "target": "ends.py:x"}, "importing ends.py:x: the process died (exit code 0)"),
     "aborts": ({**GOOD, "target": "aborts.py:x"}, "the process died (signal SIGABRT)"),
     "hangs": ({**GOOD, "target": "hangs.py:x"}, "importing hangs.py:x: it still runs after 8 s"),
