@@ -88,7 +88,10 @@ FILES = {
     "installed": ({**GOOD, "target": "numpy:show_config"}, "does not know torch"),
     "named": (named("os.abort"), "'os.abort' is neither of torch nor of the own modules"),
     "named-through-torch": (named("torch.os.abort"), "leads out of torch, to os"),
-    "named-large": (named("torch.zeros(1000000000000)"), "it would take 4,000,000,000,000 bytes"),
+    "named-large": (
+        named("torch.zeros(1000000000000)"),
+        "would make a tensor of 3,725 GiB, and 0.25 is the most",
+    ),
     "named-code": (named("__import__('os').abort()"), "is neither of torch nor of the own modules"),
     "spec": ({**GOOD, "specs": ["just(os.abort)"]}, "'os.abort' is neither of torch nor"),
     "exit": ({**GOOD, "target": "exits.py:x"}, "SystemExit: 3"),

@@ -29,7 +29,7 @@ from diffexport.findings.regressions.stored_arguments import (
     encode,
     shown,
 )
-from diffexport.findings.regressions.stored_names import NamedValue, of_target
+from diffexport.findings.regressions.stored_names import StoredName, of_target
 from diffexport.strategies import names_under, value_of
 from diffexport.values import (
     DEFAULT_REGRESSION_SIZE,
@@ -211,7 +211,7 @@ def _pretty(document: Any) -> str:
 def load(path: Path, *, largest: int = DEFAULT_REGRESSION_SIZE) -> Regression:
     """Read a regression file and its side files; nothing is imported for it, and at most so much is allocated.
 
-    An argument with a name outside of torch is a [NamedValue][], see [with_named][].
+    An argument with a name outside of torch is a [StoredName][], see [with_named][].
 
     Args:
         path: the file.
@@ -354,11 +354,11 @@ def with_named(regression: Regression, largest: int = DEFAULT_REGRESSION_SIZE) -
         UsageError: there is nothing of a name, or it is neither of torch nor of these modules.
         TargetError: the target's module does not import.
     """
-    if not any(isinstance(leaf, NamedValue) for call in _calls(regression) for leaf in leaves(call)):
+    if not any(isinstance(leaf, StoredName) for call in _calls(regression) for leaf in leaves(call)):
         return regression
 
     def looked_up(leaf: Any) -> Any:
-        return value_of(leaf.text) if isinstance(leaf, NamedValue) else leaf
+        return value_of(leaf.text) if isinstance(leaf, StoredName) else leaf
 
     with names_under(of_target(regression.target, largest)):
         inputs, export_inputs, eager, got = (mapped(call, looked_up).plain() for call in _calls(regression))

@@ -32,9 +32,9 @@ from diffexport.arrays import (
 )
 from diffexport.errors import DiffexportError, RegressionFileError
 from diffexport.findings.regressions.file_reading import MOST_DIMENSIONS, parse_npy, read_side_file
-from diffexport.findings.regressions.stored_names import NamedValue, is_of_libraries, of_libraries
+from diffexport.findings.regressions.stored_names import StoredName, is_of_libraries, of_libraries
 from diffexport.strategies import names_under, text_of, value_of
-from diffexport.values import DEFAULT_REGRESSION_SIZE
+from diffexport.values import DEFAULT_REGRESSION_SIZE, NamedValue
 
 
 class Tensor(pydantic.BaseModel, extra="forbid"):
@@ -125,14 +125,22 @@ def encode(value: Any, seen: SeenTensors, stem: str = "") -> tuple[dict[str, Any
         return {"type": type(value).__name__, "value": [encode(item, seen)[0] for item in value]}, None
     if type(value) is dict and all(isinstance(key, str) for key in value):
         return {"type": "dict", "value": {key: encode(item, seen)[0] for key, item in value.items()}}, None
-    if isinstance(value, NamedValue):
+    if isinstance(value, StoredName):
         return {"type": "named", "value": value.text}, None
+    if isinstance(value, NamedValue):
+        if value.text is not None:
+            return {"type": "named", "value": value.text}, None
+        raise _cannot_be_stored(f"type {value.type_name}")
     text = None if dataclasses.is_dataclass(value) else text_of(value)
     if text is not None and not isinstance(value, tuple | list | dict | set | bytes):
         return {"type": "named", "value": text}, None
     kept = "a dict with other keys than texts" if type(value) is dict else f"type {type(value).__name__}"
-    raise RegressionFileError(
-        f"an argument of {kept} cannot be stored in a regression file; "
+    raise _cannot_be_stored(kept)
+
+
+def _cannot_be_stored(what: str) -> RegressionFileError:
+    return RegressionFileError(
+        f"an argument of {what} cannot be stored in a regression file; "
         "what can is tensors, numbers, texts, None, what has a name (torch.float32, a function), and tuples, lists and "
         "dicts of them"
     )
@@ -196,7 +204,7 @@ class Decoder:
         self._tensors: list[Any] = []
 
     def decode(self, argument: Argument) -> Any:
-        """Return the value of an argument; a [NamedValue][] where a module would have to be imported for it.
+        """Return the value of an argument; a [StoredName][] where a module would have to be imported for it.
 
         Raises:
             RegressionFileError: it does not fit together, or would take too much.
@@ -269,7 +277,7 @@ class Decoder:
             raise RegressionFileError(f"{shown(value)} is no text that names anything")
         try:
             if not is_of_libraries(value):
-                return NamedValue(value)
+                return StoredName(value)
             with names_under(of_libraries(self._allowance.largest)):
                 return value_of(value)
         except (DiffexportError, TypeError) as error:

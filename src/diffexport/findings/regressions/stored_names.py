@@ -23,14 +23,14 @@ _OF_FILE = re.compile(r"diffexport_target_(?P<stem>\w+)_[0-9a-f]+")
 _CATALOGUE = "diffexport.subjects.catalogue"
 
 
-class NamedValue:
+class StoredName:
     """An argument that has a name outside of torch, before it is looked up: that would import what it is in."""
 
     def __init__(self, text: str) -> None:
         self.text = text
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, NamedValue) and other.text == self.text
+        return isinstance(other, StoredName) and other.text == self.text
 
     def __hash__(self) -> int:
         return hash(self.text)

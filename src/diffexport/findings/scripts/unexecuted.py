@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from diffexport.backends.exporters import indented
 from diffexport.errors import DiffexportError, TargetError, UsageError
 from diffexport.findings.regressions import (
-    NamedValue,
     Regression,
+    StoredName,
     case_of,
     check_own,
     is_of_libraries,
@@ -58,7 +58,7 @@ def unexecuted_script(regression: Regression, project: Path | None = None) -> st
     """
     calls = (regression.inputs, regression.export_inputs)
     for leaf in leaves([Call.of(given).args for given in calls] + [Call.of(given).kwargs for given in calls]):
-        if isinstance(leaf, NamedValue):
+        if isinstance(leaf, StoredName):
             check_own(regression.target, leaf.text)
     if is_catalogue_name(regression.target):
         return standalone_script(regression, case_of(regression))
@@ -98,7 +98,7 @@ def _constants(texts: Sequence[str], target: str) -> dict[int, Any]:
 def _value(text: str, target: str) -> Any:
     if not is_of_libraries(text):
         check_own(target, text)
-        return NamedValue(ast.unparse(ast.parse(text, mode="eval")))
+        return StoredName(ast.unparse(ast.parse(text, mode="eval")))
     with names_under(of_libraries()):
         return value_of(text)
 
