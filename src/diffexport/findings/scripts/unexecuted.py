@@ -31,7 +31,7 @@ from diffexport.findings.scripts.model_source import (
     with_constants,
 )
 from diffexport.findings.scripts.script import standalone_script
-from diffexport.findings.scripts.written_model import Written, WrittenModel, written_model
+from diffexport.findings.scripts.written_model import ModelForm, WrittenModel, written_model
 from diffexport.strategies import is_spec, names_under, value_of
 from diffexport.subjects.cases import Case, make_case
 from diffexport.subjects.targets import Application, check_inside, is_catalogue_name, is_part_of_python
@@ -75,7 +75,7 @@ def unexecuted_script(regression: Regression, project: Path | None = None) -> st
     try:
         written, reason = written_model(place, attribute), ""
     except LookupError as error:
-        written, reason = WrittenModel(Written.UNKNOWN, None, attribute), str(error.args[0])
+        written, reason = WrittenModel(ModelForm.UNKNOWN, None, attribute), str(error.args[0])
     texts = regression.specs or written.inputs
     constants = _constants(texts, regression.target)
     case = _unbuilt(regression, [text for place, text in enumerate(texts) if place not in constants])
@@ -135,29 +135,29 @@ def _source(
     try:
         if written.file is None:
             raise NoSourceError(reason)
-        if written.written is Written.UNKNOWN:
+        if written.form is ModelForm.UNKNOWN:
             raise NoSourceError("what it is shows only when it is imported")
         imports, definitions = copied_definitions(written.file.text, written.file.package, name)
     except (NoSourceError, ImportError, SyntaxError, ValueError, RecursionError) as error:
         imports, (definitions, name) = [], importing_definitions(place, attribute, str(error))
     given, whole = arguments(len(Call.of(regression.export_inputs).args), constants)
-    kind = Written.FUNCTION if {"parameter", "without-symbolic"} & set(flags) else written.written
-    if kind in (Written.FUNCTION, Written.UNKNOWN):
+    kind = ModelForm.FUNCTION if {"parameter", "without-symbolic"} & set(flags) else written.form
+    if kind in (ModelForm.FUNCTION, ModelForm.UNKNOWN):
         definitions += applied_definitions(name, given, whole, flags)
     expression = {
-        Written.FUNCTION: "Applied()",
-        Written.CALLED: f"{name}()",
-        Written.ASSIGNED: f"{name} if isinstance({name}, torch.nn.Module) else {name}()",
-        Written.UNKNOWN: f"made({name})",
+        ModelForm.FUNCTION: "Applied()",
+        ModelForm.CALLED: f"{name}()",
+        ModelForm.ASSIGNED: f"{name} if isinstance({name}, torch.nn.Module) else {name}()",
+        ModelForm.UNKNOWN: f"made({name})",
     }[kind]
-    if kind is Written.UNKNOWN:
+    if kind is ModelForm.UNKNOWN:
         definitions.append(_MADE)
-    if constants and kind is not Written.FUNCTION:
+    if constants and kind is not ModelForm.FUNCTION:
         definitions.append(with_constants(given, whole))
         expression = f"WithConstants({expression})"
     text = "\n".join(definitions)
-    if kind is not Written.FUNCTION and (
-        kind is Written.UNKNOWN or _RANDOM.search(text) or "target." in name
+    if kind is not ModelForm.FUNCTION and (
+        kind is ModelForm.UNKNOWN or _RANDOM.search(text) or "target." in name
     ):
         definitions.insert(0, _SEED)
     return ModelSource(imports, definitions, expression, _stand_in(written))

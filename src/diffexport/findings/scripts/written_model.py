@@ -27,7 +27,7 @@ _LARGEST = 16 << 20
 _MAKERS = {"make_case": 1, "Case": 1, "test": 0}
 
 
-class Written(enum.Enum):
+class ModelForm(enum.Enum):
     """What a model is, as far as its source says."""
 
     FUNCTION = "an autograd.Function"
@@ -91,14 +91,14 @@ class WrittenModel:
     """A model as its source describes it.
 
     Attributes:
-        written: what it is.
+        form: what it is.
         file: where its definition stands; None where that is not known.
         name: what it is called there.
         forward: the parameters that it is called with; None where they are not known.
         inputs: the texts of its inputs, where its case or test declares them so.
     """
 
-    written: Written
+    form: ModelForm
     file: SourceFile | None
     name: str
     forward: inspect.Signature | None = None
@@ -123,7 +123,7 @@ def is_class(module: str, name: str) -> bool:
 
 
 def _described(file: SourceFile, name: str, depth: int) -> WrittenModel:
-    unknown = WrittenModel(Written.UNKNOWN, file, name)
+    unknown = WrittenModel(ModelForm.UNKNOWN, file, name)
     try:
         body = ast.parse(file.text).body
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
@@ -134,11 +134,11 @@ def _described(file: SourceFile, name: str, depth: int) -> WrittenModel:
     if isinstance(node, ast.ClassDef):
         forward = _method(body, node, "forward", depth)
         if _is_function(body, node, forward, depth):
-            return WrittenModel(Written.FUNCTION, file, name)
-        return WrittenModel(Written.CALLED, file, name, None if forward is None else _signature(forward))
+            return WrittenModel(ModelForm.FUNCTION, file, name)
+        return WrittenModel(ModelForm.CALLED, file, name, None if forward is None else _signature(forward))
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
         inputs = next((_inputs(d) for d in node.decorator_list if isinstance(d, ast.Call)), ())
-        return WrittenModel(Written.CALLED, file, name, _returned(file, body, node, depth), inputs)
+        return WrittenModel(ModelForm.CALLED, file, name, _returned(file, body, node, depth), inputs)
     if isinstance(node, ast.ImportFrom | ast.Import):
         return _elsewhere(file, node, name, depth) or unknown
     return _assigned(file, name, getattr(node, "value", None), depth)
@@ -169,9 +169,9 @@ def _bound(node: ast.stmt) -> Iterator[str]:
 
 def _assigned(file: SourceFile, name: str, value: ast.expr | None, depth: int) -> WrittenModel:
     """Return what a name stands for that something is assigned to."""
-    plain = WrittenModel(Written.ASSIGNED, file, name)
+    plain = WrittenModel(ModelForm.ASSIGNED, file, name)
     if isinstance(value, ast.Lambda):
-        return WrittenModel(Written.CALLED, file, name)
+        return WrittenModel(ModelForm.CALLED, file, name)
     if isinstance(value, ast.Name):
         return _described(file, value.id, depth - 1)
     if not isinstance(value, ast.Call):
@@ -183,7 +183,7 @@ def _assigned(file: SourceFile, name: str, value: ast.expr | None, depth: int) -
         positional = value.args[place] if len(value.args) > place else None
         model = given.get("build", given.get("model", positional))
         if not isinstance(model, ast.Name):
-            return WrittenModel(Written.UNKNOWN, file, name, None, _inputs(value))
+            return WrittenModel(ModelForm.UNKNOWN, file, name, None, _inputs(value))
         return replace(_described(file, model.id, depth - 1), inputs=_inputs(value))
     if isinstance(value.func, ast.Name):
         called = _described(file, value.func.id, depth - 1)
