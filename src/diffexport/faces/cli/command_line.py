@@ -16,7 +16,7 @@ import click
 
 from diffexport.errors import DiffexportError, UsageError, plain_text
 from diffexport.faces.cli.early_process import target_process
-from diffexport.faces.cli.limit_options import limit_options
+from diffexport.faces.cli.limit_options import limit_options, stored_options
 from diffexport.faces.cli.option_types import (
     CHILD_JOBS,
     EXAMPLES,
@@ -256,21 +256,29 @@ def modes(texts: tuple[str, ...], count: bool, show_options: bool) -> None:
 @cli.command(epilog=EPILOG)
 @click.argument("paths", nargs=-1, type=PATH, metavar="[FILE|FOLDER]…")
 @click.option("--verbose", "-v", is_flag=True, help="Show both sides of what still diverges.")
+@stored_options
 @limit_options
-def replay(paths: tuple[Path, ...], verbose: bool, **limits: Any) -> None:
+def replay(
+    paths: tuple[Path, ...], verbose: bool, allow_outside: bool, largest: str | None, **limits: Any
+) -> None:
     """Replay stored regressions: FIXED, STILL DIVERGES or ERROR each."""
     from diffexport.faces.cli.replay_command import replay_command
 
-    sys.exit(replay_command(paths, verbose, limits))
+    sys.exit(replay_command(paths, verbose, allow_outside=allow_outside, largest=largest, limits=limits))
 
 
 @cli.command()
 @click.argument("file", type=PATH)
-def show(file: Path) -> None:
-    """Print a standalone script that reproduces a regression with torch, onnx and onnxruntime alone."""
+@stored_options
+@limit_options
+def show(file: Path, allow_outside: bool, largest: str | None, **limits: Any) -> None:
+    """Print a standalone script that reproduces a regression with torch, onnx and onnxruntime alone.
+
+    Nothing of the file is executed for it.
+    """
     from diffexport.faces.cli.replay_command import show_command
 
-    click.echo(show_command(file), nl=False)
+    click.echo(show_command(file, allow_outside=allow_outside, largest=largest, limits=limits), nl=False)
 
 
 def main() -> None:

@@ -25,8 +25,11 @@ from diffexport.faces.pytest.checker import (
     MODE,
     PROPERTY,
     Checker,
+    close_replayer,
     configuration_of,
     keep,
+    replayed_lines,
+    replayer_of,
     test_modes,
     texts_of,
 )
@@ -53,6 +56,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="DIR",
         help="where findings are kept (default: as configured, tests/regressions)",
     )
+    group.addoption(
+        "--diffexport-allow-outside",
+        action="store_true",
+        help="let the targets of stored regressions be files outside of the project's folder",
+    )
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """End the process that has replayed stored regressions."""
+    close_replayer(config)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -113,16 +126,12 @@ class RegressionItem(pytest.Item):
     """The replay of one stored regression."""
 
     def runtest(self) -> None:
-        """Replay; fail unless the result is what it should be."""
-        from diffexport.explore import judge_file, tied_entries
-
-        judged = judge_file(self.path, tied_entries(configuration_of(self.config).known))
+        """Replay in a child process; fail unless the result is what it should be."""
+        judged = replayer_of(self.config).judge(self.path)
         if judged.elsewhere:
             pytest.skip(judged.message)
         if not judged.as_expected:
-            raise RegressionFailed(
-                "\n".join(filter(None, (f"{judged.status}: {self.path.name}", judged.note, judged.message)))
-            )
+            raise RegressionFailed("\n".join(replayed_lines(judged)))
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """Show the message alone; a traceback through the replay helps nobody."""
