@@ -23,8 +23,15 @@ from typing import TextIO, cast
 
 from diffexport.errors import error_text, shortened
 
+try:
+    import fcntl
+except ImportError:  # not on Windows
+    fcntl = None  # type: ignore[assignment]
+
 #: Bytes or characters that are kept of the beginning of what is said in one capture, and of its end.
 KEPT = 32 << 10
+#: Duplicates of file descriptors are not below this one.
+_FIRST_DESCRIPTOR = 10
 #: Bytes from which on the file that native output goes to is cut, and the seconds between two looks at it.
 _LONGEST, _LOOK = 4 << 20, 0.05
 
@@ -34,6 +41,17 @@ class Chatter:
 
     def __init__(self) -> None:
         self.text = ""
+
+
+def duplicate(descriptor: int) -> int:
+    """Return a duplicate of a file descriptor that takes the place of no standard one, though that may be closed.
+
+    Raises:
+        OSError: it is closed, or there are too many.
+    """
+    if fcntl is None:
+        return os.dup(descriptor)
+    return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _FIRST_DESCRIPTOR)
 
 
 class BoundedText(io.TextIOBase):
@@ -84,8 +102,10 @@ class _Descriptors:
     """
 
     def __init__(self) -> None:
-        self._file, path = tempfile.mkstemp(prefix="diffexport-chatter-")
+        file, path = tempfile.mkstemp(prefix="diffexport-chatter-")
         os.unlink(path)
+        self._file = duplicate(file)
+        os.close(file)
         self._saved: list[int] = []
         self._captures: list[_NativeCapture] = []
         #: How much was taken out of the file since the outermost capture began.
@@ -158,7 +178,7 @@ class _Descriptors:
 def _redirected(descriptor: int, file: int) -> int:
     """Let a descriptor be that of a file; return a duplicate of what it was, -1 where it was closed."""
     try:
-        saved = os.dup(descriptor)
+        saved = duplicate(descriptor)
     except OSError:
         saved = -1
     os.dup2(file, descriptor)

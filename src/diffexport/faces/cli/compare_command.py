@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -84,13 +85,16 @@ def compare_command(
     given += [word for name in output_names for word in ("--output-name", name)]
     given += ["--mode", mode] if mode else []
 
-    def command(finding: Finding) -> str:
-        noted = finding.divergence.severity is Severity.NOTE
-        words = ["diffexport", "compare", str(model), target, *given, "--runtime", finding.runtime]
-        words += ["--examples", str(plan.settings.examples), "--seed", str(plan.settings.seed)]
-        return " ".join(map(quote, [*words, *(["--strict"] if noted else [])]))
+    words = ("diffexport", "compare", str(model), target, *given)
+    return perform(plan, FindingStore(), Tally(partial(_command, words, plan.settings)), json_file)
 
-    return perform(plan, FindingStore(), Tally(command), json_file)
+
+def _command(given: Sequence[str], settings: Settings, finding: Finding) -> str:
+    """Return the shell line that shows a finding again, which begins with what was given."""
+    words = [*given, "--runtime", finding.runtime]
+    words += ["--examples", str(settings.examples), "--seed", str(settings.seed)]
+    noted = finding.divergence.severity is Severity.NOTE
+    return " ".join(map(quote, [*words, *(["--strict"] if noted else [])]))
 
 
 def _mapped(
