@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import importlib
 import io
 import logging
 import os
@@ -19,14 +20,12 @@ import time
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TextIO, cast
+from typing import Any, TextIO, cast
 
 from diffexport.errors import error_text, shortened
 
-try:
-    import fcntl
-except ImportError:  # not on Windows
-    fcntl = None  # type: ignore[assignment]
+#: There is none on Windows.
+_fcntl: Any = importlib.import_module("fcntl") if os.name == "posix" else None
 
 #: Bytes or characters that are kept of the beginning of what is said in one capture, and of its end.
 KEPT = 32 << 10
@@ -49,9 +48,9 @@ def duplicate(descriptor: int) -> int:
     Raises:
         OSError: it is closed, or there are too many.
     """
-    if fcntl is None:
+    if _fcntl is None:
         return os.dup(descriptor)
-    return fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, _FIRST_DESCRIPTOR)
+    return int(_fcntl.fcntl(descriptor, _fcntl.F_DUPFD_CLOEXEC, _FIRST_DESCRIPTOR))
 
 
 class BoundedText(io.TextIOBase):
