@@ -8,7 +8,21 @@ from __future__ import annotations
 
 import difflib
 import re
+import reprlib
+import unicodedata
 from collections.abc import Iterable
+from typing import Any
+
+#: Most characters of a message; of one that is longer the middle is left out.
+_LONGEST = 4000
+#: Most characters of a name that is compared with others, to suggest one.
+_LONGEST_NAME = 200
+#: Characters that would change how a terminal shows what is around them, by their category.
+_UNSEEN = ("Cc", "Cf", "Cs", "Zl", "Zp")
+
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = 200
+_SHORT.maxlong = 60
 
 
 class DiffexportError(Exception):
@@ -110,8 +124,46 @@ def _in_ascii(match: re.Match[str]) -> str:
     return character if len(character) > 1 else ascii(character)[1:-1]
 
 
+def shown(value: Any) -> str:
+    """Return what a person wrote as Python shows it, short however large or nested it is."""
+    return _SHORT.repr(value)
+
+
+def plain_text(text: str) -> str:
+    """Return a text as it may be printed: control characters escaped, the middle left out where it is very long."""
+    left_out = len(text) - _LONGEST
+    if left_out > 0:
+        half = _LONGEST // 2
+        text = f"{text[:half]} [… {left_out:,} characters left out …] {text[-half:]}"
+    return visible(text)
+
+
+def visible(text: str) -> str:
+    """Return a text with control characters escaped, but for the ends of lines and tabs."""
+    if text.isprintable():
+        return text
+    return "".join([sign if sign in "\n\t" or _is_seen(sign) else _escaped(sign) for sign in text])
+
+
+def one_line(text: str, most: int = 300) -> str:
+    """Return a text of another program as one line of limited length, control characters escaped."""
+    line = " ".join(text[: 4 * most].split())
+    line = line if len(line) <= most else f"{line[:most]}…"
+    return "".join([sign if _is_seen(sign) else _escaped(sign) for sign in line])
+
+
+def _is_seen(sign: str) -> bool:
+    return sign.isprintable() or unicodedata.category(sign) not in _UNSEEN
+
+
+def _escaped(sign: str) -> str:
+    return sign.encode("unicode_escape").decode("ascii")
+
+
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """Return the known name closest to ``name``, or None when nothing is close."""
+    if len(name) > _LONGEST_NAME:
+        return None
     matches = difflib.get_close_matches(str(name), [str(item) for item in known], n=1, cutoff=0.5)
     return matches[0] if matches else None
 

@@ -17,6 +17,7 @@ from diffexport.explore.target_facts import TargetFacts, plain_name
 from diffexport.explore.units import Unit, events_of_unit, forget
 from diffexport.explore.workers import run_parallel
 from diffexport.findings.events import CaseFailed, Event, RunStarted
+from diffexport.processes import limited_steps
 from diffexport.subjects import catalogue
 from diffexport.subjects.cases import Exclusion, Known, load_known
 from diffexport.subjects.targets import is_catalogue_name
@@ -119,8 +120,9 @@ def _carry_out(plan: RunPlan, announce: Announce) -> Iterator[Event]:
         yield from run_parallel(units, jobs)
         return
     forget()
-    for unit in units:
-        yield from quietly(events_of_unit(unit, announce))
+    with limited_steps(plan.settings.steps):
+        for unit in units:
+            yield from quietly(events_of_unit(unit, announce))
 
 
 def _units(plan: RunPlan) -> list[Unit]:

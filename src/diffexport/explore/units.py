@@ -25,7 +25,7 @@ from diffexport.findings.events import (
 )
 from diffexport.findings.regressions import Regression, Replay, Status, load, replay_safely
 from diffexport.pipeline import FatalCheck, Pipeline
-from diffexport.processes import STEPS
+from diffexport.processes import STEPS, StepTooLong
 from diffexport.pytorch import freeze_kept_tables
 from diffexport.subjects.cases import Case, Exclusion, Known
 from diffexport.subjects.targets import resolve
@@ -107,6 +107,10 @@ def _events_of_case(unit: Unit, announce: Announce, kept_apart: KeptApart) -> It
         case = case_of_unit(unit)
     except DiffexportError as error:
         yield CaseFailed(unit.name, str(error))
+        return
+    except StepTooLong:
+        text = f"importing {unit.target} does not end within {unit.settings.steps.import_seconds:g} s"
+        yield CaseFailed(unit.name, text)
         return
     yield from kept_apart.imported(case.name)
     explorer = Explorer(

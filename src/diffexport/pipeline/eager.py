@@ -12,6 +12,7 @@ import torch
 
 from diffexport.arrays import Array, to_array, walk
 from diffexport.errors import error_line
+from diffexport.pipeline.memory_errors import ran_out_of_memory
 from diffexport.subjects.cases import Case
 from diffexport.values import Place, leaves
 
@@ -84,7 +85,8 @@ def outputs_of(result: Any, *, keep_none: bool = False) -> EagerResult:
     None is left out; with ``keep_none`` it is an output, an array of Python's None.
     """
     if isinstance(result, BaseException):
-        return EagerResult((), f"{type(result).__name__}: {error_line(result)}")
+        text = f"{type(result).__name__}: {error_line(result)}"
+        return EagerResult((), f"memory ran out: {text}" if ran_out_of_memory(result) else text)
     if type(result) is torch.Tensor or (type(result) is tuple and _all_tensors(result)):
         # As nearly always.
         try:

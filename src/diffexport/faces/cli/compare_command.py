@@ -57,7 +57,12 @@ def compare_command(
     loaded = configuration.load()
     specs = canonical(inputs)
     chosen = select_runtimes(runtimes or loaded.runtimes)
-    artefact = artefacts.read_model(model, mode=Mode.parse(mode) if mode else None)
+    steps = step_limits(loaded.steps, **limits)
+    exported = None if mode is None else Mode.parse(mode)
+    if jobs:
+        artefact = artefacts.read_model_apart(model, steps, mode=exported)
+    else:
+        artefact = artefacts.read_model(model, mode=exported)
     with TargetSession(process) as asked:
         artefact = _mapped(artefact, target, asked, specs, input_names, output_names)
         facts = asked.facts(target, specs, artefact)
@@ -70,7 +75,7 @@ def compare_command(
             block=BLOCK,
             seed=loaded.seed if seed is None else seed,
             strict=loaded.strict if strict is None else strict,
-            steps=step_limits(loaded.steps, **limits),
+            steps=steps,
             limits=limits_of(fail_fast),
         ),
         profile="compare",
