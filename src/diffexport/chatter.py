@@ -85,7 +85,7 @@ def joined(head: str, tail: str, between: int) -> str:
     return f"{head}\n… ({between} characters more) …\n{tail}" if between > 0 else head + tail
 
 
-@dataclass
+@dataclass(eq=False)
 class _NativeCapture:
     """Where one capture begins in all that was written natively, and its beginning if that is in the file no more."""
 
