@@ -85,12 +85,10 @@ def compare_command(
         artefact=artefact,
         facts={target: facts},
     )
-    given = [word for spec in specs for word in ("--input", spec)]
-    given += [word for name in input_names for word in ("--input-name", name)]
-    given += [word for name in output_names for word in ("--output-name", name)]
-    given += ["--mode", mode] if mode else []
-
-    words = ("diffexport", "compare", str(model), target, *given)
+    words = ["diffexport", "compare", str(model), target]
+    named = {"--input": specs, "--input-name": input_names, "--output-name": output_names}
+    words += [word for option, values in named.items() for value in values for word in (option, value)]
+    words += ["--mode", mode] if mode else []
     return perform(plan, FindingStore(), Tally(partial(_command, words, plan.settings)), json_file)
 
 
@@ -114,7 +112,13 @@ def _mapped(
     if not input_names and not output_names:
         return artefact
     wanted = any("=" in name for name in input_names)
-    parameters = asked.facts(target, specs, wants_parameters=True).parameters if wanted else ()
+    parameters: tuple[str, ...] = ()
+    if wanted:
+        facts = asked.facts(target, specs, wants_parameters=True)
+        if facts.lost:
+            # The run says what became of it.
+            return artefact
+        parameters = facts.parameters
     graph = onnx.load_model_from_string(artefact.model).graph
     return replace(
         artefact,
