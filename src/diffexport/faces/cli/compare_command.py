@@ -48,8 +48,7 @@ def compare_command(
 ) -> int:
     """Compare and report; returns the exit code.
 
-    Args:
-        process: where the target is imported; by default in this process.
+    The target is imported in ``process``, by default in this one.
 
     Raises:
         UsageError: the file is no valid model, the target does not import, or their inputs do not fit each other.
