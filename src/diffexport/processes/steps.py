@@ -173,6 +173,7 @@ class Steps:
     def again(self) -> None:
         """Begin the same step once more: for the next of many samples."""
         if self._board is not None:
+            self._end_copy()
             self._board.extend(time.monotonic() + self._limit)
 
     def end(self) -> None:
