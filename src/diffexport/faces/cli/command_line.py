@@ -33,6 +33,7 @@ from diffexport.values import built_in_runtime_choices
 
 INPUT_HELP = "One for each argument: a tensor spec, e.g. 'float32[N, >=3]', or a strategy, e.g. 'just(0.5)'."
 RUNTIME_HELP = f"One of {', '.join(built_in_runtime_choices())}, or of a package: see diffexport backends."
+JOBS_HELP = "Worker processes; 0 imports and runs models in this one, which ends with them."
 EPILOG = "Exit codes: 0 all as expected, 1 findings, 2 wrong use or nothing testable, 130 interrupted."
 
 
@@ -61,7 +62,7 @@ def cli() -> None:
 @click.option("--no-save", is_flag=True, help="Keep no regression files.")
 @click.option("--strict", is_flag=True, default=None, help="Let notes fail too: sign of zero, stale globals.")
 @click.option("--fail-fast", is_flag=True, help="Stop at the first new divergence.")
-@click.option("--jobs", "-j", type=JOBS, help="Worker processes; 0 works in this one.")
+@click.option("--jobs", "-j", type=JOBS, help=JOBS_HELP)
 @click.option("--verbose", "-v", is_flag=True, help="Show what exporters printed with each finding.")
 @limit_options
 def run(targets: tuple[str, ...], **options: object) -> None:
@@ -102,7 +103,7 @@ def run(targets: tuple[str, ...], **options: object) -> None:
 @click.option("--json", "json_file", type=REPORT_FILE, help="Write a report.")
 @click.option("--strict", is_flag=True, default=None, help="Let notes fail too: sign of zero.")
 @click.option("--fail-fast", is_flag=True, help="Stop at the first new divergence.")
-@click.option("--jobs", "-j", type=click.IntRange(0, 1), default=1, help="0 works in this process.")
+@click.option("--jobs", "-j", type=click.IntRange(0, 1), default=1, help=JOBS_HELP)
 @limit_options
 def compare(model: Path, target: str, **options: object) -> None:
     """Compare an ONNX file that already exists with the model it is said to be of."""
@@ -137,7 +138,7 @@ def compare(model: Path, target: str, **options: object) -> None:
 )
 @click.option("--json", "json_file", type=REPORT_FILE, help="Write a report.")
 @click.option("--strict", is_flag=True, default=None, help="Let notes fail too: sign of zero.")
-@click.option("--jobs", "-j", type=JOBS, help="Worker processes; 0 works in this one.")
+@click.option("--jobs", "-j", type=JOBS, help=JOBS_HELP)
 @click.option("--list", "listed", is_flag=True, help="Only list the mutators.")
 @limit_options
 def mutate(targets: tuple[str, ...], **options: object) -> None:

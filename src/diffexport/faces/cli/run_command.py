@@ -56,8 +56,7 @@ def run_command(
 ) -> int:
     """Run and report; returns the exit code.
 
-    Args:
-        process: where targets are imported; by default in this process.
+    Targets are imported in ``process``, by default in this one.
 
     Raises:
         UsageError: an unknown case, mode, runtime or profile, or a target whose module raises an exception.
@@ -69,7 +68,6 @@ def run_command(
     asked = TargetSession(process)
     facts = {name: asked.facts(name, specs) for name in names}
     base = loaded.file.parent if loaded.file is not None else Path.cwd()
-    regressions = folder or base / loaded.regressions
     texts = modes or (chosen.modes if profile else loaded.modes or chosen.modes)
     selected = select_modes(texts, loaded.matrices)
     plan = RunPlan(
@@ -77,9 +75,7 @@ def run_command(
         modes=selected,
         runtimes=select_runtimes(runtimes or loaded.runtimes),
         settings=Settings(
-            examples=examples
-            or (loaded.examples if not profile else None)
-            or chosen.examples_for(len(selected)),
+            examples=examples or (None if profile else loaded.examples) or chosen.examples_for(len(selected)),
             block=chosen.block_for(len(selected)),
             seed=loaded.seed if seed is None else seed,
             strict=loaded.strict if strict is None else strict,
@@ -97,13 +93,8 @@ def run_command(
         facts=facts,
     )
     asked.close()
-    return perform(
-        plan,
-        FindingStore(None if no_save else regressions),
-        Tally(),
-        json_file,
-        verbose or chosen.name == "debug",
-    )
+    store = FindingStore(None if no_save else folder or base / loaded.regressions)
+    return perform(plan, store, Tally(), json_file, verbose or chosen.name == "debug")
 
 
 def perform(
