@@ -5,6 +5,9 @@ from .driver import drive as drive
 from .explorer import Explorer as Explorer
 from .export_examples import plain_shapes as plain_shapes
 from .file_case import case_for as case_for
+from .resuming import settings_record as settings_record
+from .resuming import source_digest as source_digest
+from .resuming import what_is_asked as what_is_asked
 from .run_plan import RunPlan as RunPlan
 from .run_plan import applicable as applicable
 from .run_plan import events_of as events_of

@@ -6,8 +6,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from dataclasses import replace
 
 from diffexport.explore.sample_checks import Announce
 from diffexport.explore.settings import StopAfter
@@ -19,15 +22,22 @@ Work = Callable[[Announce], Iterator[Event]]
 
 
 class Suspects:
-    """The divergences that are seen and not yet shrunk, and the findings that were made."""
+    """The divergences that are seen and not yet shrunk, and the findings that were made.
 
-    def __init__(self) -> None:
+    Args:
+        earlier: what an earlier run saw, and had no time to make a finding of.
+    """
+
+    def __init__(self, earlier: Iterable[Finding] = ()) -> None:
         self._seen: dict[Identity, Finding] = {}
         self._findings: set[Identity] = set()
+        self._earlier = {finding.identity: finding for finding in earlier}
 
     def note(self, finding: Finding) -> None:
         """Keep a divergence as it looks at first sight."""
         self._seen.setdefault(finding.identity, finding)
+        # It shows again, and what becomes of it is seen to where it does.
+        self._earlier.pop(finding.identity, None)
 
     def resolve(self, finding: Finding) -> bool:
         """Note a finding that was made; return whether it is a new one."""
@@ -37,8 +47,15 @@ class Suspects:
 
     def left(self) -> list[Finding]:
         """Return, at first sight, what no finding came of, in whichever exporter and on whichever runtime."""
+        return self._unresolved({**self._earlier, **self._seen})
+
+    def not_seen_again(self) -> list[Finding]:
+        """Return what an earlier run saw and this one did not."""
+        return self._unresolved(self._earlier)
+
+    def _unresolved(self, among: Mapping[Identity, Finding]) -> list[Finding]:
         resolved = {_wherever(identity) for identity in self._findings}
-        return [finding for identity, finding in self._seen.items() if _wherever(identity) not in resolved]
+        return [finding for identity, finding in among.items() if _wherever(identity) not in resolved]
 
 
 def _wherever(identity: Identity) -> tuple[str, str, FailureKey]:
@@ -47,7 +64,11 @@ def _wherever(identity: Identity) -> tuple[str, str, FailureKey]:
 
 
 def drive(
-    work: Work, *, stop_after: StopAfter = StopAfter.NOTHING, announce: Announce | None = None
+    work: Work,
+    *,
+    stop_after: StopAfter = StopAfter.NOTHING,
+    announce: Announce | None = None,
+    earlier: Iterable[Finding] = (),
 ) -> Generator[Event, None, None]:
     """Drive some work to its end; give what happens, no finding twice, and [RunFinished][] last.
 
@@ -58,12 +79,14 @@ def drive(
         work: what is driven.
         stop_after: what ends it early.
         announce: told at once, besides the driver, what cannot wait for the next event.
+        earlier: what an earlier run of the same work saw and made no finding of. Where it does not show again, it is
+            given at the end as it was seen.
 
     Raises:
         KeyboardInterrupt: the work was interrupted, or [deliver][] was.
     """
     started = time.perf_counter()
-    suspects = Suspects()
+    suspects = Suspects(earlier)
 
     def at_once(event: Suspected | CheckStarting) -> None:
         if isinstance(event, Suspected):
@@ -89,8 +112,9 @@ def drive(
                     yield finished(stopped=True)
                     return
     except KeyboardInterrupt:
-        _end(events)
-        yield from map(FindingMade, suspects.left())
+        with contextlib.suppress(KeyboardInterrupt):  # who asks twice gets the same
+            _end(events)
+        yield from [FindingMade(finding, as_seen=True) for finding in suspects.left()]
         yield finished(interrupted=True)
         raise
     except DeadlinePassed:
@@ -98,6 +122,7 @@ def drive(
         return
     finally:
         _end(events)
+    yield from [FindingMade(replace(finding, flaky=True)) for finding in suspects.not_seen_again()]
     yield finished()
 
 
@@ -110,17 +135,28 @@ def _end(events: Iterator[Event]) -> None:
 def deliver(events: Generator[Event, None, None], *listeners: Callable[[Event], None]) -> None:
     """Give each event to every listener in turn: who stores first, who prints last.
 
-    A listener that is interrupted is an interruption of the work.
+    A listener that is interrupted is an interruption of the work. The event is given to it again, and to those whose
+    turn it was not yet: what was seen is not lost for being in the making.
 
     Raises:
         KeyboardInterrupt: the work was interrupted, and what was seen by then has been delivered.
     """
-    event = next(events, None)
-    while event is not None:
+    coming: Iterable[Event] = events
+    while True:
+        left: list[Callable[[Event], None]] = []
+        event: Event | None = None
         try:
-            for listen in listeners:
-                listen(event)
-            event = next(events, None)
+            # A loop, as nothing can come between an event and its name here; behind a call, Ctrl-C can.
+            for event in coming:
+                left = list(listeners)
+                while left:
+                    left[0](event)
+                    del left[0]
+            return
         except KeyboardInterrupt as interruption:
+            while event is not None and left:
+                with contextlib.suppress(KeyboardInterrupt):
+                    left[0](event)
+                del left[0]
             # Work that was interrupted itself is at its end, and raises this again.
-            event = events.throw(interruption)
+            coming = itertools.chain([events.throw(interruption)], events)

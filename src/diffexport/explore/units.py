@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from diffexport import processes
 from diffexport.backends.model_files import Artefact
@@ -27,6 +28,8 @@ from diffexport.values import Mode
 class Unit:
     """Explore one case in some modes, or (without modes) replay the regressions of known divergences.
 
+    Without modes and with what others have carried over, only the health of the case is judged.
+
     Attributes:
         target: the case, as text.
         name: what the case is called in messages.
@@ -36,6 +39,7 @@ class Unit:
         folders: where the regressions of known divergences are looked for.
         artefact: the model to compare with, in place of every export.
         exclude: modes that are not run.
+        carried: what modes that are done have left for those here, see [ModeFinished][].
     """
 
     target: str
@@ -48,6 +52,7 @@ class Unit:
     folders: tuple[Path, ...] = ()
     artefact: Artefact | None = None
     exclude: tuple[Exclusion, ...] = ()
+    carried: tuple[Mapping[str, Any], ...] = ()
 
 
 @cache
@@ -76,7 +81,7 @@ def do(unit: Unit, send: Callable[[Event], None]) -> None:
 
 def events_of_unit(unit: Unit, announce: Announce) -> Iterator[Event]:
     """Do one unit, in this process; see [Explorer.explore][] for what is announced."""
-    if not unit.modes:
+    if not unit.modes and not unit.carried:
         yield from (replay_entry(entry, unit.folders, _pipeline()) for entry in unit.known)
         return
     pipeline = _pipeline()
@@ -90,7 +95,9 @@ def events_of_unit(unit: Unit, announce: Announce) -> Iterator[Event]:
         yield CaseFailed(unit.name, str(error))
         return
     case = replace(case, exclude=(*case.exclude, *unit.exclude))
-    explorer = Explorer(case, unit.runtimes, unit.settings, unit.known, pipeline=pipeline)
+    explorer = Explorer(
+        case, unit.runtimes, unit.settings, unit.known, pipeline=pipeline, carried=unit.carried
+    )
     yield from explorer.explore(unit.modes, announce)
 
 

@@ -12,4 +12,6 @@ from .received import Message as Message
 from .received import Ready as Ready
 from .received import Received as Received
 from .received import Unreadable as Unreadable
+from .standard_streams import forgive_standard_streams as forgive_standard_streams
+from .standard_streams import lost_output as lost_output
 from .warming import warm_up as warm_up

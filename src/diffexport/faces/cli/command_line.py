@@ -6,7 +6,6 @@ need them, when they need them.
 
 from __future__ import annotations
 
-import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,12 +13,14 @@ from typing import Any
 import click
 
 from diffexport.errors import DiffexportError, UsageError
+from diffexport.faces.cli.interruptions import interruptible
 from diffexport.faces.cli.limit_options import limit_options
+from diffexport.processes import forgive_standard_streams, lost_output
 from diffexport.values import built_in_runtime_choices
 
 INPUT_HELP = "One for each argument: a tensor spec, e.g. 'float32[N, >=3]', or a strategy, e.g. 'just(0.5)'."
 RUNTIME_HELP = f"One of {', '.join(built_in_runtime_choices())}, or of a package: see diffexport backends."
-EPILOG = "Exit codes: 0 all as expected, 1 findings, 2 wrong use or nothing testable, 130 interrupted."
+EPILOG = "Exit codes: 0 all as expected, 1 findings, 2 wrong use or not all tested, 130 interrupted."
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=EPILOG)
@@ -49,6 +50,7 @@ def cli() -> None:
 @click.option("--fail-fast", is_flag=True, help="Stop at the first new divergence.")
 @click.option("--jobs", "-j", type=click.IntRange(min=0), help="Worker processes; 0 works in this one.")
 @click.option("--verbose", "-v", is_flag=True, help="Show what exporters printed with each finding.")
+@click.option("--resume", is_flag=True, help="Go on with what an earlier run of the same has done.")
 @limit_options
 def run(targets: tuple[str, ...], **options: object) -> None:
     """Check cases in every configured mode: by default the catalogue's group seeds.
@@ -110,6 +112,7 @@ def compare(model: Path, target: str, **options: object) -> None:
 @click.option("--strict", is_flag=True, default=None, help="Let notes fail too: sign of zero.")
 @click.option("--jobs", "-j", type=click.IntRange(min=0), help="Worker processes; 0 works in this one.")
 @click.option("--list", "listed", is_flag=True, help="Only list the mutators.")
+@click.option("--resume", is_flag=True, help="Go on with what an earlier run of the same has done.")
 @limit_options
 def mutate(targets: tuple[str, ...], **options: object) -> None:
     """Plant bugs in exported models and see which the check catches.
@@ -237,11 +240,11 @@ def show(file: Path) -> None:
 
 def main() -> None:
     """Run the command line; errors meant for people are printed without a traceback."""
-    # To be asked to end, as by a CI system whose time is up, is to be interrupted: what was found is kept.
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    forgive_standard_streams()
     try:
-        cli.main(standalone_mode=False)
-    except click.exceptions.Abort:
+        with interruptible():
+            cli.main(standalone_mode=False)
+    except (click.exceptions.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
         sys.exit(130)
     except click.ClickException as error:
@@ -250,8 +253,7 @@ def main() -> None:
     except (UsageError, DiffexportError) as error:
         click.echo(f"diffexport: {error}", err=True)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        click.echo("interrupted", err=True)
-        sys.exit(130)
     finally:
-        signal.signal(signal.SIGTERM, before)
+        lost = lost_output()
+        if lost:
+            click.echo(f"diffexport: standard output could not be written: {lost}", err=True)

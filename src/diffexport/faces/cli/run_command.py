@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from shlex import quote
 from typing import Any
@@ -11,11 +12,23 @@ from typing import Any
 import click
 
 from diffexport import config as configuration
-from diffexport.explore import Limits, RunPlan, Settings, StopAfter, deliver, events_of
+from diffexport.explore import (
+    Limits,
+    RunPlan,
+    Settings,
+    StopAfter,
+    deliver,
+    events_of,
+    name_of,
+    what_is_asked,
+)
 from diffexport.faces.cli.chosen_runtimes import select_runtimes
+from diffexport.faces.cli.interruptions import undisturbed
 from diffexport.faces.cli.limit_options import step_limits
+from diffexport.faces.cli.written_reports import report_written
+from diffexport.findings.journal import RunJournal
 from diffexport.findings.regressions import FindingStore
-from diffexport.findings.reports import EXIT_USAGE, Tally, Terminal, write_report
+from diffexport.findings.reports import EXIT_USAGE, Tally, Terminal, report_document
 from diffexport.infer.search import InferenceStatus
 from diffexport.infer.session import Inference, Session
 from diffexport.strategies import canonical
@@ -25,6 +38,8 @@ from diffexport.values import select_modes
 
 #: From this many modes on, modes that export the same model share their examples; see Settings.share.
 SHARING_FROM = 500
+#: What is said at the end of a run that was interrupted.
+RESUMABLE = "the same command with --resume goes on from here"
 
 
 def run_command(
@@ -43,6 +58,7 @@ def run_command(
     fail_fast: bool = False,
     jobs: int | None = None,
     verbose: bool = False,
+    resume: bool = False,
     **limits: Any,
 ) -> int:
     """Run and report; returns the exit code.
@@ -82,44 +98,72 @@ def run_command(
         jobs=loaded.jobs if jobs is None else jobs,
         inferred={} if specs else inferred_inputs(names),
     )
+    journal = journal_of(plan, base / ".diffexport", resume=resume)
+    report = json_file or (Path(journal.history.report) if journal.history.report else None)
+    journal.remember_report(report)
     return perform(
-        plan,
+        replace(plan, history=journal.history),
         FindingStore(None if no_save else regressions),
         Tally(),
-        json_file,
+        report,
         verbose or chosen.name == "debug",
+        journal,
+    )
+
+
+def journal_of(plan: RunPlan, folder: Path, *, resume: bool) -> RunJournal:
+    """Open the journal of a plan, and read it if the run is to go on with what an earlier one has done."""
+    return RunJournal.open(
+        folder,
+        "run",
+        "-".join(plan.targets),
+        what_is_asked(
+            plan.targets,
+            {target: plan.inputs_of(target) for target in plan.targets},
+            plan.modes,
+            plan.runtimes,
+            plan.settings,
+            (plan.profile, *plan.known, *plan.exclude),
+        ),
+        resume=resume,
+        say=lambda text: click.echo(f"diffexport: {text}", err=True),
+        cases=[name_of(target, plan.inputs_of(target)) for target in plan.targets],
     )
 
 
 def perform(
-    plan: RunPlan, store: FindingStore, tally: Tally, json_file: Path | None, verbose: bool = False
+    plan: RunPlan,
+    store: FindingStore,
+    tally: Tally,
+    json_file: Path | None,
+    verbose: bool = False,
+    journal: RunJournal | None = None,
 ) -> int:
-    """Carry out a plan, show it and write the report, also when it is interrupted; returns the exit code."""
+    """Carry out a plan, write the report and show it, also when it is interrupted; returns the exit code."""
     terminal = Terminal(tally, store, verbose=verbose)
-    written = True
+    journal = journal or RunJournal.none()
     try:
         # What was seen by then has been told, the interruption among it.
         with contextlib.suppress(KeyboardInterrupt):
-            deliver(events_of(plan), store.take, tally.take, terminal.take)
+            events = events_of(plan, journal.announce)
+            deliver(events, store.take, journal.take, tally.take, terminal.take)
     finally:
-        terminal.finish()
-        written = json_file is None or write_safely(lambda: write_report(tally, store, json_file))
-    return tally.exit_code if written else tally.exit_code or EXIT_USAGE
+        with undisturbed():
+            code = EXIT_USAGE
+            try:
+                tally.settle()
+                code = report_written(json_file, tally.exit_code, lambda: report_document(tally, store))
+            finally:
+                is_complete = tally.finished is not None and not tally.finished.interrupted
+                to_go_on = not is_complete and journal.is_kept
+                terminal.finish(RESUMABLE if to_go_on else "")
+                journal.close(complete=is_complete)
+    return code
 
 
 def limits_of(fail_fast: bool) -> Limits:
     """Return when a run ends."""
     return Limits(stop_after=StopAfter.FIRST_FINDING if fail_fast else StopAfter.NOTHING)
-
-
-def write_safely(write: Callable[[], None]) -> bool:
-    """Write a report; says so and returns False if it cannot be written."""
-    try:
-        write()
-    except OSError as error:
-        click.echo(f"diffexport: the report could not be written: {error}", err=True)
-        return False
-    return True
 
 
 def inferred_inputs(names: Sequence[str]) -> dict[str, tuple[str, ...]]:

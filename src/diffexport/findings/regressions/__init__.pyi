@@ -1,9 +1,11 @@
 from .finding_store import FindingStore as FindingStore
 from .format import SUFFIX as SUFFIX
 from .format import Regression as Regression
+from .format import dumps as dumps
 from .format import load as load
 from .format import loads as loads
 from .isolate import replay_safely as replay_safely
+from .recording import regression_of as regression_of
 from .replaying import Replay as Replay
 from .replaying import Status as Status
 from .replaying import case_of as case_of

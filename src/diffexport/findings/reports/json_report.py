@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-from pathlib import Path
 from typing import Any
 
-from diffexport import atomic
 from diffexport.findings.events import Finding
 from diffexport.findings.regressions import FindingStore, SeenTensors, encode_tensor, is_tensor
 from diffexport.findings.reports.reproduce import reproduce_line
@@ -18,7 +15,7 @@ from diffexport.versions import installed
 FORMAT_VERSION = 1
 
 
-def document(tally: Tally, store: FindingStore) -> dict[str, Any]:
+def report_document(tally: Tally, store: FindingStore) -> dict[str, Any]:
     """Return the report as plain data; see docs/json.md."""
     tally.settle()
     started, finished = tally.started, tally.finished
@@ -65,6 +62,16 @@ def document(tally: Tally, store: FindingStore) -> dict[str, Any]:
         ],
         "excluded": [
             {"case": e.case, "modes": e.modes, "count": e.count, "reason": e.reason} for e in tally.excluded
+        ],
+        "untested": [
+            {
+                "case": one.case,
+                "mode": one.mode,
+                "runtimes": list(one.runtimes),
+                "reason": one.reason,
+                "failed": one.failed,
+            }
+            for one in tally.untested()
         ],
         "advice": [{"case": case, "message": message} for case, message in sorted(tally.advice.items())],
         "errors": [{"case": case, "message": message} for case, message in tally.failed.items()],
@@ -135,12 +142,3 @@ def _value(value: Any, seen: SeenTensors) -> Any:
     elif isinstance(value, dict):
         document["items"] = {str(key): _value(item, seen) for key, item in value.items()}
     return document
-
-
-def write_report(tally: Tally, store: FindingStore, path: Path) -> None:
-    """Write the report, whole or not at all.
-
-    Raises:
-        OSError: the file cannot be written.
-    """
-    atomic.write_text(path, json.dumps(document(tally, store), indent=1, ensure_ascii=False) + "\n")
