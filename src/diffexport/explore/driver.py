@@ -14,7 +14,15 @@ from dataclasses import replace
 
 from diffexport.explore.sample_checks import Announce
 from diffexport.explore.settings import StopAfter
-from diffexport.findings.events import CheckStarting, Event, Finding, FindingMade, RunFinished, Suspected
+from diffexport.findings.events import (
+    CheckStarting,
+    Event,
+    Finding,
+    FindingMade,
+    ModeFinished,
+    RunFinished,
+    Suspected,
+)
 from diffexport.values import DeadlinePassed, FailureKey, Identity
 
 #: What is driven: given whom to tell at once what cannot wait, it gives what happens as it happens.
@@ -39,11 +47,24 @@ class Suspects:
         # It shows again, and what becomes of it is seen to where it does.
         self._earlier.pop(finding.identity, None)
 
-    def resolve(self, finding: Finding) -> bool:
-        """Note a finding that was made; return whether it is a new one."""
-        is_new = finding.identity not in self._findings
-        self._findings.add(finding.identity)
-        return is_new
+    def knows(self, event: Event) -> bool:
+        """Note what an event says of suspects; return whether it is a finding that was made before."""
+        if isinstance(event, ModeFinished):
+            self._settle(event)
+        if not isinstance(event, FindingMade):
+            return False
+        is_known = event.finding.identity in self._findings
+        self._findings.add(event.finding.identity)
+        return is_known
+
+    def _settle(self, mode: ModeFinished) -> None:
+        """Forget what was seen in a mode that is done: what no finding came of is known, or was found before."""
+        if mode.carried:
+            self._seen = {
+                identity: finding
+                for identity, finding in self._seen.items()
+                if (identity.case, finding.mode) != (mode.case, mode.mode)
+            }
 
     def left(self) -> list[Finding]:
         """Return, at first sight, what no finding came of, in whichever exporter and on whichever runtime."""
@@ -103,11 +124,9 @@ def drive(
             if isinstance(event, Suspected | CheckStarting):
                 # From another process, where it was announced.
                 at_once(event)
-            elif not isinstance(event, FindingMade):
+            elif not suspects.knows(event):
                 yield event
-            elif suspects.resolve(event.finding):
-                yield event
-                if stop_after is not StopAfter.NOTHING:
+                if stop_after is not StopAfter.NOTHING and isinstance(event, FindingMade):
                     _end(events)
                     yield finished(stopped=True)
                     return

@@ -92,17 +92,19 @@ def mutate_command(
         settings.seed,
         settings.strict,
     )
-    base = loaded.file.parent if loaded.file is not None else Path.cwd()
-    asked = what_is_asked(
-        names, dict.fromkeys(names, specs), selected, ran_on, settings, (sorted(chosen), *loaded.known)
-    )
+    accepted = (sorted(chosen), *loaded.known)
     journal = MutationJournal(
-        base / ".diffexport",
-        asked,
+        (loaded.file.parent if loaded.file is not None else Path.cwd()) / ".diffexport",
+        what_is_asked(names, dict.fromkeys(names, specs), selected, ran_on, settings, accepted),
         resume=resume,
         say=lambda text: click.echo(f"diffexport: {text}", err=True),
     )
     _carry_out(todo, tally, jobs, journal)
+    return _reported(tally, json_file, journal)
+
+
+def _reported(tally: MutationTally, json_file: Path | None, journal: MutationJournal) -> int:
+    """Write the report, then show it; returns the exit code."""
     with undisturbed():
         code = report_written(json_file, tally.exit_code, lambda: mutation_document(tally))
         for text in mutation_lines(tally):

@@ -99,16 +99,9 @@ def run_command(
         inferred={} if specs else inferred_inputs(names),
     )
     journal = journal_of(plan, base / ".diffexport", resume=resume)
-    report = json_file or (Path(journal.history.report) if journal.history.report else None)
-    journal.remember_report(report)
-    return perform(
-        replace(plan, history=journal.history),
-        FindingStore(None if no_save else regressions),
-        Tally(),
-        report,
-        verbose or chosen.name == "debug",
-        journal,
-    )
+    json_file = journal.report_file(json_file)
+    plan, store = replace(plan, history=journal.history), FindingStore(None if no_save else regressions)
+    return perform(plan, store, Tally(), json_file, verbose or chosen.name == "debug", journal)
 
 
 def journal_of(plan: RunPlan, folder: Path, *, resume: bool) -> RunJournal:

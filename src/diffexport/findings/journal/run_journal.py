@@ -41,6 +41,7 @@ class RunJournal:
     def __init__(self, file: JournalFile | None, history: History, say: Say) -> None:
         self.history = history
         self._file, self._say = file, say
+        self._report = ""
         told = (*history.modes, *history.excluded, *history.replayed, *history.findings)
         #: What is written down already, by its address; it is held, so that nothing else gets that.
         self._told: dict[int, object] = {id(one): one for one in told}
@@ -119,10 +120,12 @@ class RunJournal:
         elif isinstance(event, KnownReplayed):
             self._append({"event": "known", **known_record(event)})
 
-    def remember_report(self, path: Path | None) -> None:
-        """Write down where the report goes."""
-        if path is not None and str(path) != self.history.report:
-            self._append({"event": "report", "file": str(path)})
+    def report_file(self, path: Path | None) -> Path | None:
+        """Return where the report goes, which is remembered: where to now, or else where to before."""
+        if path is None:
+            return Path(self.history.report) if self.history.report else None
+        self._report = str(path)
+        return path
 
     def _write(self, finding: Finding, record: Callable[[], dict[str, Any]], kind: str) -> None:
         if self._file is None:
@@ -137,6 +140,9 @@ class RunJournal:
     def _append(self, record: Mapping[str, Any], *, durably: bool = False) -> None:
         if self._file is None or self._file.problem:
             return
+        if self._report and self._report != self.history.report:
+            report, self._report = self._report, ""
+            self._append({"event": "report", "file": report})
         if not self._file.append(record, durably=durably):
             self._say(f"{self._file.problem}; the run goes on without, and could not be resumed")
 

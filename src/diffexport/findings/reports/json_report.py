@@ -7,6 +7,7 @@ from typing import Any
 
 from diffexport.findings.events import Finding
 from diffexport.findings.regressions import FindingStore, SeenTensors, encode_tensor, is_tensor
+from diffexport.findings.reports.coverage import Untested
 from diffexport.findings.reports.reproduce import reproduce_line
 from diffexport.findings.reports.tally import Tally
 from diffexport.values import Call, Evidence, Inputs
@@ -63,18 +64,19 @@ def report_document(tally: Tally, store: FindingStore) -> dict[str, Any]:
         "excluded": [
             {"case": e.case, "modes": e.modes, "count": e.count, "reason": e.reason} for e in tally.excluded
         ],
-        "untested": [
-            {
-                "case": one.case,
-                "mode": one.mode,
-                "runtimes": list(one.runtimes),
-                "reason": one.reason,
-                "failed": one.failed,
-            }
-            for one in tally.untested()
-        ],
+        "untested": [_untested(one) for one in tally.untested()],
         "advice": [{"case": case, "message": message} for case, message in sorted(tally.advice.items())],
         "errors": [{"case": case, "message": message} for case, message in tally.failed.items()],
+    }
+
+
+def _untested(one: Untested) -> dict[str, Any]:
+    return {
+        "case": one.case,
+        "mode": one.mode,
+        "runtimes": list(one.runtimes),
+        "reason": one.reason,
+        "failed": one.failed,
     }
 
 
