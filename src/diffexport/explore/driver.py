@@ -23,7 +23,7 @@ from diffexport.findings.events import (
     RunFinished,
     Suspected,
 )
-from diffexport.values import DeadlinePassed, FailureKey, Identity
+from diffexport.values import DeadlinePassed, FailureKey, Identity, Kind
 
 #: What is driven: given whom to tell at once what cannot wait, it gives what happens as it happens.
 Work = Callable[[Announce], Iterator[Event]]
@@ -70,9 +70,12 @@ class Suspects:
         """Return, at first sight, what no finding came of, in whichever exporter and on whichever runtime."""
         return self._unresolved({**self._earlier, **self._seen})
 
-    def not_seen_again(self) -> list[Finding]:
-        """Return what an earlier run saw and this one did not."""
-        return self._unresolved(self._earlier)
+    def not_settled(self) -> list[Finding]:
+        """Return what no finding came of although all is done: what an earlier run saw and this one did not, and what
+        was seen in a mode that was given up. What ends a process or hangs was tried again, so that it is not among it.
+        """
+        fatal = (Kind.CRASH, Kind.TIMEOUT)
+        return [finding for finding in self.left() if finding.divergence.kind not in fatal]
 
     def _unresolved(self, among: Mapping[Identity, Finding]) -> list[Finding]:
         resolved = {_wherever(identity) for identity in self._findings}
@@ -141,7 +144,7 @@ def drive(
         return
     finally:
         _end(events)
-    yield from [FindingMade(replace(finding, flaky=True)) for finding in suspects.not_seen_again()]
+    yield from [FindingMade(replace(finding, flaky=True)) for finding in suspects.not_settled()]
     yield finished()
 
 

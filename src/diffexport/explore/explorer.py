@@ -12,7 +12,7 @@ import time
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from diffexport.arrays import as_call, tensors_of
+from diffexport.arrays import as_call, as_plain, tensors_of
 from diffexport.errors import TargetError, UntestableError
 from diffexport.explore.accepted import Accepted
 from diffexport.explore.carried_over import CarriedOver
@@ -36,7 +36,8 @@ from diffexport.findings.events import (
     Suspected,
     Unhealthy,
 )
-from diffexport.pipeline import Pipeline
+from diffexport.pipeline import CheckWatch, FatalCheck, Pipeline
+from diffexport.processes import STEPS
 from diffexport.strategies import Trial, decode_block, examples, ordinary_like
 from diffexport.subjects.cases import Case, Known, excluding, split_excluded
 from diffexport.values import Call, DeadlinePassed, Identity, Inputs, Mode, Severity, admits_all
@@ -67,6 +68,7 @@ class Explorer:
         drawing: makes the strategies; on the same pipeline.
         findings: what was found before and is not to be found again, by identity; updated.
         carried: what modes that were explored before have left, see [ModeFinished][].
+        fatal: checks that are not to be made, because they end the process or do not end.
     """
 
     def __init__(
@@ -80,6 +82,7 @@ class Explorer:
         drawing: Drawing | None = None,
         findings: dict[Identity, Any] | None = None,
         carried: Iterable[Mapping[str, Any]] = (),
+        fatal: Sequence[FatalCheck] = (),
     ) -> None:
         self.case, self.runtimes, self.settings = case, tuple(runtimes), settings
         self.pipeline = pipeline or Pipeline()
@@ -99,6 +102,7 @@ class Explorer:
             health=self._health,
         )
         self._announce: Announce = _tell_nobody
+        self._fatal = tuple(fatal)
         #: Seen, and not yet made a finding of.
         self._pending: dict[Identity, Diverged] = {}
         self._explored: set[str] = set()
@@ -120,6 +124,8 @@ class Explorer:
         """
         self._announce = announce
         given, name = modes, self.case.name
+        careful = self.settings.careful
+        self.pipeline.watch = CheckWatch(self._fatal, self._announce_check) if careful else None
         modes, excluded = split_excluded(given, name, self.case.exclusions)
         for exclusion, count in excluded:
             left_out = [one for one in given if excluding(one, name, self.case.exclusions) is exclusion]
@@ -159,6 +165,7 @@ class Explorer:
 
     def _attempt(self, mode: Mode) -> Iterator[Event]:
         started = time.perf_counter()
+        STEPS.begin("draw", case=self.case.name, mode=str(mode))
         rows = {name: Row(name) for name in self.runtimes}
         yield from self._check_extra(mode, rows)
         if not self._is_explored(mode) or (yield from self._check_one_sample(mode, rows)):
@@ -172,6 +179,9 @@ class Explorer:
         for row in rows.values():
             row.seconds = seconds
         yield ModeFinished(self.case.name, str(mode), tuple(rows.values()), self._carried.since_last())
+
+    def _announce_check(self, case: str, mode: str, inputs: Inputs, example: Inputs) -> None:
+        self._announce(CheckStarting(case, mode, as_plain(inputs), as_plain(example)))
 
     def _suspect(self, failure: Diverged) -> None:
         """Say at once that a failure is seen: the run may end before it is shrunk."""
@@ -303,7 +313,6 @@ class Explorer:
             export_inputs,
             samples,
             rows,
-            self._announce,
             repeat=repeat,
             deadline=self._timekeeper.in_force,
         )

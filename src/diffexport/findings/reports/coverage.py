@@ -48,22 +48,22 @@ def untested(
                 yield Untested(case, mode, runtimes, _why(case, finished, failed))
 
 
-def is_silent(row: Row) -> bool:
-    """Return whether a row says nothing, not even that the model rejects what is drawn."""
-    return row.verdict is RowVerdict.UNTESTED and not row.rejected and not row.reason
+def is_untested(row: Row) -> bool:
+    """Return whether nothing was tested that was to be; where the model itself raises on every input, nothing is."""
+    return row.verdict is RowVerdict.UNTESTED and not row.rejected
 
 
 def _untested_rows(event: ModeFinished) -> Iterator[Untested]:
-    silent = tuple(row.runtime for row in event.rows if is_silent(row))
-    if silent:
-        yield Untested(event.case, event.mode, silent, "no input was checked")
-    reasons: dict[str, list[str]] = {}
+    reasons: dict[tuple[str, bool], list[str]] = {}
     for row in event.rows:
-        if row.verdict is RowVerdict.UNTESTED and not is_silent(row):
-            rejected = f"the model itself raises on each of the {row.rejected} inputs that were drawn"
-            reasons.setdefault(row.reason or rejected, []).append(row.runtime)
-    for reason, runtimes in reasons.items():
-        yield Untested(event.case, event.mode, tuple(runtimes), reason, failed=False)
+        if row.verdict is RowVerdict.UNTESTED:
+            failed = is_untested(row)
+            why = "no input was checked"
+            if not failed:
+                why = f"the model itself raises on each of the {row.rejected} inputs that were drawn"
+            reasons.setdefault((row.reason or why, failed), []).append(row.runtime)
+    for (reason, failed), runtimes in reasons.items():
+        yield Untested(event.case, event.mode, tuple(runtimes), reason, failed)
 
 
 def _why(case: str, finished: RunFinished | None, failed: Mapping[str, str]) -> str:
