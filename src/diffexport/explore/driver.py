@@ -164,21 +164,21 @@ def deliver(events: Generator[Event, None, None], *listeners: Callable[[Event], 
         KeyboardInterrupt: the work was interrupted, and what was seen by then has been delivered.
     """
     coming: Iterable[Event] = events
+    event, left = None, list(listeners)
     while True:
-        left: list[Callable[[Event], None]] = []
-        event: Event | None = None
         try:
             # A loop, as nothing can come between an event and its name here; behind a call, Ctrl-C can.
             for event in coming:
-                left = list(listeners)
                 while left:
                     left[0](event)
                     del left[0]
+                event, left = None, list(listeners)
             return
         except KeyboardInterrupt as interruption:
             while event is not None and left:
                 with contextlib.suppress(KeyboardInterrupt):
                     left[0](event)
                 del left[0]
+            event, left = None, list(listeners)
             # Work that was interrupted itself is at its end, and raises this again.
             coming = itertools.chain([events.throw(interruption)], events)

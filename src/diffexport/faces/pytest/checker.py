@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from diffexport.faces.pytest.item_journals import kept_journals
+
 if TYPE_CHECKING:
     from diffexport.faces.api import ModelTest, Result
     from diffexport.findings.events import Finding
@@ -76,7 +78,8 @@ class Checker:
         from diffexport.faces.api import check
 
         try:
-            result = check(model, **self._with_defaults(options))
+            with kept_journals(self._request.node):
+                result = check(model, **self._with_defaults(options))
         except DiffexportError as error:
             # It is about what the test says, and a traceback through diffexport helps nobody.
             pytest.fail(str(error), pytrace=False)
@@ -141,7 +144,8 @@ class Checker:
                 seed=options["seed"],
                 strict=options["strict"],
             )
-            result = explored(case, modes, options["runtimes"], settings, save=options["save"])
+            with kept_journals(self._request.node):
+                result = explored(case, modes, options["runtimes"], settings, save=options["save"])
         except DiffexportError as error:
             pytest.fail(str(error), pytrace=False)
         self._judge(result)

@@ -30,6 +30,7 @@ from diffexport.faces.pytest.checker import (
     test_modes,
     texts_of,
 )
+from diffexport.faces.pytest.item_journals import RESUME, forget_journals
 
 if TYPE_CHECKING:
     from diffexport.findings.events import Finding
@@ -52,6 +53,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=None,
         metavar="DIR",
         help="where findings are kept (default: as configured, tests/regressions)",
+    )
+    group.addoption(
+        RESUME,
+        action="store_true",
+        help="go on with what a session that was ended has done: modes that are done are not done again",
     )
 
 
@@ -168,6 +174,11 @@ def _findings_in(error: BaseException, seen: set[int]) -> Iterator[Finding]:
     for inner in getattr(error, "exceptions", ()):
         if id(inner) not in seen:
             yield from _findings_in(inner, seen)
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: Any) -> None:
+    """Forget the journals of a session that came to its end."""
+    forget_journals(session, exitstatus)
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -69,12 +69,12 @@ class History:
         """Return whether a mode of a case is done, or is left out."""
         return (case, mode) in self._settled
 
-    def carried(self, case: str, exporter: str) -> tuple[Mapping[str, Any], ...]:
-        """Return what the modes of one exporter that are done leave for the others."""
+    def carried(self, case: str, exporter: str | None = None) -> tuple[Mapping[str, Any], ...]:
+        """Return what the modes that are done leave for the others, those of one exporter or all."""
         return tuple(
             event.carried
             for event in self.modes
-            if event.case == case and event.exporter == exporter and event.carried
+            if event.case == case and exporter in (None, event.exporter) and event.carried
         )
 
     def is_suspected(self, case: str, exporter: str) -> bool:

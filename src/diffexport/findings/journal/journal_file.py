@@ -26,7 +26,9 @@ SUFFIX = ".jsonl"
 #: How many runs of the same may keep a journal each at the same time.
 _AT_ONCE = 8
 #: Journals that nobody has written to for so long are removed, and the oldest of more than so many.
-_KEPT_SECONDS, _KEPT_FILES = 14 * 86400.0, 64
+_KEPT_SECONDS, _KEPT_FILES = 14 * 86400.0, 1000
+#: The folders that this process has looked through for such.
+_swept: set[Path] = set()
 #: The journals that this process has open: its locks do not keep it out itself.
 _open: set[str] = set()
 
@@ -214,6 +216,9 @@ def fingerprint(asked: Mapping[str, Any]) -> str:
 
 def sweep_journals(folder: Path, kind: str) -> None:
     """Remove journals that were left long ago, and the oldest where there are many; those in use stay."""
+    if folder in _swept:
+        return
+    _swept.add(folder)
     with contextlib.suppress(OSError):
         files = sorted(folder.glob(f"{kind}-*{SUFFIX}"), key=lambda path: path.stat().st_mtime, reverse=True)
         for number, path in enumerate(files):
@@ -256,7 +261,7 @@ def _reason(error: OSError) -> str:
 def _make_folder(folder: Path) -> None:
     """Make the folder of journals; it says itself that it does not belong into version control."""
     folder.mkdir(parents=True, exist_ok=True)
-    ignore = folder / ".gitignore"
-    if folder.name == ".diffexport" and not ignore.exists():
-        with contextlib.suppress(OSError):
-            atomic.write_text(ignore, "*\n")
+    for place in (folder, folder.parent):
+        if place.name == ".diffexport" and not (place / ".gitignore").exists():
+            with contextlib.suppress(OSError):
+                atomic.write_text(place / ".gitignore", "*\n")

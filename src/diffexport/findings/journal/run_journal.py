@@ -31,6 +31,10 @@ from diffexport.findings.journal.journal_file import JournalError, JournalFile
 Say = Callable[[str], None]
 
 
+def _tell_nobody(text: str) -> None:
+    pass
+
+
 class RunJournal:
     """The journal of a run, or what stands for one where none can be kept: a run does not end for that.
 
@@ -63,6 +67,7 @@ class RunJournal:
         say: Say,
         cases: Sequence[str] | None = None,
         option: str = "--resume",
+        quiet: bool = False,
     ) -> RunJournal:
         """Open the journal of a run; where that is not possible, it is said and nothing is kept.
 
@@ -72,6 +77,7 @@ class RunJournal:
             say: told in one line what a person has to know.
             cases: see [History.of][].
             option: how a person asks for that.
+            quiet: say nothing of what is there from before, or is not.
         """
         try:
             file = JournalFile.open(folder, kind, name, asked, resume=resume)
@@ -79,6 +85,8 @@ class RunJournal:
             say(f"{error}; the run goes on without, and could not be resumed")
             return cls(None, History(), say)
         history = History.of(file.records, cases)
+        if quiet:
+            say = _tell_nobody
         if file.others and (resume or not history):
             say(f"another run of the same is going on; this one has a journal of its own, {file.path}")
         if resume and history:
@@ -145,6 +153,11 @@ class RunJournal:
             self._append({"event": "report", "file": report})
         if not self._file.append(record, durably=durably):
             self._say(f"{self._file.problem}; the run goes on without, and could not be resumed")
+
+    @property
+    def path(self) -> Path | None:
+        """The file, where there is one."""
+        return None if self._file is None else self._file.path
 
     @property
     def is_kept(self) -> bool:
