@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
 from diffexport import config as configuration
-from diffexport.explore import Settings, applicable, name_of, shipped_for, what_is_asked
+from diffexport.explore import Settings, TargetFacts, TargetSession, applicable, shipped_for, what_is_asked
 from diffexport.faces.cli.chosen_runtimes import select_runtimes
 from diffexport.faces.cli.interruptions import undisturbed
 from diffexport.faces.cli.limit_options import step_limits
-from diffexport.faces.cli.run_command import RESUMABLE, check_targets
+from diffexport.faces.cli.run_command import RESUMABLE
 from diffexport.faces.cli.written_reports import report_written
+from diffexport.infer.session import TargetProcess
 from diffexport.strategies import canonical
 from diffexport.subjects.cases import Known
 from diffexport.subjects.catalogue import MAIN_JOB, expand
@@ -58,9 +59,13 @@ def mutate_command(
     jobs: int | None = None,
     listed: bool = False,
     resume: bool = False,
+    process: TargetProcess | None = None,
     **limits: Any,
 ) -> int:
     """Plant, check, judge and report; returns the exit code.
+
+    Args:
+        process: where targets are imported; by default in this process.
 
     Raises:
         UsageError: an unknown case, mode, runtime or mutator, or a target that does not import.
@@ -71,7 +76,8 @@ def mutate_command(
     loaded = configuration.load()
     specs = canonical(inputs)
     names = expand(targets or loaded.cases or (MAIN_JOB,))
-    check_targets(names, specs)
+    with TargetSession(process) as asked:
+        facts = {name: asked.facts(name, specs) for name in names}
     chosen = select(only, (NAME,))
     selected = select_modes(modes or MODES, loaded.matrices)
     settings = Settings(
@@ -83,7 +89,7 @@ def mutate_command(
         shrink=False,
     )
     ran_on = select_runtimes(runtimes or RUNTIMES)
-    todo = _jobs(names, specs, selected, ran_on, settings, applicable(loaded.known), chosen)
+    todo = _jobs(facts, specs, selected, ran_on, settings, applicable(loaded.known), chosen)
     tally = MutationTally(
         [job.name for job in todo[:: max(len(selected), 1)]],
         [str(mode) for mode in selected],
@@ -93,14 +99,15 @@ def mutate_command(
         settings.strict,
     )
     accepted = (sorted(chosen), *loaded.known)
-    journal = MutationJournal(
-        (loaded.file.parent if loaded.file is not None else Path.cwd()) / ".diffexport",
-        what_is_asked(names, dict.fromkeys(names, specs), selected, ran_on, settings, accepted),
-        resume=resume,
-        say=lambda text: click.echo(f"diffexport: {text}", err=True),
-    )
+    asked_for = what_is_asked(names, dict.fromkeys(names, specs), selected, ran_on, settings, accepted)
+    base = loaded.file.parent if loaded.file is not None else Path.cwd()
+    journal = MutationJournal(base / ".diffexport", asked_for, resume=resume, say=_say)
     _carry_out(todo, tally, jobs, journal)
     return _reported(tally, json_file, journal)
+
+
+def _say(text: str) -> None:
+    click.echo(f"diffexport: {text}", err=True)
 
 
 def _reported(tally: MutationTally, json_file: Path | None, journal: MutationJournal) -> int:
@@ -116,7 +123,7 @@ def _reported(tally: MutationTally, json_file: Path | None, journal: MutationJou
 
 
 def _jobs(
-    targets: Sequence[str],
+    facts: Mapping[str, TargetFacts],
     specs: tuple[str, ...],
     modes: Sequence[Mode],
     runtimes: tuple[str, ...],
@@ -128,15 +135,16 @@ def _jobs(
     return [
         MutationJob(
             target,
-            name_of(target, specs),
+            each.name,
             specs,
             str(mode),
             runtimes,
             settings,
             (*known, *shipped_for(target)),
             only,
+            each.problem,
         )
-        for target in targets
+        for target, each in facts.items()
         for mode in modes
     ]
 

@@ -98,6 +98,7 @@ class Checker:
             "examples": configuration.examples,
             "seed": configuration.seed,
             "strict": configuration.strict,
+            "limits": configuration.steps,
             "matrices": configuration.matrices,
             "save": folder_of(config),
             **given,
@@ -143,6 +144,7 @@ class Checker:
                 examples=options["examples"],
                 seed=options["seed"],
                 strict=options["strict"],
+                limits=options["limits"],
             )
             with kept_journals(self._request.node):
                 result = explored(case, modes, options["runtimes"], settings, save=options["save"])

@@ -23,6 +23,7 @@ from diffexport.findings.events import (
     ModeFinished,
     Row,
     RowVerdict,
+    StateChanged,
 )
 from diffexport.findings.regressions import dumps, loads, regression_of
 from diffexport.values import Divergence, Evidence, Identity, Kind, Place, Stage
@@ -185,6 +186,23 @@ def known_from(record: Mapping[str, Any]) -> KnownReplayed:
     try:
         status = KnownStatus(record["status"])
         return KnownReplayed(record["id"], record["regression"], status, record["message"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise RecordError(f"{type(error).__name__}: {error}") from None
+
+
+def state_record(event: StateChanged) -> dict[str, Any]:
+    """Return what a case changed in its process as plain data."""
+    return dataclasses.asdict(event)
+
+
+def state_from(record: Mapping[str, Any]) -> StateChanged:
+    """Return what [state_record][] was given.
+
+    Raises:
+        RecordError: see [finding_from][].
+    """
+    try:
+        return StateChanged(str(record["case"]), str(record["what"]), bool(record["restored"]))
     except (ValueError, KeyError, TypeError) as error:
         raise RecordError(f"{type(error).__name__}: {error}") from None
 

@@ -15,6 +15,7 @@ from diffexport.findings.events import (
     KnownReplayed,
     ModeFinished,
     RowVerdict,
+    StateChanged,
 )
 from diffexport.findings.journal.event_records import (
     RecordError,
@@ -22,6 +23,7 @@ from diffexport.findings.journal.event_records import (
     finding_from,
     known_from,
     mode_from,
+    state_from,
 )
 from diffexport.values import Identity, exporter_name
 
@@ -34,7 +36,7 @@ class History:
         modes: what was counted in each mode that is done.
         findings: what was found.
         suspects: what was seen in a mode that is not done, and not shrunk.
-        excluded, replayed: events as they were given.
+        excluded, replayed, changes: events as they were given.
         report: where the earlier run was to write its report; empty if nowhere.
     """
 
@@ -43,6 +45,7 @@ class History:
     suspects: tuple[Finding, ...] = ()
     excluded: tuple[Excluded, ...] = ()
     replayed: tuple[KnownReplayed, ...] = ()
+    changes: tuple[StateChanged, ...] = ()
     report: str = ""
     _settled: frozenset[tuple[str, str]] = field(default=frozenset(), repr=False)
 
@@ -85,6 +88,7 @@ class History:
         """Yield what happened, as it is to be told to those who report."""
         yield from self.replayed
         yield from self.excluded
+        yield from self.changes
         yield from map(FindingMade, self.findings)
         yield from self.modes
 
@@ -109,6 +113,7 @@ class _Reader:
         self._suspects: dict[Identity, Finding] = {}
         self._excluded: list[Excluded] = []
         self._replayed: dict[str, KnownReplayed] = {}
+        self._changes: dict[StateChanged, None] = {}
         self._report = ""
         #: Cases of which something was found that could not be stored: all of them is done again.
         self._lost: set[str] = set()
@@ -128,6 +133,8 @@ class _Reader:
             elif kind == "known":
                 known = known_from(record)
                 self._replayed.setdefault(known.id, known)
+            elif kind == "state":
+                self._changes[state_from(record)] = None
             elif kind == "lost":
                 self._lost.add(str(record.get("case")))
             elif kind == "report":
@@ -162,6 +169,7 @@ class _Reader:
             suspects,
             excluded,
             tuple(self._replayed.values()),
+            tuple(self._changes),
             self._report,
             frozenset(done | left_out),
         )

@@ -14,6 +14,7 @@ from diffexport.findings.events import (
     FindingMade,
     KnownReplayed,
     ModeFinished,
+    StateChanged,
     Suspected,
 )
 from diffexport.findings.journal.event_records import (
@@ -23,6 +24,7 @@ from diffexport.findings.journal.event_records import (
     known_record,
     made_record,
     mode_record,
+    state_record,
 )
 from diffexport.findings.journal.history import History
 from diffexport.findings.journal.journal_file import JournalError, JournalFile
@@ -46,7 +48,13 @@ class RunJournal:
         self.history = history
         self._file, self._say = file, say
         self._report = ""
-        told = (*history.modes, *history.excluded, *history.replayed, *history.findings)
+        told = (
+            *history.modes,
+            *history.excluded,
+            *history.replayed,
+            *history.changes,
+            *history.findings,
+        )
         #: What is written down already, by its address; it is held, so that nothing else gets that.
         self._told: dict[int, object] = {id(one): one for one in told}
 
@@ -127,6 +135,8 @@ class RunJournal:
             self._append({"event": "excluded", **excluded_record(event)})
         elif isinstance(event, KnownReplayed):
             self._append({"event": "known", **known_record(event)})
+        elif isinstance(event, StateChanged):
+            self._append({"event": "state", **state_record(event)})
 
     def report_file(self, path: Path | None) -> Path | None:
         """Return where the report goes, which is remembered: where to now, or else where to before."""

@@ -10,7 +10,7 @@ from diffexport.findings.regressions import FindingStore, SeenTensors, encode_te
 from diffexport.findings.reports.coverage import Untested
 from diffexport.findings.reports.reproduce import reproduce_line
 from diffexport.findings.reports.tally import Tally
-from diffexport.values import Call, Evidence, Inputs
+from diffexport.values import Call, Evidence, Inputs, NamedValue
 from diffexport.versions import installed
 
 FORMAT_VERSION = 1
@@ -66,6 +66,10 @@ def report_document(tally: Tally, store: FindingStore) -> dict[str, Any]:
         ],
         "untested": [_untested(one) for one in tally.untested()],
         "advice": [{"case": case, "message": message} for case, message in sorted(tally.advice.items())],
+        "state_changes": [
+            {"case": e.case, "change": e.what, "restored": e.restored, "message": e.message}
+            for _, e in sorted(tally.state_changes.items())
+        ],
         "errors": [{"case": case, "message": message} for case, message in tally.failed.items()],
     }
 
@@ -138,7 +142,8 @@ def _arguments(inputs: Inputs) -> dict[str, Any]:
 def _value(value: Any, seen: SeenTensors) -> Any:
     if is_tensor(value):
         return encode_tensor(value, seen)
-    document: dict[str, Any] = {"type": type(value).__name__, "value": repr(value)}
+    name = value.type_name if isinstance(value, NamedValue) else type(value).__name__
+    document: dict[str, Any] = {"type": name, "value": repr(value)}
     if isinstance(value, tuple | list):
         document["items"] = [_value(item, seen) for item in value]
     elif isinstance(value, dict):
