@@ -109,14 +109,14 @@ class Checker:
     def _judge(self, result: Result) -> None:
         for finding in result.findings:
             keep(self._request.node, finding, result.store)
+        if not result.modes and result.excluded and not (result.error or result.stale):
+            pytest.skip("; ".join(f"{one.modes} excluded: {one.reason}" for one in result.excluded))
         if not result.ok:
             text = str(result)
             if result.findings:
                 # The findings themselves are listed once, at the end, whichever tests and workers made them.
                 text = f"{text.partition(chr(10) * 2)[0]}\nsee 'diffexport findings'"
             pytest.fail(text, pytrace=False)
-        if not result.modes and result.excluded:
-            pytest.skip("; ".join(f"{one.modes} excluded: {one.reason}" for one in result.excluded))
 
     def run(self, model_test: ModelTest, given: dict[str, Any]) -> None:
         """Check the model of a test that [diffexport.test][diffexport.test] made.
