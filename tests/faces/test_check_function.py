@@ -133,7 +133,7 @@ def test_excluded_modes_are_not_run_and_said():
     assert str(result) == "Less: no mode was run\n  excluded 2 modes (torchscript): on purpose"
     # What was not tested is not as expected.
     assert not result
-    with pytest.raises(diffexport.UntestableError, match="no mode was run"):
+    with pytest.raises(UntestableError, match="no mode was run"):
         result.raise_for_findings()
 
 

@@ -139,6 +139,8 @@ def test_a_run_that_was_asked_to_end_writes_its_report_and_goes_on(cli, whole, s
     assert {one["reason"] for one in report["untested"]} == {"not reached: the run was interrupted"}
     cli(*RUN, "--resume", "--json", "report.json", code=1)
     assert report_of("report.json") == whole[0]
+    # What was stored as it was seen is replaced by what it came down to.
+    assert sorted(path.name for path in Path("found").iterdir()) == whole[1]
 
 
 @pytest.mark.slow

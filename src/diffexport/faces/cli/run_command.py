@@ -141,6 +141,8 @@ def perform(
         with contextlib.suppress(KeyboardInterrupt):
             events = events_of(plan, journal.announce)
             deliver(events, store.take, journal.take, tally.take, terminal.take)
+            for finding in journal.history.as_seen:
+                store.retract(finding)
     finally:
         with undisturbed():
             code = EXIT_USAGE

@@ -36,6 +36,7 @@ class History:
         modes: what was counted in each mode that is done.
         findings: what was found.
         suspects: what was seen in a mode that is not done, and not shrunk.
+        as_seen: those of them that were stored as they were seen, for the run was interrupted.
         excluded, replayed, changes: events as they were given.
         report: where the earlier run was to write its report; empty if nowhere.
     """
@@ -47,6 +48,7 @@ class History:
     replayed: tuple[KnownReplayed, ...] = ()
     changes: tuple[StateChanged, ...] = ()
     report: str = ""
+    as_seen: tuple[Finding, ...] = ()
     _settled: frozenset[tuple[str, str]] = field(default=frozenset(), repr=False)
 
     @classmethod
@@ -111,6 +113,7 @@ class _Reader:
         self._modes: dict[tuple[str, str], ModeFinished] = {}
         self._findings: dict[Identity, Finding] = {}
         self._suspects: dict[Identity, Finding] = {}
+        self._as_seen: dict[Identity, Finding] = {}
         self._excluded: list[Excluded] = []
         self._replayed: dict[str, KnownReplayed] = {}
         self._changes: dict[StateChanged, None] = {}
@@ -145,6 +148,8 @@ class _Reader:
 
     def _read_finding(self, record: Mapping[str, Any], kind: str) -> None:
         finding = finding_from(record)
+        if record.get("as_seen"):
+            self._as_seen[finding.identity] = finding
         if kind == "suspect" or record.get("as_seen"):
             self._suspects.setdefault(finding.identity, finding)
         else:
@@ -171,6 +176,7 @@ class _Reader:
             tuple(self._replayed.values()),
             tuple(self._changes),
             self._report,
+            tuple(self._as_seen.values()),
             frozenset(done | left_out),
         )
 

@@ -36,6 +36,20 @@ def save(regression: Regression, folder: Path) -> tuple[Path, bool]:
     return path, True
 
 
+def remove_same(regression: Regression, folder: Path) -> None:
+    """Remove the file that holds just this regression; one that holds anything else stays.
+
+    Raises:
+        OSError: there is none, or it cannot be removed.
+    """
+    path = path_for(regression, folder)
+    text, side = dumps(regression, path.name.removesuffix(SUFFIX))
+    if path.read_text(encoding="utf-8") == text:
+        path.unlink()
+        for name in side:
+            (folder / name).unlink(missing_ok=True)
+
+
 def files(paths: list[Path]) -> list[Path]:
     """Return the regression files among ``paths``, folders searched through, sorted by name.
 
