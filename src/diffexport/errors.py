@@ -7,6 +7,7 @@ without a traceback and leaves with its ``exit_code``; anything else that escape
 from __future__ import annotations
 
 import difflib
+import re
 import reprlib
 import unicodedata
 from collections.abc import Iterable
@@ -80,6 +81,47 @@ class PlugInError(UsageError):
 
 class ExporterInternalsError(DiffexportError):
     """A private name of torch that this version of diffexport relies on is gone."""
+
+
+#: The most characters of a text of somebody else's that are kept: a whole message, and one line of it.
+LONGEST_TEXT, LONGEST_LINE = 20_000, 1_000
+#: Colours as torch has them in its messages, and characters that are not shown as they are.
+_NOT_SHOWN = re.compile(r"\x1b\[[\d;]*m|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+def error_text(error: BaseException) -> str:
+    """Return the text of an error that any code may have raised, fit to be kept and shown.
+
+    One whose text raises, too, has a text that says so. See [shortened][] for what is done to long ones.
+    """
+    try:
+        text = str(error)
+    except BaseException as problem:  # noqa: BLE001 - whatever a __str__ of somebody else's raises
+        text = f"(its text raises {type(problem).__name__})"
+    return shortened(text)
+
+
+def error_line(error: BaseException) -> str:
+    """Return the first line of [error_text][], which is empty where an error says nothing."""
+    lines = error_text(error).strip().splitlines()
+    return shortened(lines[0], LONGEST_LINE) if lines else ""
+
+
+def shortened(text: str, most: int = LONGEST_TEXT) -> str:
+    """Return a text with at most so many characters, and how many more there were; all of them can be written as UTF-8.
+
+    Control characters, but for ends of lines, tabs and colours, and lone surrogates are shown by their number.
+    """
+    more = len(text) - most
+    if more > 0:
+        text = text[:most]
+    text = _NOT_SHOWN.sub(_in_ascii, text)
+    return f"{text}… ({more} characters more)" if more > 0 else text
+
+
+def _in_ascii(match: re.Match[str]) -> str:
+    character = match[0]
+    return character if len(character) > 1 else ascii(character)[1:-1]
 
 
 def shown(value: Any) -> str:

@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from diffexport.arrays import as_call, as_plain, tensors_of
 from diffexport.errors import TargetError, UntestableError
 from diffexport.explore.accepted import Accepted
+from diffexport.explore.carried_over import CarriedOver
 from diffexport.explore.divergence_errors import Diverged
 from diffexport.explore.drawing import Drawing
 from diffexport.explore.export_examples import plain_shapes
 from diffexport.explore.finding_maker import FindingMaker
+from diffexport.explore.hanging_steps import HangingSteps
 from diffexport.explore.health import Health
 from diffexport.explore.hypothesis_round import HypothesisRound
 from diffexport.explore.sample_checks import Announce, SampleChecks
@@ -28,17 +31,17 @@ from diffexport.findings.events import (
     CheckStarting,
     Event,
     Excluded,
-    Finding,
     FindingMade,
     ModeFinished,
     Row,
+    RowVerdict,
     Suspected,
     Unhealthy,
 )
 from diffexport.pipeline import CheckWatch, FatalCheck, Pipeline
-from diffexport.processes import STEPS
+from diffexport.processes import STEPS, StepTooLong
 from diffexport.strategies import Trial, decode_block, examples, ordinary_like
-from diffexport.subjects.cases import Case, Known, split_excluded
+from diffexport.subjects.cases import Case, Known, excluding, split_excluded
 from diffexport.values import Call, DeadlinePassed, Identity, Inputs, Mode, Severity, admits_all
 
 #: Rounds of exploring one mode again after something was found in it.
@@ -66,6 +69,7 @@ class Explorer:
         pipeline: shared when several cases are explored in one process.
         drawing: makes the strategies; on the same pipeline.
         findings: what was found before and is not to be found again, by identity; updated.
+        carried: what modes that were explored before have left, see [ModeFinished][].
         fatal: checks that are not to be made, because they end the process or do not end.
     """
 
@@ -78,7 +82,8 @@ class Explorer:
         *,
         pipeline: Pipeline | None = None,
         drawing: Drawing | None = None,
-        findings: dict[Identity, Finding] | None = None,
+        findings: dict[Identity, Any] | None = None,
+        carried: Iterable[Mapping[str, Any]] = (),
         fatal: Sequence[FatalCheck] = (),
     ) -> None:
         self.case, self.runtimes, self.settings = case, tuple(runtimes), settings
@@ -98,11 +103,14 @@ class Explorer:
             findings=self.findings,
             health=self._health,
         )
+        self._hanging = HangingSteps(case, self.pipeline, self.runtimes, settings)
         self._announce: Announce = _tell_nobody
         self._fatal = tuple(fatal)
         #: Seen, and not yet made a finding of.
         self._pending: dict[Identity, Diverged] = {}
-        self._explored: set[tuple[object, ...]] = set()
+        self._explored: set[str] = set()
+        self._carried = CarriedOver(self.findings, self._health, self._explored)
+        self._carried.restore(carried)
 
     def explore(self, modes: Sequence[Mode], announce: Announce = _tell_nobody) -> Iterator[Event]:
         """Explore every mode: [ModeFinished][] for each, and [FindingMade][] for each new divergence.
@@ -118,15 +126,17 @@ class Explorer:
             DeadlinePassed: the time is over; what was seen by then has been given as findings.
         """
         self._announce = announce
+        given, name = modes, self.case.name
         careful = self.settings.careful
         self.pipeline.watch = CheckWatch(self._fatal, self._announce_check) if careful else None
-        modes, excluded = split_excluded(modes, self.case.name, self.case.exclusions)
+        modes, excluded = split_excluded(given, name, self.case.exclusions)
         for exclusion, count in excluded:
-            yield Excluded(self.case.name, str(exclusion.modes), count, exclusion.reason)
+            left_out = [one for one in given if excluding(one, name, self.case.exclusions) is exclusion]
+            yield Excluded(name, str(exclusion.modes), count, exclusion.reason, tuple(map(str, left_out)))
         try:
             for mode in modes:
                 yield from self._explore_mode(mode)
-            if modes and not self._health.accepted:
+            if (modes or self._health.rejected) and not self._health.accepted:
                 self._raise_untestable()
             advice = self._health.advice(self.case.specs)
             if advice:
@@ -145,12 +155,18 @@ class Explorer:
 
     def _explore_mode(self, mode: Mode) -> Iterator[Event]:
         """Explore a mode. Where shrinking takes too long, what was seen is kept, and the mode begun again."""
-        for _ in range(ATTEMPTS):
+        attempts = 0
+        while attempts < ATTEMPTS:
             self._timekeeper.end_shrinking()
             try:
                 yield from self._attempt(mode)
                 return
+            except StepTooLong as late:
+                yield from self._hanging.note(mode, late.step)
+                if self._hanging.is_left(mode):
+                    return
             except DeadlinePassed:
+                attempts += 1
                 yield from self._made_quickly()
                 if self._timekeeper.is_over:
                     raise
@@ -171,7 +187,14 @@ class Explorer:
         seconds = (time.perf_counter() - started) / max(len(rows), 1)
         for row in rows.values():
             row.seconds = seconds
-        yield ModeFinished(self.case.name, str(mode), tuple(rows.values()))
+            if row.verdict is RowVerdict.UNTESTED and not row.reason:
+                row.reason = self._why_untested(row)
+        yield ModeFinished(self.case.name, str(mode), tuple(rows.values()), self._carried.since_last())
+
+    def _why_untested(self, row: Row) -> str:
+        if not row.rejected:
+            return "no input was drawn"
+        return f"each of {row.rejected} inputs is rejected ({self._health.reason})"
 
     def _announce_check(self, case: str, mode: str, inputs: Inputs, example: Inputs) -> None:
         self._announce(CheckStarting(case, mode, as_plain(inputs), as_plain(example)))
@@ -252,9 +275,10 @@ class Explorer:
             mode.export_modules_as_functions,
             failures,
         )
-        if key in self._explored:
+        text = hashlib.sha256(repr(key).encode()).hexdigest()[:32]
+        if text in self._explored:
             return True
-        self._explored.add(key)
+        self._explored.add(text)
         return False
 
     def _check_one_sample(self, mode: Mode, rows: dict[str, Row]) -> Generator[FindingMade, None, bool]:

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from diffexport import processes
 from diffexport.backends.model_files import Artefact
 from diffexport.errors import DiffexportError, RegressionFileError
 from diffexport.explore.explorer import Explorer
 from diffexport.explore.file_case import case_for
+from diffexport.explore.kept_apart import KeptApart
 from diffexport.explore.sample_checks import Announce
 from diffexport.explore.settings import Settings
-from diffexport.findings.events import CaseFailed, Event, Finding, KnownReplayed, KnownStatus
+from diffexport.findings.events import (
+    CaseFailed,
+    Event,
+    Finding,
+    KnownReplayed,
+    KnownStatus,
+    ModeFinished,
+)
 from diffexport.findings.regressions import Regression, Replay, Status, load, replay_safely
 from diffexport.pipeline import FatalCheck, Pipeline
-from diffexport.processes import STEPS
+from diffexport.processes import STEPS, StepTooLong
 from diffexport.pytorch import freeze_kept_tables
 from diffexport.subjects.cases import Case, Exclusion, Known
 from diffexport.subjects.targets import resolve
@@ -28,6 +37,8 @@ from diffexport.values import Mode
 class Unit:
     """Explore one case in some modes, or (without modes) replay the regressions of known divergences.
 
+    Without modes and with what others have carried over, only the health of the case is judged.
+
     Attributes:
         target: the case, as text.
         name: what the case is called in messages.
@@ -37,6 +48,7 @@ class Unit:
         folders: where the regressions of known divergences are looked for.
         artefact: the model to compare with, in place of every export.
         exclude: modes that are not run.
+        carried: what modes that are done have left for those here, see [ModeFinished][].
         before: findings that were made of it before; they are not made again.
         fatal: checks that are not to be made, because they end the process or do not end.
     """
@@ -51,6 +63,7 @@ class Unit:
     folders: tuple[Path, ...] = ()
     artefact: Artefact | None = None
     exclude: tuple[Exclusion, ...] = ()
+    carried: tuple[Mapping[str, Any], ...] = ()
     before: tuple[Finding, ...] = ()
     fatal: tuple[FatalCheck, ...] = ()
 
@@ -81,15 +94,30 @@ def do(unit: Unit, send: Callable[[Event], None]) -> None:
 
 def events_of_unit(unit: Unit, announce: Announce) -> Iterator[Event]:
     """Do one unit, in this process; see [Explorer.explore][] for what is announced."""
-    if not unit.modes:
+    if not unit.modes and not unit.carried:
         yield from (replay_entry(entry, unit.folders, _pipeline()) for entry in unit.known)
         return
     STEPS.limits = unit.settings.steps
+    kept_apart = KeptApart(unit.target, unit.name)
+    try:
+        yield from _events_of_case(unit, announce, kept_apart)
+    finally:
+        left = list(kept_apart.ended())
+    yield from left
+    STEPS.end()
+
+
+def _events_of_case(unit: Unit, announce: Announce, kept_apart: KeptApart) -> Iterator[Event]:
     try:
         case = case_of_unit(unit)
     except DiffexportError as error:
         yield CaseFailed(unit.name, str(error))
         return
+    except StepTooLong:
+        text = f"importing {unit.target} does not end within {unit.settings.steps.import_seconds:g} s"
+        yield CaseFailed(unit.name, text)
+        return
+    yield from kept_apart.imported(case.name)
     explorer = Explorer(
         case,
         unit.runtimes,
@@ -98,9 +126,12 @@ def events_of_unit(unit: Unit, announce: Announce) -> Iterator[Event]:
         pipeline=_pipeline() if unit.artefact is None else Pipeline.of_file(unit.artefact),
         findings={finding.identity: finding for finding in unit.before},
         fatal=unit.fatal,
+        carried=unit.carried,
     )
-    yield from explorer.explore(unit.modes, announce)
-    STEPS.end()
+    for event in explorer.explore(unit.modes, announce):
+        yield event
+        if isinstance(event, ModeFinished):
+            yield from kept_apart.between_modes()
 
 
 def case_of_unit(unit: Unit) -> Case:

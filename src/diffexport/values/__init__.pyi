@@ -29,6 +29,7 @@ from .matrix import possible as possible
 from .matrix import select_modes as select_modes
 from .mode import Mode as Mode
 from .mode import ModePattern as ModePattern
+from .named_value import NamedValue as NamedValue
 from .place import Place as Place
 from .plug_ins import Registry as Registry
 from .plug_ins import missing_parts as missing_parts
@@ -53,6 +54,7 @@ from .spec import representative_shapes as representative_shapes
 from .spec import shapes_of_ranks as shapes_of_ranks
 from .spec_lists import check_sizes as check_sizes
 from .spec_lists import parse_specs as parse_specs
+from .step_limits import DEFAULT_REGRESSION_SIZE as DEFAULT_REGRESSION_SIZE
 from .step_limits import DEFAULT_STEP_LIMITS as DEFAULT_STEP_LIMITS
 from .step_limits import StepLimits as StepLimits
 from .step_limits import parse_size as parse_size

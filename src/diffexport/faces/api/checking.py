@@ -7,6 +7,7 @@ reads a configuration: what holds is what is given.
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -19,6 +20,7 @@ from diffexport.explore import (
     Announce,
     Explorer,
     Settings,
+    apart,
     applicable,
     check_trial,
     deliver,
@@ -28,12 +30,29 @@ from diffexport.explore import (
 )
 from diffexport.faces.api.model_case import as_case
 from diffexport.faces.api.result import Result
-from diffexport.findings.events import Event, KnownReplayed
+from diffexport.findings.events import CheckStarting, Event, KnownReplayed, Suspected
+from diffexport.findings.journal import RunJournal
 from diffexport.findings.regressions import FindingStore, Regression, files, load
 from diffexport.findings.reports import Tally
 from diffexport.pipeline import Pipeline
+from diffexport.processes import limited_steps
 from diffexport.subjects.cases import Case, Exclusion, Known, Rule
-from diffexport.values import Inputs, Mode, TensorSpec, TermOptions, Verdict, select_modes, slugify
+from diffexport.values import (
+    DEFAULT_STEP_LIMITS,
+    Inputs,
+    Mode,
+    StepLimits,
+    TensorSpec,
+    TermOptions,
+    Verdict,
+    select_modes,
+    slugify,
+)
+
+#: Opens the journal of a check, given the case, the modes, the runtimes and the settings.
+OpenJournal = Callable[[Case, Sequence[Mode], Sequence[str], Settings], RunJournal]
+#: Set by whoever runs checks one after the other and may go on where he was ended; nothing is kept by default.
+JOURNALS: ContextVar[OpenJournal | None] = ContextVar("diffexport_journals", default=None)
 
 #: Where regressions are looked for unless said otherwise.
 REGRESSIONS = "tests/regressions"
@@ -60,6 +79,7 @@ def assert_agrees(
     export_inputs: Inputs | None = None,
     known: Iterable[Known] | None = None,
     strict: bool = False,
+    limits: StepLimits = DEFAULT_STEP_LIMITS,
 ) -> list[Verdict]:
     """Check one trial on every runtime; return the verdicts, none where a known crash would take the process along.
 
@@ -72,21 +92,24 @@ def assert_agrees(
         export_inputs: what to export with; by default ordinary values of the shapes of ``inputs``.
         known: divergences that are accepted besides the case's own; by default the catalogue's.
         strict: let notes fail.
+        limits: as in [check][].
 
     Raises:
         Diverged: for the first divergence that is not known. Its type is one for each failure, so that
             Hypothesis shrinks different failures apart from each other.
     """
-    return check_trial(
-        shared_road(),
-        case,
-        Mode.parse(mode) if isinstance(mode, str) else mode,
-        select(runtimes) if runtimes is not None else available(),
-        inputs,
-        export_inputs=export_inputs,
-        known=shipped_known(case.target) if known is None else known,
-        strict=strict,
-    )
+    with limited_steps(limits):
+        return check_trial(
+            shared_road(),
+            case,
+            Mode.parse(mode) if isinstance(mode, str) else mode,
+            select(runtimes) if runtimes is not None else available(),
+            inputs,
+            export_inputs=export_inputs,
+            known=shipped_known(case.target) if known is None else known,
+            strict=strict,
+            limits=limits,
+        )
 
 
 def check(
@@ -107,6 +130,7 @@ def check(
     target: str = "",
     save: str | Path | None = None,
     matrices: Mapping[str, Sequence[str]] | None = None,
+    limits: StepLimits = DEFAULT_STEP_LIMITS,
     emit: Callable[[Event], None] | None = None,
     **terms: Unpack[TermOptions],
 ) -> Result:
@@ -131,6 +155,8 @@ def check(
         name, target: what the case is called; the text by which a stored regression finds it again.
         save: the folder for findings and for regressions of known divergences; those are else in ``tests/regressions``.
         matrices: matrices besides ``default`` and ``full``, by name.
+        limits: how long one export and one check may take, see [StepLimits][diffexport.StepLimits]; what runs in
+            Python, or waits, longer than that becomes a finding. What hangs in native code cannot be interrupted here.
         emit: receives every event as it happens.
         terms: see [Terms][diffexport.Terms].
 
@@ -140,16 +166,23 @@ def check(
     given: dict[str, Any] = {"rules": rules, "known": known, "exclude": exclude, "extra_inputs": extra_inputs}
     case = as_case(model, inputs=inputs, strategy=strategy, name=name, target=target, **given, **terms)
     chosen = select_modes((modes,) if isinstance(modes, str) else modes, matrices)
-    settings = settings_for(len(chosen), examples=examples, seed=seed, strict=strict)
+    settings = settings_for(len(chosen), examples=examples, seed=seed, strict=strict, limits=limits)
     return explored(case, chosen, runtimes, settings, save=save, emit=emit)
 
 
-def settings_for(modes: int, *, examples: int | None = None, seed: int = 0, strict: bool = False) -> Settings:
+def settings_for(
+    modes: int,
+    *,
+    examples: int | None = None,
+    seed: int = 0,
+    strict: bool = False,
+    limits: StepLimits = DEFAULT_STEP_LIMITS,
+) -> Settings:
     """Return how a case is explored in a run over so many modes: the fewer, the more examples, unless said."""
     profile = PROFILES["dev"]
     if examples is None:
         examples = profile.examples_for(modes)
-    return Settings(examples=examples, block=profile.block_for(modes), seed=seed, strict=strict)
+    return Settings(examples=examples, block=profile.block_for(modes), seed=seed, strict=strict, steps=limits)
 
 
 def explored(
@@ -177,14 +210,35 @@ def explored(
     # A pipeline of its own: another model may have been checked under this name.
     pipeline = Pipeline()
     of_case = replace(case, known=applicable(case.known))
+    open_journal = JOURNALS.get()
+    journal = RunJournal.none() if open_journal is None else open_journal(case, modes, names, settings)
+    history = journal.history
 
     def work(announce: Announce) -> Iterator[Event]:
-        yield from _replayed(of_case, modes, Path(REGRESSIONS if save is None else save), pipeline)
-        explorer = Explorer(of_case, names, settings, shipped_known(case.target), pipeline=pipeline)
-        yield from explorer.explore(modes, announce)
+        yield from history.events()
+        folder, done = Path(REGRESSIONS if save is None else save), {event.id for event in history.replayed}
+        yield from _replayed(
+            replace(of_case, known=tuple(entry for entry in of_case.known if entry.id not in done)),
+            modes,
+            folder,
+            pipeline,
+        )
+        left = [mode for mode in modes if not history.is_settled(case.name, str(mode))]
+        carried, shipped = history.carried(case.name), shipped_known(case.target)
+        explorer = Explorer(of_case, names, settings, shipped, pipeline=pipeline, carried=carried)
+        yield from apart(case.name, explorer.explore(left, announce))
 
-    events = drive(work, stop_after=settings.limits.stop_after, announce=listen)
-    deliver(events, store.take, tally.take, listen)
+    def announce(event: Suspected | CheckStarting) -> None:
+        journal.announce(event)
+        listen(event)
+
+    stop_after = settings.limits.stop_after
+    events = drive(work, stop_after=stop_after, announce=announce, earlier=history.suspects)
+    try:
+        with limited_steps(settings.steps):
+            deliver(events, store.take, journal.take, tally.take, listen)
+    finally:
+        journal.close(complete=False)
     return Result(case.name, tally, store, case.terms, case.texts)
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +13,15 @@ import onnx
 from diffexport import config as configuration
 from diffexport.backends import model_files as artefacts
 from diffexport.backends.model_files import Artefact
-from diffexport.errors import DiffexportError
-from diffexport.explore import RunPlan, Settings, case_for
+from diffexport.explore import RunPlan, Settings, TargetSession
 from diffexport.faces.cli.chosen_runtimes import select_runtimes
 from diffexport.faces.cli.limit_options import step_limits
 from diffexport.faces.cli.run_command import limits_of, perform
 from diffexport.findings.events import Finding
 from diffexport.findings.regressions import FindingStore
 from diffexport.findings.reports import Tally, quote
+from diffexport.infer.session import TargetProcess
 from diffexport.strategies import canonical
-from diffexport.subjects.cases import Case
-from diffexport.subjects.targets import resolve
 from diffexport.values import Mode, Severity
 
 #: One model costs no exports, so that all of the time is for samples: about 10,000 on each runtime.
@@ -45,9 +43,12 @@ def compare_command(
     strict: bool | None = None,
     fail_fast: bool = False,
     jobs: int = 1,
+    process: TargetProcess | None = None,
     **limits: Any,
 ) -> int:
     """Compare and report; returns the exit code.
+
+    The target is imported in ``process``, by default in this one.
 
     Raises:
         UsageError: the file is no valid model, the target does not import, or their inputs do not fit each other.
@@ -61,8 +62,9 @@ def compare_command(
         artefact = artefacts.read_model_apart(model, steps, mode=exported)
     else:
         artefact = artefacts.read_model(model, mode=exported)
-    artefact = _mapped(artefact, target, specs, input_names, output_names)
-    case_for(target, specs, artefact)
+    with TargetSession(process) as asked:
+        artefact = _mapped(artefact, target, asked, specs, input_names, output_names)
+        facts = asked.facts(target, specs, artefact)
     plan = RunPlan(
         targets=(target,),
         modes=(artefact.mode,),
@@ -80,24 +82,27 @@ def compare_command(
         known=loaded.known,
         jobs=jobs,
         artefact=artefact,
+        facts={target: facts},
     )
-    given = [word for spec in specs for word in ("--input", spec)]
-    given += [word for name in input_names for word in ("--input-name", name)]
-    given += [word for name in output_names for word in ("--output-name", name)]
-    given += ["--mode", mode] if mode else []
+    words = ["diffexport", "compare", str(model), target]
+    named = {"--input": specs, "--input-name": input_names, "--output-name": output_names}
+    words += [word for option, values in named.items() for value in values for word in (option, value)]
+    words += ["--mode", mode] if mode else []
+    return perform(plan, FindingStore(), Tally(partial(_command, words, plan.settings)), json_file)
 
-    def command(finding: Finding) -> str:
-        noted = finding.divergence.severity is Severity.NOTE
-        words = ["diffexport", "compare", str(model), target, *given, "--runtime", finding.runtime]
-        words += ["--examples", str(plan.settings.examples), "--seed", str(plan.settings.seed)]
-        return " ".join(map(quote, [*words, *(["--strict"] if noted else [])]))
 
-    return perform(plan, FindingStore(), Tally(command), json_file)
+def _command(given: Sequence[str], settings: Settings, finding: Finding) -> str:
+    """Return the shell line that shows a finding again, which begins with what was given."""
+    words = [*given, "--runtime", finding.runtime]
+    words += ["--examples", str(settings.examples), "--seed", str(settings.seed)]
+    noted = finding.divergence.severity is Severity.NOTE
+    return " ".join(map(quote, [*words, *(["--strict"] if noted else [])]))
 
 
 def _mapped(
     artefact: Artefact,
     target: str,
+    asked: TargetSession,
     specs: Sequence[str],
     input_names: Sequence[str],
     output_names: Sequence[str],
@@ -105,20 +110,17 @@ def _mapped(
     """Map graph inputs and outputs as the command line says."""
     if not input_names and not output_names:
         return artefact
-    parameters = _parameters(resolve(target, inputs=specs)) if any("=" in n for n in input_names) else ()
+    wanted = any("=" in name for name in input_names)
+    parameters: tuple[str, ...] = ()
+    if wanted:
+        facts = asked.facts(target, specs, wants_parameters=True)
+        if facts.lost:
+            # The run says what became of it.
+            return artefact
+        parameters = facts.parameters
     graph = onnx.load_model_from_string(artefact.model).graph
     return replace(
         artefact,
         inputs=artefacts.choose_inputs(input_names, artefact.inputs, parameters),
         outputs=artefacts.choose_outputs(output_names, [value.name for value in graph.output]),
     )
-
-
-def _parameters(case: Case) -> tuple[str, ...]:
-    """Return the names of the model's parameters; none where they cannot be told."""
-    try:
-        return tuple(inspect.signature(case.build().forward).parameters)
-    except DiffexportError:
-        raise
-    except (Exception, SystemExit):  # noqa: BLE001 - a model may raise anything; the run says what
-        return ()

@@ -1,9 +1,10 @@
 from .mutation_jobs import JobReport as JobReport
 from .mutation_jobs import MutationJob as MutationJob
+from .mutation_journal import MutationJournal as MutationJournal
 from .mutation_report import MutationTally as MutationTally
+from .mutation_report import mutation_document as mutation_document
 from .mutation_report import mutation_line as mutation_line
 from .mutation_report import mutation_lines as mutation_lines
-from .mutation_report import write_mutation_report as write_mutation_report
 from .mutation_workers import run as run
 from .registry import mutators as mutators
 from .registry import select as select

@@ -19,6 +19,7 @@ class MutationJob:
 
     Attributes:
         only: names of the mutators to apply.
+        problem: why the target cannot be had, so that nothing is done; empty otherwise.
     """
 
     target: str
@@ -29,6 +30,7 @@ class MutationJob:
     settings: Settings
     known: tuple[Known, ...]
     only: frozenset[str]
+    problem: str = ""
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,9 @@ from diffexport.arrays import as_call
 from diffexport.backends.graphs import declared_inputs, inspect_graph
 from diffexport.backends.model_files import Artefact
 from diffexport.backends.runtimes import RunError
+from diffexport.chatter import captured
 from diffexport.errors import DiffexportError
-from diffexport.explore import Explorer, Limits, StopAfter, case_for, deliver, drive
+from diffexport.explore import Explorer, KeptApart, Limits, StopAfter, case_for, deliver, drive
 from diffexport.findings.events import Finding
 from diffexport.findings.reports import Tally
 from diffexport.pipeline import Pipeline
@@ -64,7 +65,9 @@ class _Checked:
 
 
 def do(request: MutationRequest, tell: Tell) -> JobEnd:
-    """Do one job, or what is left of it, in this process.
+    """Do one job, or what is left of it, in this process, which is afterwards as it was before.
+
+    Nothing that models print is shown.
 
     Args:
         request: what is asked for.
@@ -73,8 +76,20 @@ def do(request: MutationRequest, tell: Tell) -> JobEnd:
     job = request.job
     STEPS.limits = job.settings.steps
     STEPS.begin("import", case=job.name, mode=job.mode)
+    state = KeptApart(job.target, job.name)
+    try:
+        with captured():
+            return _done(request, state, tell)
+    finally:
+        list(state.ended())
+        STEPS.end()
+
+
+def _done(request: MutationRequest, state: KeptApart, tell: Tell) -> JobEnd:
+    job = request.job
     try:
         case, mode = resolve(job.target, inputs=job.inputs), Mode.parse(job.mode)
+        list(state.imported())
         pipeline = Pipeline()
         try:
             artefact, shapes = _exported(pipeline, case, mode)
@@ -93,8 +108,6 @@ def do(request: MutationRequest, tell: Tell) -> JobEnd:
         return JobEnd()
     except DiffexportError as error:
         return JobEnd(str(error), failed=True)
-    finally:
-        STEPS.end()
 
 
 def _plant(request: MutationRequest, trial: _MutantTrial, case: Case, mode: Mode, draft: Draft) -> None:

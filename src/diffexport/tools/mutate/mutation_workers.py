@@ -54,6 +54,10 @@ _OF_THE_MODEL = ("", "import", "build", "draw", "eager", "arbitrate", "judge")
 
 def run(jobs: Sequence[MutationJob], workers: int, take: Callable[[JobReport], None]) -> None:
     """Do every job, on worker processes if there are to be any; ``take`` gets each report as it comes."""
+    for job in jobs:
+        if job.problem:
+            take(JobReport(job.name, job.mode, skipped=job.problem, failed=True))
+    jobs = [job for job in jobs if not job.problem]
     if workers == 0:
         for job in jobs:
             task = _Task(job)
@@ -178,7 +182,9 @@ class _Schedule:
         task = task or self._waiting.popleft()
         if child is None:
             memory = task.job.settings.steps.memory or share_of_memory(self._workers)
-            child = ChildProcess.start(_prepare, policy=Policy(memory=memory, own_session=True))
+            child = ChildProcess.start(
+                _prepare, policy=Policy(memory=memory, own_session=True, captured=True)
+            )
             child.deadline = Deadline.after(_START)
         self._busy[child] = task
         child.send(task.request())
