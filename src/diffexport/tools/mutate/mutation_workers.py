@@ -60,15 +60,15 @@ def run(jobs: Sequence[MutationJob], workers: int, take: Callable[[JobReport], N
     jobs = [job for job in jobs if not job.problem]
     if workers == 0:
         for job in jobs:
-            task = _Task(job)
+            task = _JobTask(job)
             end = do(task.request(), task.take)
             take(task.report(end))
         return
-    _Schedule(jobs, min(workers, len(jobs)), take).run()
+    _JobSchedule(jobs, min(workers, len(jobs)), take).run()
 
 
 @dataclass
-class _Task:
+class _JobTask:
     """A job, and what came of it so far.
 
     Attributes:
@@ -151,13 +151,13 @@ class _Task:
         )
 
 
-class _Schedule:
+class _JobSchedule:
     """Which jobs wait, and which worker is on which."""
 
     def __init__(self, jobs: Sequence[MutationJob], workers: int, take: Callable[[JobReport], None]) -> None:
-        self._waiting = deque(_Task(job) for job in jobs)
+        self._waiting = deque(_JobTask(job) for job in jobs)
         self._workers, self._take_report = workers, take
-        self._busy: dict[ChildProcess, _Task] = {}
+        self._busy: dict[ChildProcess, _JobTask] = {}
         self._idle: list[ChildProcess] = []
 
     def run(self) -> None:
@@ -173,7 +173,7 @@ class _Schedule:
             for child in (*self._busy, *self._idle):
                 child.stop()
 
-    def _give(self, child: ChildProcess | None, task: _Task | None = None) -> None:
+    def _give(self, child: ChildProcess | None, task: _JobTask | None = None) -> None:
         """Let a process, by default a new one, go on with a task, by default with the one that waits first."""
         if task is None and not self._waiting:
             if child is not None:
@@ -215,7 +215,7 @@ class _Schedule:
             else:
                 self._finish(again, task, end)
 
-    def _finish(self, child: ChildProcess | None, task: _Task, end: JobEnd) -> None:
+    def _finish(self, child: ChildProcess | None, task: _JobTask, end: JobEnd) -> None:
         self._give(child)
         self._take_report(task.report(end))
 
