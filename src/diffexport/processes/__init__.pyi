@@ -29,6 +29,6 @@ from .standard_streams import forgive_standard_streams as forgive_standard_strea
 from .standard_streams import lost_output as lost_output
 from .step_watch import StepTooLong as StepTooLong
 from .step_watch import limited_steps as limited_steps
-from .steps import STEPS as STEPS
-from .steps import Step as Step
+from .current_step import STEPS as STEPS
+from .current_step import Step as Step
 from .warming import warm_up as warm_up

@@ -18,7 +18,7 @@ from diffexport.processes.memory import limit_memory
 from diffexport.processes.orphans import end_with_parent
 from diffexport.processes.pickling import dumps
 from diffexport.processes.received import Announced, Failed, Finished, Message, Ready
-from diffexport.processes.steps import STEPS, StepBoard
+from diffexport.processes.current_step import STEPS, StepBoard
 from diffexport.processes.warming import warm_up
 
 #: Answers one request.

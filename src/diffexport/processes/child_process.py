@@ -19,7 +19,7 @@ from diffexport.processes.output import ChildOutput
 from diffexport.processes.pickling import dumps, loads
 from diffexport.processes.policy import Policy
 from diffexport.processes.received import Announced, Died, Hung, Ready, Received, Unreadable
-from diffexport.processes.steps import Step, StepBoard
+from diffexport.processes.current_step import Step, StepBoard
 from diffexport.values import Deadline
 
 #: What the interpreter of a child is told to run. Nothing is imported before ``sys.path`` is the parent's: a module of

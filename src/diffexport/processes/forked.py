@@ -17,7 +17,7 @@ from typing import IO, Any
 from diffexport.processes.memory import limit_memory
 from diffexport.processes.pickling import dumps
 from diffexport.processes.received import Died, Hung
-from diffexport.processes.steps import STEPS, Step, StepBoard
+from diffexport.processes.current_step import STEPS, Step, StepBoard
 
 #: Most of what a copy wrote to standard error that is kept, in bytes.
 _KEPT = 4096

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterator
 from types import FrameType
 
-from diffexport.processes.steps import STEPS, Step
+from diffexport.processes.current_step import STEPS, Step
 from diffexport.values import StepLimits
 
 #: Seconds between two looks at whether a step is late.
