@@ -59,7 +59,10 @@ class Replayer:
         """Replay one file; whatever is in it or happens by it, it gets a verdict of its own."""
         for attempt in range(1, _ATTEMPTS + 1):
             arguments = (self._known, self._rules, self._limits)
-            received, seconds = self._ask(ReplayRequest(path), prepare_replays, *arguments)
+            try:
+                received, seconds = self._ask(ReplayRequest(path), prepare_replays, *arguments)
+            except OSError as error:
+                return Judged(path, Status.ERROR, False, "", f"no process for it can be started: {error}")
             if isinstance(received, Finished):
                 answer: ReplayAnswer = received.answer
                 if answer.spoiled:
@@ -78,8 +81,12 @@ class Replayer:
         Raises:
             RegressionFileError: there is none; the text says why.
         """
-        received, seconds = self._ask(path, prepare_scripts, self._rules)
-        self.close()
+        try:
+            received, seconds = self._ask(path, prepare_scripts, self._rules)
+        except OSError as error:
+            raise RegressionFileError(f"{path}: no process for it can be started: {error}") from None
+        finally:
+            self.close()
         if isinstance(received, Finished):
             succeeded, text = received.answer
             if succeeded:
