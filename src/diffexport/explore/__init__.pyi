@@ -10,6 +10,9 @@ from .judged import StoredRules as StoredRules
 from .kept_apart import KeptApart as KeptApart
 from .kept_apart import apart as apart
 from .replayer import Replayer as Replayer
+from .resuming import settings_record as settings_record
+from .resuming import source_digest as source_digest
+from .resuming import what_is_asked as what_is_asked
 from .run_plan import RunPlan as RunPlan
 from .run_plan import applicable as applicable
 from .run_plan import events_of as events_of

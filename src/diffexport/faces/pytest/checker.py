@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from diffexport.faces.pytest.item_journals import kept_journals
+
 if TYPE_CHECKING:
     from diffexport.explore import Judged, Replayer, StoredRules
     from diffexport.faces.api import ModelTest, Result
@@ -115,7 +117,8 @@ class Checker:
         from diffexport.faces.api import check
 
         try:
-            result = check(model, **self._with_defaults(options))
+            with kept_journals(self._request.node):
+                result = check(model, **self._with_defaults(options))
         except DiffexportError as error:
             # It is about what the test says, and a traceback through diffexport helps nobody.
             pytest.fail(str(error), pytrace=False)
@@ -145,14 +148,14 @@ class Checker:
     def _judge(self, result: Result) -> None:
         for finding in result.findings:
             keep(self._request.node, finding, result.store)
+        if not result.modes and result.excluded and not (result.error or result.stale):
+            pytest.skip("; ".join(f"{one.modes} excluded: {one.reason}" for one in result.excluded))
         if not result.ok:
             text = str(result)
             if result.findings:
                 # The findings themselves are listed once, at the end, whichever tests and workers made them.
                 text = f"{text.partition(chr(10) * 2)[0]}\nsee 'diffexport findings'"
             pytest.fail(text, pytrace=False)
-        if not result.modes and result.excluded:
-            pytest.skip("; ".join(f"{one.modes} excluded: {one.reason}" for one in result.excluded))
 
     def run(self, model_test: ModelTest, given: dict[str, Any]) -> None:
         """Check the model of a test that [diffexport.test][diffexport.test] made.
@@ -182,7 +185,8 @@ class Checker:
                 strict=options["strict"],
                 limits=options["limits"],
             )
-            result = explored(case, modes, options["runtimes"], settings, save=options["save"])
+            with kept_journals(self._request.node):
+                result = explored(case, modes, options["runtimes"], settings, save=options["save"])
         except DiffexportError as error:
             pytest.fail(str(error), pytrace=False)
         self._judge(result)

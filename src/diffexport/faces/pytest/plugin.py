@@ -33,6 +33,7 @@ from diffexport.faces.pytest.checker import (
     test_modes,
     texts_of,
 )
+from diffexport.faces.pytest.item_journals import RESUME, forget_journals
 
 if TYPE_CHECKING:
     from diffexport.findings.events import Finding
@@ -60,6 +61,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--diffexport-allow-outside",
         action="store_true",
         help="let the targets of stored regressions be files outside of the project's folder",
+    )
+    group.addoption(
+        RESUME,
+        action="store_true",
+        help="go on with what a session that was ended has done: modes that are done are not done again",
     )
 
 
@@ -177,6 +183,11 @@ def _findings_in(error: BaseException, seen: set[int]) -> Iterator[Finding]:
     for inner in getattr(error, "exceptions", ()):
         if id(inner) not in seen:
             yield from _findings_in(inner, seen)
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: Any) -> None:
+    """Forget the journals of a session that came to its end."""
+    forget_journals(session, exitstatus)
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

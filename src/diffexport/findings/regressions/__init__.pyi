@@ -1,12 +1,14 @@
 from .file_reading import read_regular as read_regular
 from .finding_store import FindingStore as FindingStore
 from .format import Regression as Regression
+from .format import dumps as dumps
 from .format import load as load
 from .format import loads as loads
 from .format import with_named as with_named
 from .isolate import replay_safely as replay_safely
 from .listing import SUFFIX as SUFFIX
 from .listing import files as files
+from .recording import regression_of as regression_of
 from .replay_endings import FATAL_SECONDS as FATAL_SECONDS
 from .replay_endings import ending as ending
 from .replay_statuses import ReplayStep as ReplayStep

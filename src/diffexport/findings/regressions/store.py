@@ -68,3 +68,17 @@ def _written(path: Path, text: str, side: Mapping[str, bytes]) -> bool:
             raise
         return False
     return all(path.with_name(name).is_file() for name in side)
+
+
+def remove_same(regression: Regression, folder: Path) -> None:
+    """Remove the file that holds just this regression; one that holds anything else stays.
+
+    Raises:
+        OSError: there is none, or it cannot be removed.
+    """
+    path = path_for(regression, folder)
+    text, _ = dumps(regression, path.name.removesuffix(SUFFIX))
+    with locked(folder) as alone:
+        if path.read_text(encoding="utf-8") == text:
+            path.unlink()
+            sweep(folder, locked=alone)
