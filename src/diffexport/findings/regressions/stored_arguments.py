@@ -127,8 +127,6 @@ def encode(value: Any, seen: SeenTensors, stem: str = "") -> tuple[dict[str, Any
         return {"type": "dict", "value": {key: encode(item, seen)[0] for key, item in value.items()}}, None
     if isinstance(value, StoredName):
         return {"type": "named", "value": value.text}, None
-    if isinstance(value, StoredName):
-        return {"type": "named", "value": value.text}, None
     if isinstance(value, NamedValue):
         if value.text is not None:
             return {"type": "named", "value": value.text}, None
