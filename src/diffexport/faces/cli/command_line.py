@@ -16,7 +16,7 @@ import click
 from diffexport.errors import DiffexportError, UsageError, plain_text
 from diffexport.faces.cli.early_process import target_process
 from diffexport.faces.cli.interruptions import interruptible
-from diffexport.faces.cli.limit_options import limit_options
+from diffexport.faces.cli.limit_options import limit_options, stored_options
 from diffexport.faces.cli.option_types import (
     CHILD_JOBS,
     EXAMPLES,
@@ -34,6 +34,7 @@ from diffexport.values import built_in_runtime_choices
 
 INPUT_HELP = "One for each argument: a tensor spec, e.g. 'float32[N, >=3]', or a strategy, e.g. 'just(0.5)'."
 RUNTIME_HELP = f"One of {', '.join(built_in_runtime_choices())}, or of a package: see diffexport backends."
+JOBS_HELP = "Worker processes; 0 imports and runs models in this one, which ends with them."
 EPILOG = "Exit codes: 0 all as expected, 1 findings, 2 wrong use or not all tested, 130 interrupted."
 
 
@@ -62,7 +63,7 @@ def cli() -> None:
 @click.option("--no-save", is_flag=True, help="Keep no regression files.")
 @click.option("--strict", is_flag=True, default=None, help="Let notes fail too: sign of zero, stale globals.")
 @click.option("--fail-fast", is_flag=True, help="Stop at the first new divergence.")
-@click.option("--jobs", "-j", type=JOBS, help="Worker processes; 0 works in this one.")
+@click.option("--jobs", "-j", type=JOBS, help=JOBS_HELP)
 @click.option("--verbose", "-v", is_flag=True, help="Show what exporters printed with each finding.")
 @click.option("--resume", is_flag=True, help="Go on with what an earlier run of the same has done.")
 @limit_options
@@ -104,7 +105,7 @@ def run(targets: tuple[str, ...], **options: object) -> None:
 @click.option("--json", "json_file", type=REPORT_FILE, help="Write a report.")
 @click.option("--strict", is_flag=True, default=None, help="Let notes fail too: sign of zero.")
 @click.option("--fail-fast", is_flag=True, help="Stop at the first new divergence.")
-@click.option("--jobs", "-j", type=click.IntRange(0, 1), default=1, help="0 works in this process.")
+@click.option("--jobs", "-j", type=click.IntRange(0, 1), default=1, help=JOBS_HELP)
 @limit_options
 def compare(model: Path, target: str, **options: object) -> None:
     """Compare an ONNX file that already exists with the model it is said to be of."""
@@ -139,7 +140,7 @@ def compare(model: Path, target: str, **options: object) -> None:
 )
 @click.option("--json", "json_file", type=REPORT_FILE, help="Write a report.")
 @click.option("--strict", is_flag=True, default=None, help="Let notes fail too: sign of zero.")
-@click.option("--jobs", "-j", type=JOBS, help="Worker processes; 0 works in this one.")
+@click.option("--jobs", "-j", type=JOBS, help=JOBS_HELP)
 @click.option("--list", "listed", is_flag=True, help="Only list the mutators.")
 @click.option("--resume", is_flag=True, help="Go on with what an earlier run of the same has done.")
 @limit_options
@@ -259,21 +260,29 @@ def modes(texts: tuple[str, ...], count: bool, show_options: bool) -> None:
 @cli.command(epilog=EPILOG)
 @click.argument("paths", nargs=-1, type=PATH, metavar="[FILE|FOLDER]…")
 @click.option("--verbose", "-v", is_flag=True, help="Show both sides of what still diverges.")
+@stored_options
 @limit_options
-def replay(paths: tuple[Path, ...], verbose: bool, **limits: Any) -> None:
+def replay(
+    paths: tuple[Path, ...], verbose: bool, allow_outside: bool, largest: str | None, **limits: Any
+) -> None:
     """Replay stored regressions: FIXED, STILL DIVERGES or ERROR each."""
     from diffexport.faces.cli.replay_command import replay_command
 
-    sys.exit(replay_command(paths, verbose, limits))
+    sys.exit(replay_command(paths, verbose, allow_outside=allow_outside, largest=largest, limits=limits))
 
 
 @cli.command()
 @click.argument("file", type=PATH)
-def show(file: Path) -> None:
-    """Print a standalone script that reproduces a regression with torch, onnx and onnxruntime alone."""
+@stored_options
+@limit_options
+def show(file: Path, allow_outside: bool, largest: str | None, **limits: Any) -> None:
+    """Print a standalone script that reproduces a regression with torch, onnx and onnxruntime alone.
+
+    Nothing of the file is executed for it.
+    """
     from diffexport.faces.cli.replay_command import show_command
 
-    click.echo(show_command(file), nl=False)
+    click.echo(show_command(file, allow_outside=allow_outside, largest=largest, limits=limits), nl=False)
 
 
 def main() -> None:

@@ -64,8 +64,7 @@ def run_command(
 ) -> int:
     """Run and report; returns the exit code.
 
-    Args:
-        process: where targets are imported; by default in this process.
+    Targets are imported in ``process``, by default in this one.
 
     Raises:
         UsageError: an unknown case, mode, runtime or profile, or a target whose module raises an exception.

@@ -6,6 +6,7 @@ Nothing is imported beyond pytest until one of these is used.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ import pytest
 from diffexport.faces.pytest.item_journals import kept_journals
 
 if TYPE_CHECKING:
+    from diffexport.explore import Judged, Replayer, StoredRules
     from diffexport.faces.api import ModelTest, Result
     from diffexport.findings.events import Finding
     from diffexport.findings.regressions import FindingStore
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
 PROPERTY = "diffexport_finding"
 #: What the plugin gives a test of a model: which exporter, or which mode, an item is for.
 EXPORTER, MODE = "diffexport_exporter", "diffexport_mode"
+#: Of what is said of a stored regression.
+_MOST_LINES, _LONGEST_LINE = 12, 500
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 def configuration_of(config: pytest.Config) -> Any:
@@ -47,6 +52,40 @@ def texts_of(config: pytest.Config) -> tuple[str, ...]:
     """Return the texts of the modes that are selected."""
     given = tuple(config.getoption("--diffexport-modes"))
     return given or configuration_of(config).modes or ("default",)
+
+
+#: The process that replays stored regressions, for the session.
+_REPLAYER = pytest.StashKey["Replayer"]()
+
+
+def rules_of(config: pytest.Config) -> StoredRules:
+    """Return what stored regressions may do."""
+    from diffexport.explore import StoredRules
+
+    project = None if config.getoption("--diffexport-allow-outside") else Path(config.rootpath)
+    return StoredRules(project, configuration_of(config).regression_size)
+
+
+def replayer_of(config: pytest.Config) -> Replayer:
+    """Return what replays stored regressions in a process of their own."""
+    from diffexport.explore import Replayer
+
+    if _REPLAYER not in config.stash:
+        loaded = configuration_of(config)
+        config.stash[_REPLAYER] = Replayer(loaded.known, rules_of(config), loaded.steps)
+    return config.stash[_REPLAYER]
+
+
+def close_replayer(config: pytest.Config) -> None:
+    """End the process that replays stored regressions, if there is one."""
+    if _REPLAYER in config.stash:
+        config.stash[_REPLAYER].close()
+
+
+def replayed_lines(judged: Judged) -> list[str]:
+    """Return a few lines on a stored regression that is not as it should be."""
+    lines = [f"{judged.status}: {judged.path.name}", judged.note, *judged.message.splitlines()[:_MOST_LINES]]
+    return [_UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", line)[:_LONGEST_LINE] for line in lines if line]
 
 
 class Checker:
@@ -211,10 +250,9 @@ def _replay_stored(
 
     tied = tied_entries((*case.known, *configuration_of(request.config).known))
     for path in stored_of(case, folder, exporters):
-        judged = judge_file(path, tied, case)
+        judged = judge_file(path, tied, case, rules=rules_of(request.config))
         if not judged.as_expected:
-            lines = filter(None, (f"{judged.status}: {path.name}", judged.note, judged.message))
-            pytest.fail("\n".join(lines), pytrace=False)
+            pytest.fail("\n".join(replayed_lines(judged)), pytrace=False)
 
 
 def keep(item: pytest.Item, finding: Finding, store: FindingStore | None = None) -> None:
