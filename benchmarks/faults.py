@@ -35,6 +35,7 @@ import argparse
 import concurrent.futures
 import itertools
 import json
+import math
 import os
 import random
 import sys
@@ -80,7 +81,7 @@ def planned(count: int, only: Sequence[str], seed: int) -> list[tuple[FaultKind,
     trials = []
     for kind in kinds:
         faults = count * kind.share / total
-        trials += [(kind, number) for number in range(max(1, round(faults / kind.each)))]
+        trials += [(kind, number) for number in range(max(1, math.ceil(faults / kind.each)))]
     random.Random(seed).shuffle(trials)
     if sum(kind.each for kind, _ in trials) > count + max(kind.each for kind in kinds):
         # Fewer faults than kinds: the first ones in this order.
@@ -136,7 +137,8 @@ class Campaign:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
         failed = any(remark.startswith("the campaign failed") for remark in record.remarks)
         if wrong or failed or self._options.verbose:
-            for remark in record.remarks[: None if self._options.verbose else 12]:
+            remarks = sorted(record.remarks, key=lambda remark: remark.startswith("injected"))
+            for remark in remarks[: None if self._options.verbose else 12]:
                 self._console.print(f"    {remark}", markup=False, highlight=False, soft_wrap=True)
             if record.folder:
                 self._console.print(f"    kept in {record.folder}", markup=False, soft_wrap=True)

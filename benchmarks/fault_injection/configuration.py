@@ -77,7 +77,8 @@ TABLES: tuple[tuple[str, str], ...] = (
 #: Whole files pyproject.toml that cannot be read.
 FILES: tuple[bytes, ...] = (
     b"\xff\xfe", b"tool = 1", b"[tool]\ndiffexport = 1", b"[[tool.diffexport]]",
-    b"[tool.diffexport]\n[tool.diffexport]", b"\x00" * 100, b"[tool.diffexport", b"tool.diffexport = [1]", b"[tool.diffexport]\nseed = 0x", b"a = 1\na = 2",
+    b"[tool.diffexport]\n[tool.diffexport]", b"\x00" * 100, b"[tool.diffexport", b"tool.diffexport = [1]",
+    b"[tool.diffexport]\nseed = 0x", b"a = 1\na = 2",
 )  # fmt: skip
 
 _MODEL = target("sound")
@@ -144,7 +145,7 @@ LINES: tuple[Sequence[str], ...] = (
 )
 
 
-@fault("configuration", "a wrong pyproject.toml", share=60, each=_MANY)
+@fault("configuration", "a wrong pyproject.toml", share=80, each=_MANY)
 def _configuration(trial: Trial) -> None:
     choices = [(f"[tool.diffexport]\n{text}\n".encode(errors="replace"), word) for text, word in TABLES]
     choices += [(data, "toml") for data in FILES]
@@ -167,7 +168,7 @@ def _configuration(trial: Trial) -> None:
             trial.record.remarks.append(f"does not name {word}: {words}: {result['output'].strip()[:160]}")
 
 
-@fault("command-line", "a command line that asks for what cannot be", share=60, each=_MANY)
+@fault("command-line", "a command line that asks for what cannot be", share=80, each=_MANY)
 def _command_line(trial: Trial) -> None:
     tasks = [list(words) for words in trial.rng.sample(LINES, _MANY)]
     # None of these may get as far as a worker; if one does, that is soon over.

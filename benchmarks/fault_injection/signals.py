@@ -64,7 +64,7 @@ def _end_main(*numbers: signal.Signals) -> Callable[[Trial], None]:
 
 
 for _name, _number, _share in (
-    ("kill", signal.SIGKILL, 60),
+    ("kill", signal.SIGKILL, 50),
     ("term", signal.SIGTERM, 30),
     ("interrupt", signal.SIGINT, 25),
     ("hangup", signal.SIGHUP, 20),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import signal
 import time
@@ -11,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from fault_injection.commands import Ended
-from fault_injection.moments import any_moment
 from fault_injection.mutations import MODULES, MUTATIONS
 from fault_injection.observer import SUFFIX, tracebacks, watch_end, watch_folder
 from fault_injection.trial import IMPORT_SECONDS, Trial, fault
@@ -46,7 +46,7 @@ def _write_spoiled(trial: Trial, number: int) -> dict[str, str]:
     return spoiled
 
 
-@fault("spoiled-replay", "spoiled files among good ones in one replay", share=140, each=_SPOILED)
+@fault("spoiled-replay", "spoiled files among good ones in one replay", share=200, each=_SPOILED)
 def _spoiled_replay(trial: Trial) -> None:
     spoiled = _write_spoiled(trial, _SPOILED)
     words = ["replay", str(trial.regressions.relative_to(trial.project)), *trial.limit_words()]
@@ -76,7 +76,7 @@ def _watch_verdicts(trial: Trial, ended: Ended, spoiled: dict[str, str]) -> None
             trial.record.hit("lost" if not number else "doubled", f"{number} verdicts on {name}: {words}")
 
 
-@fault("spoiled-show", "spoiled files, each for show", share=40, each=_SPOILED)
+@fault("spoiled-show", "spoiled files, each for show", share=80, each=_SPOILED)
 def _spoiled_show(trial: Trial) -> None:
     spoiled = _write_spoiled(trial, _SPOILED)
     tasks = [["show", str(trial.regressions / name)] for name in spoiled]
@@ -196,14 +196,16 @@ def _kill_replacing(trial: Trial) -> None:
     words = trial.run_words([target("wide"), *(target(case) for case in CASES if case != "wide")])
     before = {path.name: path.stat().st_mtime_ns for path in trial.regressions.iterdir()}
     running = trial.start(words)
-    if trial.rng.random() < 0.5:
-        reached = running.wait(lambda: _changed(trial.regressions, before), trial.limit)
-    else:
-        reached = any_moment(trial).await_(running, trial.limit)
+    number, delay = (
+        trial.rng.choice([1, 1, 2, 3, 4]),
+        trial.rng.choice([0.0, 0.0, trial.rng.uniform(0, 0.05)]),
+    )
+    reached = running.wait(lambda: _changed(trial.regressions, before) >= number, trial.limit)
+    time.sleep(delay)
     if not (reached and running.signal(signal.SIGKILL)):
         trial.record.missed += 1
     else:
-        trial.injected("SIGKILL while a finding was replaced")
+        trial.injected(f"SIGKILL {delay:.3f} s after {number} files were replaced")
     running.finish(trial.limit)
     # Right now, each is either the earlier one or the new one.
     _watch_wholeness(trial)
@@ -220,11 +222,13 @@ def _watch_wholeness(trial: Trial) -> None:
         trial.record.counts["torn"] -= 1
 
 
-def _changed(folder: Path, before: dict[str, int]) -> bool:
-    try:
-        return any(before.get(path.name) != path.stat().st_mtime_ns for path in folder.iterdir())
-    except OSError:
-        return True
+def _changed(folder: Path, before: dict[str, int]) -> int:
+    """Return how many files are new or other ones."""
+    number = 0
+    for path in folder.iterdir():
+        with contextlib.suppress(OSError):
+            number += before.get(path.name) != path.stat().st_mtime_ns
+    return number
 
 
 @fault(
