@@ -54,10 +54,10 @@ def _spoiled_replay(trial: Trial) -> None:
     trial.injected(f"{len(spoiled)} spoiled files", len(spoiled))
     # The good ones still diverge, and that is not as expected.
     watch_end(trial.record, ended, {1})
-    _watch_verdicts(trial, ended, spoiled)
+    watch_verdicts(trial, ended, spoiled)
 
 
-def _watch_verdicts(trial: Trial, ended: Ended, spoiled: dict[str, str]) -> None:
+def watch_verdicts(trial: Trial, ended: Ended, spoiled: dict[str, str]) -> None:
     """Count files without a verdict, and good ones with another than theirs."""
     verdicts: dict[str, list[str]] = {}
     for line in ended.output.splitlines():
@@ -242,5 +242,5 @@ def _replay_while_written(trial: Trial) -> None:
     reader = trial.start(["replay", str(trial.regressions.relative_to(trial.project)), *trial.limit_words()])
     trial.injected("replay during a run")
     watch_end(trial.record, ended := reader.finish(2 * trial.limit), {1})
-    _watch_verdicts(trial, ended, {})
+    watch_verdicts(trial, ended, {})
     trial.judge(writer.finish(2 * trial.limit))
