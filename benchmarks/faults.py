@@ -38,6 +38,7 @@ import json
 import math
 import os
 import random
+import signal
 import sys
 import tempfile
 import threading
@@ -187,6 +188,9 @@ def main() -> int:
         trials = planned(options.count, options.only, options.seed)
     except ValueError as error:
         parser.error(str(error))
+    # Also where it was started in the background, where Ctrl-C is ignored.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="faults-undisturbed-") as folder:
         undisturbed = run_undisturbed(Path(folder).resolve())

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from fault_injection.observer import watch_end
+from fault_injection.observer import Expected, watch_end
 from fault_injection.trial import CHECK_SECONDS, EXPORT_SECONDS, IMPORT_SECONDS, Trial, fault
 from fault_injection.victims import CASES, DEEDS, RUNTIME, Hostile, target
 
@@ -34,17 +34,36 @@ def _is_noticed(hostile: Hostile) -> bool:
     return always or hostile.deed.kinds is not None
 
 
+def _expected(
+    trial: Trial, hostiles: Sequence[Hostile], reached: Sequence[Hostile], cases: Sequence[str]
+) -> Expected:
+    """Return what a run over some cases of the project and hostile models must leave."""
+    noticed = frozenset(hostile.name for hostile in reached if _is_noticed(hostile))
+    expected = replace(
+        trial.expected,
+        others={hostile.name: hostile.deed.kinds for hostile in hostiles},
+        noticed=noticed,
+        asked=(*cases, *(hostile.name for hostile in hostiles)),
+    )
+    if tuple(cases) == CASES:
+        return expected
+    return replace(expected, findings=frozenset(), codes=frozenset({1, 2} if noticed else {0, 1, 2}))
+
+
 def _inject(deed_name: str, stage: str | None) -> Callable[[Trial], None]:
     def inject(trial: Trial) -> None:
         hostiles = [_hostile(trial, deed_name, number, stage) for number in range(_EACH)]
         for hostile in hostiles:
             hostile.write(trial.project, trial.folder)
-        targets = [target(case) for case in CASES]
+        # In some runs nothing of the project diverges, so that all depends on what is said of the hostile models.
+        cases = ("sound",) if trial.rng.random() < 0.3 else CASES
+        targets = [target(case) for case in cases]
         # The first model of the project comes first, so that there is something to lose, and the others behind.
         for place, hostile in zip(
             sorted(trial.rng.sample(range(1, len(CASES)), _EACH)), hostiles, strict=True
         ):
-            targets.insert(targets.index(target(CASES[place])), hostile.target)
+            before = target(CASES[place])
+            targets.insert(targets.index(before) if before in targets else 0, hostile.target)
         words = trial.run_words(targets, jobs=trial.rng.choice([1, 1, 2]))
         words += (
             ["--memory", "2GiB"] if deed_name == "memory" and "--memory" in trial.undisturbed.options else []
@@ -55,13 +74,7 @@ def _inject(deed_name: str, stage: str | None) -> Callable[[Trial], None]:
         for hostile in reached:
             trial.injected(hostile.words)
         trial.record.missed += len(hostiles) - len(reached)
-        expected = replace(
-            trial.expected,
-            others={hostile.name: hostile.deed.kinds for hostile in hostiles},
-            noticed=frozenset(hostile.name for hostile in reached if _is_noticed(hostile)),
-            asked=tuple(CASES),
-        )
-        trial.judge(ended, expected)
+        trial.judge(ended, _expected(trial, hostiles, reached, cases))
 
     return inject
 

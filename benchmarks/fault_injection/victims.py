@@ -314,7 +314,7 @@ class Model(torch.nn.Module):
         return Plain.apply(x)
 
 
-case = diffexport.make_case({name!r}, Model, inputs=["float32[2]"])
+{name} = diffexport.make_case({name!r}, Model, inputs=["float32[2]"])
 """
 
 
@@ -339,7 +339,7 @@ class Hostile:
     @property
     def target(self) -> str:
         """The target that names it."""
-        return f"{self.name}.py:case"
+        return f"{self.name}.py:{self.name}"
 
     @property
     def words(self) -> str:

@@ -75,7 +75,7 @@ def counted(campaign, stored):
         ended = {"code": 1, "output": "FINDINGS", "seconds": 1.0, "hung": False, "left": (), **end}
         record = campaign["counting"].Record("kind", 0)
         noticed = frozenset({"odd"} if report and "odd" in str(report) else ())
-        asked = ("doubled", "wide", "sound")
+        asked = ("doubled", "wide", "sound", *noticed)
         expected = campaign["observer"].Expected(frozenset(NAMES), asked=asked, noticed=noticed)
         campaign["observer"].watch_run(
             record, campaign["commands"].Ended(**ended), expected, folder=stored, report=file
