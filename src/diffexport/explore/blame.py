@@ -61,7 +61,7 @@ class BlameVote:
 
     def blame(self, point: Point, divergence: Divergence) -> Blame | None:
         """Return whom to blame for what diverges at a point; None where there is nothing to vote on."""
-        if divergence.stage not in _VOTED or divergence.kind is Kind.CRASH:
+        if divergence.stage not in _VOTED or divergence.kind in (Kind.CRASH, Kind.TIMEOUT):
             return None
         captured = None if self._pipeline.same_in_every_mode else self._run_captured(point)
         departs = "" if captured is None else self._departs(point, captured, divergence)

@@ -11,7 +11,7 @@ import hashlib
 import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
 
-from diffexport.arrays import as_call, tensors_of
+from diffexport.arrays import as_call, as_plain, tensors_of
 from diffexport.errors import TargetError, UntestableError
 from diffexport.explore.accepted import Accepted
 from diffexport.explore.divergence_errors import Diverged
@@ -35,7 +35,8 @@ from diffexport.findings.events import (
     Suspected,
     Unhealthy,
 )
-from diffexport.pipeline import Pipeline
+from diffexport.pipeline import CheckWatch, FatalCheck, Pipeline
+from diffexport.processes import STEPS
 from diffexport.strategies import Trial, decode_block, examples, ordinary_like
 from diffexport.subjects.cases import Case, Known, split_excluded
 from diffexport.values import Call, DeadlinePassed, Identity, Inputs, Mode, Severity, admits_all
@@ -65,6 +66,7 @@ class Explorer:
         pipeline: shared when several cases are explored in one process.
         drawing: makes the strategies; on the same pipeline.
         findings: what was found before and is not to be found again, by identity; updated.
+        fatal: checks that are not to be made, because they end the process or do not end.
     """
 
     def __init__(
@@ -77,6 +79,7 @@ class Explorer:
         pipeline: Pipeline | None = None,
         drawing: Drawing | None = None,
         findings: dict[Identity, Finding] | None = None,
+        fatal: Sequence[FatalCheck] = (),
     ) -> None:
         self.case, self.runtimes, self.settings = case, tuple(runtimes), settings
         self.pipeline = pipeline or Pipeline()
@@ -96,6 +99,7 @@ class Explorer:
             health=self._health,
         )
         self._announce: Announce = _tell_nobody
+        self._fatal = tuple(fatal)
         #: Seen, and not yet made a finding of.
         self._pending: dict[Identity, Diverged] = {}
         self._explored: set[tuple[object, ...]] = set()
@@ -114,6 +118,8 @@ class Explorer:
             DeadlinePassed: the time is over; what was seen by then has been given as findings.
         """
         self._announce = announce
+        careful = self.settings.careful
+        self.pipeline.watch = CheckWatch(self._fatal, self._announce_check) if careful else None
         modes, excluded = split_excluded(modes, self.case.name, self.case.exclusions)
         for exclusion, count in excluded:
             yield Excluded(self.case.name, str(exclusion.modes), count, exclusion.reason)
@@ -152,6 +158,7 @@ class Explorer:
 
     def _attempt(self, mode: Mode) -> Iterator[Event]:
         started = time.perf_counter()
+        STEPS.begin("draw", case=self.case.name, mode=str(mode))
         rows = {name: Row(name) for name in self.runtimes}
         yield from self._check_extra(mode, rows)
         if not self._is_explored(mode) or (yield from self._check_one_sample(mode, rows)):
@@ -165,6 +172,9 @@ class Explorer:
         for row in rows.values():
             row.seconds = seconds
         yield ModeFinished(self.case.name, str(mode), tuple(rows.values()))
+
+    def _announce_check(self, case: str, mode: str, inputs: Inputs, example: Inputs) -> None:
+        self._announce(CheckStarting(case, mode, as_plain(inputs), as_plain(example)))
 
     def _suspect(self, failure: Diverged) -> None:
         """Say at once that a failure is seen: the run may end before it is shrunk."""
@@ -295,7 +305,6 @@ class Explorer:
             export_inputs,
             samples,
             rows,
-            self._announce,
             repeat=repeat,
             deadline=self._timekeeper.in_force,
         )

@@ -19,6 +19,7 @@ from diffexport.explore.settings import Settings
 from diffexport.explore.timekeeper import Timekeeper
 from diffexport.findings.events import Finding
 from diffexport.pipeline import Pipeline
+from diffexport.processes import STEPS
 from diffexport.subjects.cases import Case
 from diffexport.values import Call, DeadlinePassed, Identity, Mode, TensorSpec, admits_all
 
@@ -109,8 +110,11 @@ class FindingMaker:
 
     def _blamed(self, finding: Finding) -> Finding:
         point = Point(Mode.parse(finding.mode), finding.runtime, finding.inputs, finding.export_inputs)
+        if not self._settings.blame or finding.flaky:
+            return finding
+        STEPS.begin("blame")
         vote = BlameVote(self._pipeline, self._case, self._timekeeper)
-        blame = None if finding.flaky else vote.blame(point, finding.divergence)
+        blame = vote.blame(point, finding.divergence)
         return finding if blame is None else replace(finding, blame=(str(blame.culprit), blame.because))
 
     def _at(self, seen: SeenFailure, *, shrunk: bool) -> Finding:

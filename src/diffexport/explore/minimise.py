@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -20,17 +20,38 @@ from diffexport.explore.point import Point, SeenFailure
 from diffexport.explore.smaller_inputs import SmallerInputs, as_arrays, same_inputs
 from diffexport.explore.timekeeper import Timekeeper
 from diffexport.oracle import same_bits
-from diffexport.pipeline import Pipeline
 from diffexport.subjects.cases import Case, excluding
 from diffexport.values import (
     DEFAULT_OPSET,
     EXPORTERS,
     Divergence,
+    Inputs,
     Mode,
     Stage,
+    Verdict,
     describe,
     in_order,
 )
+
+
+class Checks(Protocol):
+    """Makes one check at a time: a [Pipeline][diffexport.pipeline.Pipeline], or copies of the process."""
+
+    @property
+    def same_in_every_mode(self) -> bool:
+        """Whether the model is given, so that it is the same whatever the mode."""
+
+    def check(
+        self,
+        case: Case,
+        mode: Mode,
+        runtime: str,
+        inputs: Inputs,
+        *,
+        export_inputs: Inputs | None = None,
+        strict: bool = False,
+    ) -> Verdict:
+        """Return the verdict on one sample."""
 
 
 class Minimiser:
@@ -42,6 +63,7 @@ class Minimiser:
         strict: notes fail.
         checks: most checks that are spent on it.
         timekeeper: asked before each check; a search that it ends raises DeadlinePassed.
+        same_exporter: look for no other exporter that fails likewise.
 
     Attributes:
         simplest: the simplest point so far, also where the time is over; None before the failure showed.
@@ -49,15 +71,17 @@ class Minimiser:
 
     def __init__(
         self,
-        pipeline: Pipeline,
+        pipeline: Checks,
         case: Case,
         strict: bool,
         *,
         checks: int,
         timekeeper: Timekeeper | None = None,
+        same_exporter: bool = False,
     ) -> None:
         self._pipeline, self._case, self._strict = pipeline, case, strict
         self._checks_left, self._timekeeper = checks, timekeeper
+        self._same_exporter = same_exporter or pipeline.same_in_every_mode
         self._exclusions = case.exclusions
         self._candidates = SmallerInputs(case)
         self.simplest: SeenFailure | None = None
@@ -147,7 +171,7 @@ class Minimiser:
 
     def _simplest_exporter(self, best: SeenFailure) -> SeenFailure:
         """Blame the simplest exporter that fails in the same way, with the same wrong values."""
-        if self._pipeline.same_in_every_mode:
+        if self._same_exporter:
             return best
         for exporter in EXPORTERS:
             if describe(exporter).order >= best.point.mode.description.order:

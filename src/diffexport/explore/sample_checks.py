@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterator, Sequence
 
-from diffexport.arrays import as_plain
 from diffexport.explore.accepted import Accepted
 from diffexport.explore.divergence_errors import Diverged, attribute, diverged
 from diffexport.explore.health import Health
@@ -12,7 +11,8 @@ from diffexport.explore.point import Point
 from diffexport.explore.row_counts import count_verdict
 from diffexport.explore.settings import Settings
 from diffexport.findings.events import CheckStarting, Row, RowVerdict, Suspected
-from diffexport.pipeline import Block, Pipeline
+from diffexport.pipeline import Pipeline
+from diffexport.processes import STEPS
 from diffexport.subjects.cases import Case
 from diffexport.values import (
     NO_DEADLINE,
@@ -72,7 +72,6 @@ class SampleChecks:
         export_inputs: Inputs,
         samples: Sequence[Inputs],
         rows: dict[str, Row] | None,
-        announce: Announce,
         *,
         repeat: bool = True,
         deadline: Deadline = NO_DEADLINE,
@@ -84,7 +83,6 @@ class SampleChecks:
             export_inputs: what to export with; if empty, the first sample.
             samples: what to run on.
             rows: what is counted, by runtime; None counts nothing.
-            announce: told each check before it is made, where the settings say careful.
             repeat: see [Pipeline.export][diffexport.pipeline.Pipeline.export].
             deadline: is asked between the stages of the pipeline.
 
@@ -104,17 +102,15 @@ class SampleChecks:
             deadline=deadline,
             settled=lambda inputs, verdicts: self._settled(mode, example, inputs, verdicts, rows is not None),
         ) as check:
-            judged = (
-                self._one_by_one(mode, example, spared, check, announce)
-                if self._settings.careful
-                else check.each(spared)
-            )
+            # One by one each is announced, and made only if it is not known to be fatal.
+            judged = map(check, spared) if self._settings.careful else check.each(spared)
             for number, (inputs, verdicts) in enumerate(zip(spared, judged, strict=True)):
                 failure = self._first_new(mode, example, inputs, verdicts, rows, number == 0)
                 if failure is not None:
                     yield failure
                 if number + 1 == _ENOUGH_REJECTED and not self._noted:
                     break
+        STEPS.begin("draw")
 
     def _without_known_crashes(
         self, mode: Mode, example: Inputs, samples: Sequence[Inputs], rows: dict[str, Row] | None
@@ -146,13 +142,6 @@ class SampleChecks:
             or self._accepted.entry(mode, verdict.runtime, divergence, inputs, example) is not None
             for verdict, divergence, identity in attribute(verdicts)
         )
-
-    def _one_by_one(
-        self, mode: Mode, example: Inputs, samples: Sequence[Inputs], check: Block, announce: Announce
-    ) -> Iterator[list[Verdict]]:
-        for inputs in samples:
-            announce(CheckStarting(self._case.name, str(mode), as_plain(inputs), as_plain(example)))
-            yield check(inputs)
 
     def _first_new(
         self,
@@ -186,7 +175,9 @@ class SampleChecks:
                 else:
                     row.diverging += 1
                     row.worsen(RowVerdict.DIVERGES, divergence.stage, divergence.kind)
-            if entry is None and identity not in self._findings and new is None:
+            # What is fatal has been made a finding by whoever saw it, and cannot be tried in this process.
+            is_new = identity not in self._findings and divergence.kind not in (Kind.CRASH, Kind.TIMEOUT)
+            if entry is None and is_new and new is None:
                 point = Point(mode, identity.runtime or verdict.runtime, inputs, example)
                 new = diverged(self._case, identity, point, verdict, divergence, seed=self._settings.seed)
         return new

@@ -52,6 +52,7 @@ class Settings:
         strict: let notes (the sign of zero, stale globals) fail.
         shrink: shrink what is seen; without, the first sight is reported.
         careful: announce every check before it is made (see [CheckStarting][]).
+        blame: find out which stage departs first.
         share: give a mode one example instead of all when it exports, byte for byte, what a mode already
             explored exports, or is refused in the same way. For matrices of thousands of modes.
         limits: when it ends.
@@ -64,6 +65,7 @@ class Settings:
     strict: bool = False
     shrink: bool = True
     careful: bool = False
+    blame: bool = True
     share: bool = False
     limits: Limits = Limits()
     steps: StepLimits = DEFAULT_STEP_LIMITS

@@ -14,9 +14,10 @@ from diffexport.explore.explorer import Explorer
 from diffexport.explore.file_case import case_for
 from diffexport.explore.sample_checks import Announce
 from diffexport.explore.settings import Settings
-from diffexport.findings.events import CaseFailed, Event, KnownReplayed, KnownStatus
+from diffexport.findings.events import CaseFailed, Event, Finding, KnownReplayed, KnownStatus
 from diffexport.findings.regressions import Regression, Replay, Status, load, replay_safely
-from diffexport.pipeline import Pipeline
+from diffexport.pipeline import FatalCheck, Pipeline
+from diffexport.processes import STEPS
 from diffexport.pytorch import freeze_kept_tables
 from diffexport.subjects.cases import Case, Exclusion, Known
 from diffexport.subjects.targets import resolve
@@ -36,6 +37,8 @@ class Unit:
         folders: where the regressions of known divergences are looked for.
         artefact: the model to compare with, in place of every export.
         exclude: modes that are not run.
+        before: findings that were made of it before; they are not made again.
+        fatal: checks that are not to be made, because they end the process or do not end.
     """
 
     target: str
@@ -48,6 +51,8 @@ class Unit:
     folders: tuple[Path, ...] = ()
     artefact: Artefact | None = None
     exclude: tuple[Exclusion, ...] = ()
+    before: tuple[Finding, ...] = ()
+    fatal: tuple[FatalCheck, ...] = ()
 
 
 @cache
@@ -79,19 +84,37 @@ def events_of_unit(unit: Unit, announce: Announce) -> Iterator[Event]:
     if not unit.modes:
         yield from (replay_entry(entry, unit.folders, _pipeline()) for entry in unit.known)
         return
-    pipeline = _pipeline()
+    STEPS.limits = unit.settings.steps
     try:
-        if unit.artefact is None:
-            case = resolve(unit.target, inputs=unit.inputs)
-        else:
-            case = case_for(unit.target, unit.inputs, unit.artefact)
-            pipeline = Pipeline.of_file(unit.artefact)
+        case = case_of_unit(unit)
     except DiffexportError as error:
         yield CaseFailed(unit.name, str(error))
         return
-    case = replace(case, exclude=(*case.exclude, *unit.exclude))
-    explorer = Explorer(case, unit.runtimes, unit.settings, unit.known, pipeline=pipeline)
+    explorer = Explorer(
+        case,
+        unit.runtimes,
+        unit.settings,
+        unit.known,
+        pipeline=_pipeline() if unit.artefact is None else Pipeline.of_file(unit.artefact),
+        findings={finding.identity: finding for finding in unit.before},
+        fatal=unit.fatal,
+    )
     yield from explorer.explore(unit.modes, announce)
+    STEPS.end()
+
+
+def case_of_unit(unit: Unit) -> Case:
+    """Return the case that a unit is about, with what the project excludes of it.
+
+    Raises:
+        DiffexportError: its target names none.
+    """
+    STEPS.begin("import", case=unit.name, mode="")
+    if unit.artefact is None:
+        case = resolve(unit.target, inputs=unit.inputs)
+    else:
+        case = case_for(unit.target, unit.inputs, unit.artefact)
+    return replace(case, exclude=(*case.exclude, *unit.exclude))
 
 
 def speaks_of(entry: Known, regression: Regression, result: Replay) -> bool:

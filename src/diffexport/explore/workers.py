@@ -1,40 +1,47 @@
 """Workers: child processes that do units of work and send events back.
 
-When one dies — a native crash of a runtime — the parent knows which unit it was on. What is left of that unit is then
-done *carefully*, every check announced before it is made; if the worker dies again, the last announced check is the
-finding, and its mode is left out from there on.
+The parent sees at any time what a worker is doing. When one ends or hangs, what it was doing decides:
+
+- killed from outside: it is tried again, several times;
+- otherwise the mode is done again *carefully*, every check announced before it is made. If the worker ends once more,
+  the announced check is made alone, in a process of its own; if it is fatal again, it becomes a finding, is not made
+  any more, and the mode goes on with other inputs.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from collections.abc import Generator, Iterable, Iterator
+from dataclasses import replace
 
+from diffexport.explore.fatal_unit import FatalResult, FatalUnit, first_sight, look_again
 from diffexport.explore.units import Unit, do, warm_up
-from diffexport.findings.events import (
-    CaseFailed,
-    CheckStarting,
-    Event,
-    Finding,
-    FindingMade,
-    ModeFinished,
-    Row,
-    RowVerdict,
-)
+from diffexport.explore.worker_tasks import MOST_DEATHS, MOST_HANGS, MOST_KILLS, Task
+from diffexport.findings.events import CaseFailed, CheckStarting, Event, FindingMade, Suspected
 from diffexport.processes import (
     ChildProcess,
     Died,
     Failed,
     Finished,
     Handler,
+    Hung,
     Message,
     ParentProcess,
+    Policy,
+    Ready,
     Received,
+    Step,
     Unreadable,
+    kills_for_memory,
     receive_any,
+    share_of_memory,
 )
-from diffexport.values import Divergence, Identity, Kind, Place, Stage, exporter_name
+from diffexport.values import NO_DEADLINE, Deadline, StepLimits
+
+#: Seconds that a worker may take to start, torch and all, on a busy machine.
+_START = 300.0
+#: What is done before any check: where that is fatal, nothing can be tested.
+_BEFORE_CHECKS = ("", "import", "build", "draw")
 
 
 def run_parallel(units: Iterable[Unit], jobs: int) -> Iterator[Event]:
@@ -46,125 +53,168 @@ def run_parallel(units: Iterable[Unit], jobs: int) -> Iterator[Event]:
         units: heaviest first.
         jobs: number of processes, at least 1.
     """
-    yield from _Schedule(units).run(jobs)
-
-
-@dataclass
-class _Task:
-    """A unit that a worker is on, and the modes of it that are done."""
-
-    unit: Unit
-    finished: set[str] = field(default_factory=set)
+    yield from _Schedule(units, jobs).run()
 
 
 class _Schedule:
     """Which units wait, and which worker is on which."""
 
-    def __init__(self, units: Iterable[Unit]) -> None:
-        self._waiting = deque(units)
-        self._workers: list[ChildProcess] = []
-        self._tasks: dict[ChildProcess, _Task] = {}
+    def __init__(self, units: Iterable[Unit], jobs: int) -> None:
+        self._waiting: deque[Task] = deque(map(Task, units))
+        self._jobs = jobs
+        self._busy: dict[ChildProcess, Task] = {}
+        self._idle: list[ChildProcess] = []
+        #: What workers that look at one fatal check again are on.
+        self._again: dict[ChildProcess, FatalUnit] = {}
+        self._kills_for_memory = kills_for_memory()
 
-    def run(self, jobs: int) -> Iterator[Event]:
+    def run(self) -> Iterator[Event]:
         """Do every unit; give every event."""
         try:
-            for _ in range(min(jobs, len(self._waiting))):
-                self._start()
-            while self._tasks:
-                for worker, received in receive_any(list(self._tasks)):
+            for _ in range(min(self._jobs, len(self._waiting))):
+                self._give()
+            while self._busy:
+                for worker, received in receive_any(list(self._busy)):
                     yield from self._take(worker, received)
         finally:
-            for worker in self._workers:
+            for worker in (*self._busy, *self._idle):
                 worker.stop()
 
-    def _start(self) -> None:
-        """Start a worker on the unit that waits first, if one does."""
-        if self._waiting:
-            self._workers.append(ChildProcess.start(_prepare))
-            self._give(self._workers[-1])
+    def _give(self, task: Task | None = None, worker: ChildProcess | None = None) -> None:
+        """Let a worker, by default another one, do a task, by default the one that waits first."""
+        if task is None:
+            if not self._waiting:
+                if worker is not None:
+                    self._idle.append(worker)
+                return
+            task = self._waiting.popleft()
+        worker = worker or self._started(task.unit.settings.steps)
+        self._busy[worker] = task
+        worker.send(task.request())
 
-    def _give(self, worker: ChildProcess) -> None:
-        if self._waiting:
-            self._tasks[worker] = _Task(self._waiting.popleft())
-            worker.send(self._tasks[worker].unit)
+    def _started(self, steps: StepLimits, *, fresh: bool = False) -> ChildProcess:
+        if self._idle and not fresh:
+            return self._idle.pop()
+        memory = steps.memory or share_of_memory(self._jobs)
+        worker = ChildProcess.start(_prepare, policy=Policy(memory=memory, own_session=True))
+        worker.deadline = Deadline.after(_START)
+        return worker
 
     def _take(self, worker: ChildProcess, received: Received) -> Iterator[Event]:
-        """Take what a worker sent."""
-        task = self._tasks[worker]
-        if isinstance(received, Message):
-            if isinstance(received.value, ModeFinished):
-                task.finished.add(received.value.mode)
-            yield received.value
+        """Take what a worker sent, or how it ended."""
+        task = self._busy[worker]
+        if isinstance(received, Ready):
+            worker.deadline = NO_DEADLINE
+        elif isinstance(received, Message):
+            if task.take(received.value):
+                yield received.value
         elif isinstance(received, Unreadable):
             text = f"what was found cannot be sent between processes ({received.error}); run it with --jobs 0"
             yield CaseFailed(task.unit.name, text)
         elif isinstance(received, Finished | Failed):
-            del self._tasks[worker]
-            self._give(worker)
-            if isinstance(received, Failed):
-                text = f"internal error of diffexport: {received.error}\n{received.trace}"
-                yield CaseFailed(task.unit.name, text)
-        elif isinstance(received, Died):
-            del self._tasks[worker]
-            self._workers.remove(worker)
+            del self._busy[worker]
+            yield from self._finished(worker, task, received)
+        elif isinstance(received, Died | Hung):
+            step, check = worker.step, worker.doing
             worker.stop()
-            yield from self._died(task, worker.doing, str(received))
-            self._start()
+            del self._busy[worker]
+            request = self._again.pop(worker, None)
+            if request is not None:
+                yield from self._looked_again(task, request, FatalResult())
+                return
+            request = yield from self._ended(task, received, step, check)
+            if request is not None:
+                self._look_again(task, request)
+            else:
+                self._give(task if task.wants_worker else None)
 
-    def _died(self, task: _Task, check: CheckStarting | None, how: str) -> Iterator[Event]:
-        """Say what it means that a worker died on a unit, and let what is left of that be done."""
-        unit = task.unit
-        left = tuple(mode for mode in unit.modes if str(mode) not in task.finished)
-        if not unit.settings.careful:
-            careful = replace(unit.settings, careful=True)
-            self._waiting.appendleft(replace(unit, modes=left, settings=careful))
+    def _finished(self, worker: ChildProcess, task: Task, received: Finished | Failed) -> Iterator[Event]:
+        """Take the end of what a worker was asked."""
+        request = self._again.pop(worker, None)
+        if request is not None:
+            # It has copied itself often, and is not to be used for anything else.
+            worker.stop()
+            answer = received.answer if isinstance(received, Finished) else FatalResult()
+            yield from self._looked_again(task, request, answer)
             return
-        if check is None:
-            text = f"the worker process died ({how}) before its first check"
-            yield CaseFailed(unit.name, text)
-            return
-        left = tuple(mode for mode in left if str(mode) != check.mode)
-        if left:
-            self._waiting.appendleft(replace(unit, modes=left))
-        finding = _crash(unit, check, how)
-        rows = tuple(
-            Row(
-                name,
-                RowVerdict.DIVERGES,
-                str(finding.divergence.stage),
-                str(finding.divergence.kind),
-                diverging=1,
-            )
-            for name in unit.runtimes
-        )
-        # The mode first: a run that stops at a finding has counted it by then.
-        yield ModeFinished(check.case, check.mode, rows)
-        yield FindingMade(finding)
+        if isinstance(received, Failed):
+            yield from task.give_up_all(f"internal error of diffexport: {received.error}\n{received.trace}")
+        self._give(None if task.is_done else task, worker)
+
+    def _ended(
+        self, task: Task, end: Died | Hung, step: Step, check: CheckStarting | None
+    ) -> Generator[Event, None, FatalUnit | None]:
+        """Decide what it means that a worker ended or hung on a task.
+
+        Returns:
+            the check that is to be looked at again, if one is; else the task goes on.
+        """
+        mode = step.mode
+        if isinstance(end, Died) and end.is_from_outside:
+            task.kills[mode] += 1
+            if task.kills[mode] > MOST_KILLS:
+                yield from task.give_up(mode, self._killed(task.kills[mode], end))
+            return None
+        task.deaths[mode] += 1
+        hangs = isinstance(end, Hung)
+        if step.name in _BEFORE_CHECKS or not mode:
+            if task.deaths[mode] > 1:
+                how = "does not end within its time limit" if hangs else f"ends the process ({end})"
+                yield from task.give_up_all(f"case {task.unit.name!r}: {_what(step, task.unit)} {how}")
+        elif task.deaths[mode] > (MOST_HANGS if hangs else MOST_DEATHS):
+            text = f"left after {task.deaths[mode]} checks that ended the process or did not end"
+            yield from task.give_up(mode, text)
+        elif step.name == "blame":
+            task.without_blame()
+        elif check is not None and check.mode == mode and task.is_careful(mode):
+            request = FatalUnit(task.unit, end, step, check, frozenset(task.fatal_keys))
+            yield Suspected(first_sight(request))
+            return request
+        else:
+            task.careful.add(mode)
+        return None
+
+    def _killed(self, times: int, end: Died) -> str:
+        by_memory = kills_for_memory() > self._kills_for_memory
+        why = ", by the kernel because memory ran out: give it more, or a smaller --jobs" if by_memory else ""
+        return f"not tested: its worker was killed from outside {times} times ({end}){why}"
+
+    def _look_again(self, task: Task, request: FatalUnit) -> None:
+        """Let a fresh process make a check alone."""
+        worker = self._started(task.unit.settings.steps, fresh=True)
+        self._busy[worker], self._again[worker] = task, request
+        worker.send(request)
+
+    def _looked_again(self, task: Task, request: FatalUnit, result: FatalResult) -> Iterator[Event]:
+        """Take what came of a check that was made alone, and go on with the task."""
+        mode = request.check.mode
+        if result.check is not None:
+            if result.finding is not None:
+                task.fatal_keys.add(result.finding.divergence.key)
+                yield FindingMade(result.finding)
+            task.fatal_keys.add(result.check.divergence.key)
+            yield from task.note_fatal(result.check)
+        elif result.out_of_memory:
+            text = "memory ran out; the worker may have more with --memory"
+            yield from task.give_up(mode, f"not tested to its end: {text}")
+        elif task.is_explained(request.check):
+            # It ends the process, though not alone: what comes before it has to do with it.
+            yield FindingMade(replace(first_sight(request), flaky=True))
+            yield from task.give_up(mode, "left after a check that ends the process, though not alone")
+        self._give(task if task.wants_worker else None)
 
 
-def _crash(unit: Unit, check: CheckStarting, how: str) -> Finding:
-    divergence = Divergence(
-        Stage.RUN, Kind.CRASH, Place.MODEL, how, f"the process died with {how} during this check"
-    )
-    exporter = exporter_name(check.mode)
-    identity = Identity.of(check.case, exporter, unit.runtimes[0], divergence.key, unit.target)
-    return Finding(
-        identity=identity,
-        target=unit.target,
-        specs=unit.inputs,
-        mode=check.mode,
-        runtime=unit.runtimes[0],
-        divergence=divergence,
-        inputs=check.inputs,
-        export_inputs=check.export_inputs,
-        exporters=(identity.exporter,),
-        seed=unit.settings.seed,
-        shrunk=False,
-    )
+def _what(step: Step, unit: Unit) -> str:
+    """Return in words what was done before any check."""
+    return {
+        "import": f"importing {unit.target}",
+        "build": "building the model",
+        "draw": "drawing its inputs",
+    }.get(step.name, "its worker")
 
 
 def _prepare(parent: ParentProcess) -> Handler:
-    """Prepare a worker; return what does a unit."""
+    """Prepare a worker; return what does a unit, or makes a fatal check again."""
     warm_up()
 
     def tell(event: Event) -> None:
@@ -173,4 +223,10 @@ def _prepare(parent: ParentProcess) -> Handler:
         else:
             parent.send(event)
 
-    return lambda unit: do(unit, tell)
+    def handle(request: Unit | FatalUnit) -> FatalResult | None:
+        if isinstance(request, FatalUnit):
+            return look_again(request)
+        do(request, tell)
+        return None
+
+    return handle

@@ -1,5 +1,7 @@
 from .eager import BUILD_SEED as BUILD_SEED
 from .exports import Exported as Exported
+from .fatal_checks import CheckWatch as CheckWatch
+from .fatal_checks import FatalCheck as FatalCheck
 from .pipeline import Pipeline as Pipeline
 from .pipeline import Road as Road
 from .pipeline import fresh_stages as fresh_stages

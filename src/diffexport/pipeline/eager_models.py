@@ -15,6 +15,7 @@ from diffexport.chatter import captured
 from diffexport.errors import TargetError
 from diffexport.pipeline.eager import BUILD_SEED, EagerResult, Prepared, first_line, outputs_of, tensors_in
 from diffexport.pipeline.rerun import rerun
+from diffexport.processes import STEPS
 from diffexport.subjects.cases import Case
 from diffexport.values import Call, Inputs, Mode
 
@@ -39,6 +40,7 @@ class EagerModels:
         """
         key = case_key(case)
         if key not in self._prepared:
+            STEPS.begin("build")
             try:
                 with captured(), torch.random.fork_rng(devices=[]):
                     # Random weights have to be the same ones when a regression is replayed.
@@ -103,7 +105,9 @@ class EagerModels:
         """Return for each of many inputs what the module returns, or the error that it raises."""
         prepared, training = self._prepared_for(case, mode)
         results: list[Any] = []
+        STEPS.begin("eager")
         for call in calls:
+            STEPS.again()
             try:
                 results.append(prepared.for_run(training)(*call.args, **call.kwargs))
             except (Exception, SystemExit) as error:  # noqa: BLE001 - a model may raise anything; it rejects these

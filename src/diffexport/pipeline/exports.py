@@ -15,6 +15,7 @@ from diffexport.errors import UsageError
 from diffexport.pipeline.bounded_cache import BoundedCache
 from diffexport.pipeline.eager_models import EagerModels, case_key
 from diffexport.pipeline.export_checks import CHECKS, ExportFacts, refusal
+from diffexport.processes import STEPS
 from diffexport.subjects.cases import SCRIPTED, Case, Expectation, Expected, dynamic_axes
 from diffexport.values import Call, Divergence, Inputs, Mode
 
@@ -114,6 +115,7 @@ class FreshExports:
     def _export(self, case: Case, mode: Mode, call: Call, repeat: bool) -> Exported:
         """Export, look at the graph, and go through the checks."""
         module = self._eager.prepare(case).module
+        STEPS.begin("export")
         expectation = case.expect(mode, self._eager.traits(case, call))
         export = exporters.export(
             copy.deepcopy(module),

@@ -8,16 +8,18 @@ from collections.abc import Callable, Iterator, Sequence
 
 from diffexport.arrays import as_call, clone
 from diffexport.backends import runtimes
+from diffexport.backends.exporters import Export
 from diffexport.backends.model_files import Artefact
 from diffexport.oracle import Rerun
 from diffexport.pipeline.eager import EagerResult, Prepared
 from diffexport.pipeline.eager_models import EagerModels
 from diffexport.pipeline.exports import Exported, FreshExports
+from diffexport.pipeline.fatal_checks import CheckWatch
 from diffexport.pipeline.given_export import GivenExport
 from diffexport.pipeline.output_comparison import Arbitration
 from diffexport.pipeline.sample_block import Block, Question, Stages
 from diffexport.pipeline.session_loading import CachingLoader, OrderingLoader
-from diffexport.subjects.cases import Case
+from diffexport.subjects.cases import Case, Expectation
 from diffexport.values import NO_DEADLINE, Deadline, Inputs, Mode, Verdict
 
 
@@ -30,12 +32,14 @@ class Pipeline:
 
     Attributes:
         stages: what it is composed of.
+        watch: knows which checks are not to be made, and announces the others; None in an ordinary run.
         blocks: how many blocks were begun: one for each Hypothesis example, and for each single check.
     """
 
     def __init__(self, *, exports: int = 2048, sessions: int = 512, stages: Stages | None = None) -> None:
         self.stages = stages or fresh_stages(exports=exports, sessions=sessions)
         self.blocks = 0
+        self.watch: CheckWatch | None = None
 
     @classmethod
     def of_file(cls, artefact: Artefact, *, beside: Pipeline | None = None) -> Pipeline:
@@ -131,7 +135,7 @@ class Pipeline:
         self.blocks += 1
         deadline.check()
         example = None if export_inputs is None else as_call(export_inputs)
-        question = Question(case, mode, names, example, strict, repeat, settled, deadline)
+        question = Question(case, mode, names, example, strict, repeat, settled, deadline, self.watch)
         with warnings.catch_warnings():
             # What the model and the runtimes warn about while running is not the user's to act on.
             warnings.simplefilter("ignore")
@@ -147,6 +151,11 @@ class Pipeline:
 
     def eager(self, case: Case, mode: Mode, inputs: Inputs) -> EagerResult:
         """Run the eager model, in training mode if the mode exports it so, on copies of the inputs."""
+        if self.watch is not None:
+            fatal = self.watch.fatal_eager(mode, inputs)
+            if fatal is not None:
+                return EagerResult((), fatal.message)
+            self.watch.announce(case.name, mode, inputs, inputs)
         return self.stages.eager.run(case, mode, clone(as_call(inputs)))
 
     def rerun(self, case: Case, mode: Mode, inputs: Inputs) -> Rerun:
@@ -161,6 +170,11 @@ class Pipeline:
         Raises:
             UsageError: the case's model is to be scripted, and the mode's exporter takes no such model.
         """
+        if self.watch is not None:
+            fatal = self.watch.fatal_export(mode, inputs)
+            if fatal is not None:
+                return Exported(Expectation(), b"", Export(None), None, (fatal,))
+            self.watch.announce(case.name, mode, inputs, inputs)
         return self.stages.exports.export(case, mode, inputs, repeat=repeat)
 
     def session(self, exported: Exported, runtime: str) -> runtimes.Session | runtimes.LoadError:

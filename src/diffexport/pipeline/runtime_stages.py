@@ -14,6 +14,7 @@ from diffexport.backends.graphs import Graph, check_declared, foreign_nodes
 from diffexport.pipeline.exports import Exported
 from diffexport.pipeline.runtime_feeds import Feed, SampleBatch
 from diffexport.pipeline.session_loading import SessionLoader
+from diffexport.processes import STEPS
 from diffexport.subjects.cases import Expected
 from diffexport.values import Aspect, Divergence, Kind, Place, Stage, Terms
 
@@ -91,6 +92,7 @@ def run(model: LoadedModel, batch: SampleBatch) -> list[RunResult]:
     if model.session is None:
         return []
     fed, graph = batch.fed, batch.graph
+    STEPS.begin("run", runtime=model.runtime)
     return [_run(model.session, model.runtime, feed, graph) for feed in fed]
 
 
@@ -99,6 +101,7 @@ def _run(session: runtimes.Session, runtime: str, feed: Feed, graph: Graph) -> R
         unknown = sorted({declared.name for declared in graph.inputs} - feed.keys())
         message = f"the model has inputs that eager has not: {', '.join(unknown)}"
         return None, [Divergence(Stage.RUN, Kind.STRUCTURE, Place.INPUTS, Aspect.UNKNOWN_INPUTS, message)]
+    STEPS.again()
     try:
         return tuple(session.run(feed)), []
     except runtimes.RunError as error:
@@ -119,6 +122,7 @@ def compare_at_sight(
     """
     if model.session is None:
         return RuntimeRun(model)
+    STEPS.begin("compare", runtime=model.runtime)
     outputs = [
         None if raw is None else in_the_form_of(raw, eager)
         for (raw, _), eager in zip(results, batch.outputs, strict=True)

@@ -11,6 +11,7 @@ from diffexport.arrays import as_call, clone
 from diffexport.pipeline.eager import EagerResult
 from diffexport.pipeline.eager_models import EagerModels
 from diffexport.pipeline.exports import Exported, Exports
+from diffexport.pipeline.fatal_checks import CheckWatch
 from diffexport.pipeline.output_comparison import (
     Arbitration,
     OutputComparison,
@@ -28,9 +29,10 @@ from diffexport.pipeline.runtime_stages import (
 )
 from diffexport.pipeline.session_loading import SessionLoader
 from diffexport.pipeline.verdict_making import NOTHING_DIFFERS, VerdictMaker, outputs_left_out
+from diffexport.processes import STEPS
 from diffexport.strategies import ordinary_like
 from diffexport.subjects.cases import Case
-from diffexport.values import Call, Deadline, Inputs, Mode, Verdict
+from diffexport.values import Call, Deadline, Divergence, Inputs, Mode, Verdict
 
 #: Most samples that are run together, so that eager, the runtimes and the comparison each work at a stretch.
 TOGETHER = 64
@@ -62,6 +64,7 @@ class Question(NamedTuple):
         example: what to export with; None: ordinary values of the shapes and dtypes of each sample.
         strict: let the sign of zero fail.
         repeat: see [FreshExports.export][diffexport.pipeline.exports.FreshExports.export].
+        watch: knows which checks are not to be made, and announces the others; None in an ordinary run.
         settled: is asked about a sample and the verdicts on it before arbitration; where it says yes, they stand.
         deadline: is asked between the stages.
     """
@@ -74,6 +77,7 @@ class Question(NamedTuple):
     repeat: bool
     settled: Callable[[Inputs, Sequence[Verdict]], bool] | None
     deadline: Deadline
+    watch: CheckWatch | None = None
 
 
 class Block:
@@ -93,7 +97,30 @@ class Block:
 
     def __call__(self, inputs: Inputs) -> list[Verdict]:
         """Return one verdict for each runtime."""
+        question = self._question
+        if question.watch is not None:
+            example = ordinary_like(as_call(inputs)) if question.example is None else question.example
+            fatal = {
+                name: check.divergence
+                for check in question.watch.fatal_checks(question.mode, inputs, example)
+                for name in check.runtimes or question.runtimes
+                if name in question.runtimes
+            }
+            if fatal:
+                return self._without_fatal(inputs, fatal)
+            question.watch.announce(question.case.name, question.mode, inputs, example)
         return next(self._check([inputs]))
+
+    def _without_fatal(self, inputs: Inputs, fatal: dict[str, Divergence]) -> list[Verdict]:
+        """Return the verdicts on a sample that ends the process, or does not end, on some of the runtimes."""
+        runtimes = self._question.runtimes
+        others = [name for name in runtimes if name not in fatal]
+        verdicts = {name: self._verdicts.fatal(name, fatal[name]) for name in fatal}
+        if others:
+            # The export is remembered by the stages.
+            block = Block(self._stages, self._question._replace(runtimes=others))
+            verdicts.update(zip(others, block(inputs), strict=True))
+        return [verdicts[name] for name in runtimes]
 
     def each(self, samples: Sequence[Inputs]) -> Iterator[list[Verdict]]:
         """Yield for each of many inputs one verdict for each runtime.
@@ -213,6 +240,7 @@ class Block:
                     yield verdicts
                     continue
             question.deadline.check()
+            STEPS.begin("arbitrate")
             comparison = self._stages.arbitration.comparison(
                 question.case, question.mode, batch.samples[number], eager
             )

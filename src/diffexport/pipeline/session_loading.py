@@ -9,6 +9,7 @@ from diffexport.backends import runtimes
 from diffexport.chatter import captured
 from diffexport.pipeline.bounded_cache import BoundedCache
 from diffexport.pipeline.exports import Exported
+from diffexport.processes import STEPS
 
 
 class SessionLoader(Protocol):
@@ -34,6 +35,7 @@ class CachingLoader:
         assert model is not None
 
         def load() -> runtimes.Session | runtimes.LoadError:
+            STEPS.begin("load", runtime=runtime)
             with captured():
                 try:
                     return runtimes.load(runtime, model, exported.export.files)

@@ -41,6 +41,11 @@ class VerdictMaker:
             on_example=on_example,
         )
 
+    def fatal(self, runtime: str, divergence: Divergence) -> Verdict:
+        """Return the verdict on inputs that are known to end the process, or not to end."""
+        case = self._case
+        return Verdict(case.name, self._mode, runtime, Outcome.DIVERGES, (divergence,), target=case.target)
+
     def agreeing(
         self, runtime: str, exported: Exported, eager: EagerResult, got: tuple[Array, ...]
     ) -> Verdict:

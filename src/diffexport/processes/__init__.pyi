@@ -2,6 +2,11 @@ from .child import Handler as Handler
 from .child import ParentProcess as ParentProcess
 from .child_process import ChildProcess as ChildProcess
 from .child_process import receive_any as receive_any
+from .forked import Forked as Forked
+from .forked import in_a_copy as in_a_copy
+from .memory import free_memory as free_memory
+from .memory import kills_for_memory as kills_for_memory
+from .memory import share_of_memory as share_of_memory
 from .policy import Policy as Policy
 from .received import Announced as Announced
 from .received import Died as Died
@@ -12,4 +17,6 @@ from .received import Message as Message
 from .received import Ready as Ready
 from .received import Received as Received
 from .received import Unreadable as Unreadable
+from .steps import STEPS as STEPS
+from .steps import Step as Step
 from .warming import warm_up as warm_up

@@ -16,6 +16,7 @@ from diffexport.processes.memory import limit_memory
 from diffexport.processes.orphans import end_with_parent
 from diffexport.processes.pickling import dumps
 from diffexport.processes.received import Announced, Failed, Finished, Message, Ready
+from diffexport.processes.steps import STEPS, StepBoard
 from diffexport.processes.warming import warm_up
 
 #: Answers one request.
@@ -73,17 +74,20 @@ def _answer(handler: Handler, request: bytes) -> bytes:
         return dumps(Failed(f"{type(error).__name__}: {error}", place, traceback.format_exc()))
 
 
-def main(parent: int, connection: int) -> None:
+def main(parent: int, connection: int, board: int) -> None:
     """Do what the parent asks for until it is done or gone.
 
     Args:
         parent: its number.
         connection: file descriptor of the socket that messages go over.
+        board: file descriptor of the memory that shows the current step.
     """
     # Blocked since this process was born; see ChildProcess.start.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     os.set_inheritable(connection, False)
+    STEPS.show_on(StepBoard(board))
+    os.close(board)
     end_with_parent(parent)
     channel = Channel(socket.socket(fileno=connection))
     start = channel.take(wait=True)

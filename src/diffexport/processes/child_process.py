@@ -18,13 +18,14 @@ from diffexport.processes.child import Handler
 from diffexport.processes.pickling import dumps
 from diffexport.processes.policy import Policy
 from diffexport.processes.received import Announced, Died, Hung, Ready, Received, Unreadable
+from diffexport.processes.steps import Step, StepBoard
 from diffexport.values import Deadline
 
 #: What the interpreter of a child is told to run. Nothing is imported before ``sys.path`` is the parent's: a module of
 #: a user's that is called as one of the standard library's must not be taken for that.
 _BOOT = (
-    "import sys; parent, connection, *sys.path[:] = sys.argv[1:]; "
-    "from diffexport.processes.child import main; main(int(parent), int(connection))"
+    "import sys; parent, connection, board, *sys.path[:] = sys.argv[1:]; "
+    "from diffexport.processes.child import main; main(int(parent), int(connection), int(board))"
 )
 #: Seconds between two looks at whether a child is there: a copy that was forked off it keeps its connection open.
 _LOOK = 0.5
@@ -43,8 +44,10 @@ class ChildProcess:
         deadline: until when [receive_any][diffexport.processes.receive_any] waits for it.
     """
 
-    def __init__(self, process: subprocess.Popen[bytes], channel: Channel, policy: Policy) -> None:
-        self._process, self._channel, self._policy = process, channel, policy
+    def __init__(
+        self, process: subprocess.Popen[bytes], channel: Channel, policy: Policy, board: StepBoard
+    ) -> None:
+        self._process, self._channel, self._policy, self._board = process, channel, policy, board
         self._unsent: list[bytes] = []
         self._stopped = False
         self.ready = False
@@ -65,6 +68,7 @@ class ChildProcess:
             policy: how it lives.
         """
         policy = policy or Policy()
+        board, shared = StepBoard.create()
         ours, theirs = socket.socketpair()
         channel, process = Channel(ours), None
         try:
@@ -77,9 +81,10 @@ class ChildProcess:
                         _BOOT,
                         str(os.getpid()),
                         str(theirs.fileno()),
+                        str(shared),
                         *(entry or os.getcwd() for entry in sys.path),
                     ],
-                    pass_fds=(theirs.fileno(),),
+                    pass_fds=(theirs.fileno(), shared),
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL if policy.quiet else None,
                     stderr=subprocess.DEVNULL if policy.quiet else None,
@@ -87,23 +92,30 @@ class ChildProcess:
                     cwd=policy.folder,
                     env={**os.environ, "OMP_NUM_THREADS": "1"},
                 )
-            child = cls(process, channel, policy)
+            child = cls(process, channel, policy, board)
             with contextlib.suppress(OSError):  # it died: seen when it is listened to
                 channel.send(dumps((sys.argv, policy.paths, policy.memory, dumps((entry, arguments)))))
         except BaseException:
             channel.close()
+            board.close()
             if process is not None:
                 process.kill()
                 process.wait()
             raise
         finally:
             theirs.close()
+            os.close(shared)
         return child
 
     @property
     def pid(self) -> int:
         """Number of the process."""
         return self._process.pid
+
+    @property
+    def step(self) -> Step:
+        """What the process is doing; what it was doing, if it is dead."""
+        return self._board.read()
 
     def send(self, request: Any) -> None:
         """Send a request; what was announced is forgotten. That the process is dead shows when it is listened to."""
@@ -135,7 +147,7 @@ class ChildProcess:
             return self._read(data)
         if ended or self._channel.closed:
             return Died(self._exit_code())
-        return Hung() if self.deadline.passed else None
+        return Hung() if self.deadline.passed or self.step.is_late else None
 
     def _read(self, data: bytes) -> Received:
         try:

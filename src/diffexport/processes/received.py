@@ -6,6 +6,17 @@ import signal
 from dataclasses import dataclass
 from typing import Any
 
+#: Signals that are sent by people, by the kernel where memory runs out, and by what supervises processes.
+_FROM_OUTSIDE = (
+    signal.SIGKILL,
+    signal.SIGTERM,
+    signal.SIGINT,
+    signal.SIGHUP,
+    signal.SIGQUIT,
+    signal.SIGSTOP,
+    signal.SIGXCPU,
+)
+
 
 @dataclass(frozen=True)
 class Ready:
@@ -71,7 +82,14 @@ class Died:
                 return f"signal {signal.Signals(-self.exit_code).name}"
             except ValueError:
                 return f"signal {-self.exit_code}"
+        if self.exit_code is None:
+            return "its connection closed"
         return f"exit code {self.exit_code}"
+
+    @property
+    def is_from_outside(self) -> bool:
+        """Whether a signal ended it that others send, and no fault of its own raises."""
+        return self.exit_code is not None and -self.exit_code in _FROM_OUTSIDE
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ class Stage(enum.StrEnum):
     @property
     def is_before_runtime(self) -> bool:
         """Whether no runtime is involved yet, so that what shows here is the same for all of them."""
-        return self in (Stage.CAPTURE, Stage.CONVERT, Stage.CHECK)
+        return self in (Stage.EAGER, Stage.CAPTURE, Stage.CONVERT, Stage.CHECK)
 
 
 class Severity(enum.StrEnum):

@@ -30,9 +30,7 @@ def describe(finding: Finding, tally: Tally, store: FindingStore, *, chatter: bo
     yield f"{identity.case}: {divergence.kind} at {divergence.stage} — {divergence.kind.meaning}"
     for number, line in enumerate(_trim(divergence.message)):
         yield ("  " if number == 0 else "    ") + line
-    runtime = (
-        "" if divergence.stage in (Stage.CAPTURE, Stage.CONVERT, Stage.CHECK) else f" on {finding.runtime}"
-    )
+    runtime = "" if divergence.stage.is_before_runtime else f" on {finding.runtime}"
     artefact = tally.started.artefact if tally.started is not None else ""
     if artefact:
         yield f"  file            {artefact}{runtime}"

@@ -53,7 +53,7 @@ def template_for(regression: Regression) -> str:
     kind, stage = regression.kind, regression.stage
     if kind is Kind.UNEXPECTED_SUCCESS and stage is Stage.LOAD:
         return _try("exported = export(model, $example)", "load(exported)", "return False", "return True")
-    if kind in (Kind.CRASH, Kind.TIMEOUT) and stage in (Stage.CAPTURE, Stage.CONVERT, Stage.CHECK):
+    if kind in (Kind.CRASH, Kind.TIMEOUT) and stage.is_before_runtime:
         return "export(model, $example)\nreturn False"
     if kind is Kind.STRUCTURE and stage is Stage.RUN:
         return (

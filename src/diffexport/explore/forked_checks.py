@@ -1,0 +1,130 @@
+"""Checks made in copies of this process, so that they may end it or not end at all: to make such failures minimal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+from diffexport.pipeline import Pipeline
+from diffexport.processes import Died, Forked, Hung, in_a_copy
+from diffexport.subjects.cases import Case
+from diffexport.values import (
+    Call,
+    Divergence,
+    Inputs,
+    Kind,
+    Mode,
+    Outcome,
+    Place,
+    Stage,
+    StepLimits,
+    Verdict,
+)
+
+#: The stage of the pipeline that each step belongs to.
+STAGES = {
+    "import": Stage.EAGER,
+    "build": Stage.EAGER,
+    "draw": Stage.EAGER,
+    "eager": Stage.EAGER,
+    "export": Stage.CONVERT,
+    "load": Stage.LOAD,
+    "run": Stage.RUN,
+}
+#: What is happening in each step, for a message.
+_DOING = {
+    "eager": "eager runs",
+    "export": "the model is exported",
+    "load": "{runtime} loads the exported model",
+    "run": "{runtime} runs the exported model",
+}
+#: The signature of what does not end.
+NO_END = "no end"
+#: What is written to standard error where memory ran out.
+_OUT_OF_MEMORY = ("bad_alloc", "MemoryError", "allocate memory", "out of memory", "Out of memory")
+
+
+def stage_of(step: str) -> Stage:
+    """Return the stage of the pipeline that a step belongs to."""
+    return STAGES.get(step, Stage.COMPARE)
+
+
+def fatal_divergence(end: Died | Hung, step: str, runtime: str, seconds: float) -> Divergence:
+    """Return what is said of a step that ended the process, or did not end.
+
+    Args:
+        end: how the process ended.
+        step: the name of the step.
+        runtime: the runtime that is concerned; empty for none.
+        seconds: the limit that it did not keep.
+    """
+    doing = _DOING.get(step, "outputs are compared").format(runtime=runtime)
+    stage = stage_of(step)
+    if isinstance(end, Hung):
+        message = f"there is no end within {seconds:g} s while {doing}"
+        return Divergence(stage, Kind.TIMEOUT, Place.MODEL, NO_END, message)
+    how = str(end)
+    return Divergence(stage, Kind.CRASH, Place.MODEL, how, f"the process ends with {how} while {doing}")
+
+
+class ForkedChecks:
+    """What the [Minimiser][diffexport.explore.minimise.Minimiser] asks, answered by copies of this process.
+
+    Args:
+        make_pipeline: makes the pipeline of each copy.
+        same_in_every_mode: see [Pipeline.same_in_every_mode][diffexport.pipeline.Pipeline.same_in_every_mode].
+        limits: what one step may take, and how much memory.
+
+    Attributes:
+        out_of_memory: whether a copy wrote that memory ran out.
+    """
+
+    def __init__(
+        self, make_pipeline: Callable[[], Pipeline], *, same_in_every_mode: bool, limits: StepLimits
+    ) -> None:
+        self._make_pipeline, self._limits = make_pipeline, limits
+        self._same_in_every_mode = same_in_every_mode
+        self.out_of_memory = False
+
+    @property
+    def same_in_every_mode(self) -> bool:
+        """Whether the model is given, so that it is the same whatever the mode."""
+        return self._same_in_every_mode
+
+    def check(
+        self,
+        case: Case,
+        mode: Mode,
+        runtime: str,
+        inputs: Inputs,
+        *,
+        export_inputs: Inputs | None = None,
+        strict: bool = False,
+    ) -> Verdict:
+        """Return the verdict on one sample; see [Pipeline.check][diffexport.pipeline.Pipeline.check]."""
+        call = Call.of(inputs).plain()
+        check = partial(self._verdict, case, mode, runtime, call, export_inputs, strict)
+        limits = self._limits
+        forked = in_a_copy(check, seconds=limits.export_seconds + limits.check_seconds, memory=limits.memory)
+        if forked.end is None:
+            return forked.answer  # type: ignore[no-any-return]
+        return self._fatal(forked, case, mode, runtime)
+
+    def _verdict(
+        self, case: Case, mode: Mode, runtime: str, inputs: Inputs, example: Inputs | None, strict: bool
+    ) -> Verdict:
+        verdicts = self._make_pipeline().check_runtimes(
+            case, mode, (runtime,), inputs, export_inputs=example, strict=strict, repeat=False
+        )
+        return verdicts[0]
+
+    def _fatal(self, forked: Forked, case: Case, mode: Mode, runtime: str) -> Verdict:
+        assert forked.end is not None
+        assert forked.step is not None
+        if any(text in forked.written for text in _OUT_OF_MEMORY):
+            self.out_of_memory = True
+        step = forked.step
+        limits = self._limits
+        seconds = limits.export_seconds if step.name in ("export", "load", "build") else limits.check_seconds
+        divergence = fatal_divergence(forked.end, step.name, step.runtime, seconds)
+        return Verdict(case.name, str(mode), runtime, Outcome.DIVERGES, (divergence,), target=case.target)

@@ -1,0 +1,152 @@
+"""What is known of a unit that workers are on: what is done, what ended them, and what is to be done next."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+from diffexport.explore.units import Unit
+from diffexport.findings.events import (
+    CaseFailed,
+    CheckStarting,
+    Event,
+    Excluded,
+    Finding,
+    FindingMade,
+    ModeFinished,
+    Row,
+)
+from diffexport.pipeline import FatalCheck
+from diffexport.values import FailureKey, Kind, Mode
+
+#: How often a mode is tried again after its worker was killed from outside.
+MOST_KILLS = 4
+#: How often workers may end in one mode by a fault of what they do.
+MOST_DEATHS = 10
+#: How often one mode, and in how many modes of a unit the same step, may take the whole time limit.
+MOST_HANGS = 3
+#: How often a worker may end in the same check although that is not fatal when it is made alone.
+_MOST_UNEXPLAINED = 2
+
+
+@dataclass
+class Task:
+    """A unit, and what came of it so far.
+
+    Attributes:
+        unit: what is to be done.
+        finished: the modes that are done, as texts.
+        careful: the modes in which every check is announced.
+        every_mode_careful: the same for all of them, after something fatal.
+        fatal: checks that are not to be made again.
+        findings: those that were made of the unit.
+        kills, deaths: by mode: how often its worker was killed from outside, and how often it ended otherwise.
+        asked: the modes that the worker was asked to do last.
+        fatal_keys: the failures that fatal checks showed.
+        given_up: nothing of it can be tested any more.
+    """
+
+    unit: Unit
+    finished: set[str] = field(default_factory=set)
+    careful: set[str] = field(default_factory=set)
+    every_mode_careful: bool = False
+    fatal: list[FatalCheck] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    kills: Counter[str] = field(default_factory=Counter)
+    deaths: Counter[str] = field(default_factory=Counter)
+    asked: tuple[Mode, ...] = ()
+    fatal_keys: set[FailureKey] = field(default_factory=set)
+    given_up: bool = False
+    _blame: bool = True
+    _unexplained: Counter[tuple[str, str]] = field(default_factory=Counter)
+    _hangs: dict[FailureKey, set[str]] = field(default_factory=dict)
+    _said: set[Excluded] = field(default_factory=set)
+
+    @property
+    def left(self) -> tuple[Mode, ...]:
+        """The modes that are not done."""
+        return tuple(mode for mode in self.unit.modes if str(mode) not in self.finished)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing is left to ask a worker for, now that it has done what it was asked."""
+        return self.given_up or set(self.left) <= set(self.asked)
+
+    @property
+    def wants_worker(self) -> bool:
+        """Whether something is left to do, after its worker was lost; a unit without modes replays regressions."""
+        return not self.given_up and (bool(self.left) or not self.unit.modes)
+
+    def is_careful(self, mode: str) -> bool:
+        """Return whether every check of a mode is announced."""
+        return self.every_mode_careful or mode in self.careful
+
+    def request(self) -> Unit:
+        """Return what a worker is asked to do next."""
+        left = self.left
+        careful = bool(left) and self.is_careful(str(left[0]))
+        # A mode to be careful in goes alone, so that the others are not slowed down.
+        self.asked = left[:1] if careful and not self.every_mode_careful else left
+        return replace(
+            self.unit,
+            modes=self.asked,
+            settings=replace(self.unit.settings, careful=careful, blame=self._blame),
+            before=tuple(self.findings),
+            fatal=tuple(self.fatal),
+        )
+
+    def take(self, event: Event) -> bool:
+        """Note an event; return whether it says anything new."""
+        if isinstance(event, ModeFinished):
+            self.finished.add(event.mode)
+        elif isinstance(event, FindingMade):
+            self.findings.append(event.finding)
+        elif isinstance(event, Excluded):
+            is_new = event not in self._said
+            self._said.add(event)
+            return is_new
+        return True
+
+    def without_blame(self) -> None:
+        """Find out no more which stage departs first: that ends the worker."""
+        self._blame = False
+
+    def is_explained(self, check: CheckStarting) -> bool:
+        """Return whether a check that ends workers, but not when it is made alone, was seen to do so often enough."""
+        key = check.mode, repr((check.inputs, check.export_inputs))
+        self._unexplained[key] += 1
+        return self._unexplained[key] >= _MOST_UNEXPLAINED
+
+    def note_fatal(self, check: FatalCheck) -> Iterator[Event]:
+        """Note what is not to be done again; give up the modes that would only wait for the same once more."""
+        self.fatal.append(check)
+        self.every_mode_careful = True
+        if check.divergence.kind is not Kind.TIMEOUT:
+            return
+        modes = self._hangs.setdefault(check.divergence.key, set())
+        modes.add(check.mode)
+        if len(modes) < MOST_HANGS:
+            return
+        for mode in self.left:
+            if str(mode) not in modes:
+                yield from self.give_up(
+                    str(mode), f"not tried: {check.divergence.message} in {len(modes)} modes"
+                )
+
+    def give_up(self, mode: str, reason: str) -> Iterator[Event]:
+        """Leave out a mode, and say why; without one, all of them."""
+        if not mode:
+            yield from self.give_up_all(reason)
+            return
+        self.finished.add(mode)
+        yield ModeFinished(
+            self.unit.name, mode, tuple(Row(name, reason=reason) for name in self.unit.runtimes)
+        )
+
+    def give_up_all(self, reason: str) -> Iterator[Event]:
+        """Leave out every mode that is left, and say why."""
+        self.given_up = True
+        yield CaseFailed(self.unit.name, reason)
+        for mode in self.left:
+            yield from self.give_up(str(mode), reason)
