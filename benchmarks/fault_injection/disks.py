@@ -60,7 +60,7 @@ def _limited(size: int) -> Callable[[], None]:
 
 def _missed(trial: Trial) -> None:
     trial.record.missed += 1
-    trial.record.remarks.append("not injected: nothing can be mounted here")
+    trial.record.remarks.append("not injected: nothing can be mounted here, and no device be made")
 
 
 def _judge_full(trial: Trial, ended: Ended, full: Path) -> None:
@@ -183,7 +183,11 @@ def _special_report(trial: Trial) -> None:
     )
     report = trial.folder / "place" / "report.json"
     report.parent.mkdir()
-    ends_at = _make_special(trial, what, report)
+    try:
+        ends_at = _make_special(trial, what, report)
+    except PermissionError:
+        _missed(trial)
+        return
     before = stat.S_IFMT(os.lstat(report).st_mode)
     read: list[bytes] = []
     reader = threading.Thread(target=lambda: read.append(ends_at.read_bytes()), daemon=True)

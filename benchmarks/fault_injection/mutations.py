@@ -7,7 +7,6 @@ import io
 import json
 import os
 import random
-import stat
 import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -177,7 +176,7 @@ def _unusual_file(rng: random.Random, path: Path) -> str:
     elif what == "dangling":
         path.symlink_to("nowhere")
     elif what == "zero":
-        os.mknod(path, 0o666 | stat.S_IFCHR, os.makedev(1, 5))
+        path.symlink_to("/dev/zero")
     else:
         path.write_bytes(data)
         if what == "sparse":

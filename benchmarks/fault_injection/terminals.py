@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import stat
 import subprocess
 import threading
 import time
@@ -29,9 +28,7 @@ def _closed_terminal(trial: Trial) -> None:
         _close_pipe(trial, words, lines=1 if what == "head" else 0)
         return
     if what.startswith("full"):
-        device = trial.folder / "full"
-        os.mknod(device, 0o666 | stat.S_IFCHR, os.makedev(1, 7))
-        with open(device, "wb") as full:
+        with open("/dev/full", "wb") as full:
             options = {"stdout": full, **({"stderr": full} if what.endswith("both") else {})}
             running = trial.start(words, options=options)
     else:
