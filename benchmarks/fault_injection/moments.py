@@ -10,6 +10,7 @@ from pathlib import Path
 from fault_injection.commands import Running
 from fault_injection.observer import SUFFIX
 from fault_injection.trial import Trial
+from fault_injection.victims import DIVERGING
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,15 @@ def any_moment(trial: Trial) -> Moment:
     return choose(trial)
 
 
+def worker_moment(trial: Trial) -> Moment:
+    """Return a moment of the life of a worker that was just seen: it imports, waits, or is on a case of the project."""
+    stored = len(list(trial.regressions.glob(f"*{SUFFIX}")))
+    if stored < len(DIVERGING) and trial.rng.random() < 0.6:
+        return _at_file(trial, 1)
+    delay = trial.rng.choice([trial.rng.uniform(0, 1), trial.rng.uniform(1, 6)])
+    return Moment(f"{delay:.2f} s after one was seen", lambda _: True, delay)
+
+
 def _at_start(trial: Trial) -> Moment:
     delay = trial.rng.uniform(0, 2)
     return Moment(f"{delay:.2f} s after the start", lambda _: True, delay)
@@ -60,8 +70,8 @@ def _after_word(trial: Trial) -> Moment:
     return Moment(f"{delay:.2f} s after {word!r} was printed", lambda running: word in running.output, delay)
 
 
-def _at_file(trial: Trial) -> Moment:
-    number, folder = trial.rng.choice([1, 1, 2, 3]), trial.regressions
+def _at_file(trial: Trial, number: int = 0) -> Moment:
+    number, folder = number or trial.rng.choice([1, 1, 2, 3]), trial.regressions
     delay = trial.rng.choice([0.0, trial.rng.uniform(0, 0.1), trial.rng.uniform(0, 1)])
     before = len(list(folder.glob(f"*{SUFFIX}")))
     return Moment(

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from fault_injection.commands import Ended, Running
-from fault_injection.moments import any_moment
+from fault_injection.moments import any_moment, worker_moment
 from fault_injection.observer import watch_end
 from fault_injection.trial import Trial, fault
 
@@ -124,11 +124,8 @@ def _end_worker(trial: Trial, running: Running, number: signal.Signals, killed: 
     if not running.wait(lambda: bool(set(running.workers()) - killed), trial.limit):
         trial.record.missed += 1
         return False
-    # It takes some seconds to import torch, and some more for the units of the project.
-    longest = max(3.0, trial.undisturbed.seconds * 0.7)
-    delay = trial.rng.uniform(0, longest)
-    end = time.monotonic() + delay
-    running.wait(lambda: time.monotonic() > end, delay + 1)
+    moment = worker_moment(trial)
+    moment.await_(running, trial.limit)
     left = sorted(set(running.workers()) - killed)
     if not left:
         trial.record.missed += 1
@@ -136,7 +133,7 @@ def _end_worker(trial: Trial, running: Running, number: signal.Signals, killed: 
     worker = trial.rng.choice(left)
     killed.add(worker)
     if running.signal(number, worker):
-        trial.injected(f"{number.name} to a worker {delay:.2f} s after one was seen")
+        trial.injected(f"{number.name} to a worker {moment.words}")
     return True
 
 

@@ -20,7 +20,7 @@ from fault_injection.victims import CASES, MODES, REGRESSIONS, REPORT, RUNTIME, 
 
 #: Seconds that an export, a check and an import may take in a trial. Each is far longer than those of the project take,
 #: also on a busy machine.
-EXPORT_SECONDS, CHECK_SECONDS, IMPORT_SECONDS = 12, 8, 20
+EXPORT_SECONDS, CHECK_SECONDS, IMPORT_SECONDS = 8, 6, 15
 
 
 @dataclass(frozen=True)
