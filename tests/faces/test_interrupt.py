@@ -143,10 +143,10 @@ def test_a_process_that_dies_is_a_finding(crashed):
     folder, report, said = crashed
     (found,) = report["divergences"]
     assert (found["case"], found["mode"]) == ("Dies", DEADLY)
-    assert (found["stage"], found["kind"], found["signature"]) == ("run", "crash", "signal SIGKILL")
+    assert (found["stage"], found["kind"], found["signature"]) == ("eager", "crash", "signal SIGKILL")
     assert any(float.fromhex(value) > 100 for value in found["inputs"][0]["values"])
     assert (folder / found["regression"]).is_file()
-    assert "the process died with signal SIGKILL during this check" in said
+    assert "the process ends with signal SIGKILL while eager runs" in said
     assert said.rstrip().endswith("FINDINGS")
 
 
@@ -163,7 +163,7 @@ def test_every_mode_has_one_row_after_a_crash(crashed):
     rows = sorted((row["case"], row["mode"]) for row in report["results"])
     assert rows == sorted((case, mode) for case in ("Dies", "Lives") for mode in MODES)
     (row,) = (r for r in report["results"] if (r["case"], r["mode"]) == ("Dies", DEADLY))
-    assert (row["verdict"], row["stage"], row["kind"]) == ("diverges", "run", "crash")
+    assert (row["verdict"], row["stage"], row["kind"]) == ("diverges", "eager", "crash")
     assert "5 agree, 1 NEW" in said
 
 

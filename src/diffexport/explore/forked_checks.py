@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable
 from functools import partial
 
 from diffexport.pipeline import Pipeline
-from diffexport.processes import Died, Forked, Hung, in_a_copy
+from diffexport.processes import Died, Forked, Hung, in_a_copy, kills_for_memory
 from diffexport.subjects.cases import Case
 from diffexport.values import (
     Call,
@@ -85,6 +86,7 @@ class ForkedChecks:
         self._make_pipeline, self._limits = make_pipeline, limits
         self._same_in_every_mode = same_in_every_mode
         self.out_of_memory = False
+        self._kills = kills_for_memory()
 
     @property
     def same_in_every_mode(self) -> bool:
@@ -121,7 +123,10 @@ class ForkedChecks:
     def _fatal(self, forked: Forked, case: Case, mode: Mode, runtime: str) -> Verdict:
         assert forked.end is not None
         assert forked.step is not None
-        if any(text in forked.written for text in _OUT_OF_MEMORY):
+        killed = isinstance(forked.end, Died) and forked.end.exit_code == -signal.SIGKILL
+        if (killed and kills_for_memory() > self._kills) or any(
+            text in forked.written for text in _OUT_OF_MEMORY
+        ):
             self.out_of_memory = True
         step = forked.step
         limits = self._limits

@@ -16,12 +16,17 @@ from diffexport.findings.events import (
     FindingMade,
     ModeFinished,
     Row,
+    RowVerdict,
 )
 from diffexport.pipeline import FatalCheck
 from diffexport.values import FailureKey, Kind, Mode
 
 #: How often a mode is tried again after its worker was killed from outside.
-MOST_KILLS = 4
+MOST_KILLS = 5
+#: After how many of these every check is announced: the model itself may be what kills it.
+CAREFUL_AFTER_KILLS = 2
+#: How many fatal checks of one mode are found out before the rest of it is left.
+MOST_FATAL = 3
 #: How often workers may end in one mode by a fault of what they do.
 MOST_DEATHS = 10
 #: How often one mode, and in how many modes of a unit the same step, may take the whole time limit.
@@ -122,6 +127,9 @@ class Task:
         """Note what is not to be done again; give up the modes that would only wait for the same once more."""
         self.fatal.append(check)
         self.every_mode_careful = True
+        self.kills[check.mode] = min(self.kills[check.mode], CAREFUL_AFTER_KILLS - 1)
+        if sum(one.mode == check.mode for one in self.fatal) >= MOST_FATAL:
+            yield from self.give_up(check.mode, f"left after {MOST_FATAL} checks that were fatal")
         if check.divergence.kind is not Kind.TIMEOUT:
             return
         modes = self._hangs.setdefault(check.divergence.key, set())
@@ -141,8 +149,20 @@ class Task:
             return
         self.finished.add(mode)
         yield ModeFinished(
-            self.unit.name, mode, tuple(Row(name, reason=reason) for name in self.unit.runtimes)
+            self.unit.name, mode, tuple(self._row(mode, name, reason) for name in self.unit.runtimes)
         )
+
+    def _row(self, mode: str, runtime: str, reason: str) -> Row:
+        """Return the row of a mode that is left: it diverges where something fatal is known, else it is untested."""
+        fatal = [
+            check.divergence
+            for check in self.fatal
+            if check.mode == mode and (not check.runtimes or runtime in check.runtimes)
+        ]
+        row = Row(runtime, reason=reason, diverging=len(fatal))
+        for divergence in fatal:
+            row.worsen(RowVerdict.DIVERGES, divergence.stage, divergence.kind)
+        return row
 
     def give_up_all(self, reason: str) -> Iterator[Event]:
         """Leave out every mode that is left, and say why."""

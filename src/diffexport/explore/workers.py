@@ -16,7 +16,7 @@ from dataclasses import replace
 
 from diffexport.explore.fatal_unit import FatalResult, FatalUnit, first_sight, look_again
 from diffexport.explore.units import Unit, do, warm_up
-from diffexport.explore.worker_tasks import MOST_DEATHS, MOST_HANGS, MOST_KILLS, Task
+from diffexport.explore.worker_tasks import CAREFUL_AFTER_KILLS, MOST_DEATHS, MOST_HANGS, MOST_KILLS, Task
 from diffexport.findings.events import CaseFailed, CheckStarting, Event, FindingMade, Suspected
 from diffexport.processes import (
     ChildProcess,
@@ -151,10 +151,7 @@ class _Schedule:
         """
         mode = step.mode
         if isinstance(end, Died) and end.is_from_outside:
-            task.kills[mode] += 1
-            if task.kills[mode] > MOST_KILLS:
-                yield from task.give_up(mode, self._killed(task.kills[mode], end))
-            return None
+            return (yield from self._killed(task, end, step, check))
         task.deaths[mode] += 1
         hangs = isinstance(end, Hung)
         if step.name in _BEFORE_CHECKS or not mode:
@@ -174,10 +171,30 @@ class _Schedule:
             task.careful.add(mode)
         return None
 
-    def _killed(self, times: int, end: Died) -> str:
-        by_memory = kills_for_memory() > self._kills_for_memory
-        why = ", by the kernel because memory ran out: give it more, or a smaller --jobs" if by_memory else ""
-        return f"not tested: its worker was killed from outside {times} times ({end}){why}"
+    def _killed(
+        self, task: Task, end: Died, step: Step, check: CheckStarting | None
+    ) -> Generator[Event, None, FatalUnit | None]:
+        """A worker was killed from outside: try again, several times.
+
+        Returns:
+            the check to look at again: if it is killed in the same one alone, the model does that itself.
+        """
+        mode = step.mode
+        task.kills[mode] += 1
+        times = task.kills[mode]
+        if times > MOST_KILLS:
+            by_memory = kills_for_memory() > self._kills_for_memory
+            why = (
+                ", by the kernel because memory ran out: give it more, or use fewer --jobs"
+                if by_memory
+                else ""
+            )
+            yield from task.give_up(mode, f"its worker was killed from outside {times} times ({end}){why}")
+        elif times >= CAREFUL_AFTER_KILLS and mode:
+            if task.is_careful(mode) and check is not None and check.mode == mode:
+                return FatalUnit(task.unit, end, step, check, frozenset(task.fatal_keys))
+            task.careful.add(mode)
+        return None
 
     def _look_again(self, task: Task, request: FatalUnit) -> None:
         """Let a fresh process make a check alone."""
@@ -197,6 +214,8 @@ class _Schedule:
         elif result.out_of_memory:
             text = "memory ran out; the worker may have more with --memory"
             yield from task.give_up(mode, f"not tested to its end: {text}")
+        elif isinstance(request.end, Died) and request.end.is_from_outside:
+            pass
         elif task.is_explained(request.check):
             # It ends the process, though not alone: what comes before it has to do with it.
             yield FindingMade(replace(first_sight(request), flaky=True))
