@@ -37,7 +37,7 @@ MODELS: dict[str, str] = {
     "a text with a NUL": "model([tensor('x\\0')], [h.make_node('Identity', ['x\\0'], ['y'])], [tensor('y')])",
     "an output of 4 GiB": "model([tensor('x')], [expand], [tensor('y', shape=None)], [large])",
     "a thousand nodes in a row": "row(1000)",
-    "three hundred graphs in each other": "nested(300)",
+    "twenty graphs in each other": "nested(20)",
 }  # fmt: skip
 _WRITE = """\
 import json, sys
