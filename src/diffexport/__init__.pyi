@@ -21,5 +21,6 @@ from .values import Mode as Mode
 from .values import ModePattern as ModePattern
 from .values import Outcome as Outcome
 from .values import Stage as Stage
+from .values import StepLimits as StepLimits
 from .values import Terms as Terms
 from .values import Verdict as Verdict

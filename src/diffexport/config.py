@@ -5,15 +5,29 @@ Every key and value is validated; an unknown one is an error that names it and s
 
 from __future__ import annotations
 
-import tomllib
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
-from diffexport.errors import ConfigError, DiffexportError, UnknownNameError, UsageError, suggestion
-from diffexport.subjects.cases import Exclusion, Known, parse_exclusions, parse_known
-from diffexport.values import DEFAULT_STEP_LIMITS, StepLimits, parse_size
+from diffexport.errors import ConfigError, DiffexportError, UnknownNameError, shown, suggestion
+from diffexport.subjects import catalogue
+from diffexport.subjects.cases import Exclusion, Known, parse_exclusions, parse_known, read_toml
+from diffexport.values import (
+    DEFAULT_STEP_LIMITS,
+    MATRICES,
+    MOST_EXAMPLES,
+    MOST_JOBS,
+    MOST_PATTERN,
+    MOST_SECONDS,
+    MOST_SEED,
+    MOST_TEXT,
+    StepLimits,
+    check_runtime_choice,
+    parse_size,
+    select_modes,
+)
 
 
 @dataclass(frozen=True)
@@ -116,11 +130,26 @@ def profile(name: str) -> Profile:
 
 
 def find(start: Path | None = None) -> Path | None:
-    """Return the nearest pyproject.toml at or above ``start`` (by default the current folder)."""
-    here = (start or Path.cwd()).resolve()
+    """Return the nearest pyproject.toml at or above ``start`` (by default the current folder).
+
+    Raises:
+        ConfigError: what has that name is no file, or the current folder is gone.
+    """
+    try:
+        here = (start or Path.cwd()).resolve()
+    except OSError as error:
+        raise ConfigError(
+            f"the current folder cannot be read ({error.strerror}); go to another one"
+        ) from None
     for folder in (here, *here.parents):
-        if (folder / "pyproject.toml").is_file():
-            return folder / "pyproject.toml"
+        file = folder / "pyproject.toml"
+        try:
+            status = file.stat()
+        except OSError:
+            continue
+        if not stat.S_ISREG(status.st_mode):
+            raise ConfigError(f"{file}: is no regular file, so that no configuration can be read from it")
+        return file
     return None
 
 
@@ -133,11 +162,7 @@ def load(file: Path | None = None) -> Config:
     file = file or find()
     if file is None:
         return Config()
-    try:
-        document = tomllib.loads(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{file}: cannot be read as TOML: {error}") from None
-    tools = document.get("tool", {})
+    tools = read_toml(file).get("tool", {})
     if not isinstance(tools, dict):
         raise ConfigError(f"{file}: 'tool' must be a table")
     table = tools.get("diffexport")
@@ -155,17 +180,12 @@ def parse(table: Any, file: Path) -> Config:
         raise ConfigError(f"{place} must be a table")
     for key in table:
         if key not in _KEYS:
-            raise ConfigError(f"{place}: unknown key {key!r}{suggestion(key, _KEYS)}")
+            raise ConfigError(f"{place}: unknown key {shown(key)}{suggestion(key, _KEYS)}")
+    _check_texts(table, place)
     model = _validated(table, place)
-    try:
-        profile(model.profile)
-        known = parse_known(model.known, source=file)
-        exclude = parse_exclusions(model.exclude, source=file)
-        steps = _step_limits(model)
-        _check_names(model.matrices, _tuple(model.modes), _tuple(model.runtimes))
-    except DiffexportError as error:
-        text = str(error)
-        raise ConfigError(text if text.startswith(str(file)) else f"{place}: {text}") from None
+    known = parse_known(model.known, source=file)
+    exclude = parse_exclusions(model.exclude, source=file)
+    _check_names(model, place, file.parent)
     return Config(
         profile=model.profile,
         cases=tuple(model.cases),
@@ -177,12 +197,35 @@ def parse(table: Any, file: Path) -> Config:
         strict=model.strict,
         placeholders=tuple(model.placeholders),
         regressions=model.regressions,
-        steps=steps,
+        steps=StepLimits(
+            model.export_timeout,
+            model.check_timeout,
+            model.import_timeout,
+            parse_size(model.memory) if model.memory is not None else DEFAULT_STEP_LIMITS.memory,
+        ),
         matrices={name: tuple(texts) for name, texts in model.matrices.items()},
         known=known,
         exclude=exclude,
         file=file,
     )
+
+
+def _check_texts(table: Mapping[str, Any], place: str) -> None:
+    """Check that no text has a character that neither names nor paths can have.
+
+    Raises:
+        ConfigError: one has.
+    """
+    for key, value in table.items():
+        left = [value]
+        while left:
+            one = left.pop()
+            if isinstance(one, dict):
+                left += [*one.keys(), *one.values()]
+            elif isinstance(one, list):
+                left += one
+            elif isinstance(one, str) and "\0" in one:
+                raise ConfigError(f"{place}: {key}: {shown(one)} has a NUL character in it; take it out")
 
 
 def _validated(table: dict[str, Any], place: str) -> Any:
@@ -194,65 +237,82 @@ def _validated(table: dict[str, Any], place: str) -> Any:
     # Validation by pydantic; imported here so that a project without configuration does not pay for it.
     import pydantic
 
-    Seconds = Annotated[float, pydantic.Field(ge=0.1, allow_inf_nan=False)]
+    def at_most(most: int) -> Any:
+        return Annotated[pydantic.NonNegativeInt, pydantic.Field(le=most)]
+
+    Seconds = Annotated[float, pydantic.Field(ge=0.1, le=MOST_SECONDS, allow_inf_nan=False)]
+    Text = Annotated[str, pydantic.Field(min_length=1, max_length=MOST_TEXT)]
+    Pattern = Annotated[str, pydantic.Field(min_length=1, max_length=MOST_PATTERN)]
 
     class Model(pydantic.BaseModel, extra="forbid", strict=True):
-        profile: str = "dev"
-        cases: list[str] = []
-        modes: str | list[str] = []
-        runtimes: str | Annotated[list[str], pydantic.Field(min_length=1)] = ["all"]
-        examples: pydantic.PositiveInt | None = None
-        seed: pydantic.NonNegativeInt = 0
-        jobs: pydantic.NonNegativeInt | None = None
+        profile: Pattern = "dev"
+        cases: list[Text] = []
+        modes: Text | list[Text] = []
+        runtimes: Pattern | Annotated[list[Pattern], pydantic.Field(min_length=1)] = ["all"]
+        examples: Annotated[pydantic.PositiveInt, pydantic.Field(le=MOST_EXAMPLES)] | None = None
+        seed: at_most(MOST_SEED) = 0  # type: ignore[valid-type]
+        jobs: at_most(MOST_JOBS) | None = None  # type: ignore[valid-type]
         strict: bool = False
-        placeholders: list[str] = []
-        regressions: str = "tests/regressions"
+        placeholders: list[Pattern] = []
+        regressions: Text = "tests/regressions"
         export_timeout: Seconds = DEFAULT_STEP_LIMITS.export_seconds
         check_timeout: Seconds = DEFAULT_STEP_LIMITS.check_seconds
         import_timeout: Seconds = DEFAULT_STEP_LIMITS.import_seconds
-        memory: str = ""
-        matrices: dict[str, list[str]] = {}
+        memory: Pattern | None = None
+        matrices: dict[Pattern, list[Text]] = {}
         known: Any = []
         exclude: Any = []
 
     try:
         return Model.model_validate(table)
     except pydantic.ValidationError as error:
-        first = error.errors()[0]
-        # pydantic adds the member of a union it tried; the key is what a person looks for.
-        key = ".".join(
-            str(part) for part in first["loc"] if not str(part).startswith(("str", "list", "constrained"))
-        )
-        raise ConfigError(f"{place}: {key}: {first['msg']} (it is {first['input']!r})") from None
+        # Of a value that may be of several types there is an error for each; the one that says most is of an item.
+        key = error.errors()[0]["loc"][0]
+        first = max((e for e in error.errors() if e["loc"][0] == key), key=lambda e: len(e["loc"]))
+        raise ConfigError(
+            f"{place}: {_key(first['loc'])}: {first['msg']} (it is {shown(first['input'])})"
+        ) from None
 
 
-def _step_limits(model: Any) -> StepLimits:
-    """Return the limits that the table gives.
+def _key(location: tuple[int | str, ...]) -> str:
+    """Return which key is wrong, with the place in its value; pydantic adds the members of a union that it tried."""
+    key, *rest = location
+    named = rest[:1] if key == "matrices" else []
+    numbers = [f"[{part}]" for part in rest if isinstance(part, int)]
+    return "".join([str(key), *(f".{part}" for part in named), *numbers])
+
+
+def _check_names(model: Any, place: str, folder: Path) -> None:
+    """Check what texts stand for.
 
     Raises:
-        UsageError: the memory is no size.
+        ConfigError: there is no such case, mode, runtime or profile, or a text is no size or folder.
     """
+    key = "profile"
     try:
-        memory = parse_size(model.memory) if model.memory else DEFAULT_STEP_LIMITS.memory
-    except UsageError as error:
-        raise UsageError(f"memory: {error}") from None
-    return StepLimits(model.export_timeout, model.check_timeout, model.import_timeout, memory)
-
-
-def _check_names(
-    matrices: Mapping[str, list[str]], modes: tuple[str, ...], runtimes: tuple[str, ...]
-) -> None:
-    from diffexport.values import MATRICES, select_modes
-
-    for name in matrices:
-        if name in MATRICES:
-            raise ConfigError(f"matrices: {name!r} is built in and cannot be redefined")
-        select_modes([name], matrices)
-    select_modes(modes, matrices)
-    from diffexport.values import check_runtime_choice
-
-    for runtime in runtimes:
-        check_runtime_choice(runtime)
+        profile(model.profile)
+        for name in model.matrices:
+            key = f"matrices.{name}"
+            if name in MATRICES:
+                raise ConfigError(f"{name!r} is built in and cannot be redefined")
+            select_modes([name], model.matrices)
+        key = "modes"
+        select_modes(_tuple(model.modes), model.matrices)
+        key = "runtimes"
+        for runtime in _tuple(model.runtimes):
+            check_runtime_choice(runtime)
+        key = "cases"
+        for name in model.cases:
+            if not any(sign in name for sign in ":/.") and name not in catalogue.nameable():
+                raise UnknownNameError("case", name, catalogue.nameable())
+        key = "memory"
+        if model.memory is not None:
+            parse_size(model.memory)
+        key = "regressions"
+        if (folder / model.regressions).is_file():
+            raise ConfigError(f"{model.regressions} is a file, and a folder is wanted")
+    except (DiffexportError, OSError) as error:
+        raise ConfigError(f"{place}: {key}: {error}") from None
 
 
 def _tuple(value: str | list[str]) -> tuple[str, ...]:

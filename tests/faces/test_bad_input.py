@@ -129,23 +129,61 @@ def test_a_model_that_always_raises_says_what_to_do(check, project):
     assert ran.report["results"][0]["rejected"] > 10
 
 
-def test_a_finding_that_cannot_be_saved_is_printed_in_full(cli, project):
-    (project / "occupied").write_text("a file, not a folder")
-    place = project / "occupied" / "below"
-    cheap = ("--modes", "torchscript", "--runtime", "ort-disabled", "-j0")
-    ran = cli("run", "models.py:SwappedOutputs", *cheap, "--save", place, code=1)
-    assert f"could not be saved: [Errno 20] Not a directory: '{place}'" in ran.out
+#: A model whose module puts a file where a folder is going to be needed: after the check at the start.
+OCCUPIES = """
+from pathlib import Path
+from models import SwappedOutputs
+
+Path("later").write_text("a file, not a folder")
+"""
+
+
+@pytest.fixture
+def occupied(project):
+    (project / "occupies.py").write_text(OCCUPIES)
+    return project / "later" / "below"
+
+
+CHEAP = ("--modes", "torchscript", "--runtime", "ort-disabled", "-j0")
+
+
+def test_a_finding_that_cannot_be_saved_is_printed_in_full(cli, project, occupied):
+    ran = cli("run", "occupies.py:SwappedOutputs", *CHEAP, "--save", occupied, code=1)
+    assert f"could not be saved: [Errno 20] Not a directory: '{occupied}'" in ran.out
     assert "minimal input   0 float32[]" in ran.out
     assert "eager           1 float32[], 0 float32[]" in ran.out
     assert "ort-disabled    0 float32[], 1 float32[]" in ran.out
     (line,) = (line for line in ran.out.splitlines() if "  reproduce " in line)
-    assert "diffexport run models.py:SwappedOutputs" in line
+    assert "diffexport run occupies.py:SwappedOutputs" in line
     assert "findings saved" not in ran.out
-    assert (project / "occupied").read_text() == "a file, not a folder"
+    assert (project / "later").read_text() == "a file, not a folder"
 
 
-def test_a_report_that_cannot_be_written(cli, project):
-    cheap = ("--modes", "torchscript", "--runtime", "ort-disabled", "-j0", "--no-save")
-    ran = cli("run", "models.py:SwappedOutputs", *cheap, "--json", project / "models.py" / "x.json", code=1)
+def test_a_report_that_cannot_be_written_in_the_end(cli, occupied):
+    ran = cli("run", "occupies.py:SwappedOutputs", *CHEAP, "--no-save", "--json", occupied / "x.json", code=1)
     assert "the report could not be written" in ran.err
     assert "FINDINGS" in ran.out
+
+
+@pytest.mark.parametrize(
+    ("option", "place", "problem"),
+    [
+        ("--json", "models.py/x.json", "'models.py' is no folder"),
+        ("--json", "folder", "it is a folder"),
+        ("--json", "loop", "Too many levels of symbolic links"),
+        ("--json", "a\0b", "it has a NUL character in it"),
+        ("--json", "n" * 5000, "File name too long"),
+        ("--json", "", "it is empty"),
+        ("--json", "/proc/self/x.json", "nothing can be written in '/proc/self'"),
+        ("--save", "models.py", "'models.py' is no folder"),
+        ("--save", "models.py/below", "'models.py' is no folder"),
+        ("--save", "loop", "is a link that leads nowhere"),
+    ],
+)
+def test_where_nothing_can_be_written_is_said_at_the_start(cli, project, option, place, problem):
+    (project / "folder").mkdir()
+    (project / "loop").symlink_to("loop")
+    ran = cli("run", "models.py:SwappedOutputs", *CHEAP, option, place, code=2)
+    assert f"Invalid value for '{option}'" in ran.err
+    assert problem in ran.err
+    assert not ran.out

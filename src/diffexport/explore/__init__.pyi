@@ -5,10 +5,11 @@ from .driver import drive as drive
 from .explorer import Explorer as Explorer
 from .export_examples import plain_shapes as plain_shapes
 from .file_case import case_for as case_for
+from .kept_apart import KeptApart as KeptApart
+from .kept_apart import apart as apart
 from .run_plan import RunPlan as RunPlan
 from .run_plan import applicable as applicable
 from .run_plan import events_of as events_of
-from .run_plan import name_of as name_of
 from .run_plan import shipped_for as shipped_for
 from .sample_checks import Announce as Announce
 from .settings import Limits as Limits
@@ -18,5 +19,7 @@ from .single_trial import check_trial as check_trial
 from .stored_verdicts import Judged as Judged
 from .stored_verdicts import judge_file as judge_file
 from .stored_verdicts import tied_entries as tied_entries
+from .target_facts import TargetFacts as TargetFacts
+from .target_session import TargetSession as TargetSession
 from .units import replay_entry as replay_entry
 from .units import warm_up as warm_up

@@ -18,6 +18,7 @@ from diffexport.explore.divergence_errors import Diverged
 from diffexport.explore.drawing import Drawing
 from diffexport.explore.export_examples import plain_shapes
 from diffexport.explore.finding_maker import FindingMaker
+from diffexport.explore.hanging_steps import HangingSteps
 from diffexport.explore.health import Health
 from diffexport.explore.hypothesis_round import HypothesisRound
 from diffexport.explore.sample_checks import Announce, SampleChecks
@@ -32,11 +33,12 @@ from diffexport.findings.events import (
     FindingMade,
     ModeFinished,
     Row,
+    RowVerdict,
     Suspected,
     Unhealthy,
 )
 from diffexport.pipeline import CheckWatch, FatalCheck, Pipeline
-from diffexport.processes import STEPS
+from diffexport.processes import STEPS, StepTooLong
 from diffexport.strategies import Trial, decode_block, examples, ordinary_like
 from diffexport.subjects.cases import Case, Known, split_excluded
 from diffexport.values import Call, DeadlinePassed, Identity, Inputs, Mode, Severity, admits_all
@@ -98,6 +100,7 @@ class Explorer:
             findings=self.findings,
             health=self._health,
         )
+        self._hanging = HangingSteps(case, self.pipeline, self.runtimes, settings)
         self._announce: Announce = _tell_nobody
         self._fatal = tuple(fatal)
         #: Seen, and not yet made a finding of.
@@ -145,12 +148,18 @@ class Explorer:
 
     def _explore_mode(self, mode: Mode) -> Iterator[Event]:
         """Explore a mode. Where shrinking takes too long, what was seen is kept, and the mode begun again."""
-        for _ in range(ATTEMPTS):
+        attempts = 0
+        while attempts < ATTEMPTS:
             self._timekeeper.end_shrinking()
             try:
                 yield from self._attempt(mode)
                 return
+            except StepTooLong as late:
+                yield from self._hanging.note(mode, late.step)
+                if self._hanging.is_left(mode):
+                    return
             except DeadlinePassed:
+                attempts += 1
                 yield from self._made_quickly()
                 if self._timekeeper.is_over:
                     raise
@@ -171,7 +180,14 @@ class Explorer:
         seconds = (time.perf_counter() - started) / max(len(rows), 1)
         for row in rows.values():
             row.seconds = seconds
+            if row.verdict is RowVerdict.UNTESTED and not row.reason:
+                row.reason = self._why_untested(row)
         yield ModeFinished(self.case.name, str(mode), tuple(rows.values()))
+
+    def _why_untested(self, row: Row) -> str:
+        if not row.rejected:
+            return "no input was drawn"
+        return f"each of {row.rejected} inputs is rejected ({self._health.reason})"
 
     def _announce_check(self, case: str, mode: str, inputs: Inputs, example: Inputs) -> None:
         self._announce(CheckStarting(case, mode, as_plain(inputs), as_plain(example)))

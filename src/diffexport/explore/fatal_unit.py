@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from diffexport.arrays import arrays_of, as_call, digest, trait_holds
 from diffexport.explore.divergence_errors import diverged
-from diffexport.explore.forked_checks import ForkedChecks, fatal_divergence
+from diffexport.explore.fatal_divergences import FATAL, fatal_divergence, not_again, shorter
+from diffexport.explore.forked_checks import ForkedChecks
 from diffexport.explore.minimise import Minimiser
 from diffexport.explore.point import Point, SeenFailure
+from diffexport.explore.sent_events import sent_finding, with_types
 from diffexport.explore.settings import Limits
 from diffexport.explore.timekeeper import Timekeeper
 from diffexport.explore.units import Unit, case_of_unit
@@ -22,22 +23,14 @@ from diffexport.values import (
     DeadlinePassed,
     Divergence,
     FailureKey,
-    Kind,
     Mode,
     Outcome,
     Stage,
-    StepLimits,
     Verdict,
 )
 
-#: Kinds of what ends the process, or does not end.
-FATAL = (Kind.CRASH, Kind.TIMEOUT)
 #: Most checks, and seconds, that are spent on making one such failure minimal.
 _CHECKS, _SECONDS = 80, 60.0
-#: What does not end is shrunk under a part of the limit, and at least so many seconds of an export and of a check.
-_PART, _LEAST_EXPORT, _LEAST_CHECK = 0.1, 20.0, 5.0
-#: Traits by which inputs that are fatal, too, are told; an ordinary input has none of them.
-_TRAITS = ("empty", "nan", "inf", "subnormal", "negative-zero")
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,6 +92,7 @@ def look_again(request: FatalUnit) -> FatalResult:
     """Make the check alone, in a copy of this process, and make it minimal where it is fatal again."""
     unit, check = request.unit, request.check
     case = case_of_unit(unit)
+    check = replace(check, inputs=with_types(check.inputs), export_inputs=with_types(check.export_inputs))
     STEPS.end()
     hung = isinstance(request.end, Hung)
     limits = shorter(unit.settings.steps) if hung else unit.settings.steps
@@ -115,25 +109,15 @@ def look_again(request: FatalUnit) -> FatalResult:
         return FatalResult(out_of_memory=checks.out_of_memory)
     runtimes = tuple(_fatal_runtimes(checks, case, point, unit.runtimes, seen))
     if seen.divergence.key in request.known:
-        return FatalResult(_not_again(seen, runtimes, seen))
+        return FatalResult(not_again(seen, runtimes, seen))
     minimal, shrunk = _minimal(checks, case, unit, seen, hung)
-    finding = _finding(case, minimal, unit, shrunk)
-    return FatalResult(_not_again(seen, runtimes, minimal), finding)
-
-
-def shorter(limits: StepLimits) -> StepLimits:
-    """Return the limits under which something that does not end is made minimal."""
-    return replace(
-        limits,
-        export_seconds=min(limits.export_seconds, max(limits.export_seconds * _PART, _LEAST_EXPORT)),
-        check_seconds=min(limits.check_seconds, max(limits.check_seconds * _PART, _LEAST_CHECK)),
-    )
+    finding = sent_finding(_finding(case, minimal, unit, shrunk))
+    return FatalResult(not_again(seen, runtimes, minimal), finding)
 
 
 def _divergence(request: FatalUnit) -> Divergence:
-    steps, step = request.unit.settings.steps, request.step
-    seconds = steps.export_seconds if step.name in ("export", "load", "build") else steps.check_seconds
-    return fatal_divergence(request.end, step.name, step.runtime, seconds)
+    step = request.step
+    return fatal_divergence(request.end, step.name, step.runtime, request.unit.settings.steps)
 
 
 def _look(checks: ForkedChecks, case: Case, point: Point) -> SeenFailure | None:
@@ -188,20 +172,3 @@ def _finding(case: Case, seen: SeenFailure, unit: Unit, shrunk: bool) -> Finding
         seed=unit.settings.seed,
         shrunk=shrunk,
     ).finding
-
-
-def _not_again(seen: SeenFailure, runtimes: tuple[str, ...], minimal: SeenFailure) -> FatalCheck:
-    """Return what is not to be done again: this check, and those on inputs with the same telling traits."""
-    inputs, example = as_call(seen.point.inputs), as_call(seen.point.export_inputs)
-    in_export = seen.divergence.stage is Stage.CONVERT
-    prefix = "export:" if in_export else ""
-    given = arrays_of(minimal.point.inputs), arrays_of(minimal.point.export_inputs)
-    traits = tuple(prefix + trait for trait in _TRAITS if trait_holds(prefix + trait, *given))
-    return FatalCheck(
-        str(seen.point.mode),
-        seen.divergence,
-        runtimes,
-        digest(example),
-        b"" if in_export else digest(inputs),
-        traits,
-    )

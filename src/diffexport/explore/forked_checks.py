@@ -6,66 +6,21 @@ import signal
 from collections.abc import Callable
 from functools import partial
 
+from diffexport.explore.fatal_divergences import fatal_divergence
 from diffexport.pipeline import Pipeline
-from diffexport.processes import Died, Forked, Hung, in_a_copy, kills_for_memory
+from diffexport.processes import Died, Forked, in_a_copy, kills_for_memory
 from diffexport.subjects.cases import Case
 from diffexport.values import (
     Call,
-    Divergence,
     Inputs,
-    Kind,
     Mode,
     Outcome,
-    Place,
-    Stage,
     StepLimits,
     Verdict,
 )
 
-#: The stage of the pipeline that each step belongs to.
-STAGES = {
-    "import": Stage.EAGER,
-    "build": Stage.EAGER,
-    "draw": Stage.EAGER,
-    "eager": Stage.EAGER,
-    "export": Stage.CONVERT,
-    "load": Stage.LOAD,
-    "run": Stage.RUN,
-}
-#: What is happening in each step, for a message.
-_DOING = {
-    "eager": "eager runs",
-    "export": "the model is exported",
-    "load": "{runtime} loads the exported model",
-    "run": "{runtime} runs the exported model",
-}
-#: The signature of what does not end.
-NO_END = "no end"
 #: What is written to standard error where memory ran out.
 _OUT_OF_MEMORY = ("bad_alloc", "MemoryError", "allocate memory", "out of memory", "Out of memory")
-
-
-def stage_of(step: str) -> Stage:
-    """Return the stage of the pipeline that a step belongs to."""
-    return STAGES.get(step, Stage.COMPARE)
-
-
-def fatal_divergence(end: Died | Hung, step: str, runtime: str, seconds: float) -> Divergence:
-    """Return what is said of a step that ended the process, or did not end.
-
-    Args:
-        end: how the process ended.
-        step: the name of the step.
-        runtime: the runtime that is concerned; empty for none.
-        seconds: the limit that it did not keep.
-    """
-    doing = _DOING.get(step, "outputs are compared").format(runtime=runtime)
-    stage = stage_of(step)
-    if isinstance(end, Hung):
-        message = f"there is no end within {seconds:g} s while {doing}"
-        return Divergence(stage, Kind.TIMEOUT, Place.MODEL, NO_END, message)
-    how = str(end)
-    return Divergence(stage, Kind.CRASH, Place.MODEL, how, f"the process ends with {how} while {doing}")
 
 
 class ForkedChecks:
@@ -129,7 +84,5 @@ class ForkedChecks:
         ):
             self.out_of_memory = True
         step = forked.step
-        limits = self._limits
-        seconds = limits.export_seconds if step.name in ("export", "load", "build") else limits.check_seconds
-        divergence = fatal_divergence(forked.end, step.name, step.runtime, seconds)
+        divergence = fatal_divergence(forked.end, step.name, step.runtime, self._limits)
         return Verdict(case.name, str(mode), runtime, Outcome.DIVERGES, (divergence,), target=case.target)

@@ -11,7 +11,7 @@ import hypothesis.errors
 from hypothesis import HealthCheck, Phase
 from hypothesis import strategies as st
 
-from diffexport.errors import UntestableError
+from diffexport.errors import UntestableError, error_text
 from diffexport.explore.divergence_errors import Diverged, failures_in
 from diffexport.explore.seeded import steady_draws
 from diffexport.strategies import Trial
@@ -74,7 +74,7 @@ class HypothesisRound:
             if self._is_checking:
                 raise
             raise UntestableError(
-                f"case {self.case!r}: its strategy raises {type(error).__name__}: {error}"
+                f"case {self.case!r}: its strategy raises {type(error).__name__}: {error_text(error)}"
             ) from error
         return []
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import fnmatch
 import os
 from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -10,16 +9,18 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from diffexport.backends.model_files import Artefact
-from diffexport.errors import DiffexportError
 from diffexport.explore.driver import drive
+from diffexport.explore.quiet_events import quietly
 from diffexport.explore.sample_checks import Announce
 from diffexport.explore.settings import Settings
+from diffexport.explore.target_facts import TargetFacts, plain_name
 from diffexport.explore.units import Unit, events_of_unit, forget
 from diffexport.explore.workers import run_parallel
-from diffexport.findings.events import Event, RunStarted
+from diffexport.findings.events import CaseFailed, Event, RunStarted
+from diffexport.processes import limited_steps
 from diffexport.subjects import catalogue
 from diffexport.subjects.cases import Exclusion, Known, load_known
-from diffexport.subjects.targets import is_catalogue_name, resolve
+from diffexport.subjects.targets import is_catalogue_name
 from diffexport.values import Mode, describe, in_order
 from diffexport.versions import installed
 
@@ -41,6 +42,7 @@ class RunPlan:
         jobs: worker processes; 0 does everything in this one.
         artefact: a model to compare the one target with, in place of exports; ``modes`` is then its own.
         inferred: what the inputs of targets are like that declare none, where ``inputs`` are not given.
+        facts: what is known of targets that are not of the catalogue. Nothing here imports them.
     """
 
     targets: tuple[str, ...]
@@ -55,21 +57,19 @@ class RunPlan:
     jobs: int | None = None
     artefact: Artefact | None = None
     inferred: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    facts: Mapping[str, TargetFacts] = field(default_factory=dict)
 
     def inputs_of(self, target: str) -> tuple[str, ...]:
         """Return what the inputs of a target are to be like, as far as the plan says."""
         return self.inputs or self.inferred.get(target, ())
 
+    def facts_of(self, target: str) -> TargetFacts:
+        """Return what is known of a target: its name at least."""
+        return self.facts.get(target) or TargetFacts(plain_name(target))
 
-def name_of(target: str, inputs: Sequence[str] = ()) -> str:
-    """Return what a target's case is called; only one outside the catalogue has to be loaded for that."""
-    if is_catalogue_name(target):
-        return target
-    try:
-        return resolve(target, inputs=inputs).name
-    except DiffexportError:
-        # Whoever works on it reports why.
-        return target.rpartition(":")[2]
+    def name_of(self, target: str) -> str:
+        """Return what a target's case is called."""
+        return self.facts_of(target).name
 
 
 def shipped_for(target: str) -> tuple[Known, ...]:
@@ -99,7 +99,7 @@ def events_of(plan: RunPlan) -> Generator[Event, None, None]:
 
 def _carry_out(plan: RunPlan, announce: Announce) -> Iterator[Event]:
     yield RunStarted(
-        cases=tuple(name_of(target, plan.inputs_of(target)) for target in plan.targets),
+        cases=tuple(map(plan.name_of, plan.targets)),
         modes=len(plan.modes),
         runtimes=plan.runtimes,
         examples=plan.settings.examples,
@@ -109,14 +109,20 @@ def _carry_out(plan: RunPlan, announce: Announce) -> Iterator[Event]:
         versions=installed(),
         artefact=plan.artefact.path if plan.artefact is not None else "",
     )
+    for target in plan.targets:
+        facts = plan.facts_of(target)
+        if facts.problem:
+            yield CaseFailed(facts.name, facts.problem)
+    plan = replace(plan, targets=tuple(t for t in plan.targets if not plan.facts_of(t).problem))
     units = _units(plan)
     jobs = os.cpu_count() or 1 if plan.jobs is None else plan.jobs
     if jobs:
         yield from run_parallel(units, jobs)
         return
     forget()
-    for unit in units:
-        yield from events_of_unit(unit, announce)
+    with limited_steps(plan.settings.steps):
+        for unit in units:
+            yield from quietly(events_of_unit(unit, announce))
 
 
 def _units(plan: RunPlan) -> list[Unit]:
@@ -124,7 +130,7 @@ def _units(plan: RunPlan) -> list[Unit]:
     of_project = applicable((*plan.known, *_of_cases(plan)))
     folders = (*plan.folders, catalogue.regressions_folder())
     units = []
-    names = [name_of(target, plan.inputs_of(target)) for target in plan.targets]
+    names = [plan.name_of(target) for target in plan.targets]
     to_replay = [entry for entry in of_project if _concerns(entry, names, plan)]
     if plan.artefact is not None:
         # Regressions replay exports, which this run makes none of.
@@ -162,13 +168,8 @@ def _units(plan: RunPlan) -> list[Unit]:
 
 def _of_cases(plan: RunPlan) -> list[Known]:
     """Return the known divergences that stand on the cases of a plan; the catalogue's are in its file."""
-    known: list[Known] = []
-    for target in plan.targets:
-        if not is_catalogue_name(target):
-            with contextlib.suppress(DiffexportError):
-                case = resolve(target, inputs=plan.inputs_of(target))
-                known += [replace(entry, cases=(case.name,)) for entry in case.known]
-    return known
+    facts = [plan.facts_of(target) for target in plan.targets]
+    return [replace(entry, cases=(each.name,)) for each in facts for entry in each.known]
 
 
 def _concerns(entry: Known, names: Sequence[str], plan: RunPlan) -> bool:

@@ -103,7 +103,7 @@ class SampleChecks:
             settled=lambda inputs, verdicts: self._settled(mode, example, inputs, verdicts, rows is not None),
         ) as check:
             # One by one each is announced, and made only if it is not known to be fatal.
-            judged = map(check, spared) if self._settings.careful else check.each(spared)
+            judged = check.each(spared) if self._pipeline.watch is None else map(check, spared)
             for number, (inputs, verdicts) in enumerate(zip(spared, judged, strict=True)):
                 failure = self._first_new(mode, example, inputs, verdicts, rows, number == 0)
                 if failure is not None:

@@ -6,10 +6,20 @@ from collections.abc import Iterable, Sequence
 
 from diffexport.explore.accepted import Accepted
 from diffexport.explore.divergence_errors import attribute, diverged
+from diffexport.explore.fatal_divergences import fatal_divergence
 from diffexport.explore.point import Point
 from diffexport.pipeline import Pipeline
+from diffexport.processes import Hung, StepTooLong
 from diffexport.subjects.cases import Case, Known
-from diffexport.values import Call, Inputs, Mode, Verdict
+from diffexport.values import (
+    DEFAULT_STEP_LIMITS,
+    Call,
+    Inputs,
+    Mode,
+    Outcome,
+    StepLimits,
+    Verdict,
+)
 
 
 def check_trial(
@@ -22,6 +32,7 @@ def check_trial(
     export_inputs: Inputs | None,
     known: Iterable[Known],
     strict: bool,
+    limits: StepLimits = DEFAULT_STEP_LIMITS,
 ) -> list[Verdict]:
     """Return the verdicts on one sample, none where a known crash would take the process along.
 
@@ -34,6 +45,7 @@ def check_trial(
         export_inputs: what to export with; by default ordinary values of the shapes of ``inputs``.
         known: divergences that are accepted besides the case's own.
         strict: let notes fail.
+        limits: those that are in force, for the message where one is not kept.
 
     Raises:
         Diverged: for the first divergence that is not known.
@@ -43,9 +55,16 @@ def check_trial(
     example = inputs if export_inputs is None else Call.of(export_inputs).plain()
     if accepted.crash_on(accepted.known_crashes(mode, runtimes), inputs, example) is not None:
         return []
-    verdicts = pipeline.check_runtimes(
-        case, mode, runtimes, inputs, export_inputs=export_inputs, strict=strict
-    )
+    try:
+        verdicts = pipeline.check_runtimes(
+            case, mode, runtimes, inputs, export_inputs=export_inputs, strict=strict
+        )
+    except StepTooLong as late:
+        step = late.step
+        divergence = fatal_divergence(Hung(), step.name, step.runtime, limits)
+        runtime = step.runtime or runtimes[0]
+        hung = Verdict(case.name, str(mode), runtime, Outcome.DIVERGES, (divergence,), target=case.target)
+        verdicts = [hung]
     for verdict, divergence, identity in attribute(verdicts):
         if accepted.entry(mode, verdict.runtime, divergence, inputs, example) is None:
             point = Point(mode, identity.runtime or verdict.runtime, inputs, example)

@@ -12,12 +12,20 @@ from diffexport.backends.model_files import Artefact
 from diffexport.errors import DiffexportError, RegressionFileError
 from diffexport.explore.explorer import Explorer
 from diffexport.explore.file_case import case_for
+from diffexport.explore.kept_apart import KeptApart
 from diffexport.explore.sample_checks import Announce
 from diffexport.explore.settings import Settings
-from diffexport.findings.events import CaseFailed, Event, Finding, KnownReplayed, KnownStatus
+from diffexport.findings.events import (
+    CaseFailed,
+    Event,
+    Finding,
+    KnownReplayed,
+    KnownStatus,
+    ModeFinished,
+)
 from diffexport.findings.regressions import Regression, Replay, Status, load, replay_safely
 from diffexport.pipeline import FatalCheck, Pipeline
-from diffexport.processes import STEPS
+from diffexport.processes import STEPS, StepTooLong
 from diffexport.pytorch import freeze_kept_tables
 from diffexport.subjects.cases import Case, Exclusion, Known
 from diffexport.subjects.targets import resolve
@@ -85,11 +93,26 @@ def events_of_unit(unit: Unit, announce: Announce) -> Iterator[Event]:
         yield from (replay_entry(entry, unit.folders, _pipeline()) for entry in unit.known)
         return
     STEPS.limits = unit.settings.steps
+    kept_apart = KeptApart(unit.target, unit.name)
+    try:
+        yield from _events_of_case(unit, announce, kept_apart)
+    finally:
+        left = list(kept_apart.ended())
+    yield from left
+    STEPS.end()
+
+
+def _events_of_case(unit: Unit, announce: Announce, kept_apart: KeptApart) -> Iterator[Event]:
     try:
         case = case_of_unit(unit)
     except DiffexportError as error:
         yield CaseFailed(unit.name, str(error))
         return
+    except StepTooLong:
+        text = f"importing {unit.target} does not end within {unit.settings.steps.import_seconds:g} s"
+        yield CaseFailed(unit.name, text)
+        return
+    yield from kept_apart.imported(case.name)
     explorer = Explorer(
         case,
         unit.runtimes,
@@ -99,8 +122,10 @@ def events_of_unit(unit: Unit, announce: Announce) -> Iterator[Event]:
         findings={finding.identity: finding for finding in unit.before},
         fatal=unit.fatal,
     )
-    yield from explorer.explore(unit.modes, announce)
-    STEPS.end()
+    for event in explorer.explore(unit.modes, announce):
+        yield event
+        if isinstance(event, ModeFinished):
+            yield from kept_apart.between_modes()
 
 
 def case_of_unit(unit: Unit) -> Case:

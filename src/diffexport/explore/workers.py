@@ -15,9 +15,10 @@ from collections.abc import Generator, Iterable, Iterator
 from dataclasses import replace
 
 from diffexport.explore.fatal_unit import FatalResult, FatalUnit, first_sight, look_again
+from diffexport.explore.sent_events import to_be_sent
 from diffexport.explore.units import Unit, do, warm_up
 from diffexport.explore.worker_tasks import CAREFUL_AFTER_KILLS, MOST_DEATHS, MOST_HANGS, MOST_KILLS, Task
-from diffexport.findings.events import CaseFailed, CheckStarting, Event, FindingMade, Suspected
+from diffexport.findings.events import CaseFailed, CheckStarting, Event, FindingMade, StateChanged, Suspected
 from diffexport.processes import (
     ChildProcess,
     Died,
@@ -66,6 +67,8 @@ class _Schedule:
         self._idle: list[ChildProcess] = []
         #: What workers that look at one fatal check again are on.
         self._again: dict[ChildProcess, FatalUnit] = {}
+        #: Workers in which something of the process is not as it was, and cannot be put back.
+        self._changed: set[ChildProcess] = set()
         self._kills_for_memory = kills_for_memory()
 
     def run(self) -> Iterator[Event]:
@@ -96,7 +99,8 @@ class _Schedule:
         if self._idle and not fresh:
             return self._idle.pop()
         memory = steps.memory or share_of_memory(self._jobs)
-        worker = ChildProcess.start(_prepare, policy=Policy(memory=memory, own_session=True))
+        policy = Policy(memory=memory, own_session=True, captured=True)
+        worker = ChildProcess.start(_prepare, policy=policy)
         worker.deadline = Deadline.after(_START)
         return worker
 
@@ -106,6 +110,8 @@ class _Schedule:
         if isinstance(received, Ready):
             worker.deadline = NO_DEADLINE
         elif isinstance(received, Message):
+            if isinstance(received.value, StateChanged) and not received.value.restored:
+                self._changed.add(worker)
             if task.take(received.value):
                 yield received.value
         elif isinstance(received, Unreadable):
@@ -139,7 +145,14 @@ class _Schedule:
             return
         if isinstance(received, Failed):
             yield from task.give_up_all(f"internal error of diffexport: {received.error}\n{received.trace}")
-        self._give(None if task.is_done else task, worker)
+        again = None if task.is_done else task
+        if worker not in self._changed:
+            self._give(again, worker)
+            return
+        # A case has changed what the next one would find.
+        worker.stop()
+        if again is not None or self._waiting:
+            self._give(again)
 
     def _ended(
         self, task: Task, end: Died | Hung, step: Step, check: CheckStarting | None
@@ -237,10 +250,11 @@ def _prepare(parent: ParentProcess) -> Handler:
     warm_up()
 
     def tell(event: Event) -> None:
-        if isinstance(event, CheckStarting):
-            parent.announce(event)
+        sent = to_be_sent(event)
+        if isinstance(sent, CheckStarting):
+            parent.announce(sent)
         else:
-            parent.send(event)
+            parent.send(sent)
 
     def handle(request: Unit | FatalUnit) -> FatalResult | None:
         if isinstance(request, FatalUnit):

@@ -11,6 +11,8 @@ import numpy as np
 import torch
 
 from diffexport.arrays import Array, to_array, walk
+from diffexport.errors import error_line
+from diffexport.pipeline.memory_errors import ran_out_of_memory
 from diffexport.subjects.cases import Case
 from diffexport.values import Place, leaves
 
@@ -83,13 +85,14 @@ def outputs_of(result: Any, *, keep_none: bool = False) -> EagerResult:
     None is left out; with ``keep_none`` it is an output, an array of Python's None.
     """
     if isinstance(result, BaseException):
-        return EagerResult((), f"{type(result).__name__}: {first_line(result)}")
+        text = f"{type(result).__name__}: {error_line(result)}"
+        return EagerResult((), f"memory ran out: {text}" if ran_out_of_memory(result) else text)
     if type(result) is torch.Tensor or (type(result) is tuple and _all_tensors(result)):
         # As nearly always.
         try:
             return EagerResult(tuple([to_array(tensor) for tensor in tensors_in(result)]))
         except Exception as error:  # noqa: BLE001 - a dtype that numpy does not have
-            return EagerResult((), f"{type(error).__name__}: {first_line(error)}")
+            return EagerResult((), f"{type(error).__name__}: {error_line(error)}")
     outputs: list[Array] = []
     numbers: list[NoTensor] = []
     foreign: list[NoTensor] = []
@@ -99,7 +102,7 @@ def outputs_of(result: Any, *, keep_none: bool = False) -> EagerResult:
             try:
                 outputs.append(to_array(leaf))
             except Exception as error:  # noqa: BLE001 - a dtype that numpy does not have
-                return EagerResult((), f"{type(error).__name__}: {first_line(error)}")
+                return EagerResult((), f"{type(error).__name__}: {error_line(error)}")
         elif isinstance(leaf, bool | int | float):
             outputs.append(np.asarray(leaf))
             numbers.append(described)
@@ -116,9 +119,3 @@ def _all_tensors(values: tuple[Any, ...]) -> bool:
         if type(value) is not torch.Tensor:
             return False
     return True
-
-
-def first_line(error: BaseException) -> str:
-    """Return the first line of an error's text; empty if it has none."""
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 from collections.abc import Hashable, Sequence
 from typing import Any
 
@@ -12,10 +13,10 @@ from diffexport import oracle
 from diffexport.arrays import as_call, clone
 from diffexport.backends import exporters
 from diffexport.chatter import captured
-from diffexport.errors import TargetError
-from diffexport.pipeline.eager import BUILD_SEED, EagerResult, Prepared, first_line, outputs_of, tensors_in
+from diffexport.errors import TargetError, error_line
+from diffexport.pipeline.eager import BUILD_SEED, EagerResult, Prepared, outputs_of, tensors_in
 from diffexport.pipeline.rerun import rerun
-from diffexport.processes import STEPS
+from diffexport.processes import STEPS, end_copy, raised_by_code, without_copies
 from diffexport.subjects.cases import Case
 from diffexport.values import Call, Inputs, Mode
 
@@ -42,13 +43,13 @@ class EagerModels:
         if key not in self._prepared:
             STEPS.begin("build")
             try:
-                with captured(), torch.random.fork_rng(devices=[]):
+                with captured(), without_copies(), torch.random.fork_rng(devices=[]):
                     # Random weights have to be the same ones when a regression is replayed.
                     torch.manual_seed(BUILD_SEED)
                     module = case.build()
-            except (Exception, SystemExit) as error:
+            except raised_by_code() as error:
                 raise TargetError(
-                    f"case {case.name!r}: building the model raises {type(error).__name__}: {first_line(error)}"
+                    f"case {case.name!r}: building the model raises {type(error).__name__}: {error_line(error)}"
                 ) from error
             if not isinstance(module, torch.nn.Module):
                 raise TargetError(
@@ -105,13 +106,17 @@ class EagerModels:
         """Return for each of many inputs what the module returns, or the error that it raises."""
         prepared, training = self._prepared_for(case, mode)
         results: list[Any] = []
+        process = os.getpid()
         STEPS.begin("eager")
         for call in calls:
             STEPS.again()
             try:
                 results.append(prepared.for_run(training)(*call.args, **call.kwargs))
-            except (Exception, SystemExit) as error:  # noqa: BLE001 - a model may raise anything; it rejects these
+            except raised_by_code() as error:
                 results.append(error)
+            finally:
+                # A model may fork, and the copy would answer for whatever comes next.
+                end_copy(process)
         return results
 
 

@@ -15,6 +15,7 @@ from diffexport.errors import UsageError
 from diffexport.pipeline.bounded_cache import BoundedCache
 from diffexport.pipeline.eager_models import EagerModels, case_key
 from diffexport.pipeline.export_checks import CHECKS, ExportFacts, refusal
+from diffexport.pipeline.memory_errors import ran_out_of_memory
 from diffexport.processes import STEPS
 from diffexport.subjects.cases import SCRIPTED, Case, Expectation, Expected, dynamic_axes
 from diffexport.values import Call, Divergence, Inputs, Mode
@@ -131,6 +132,11 @@ class FreshExports:
         facts = ExportFacts(case, mode, expectation, export, graph)
         # Eager may fail on these inputs as the export does. What may refuse anything says nothing of why.
         certain = facts.refused_as_expected and expectation.expected is Expected.REFUSES
+        if export.failure is not None and ran_out_of_memory(
+            f"{export.failure.error}: {export.failure.message}"
+        ):
+            text = f"memory ran out during the export: {export.failure.message}"
+            return Exported(expectation, b"", export, None, (), rejected=text)
         if export.failure is not None and not certain:
             eager = self._eager.run(case, mode, clone(call))
             if eager.error:

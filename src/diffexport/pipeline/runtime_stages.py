@@ -12,6 +12,7 @@ from diffexport.arrays import Array, holds_parts, is_complex, join_parts
 from diffexport.backends import exporters, runtimes
 from diffexport.backends.graphs import Graph, check_declared, foreign_nodes
 from diffexport.pipeline.exports import Exported
+from diffexport.pipeline.memory_errors import ran_out_of_memory
 from diffexport.pipeline.runtime_feeds import Feed, SampleBatch
 from diffexport.pipeline.session_loading import SessionLoader
 from diffexport.processes import STEPS
@@ -74,6 +75,8 @@ def load(loader: SessionLoader, exported: Exported, runtime: str) -> LoadedModel
     unloadable = expectation.expected is Expected.UNLOADABLE
     if isinstance(session, runtimes.LoadError):
         text = str(session)
+        if ran_out_of_memory(text):
+            return LoadedModel(runtime, None, [_no_memory(Stage.LOAD, runtime, text)])
         foreign = expectation.expected is Expected.MAY_REFUSE and foreign_nodes(exported.graph)
         if unloadable or foreign:
             return LoadedModel(runtime, None, refused=text)
@@ -96,6 +99,11 @@ def run(model: LoadedModel, batch: SampleBatch) -> list[RunResult]:
     return [_run(model.session, model.runtime, feed, graph) for feed in fed]
 
 
+def _no_memory(stage: Stage, runtime: str, text: str) -> Divergence:
+    message = f"{runtime}: memory ran out: {text}"
+    return Divergence(stage, Kind.OUT_OF_MEMORY, Place.MODEL, Kind.OUT_OF_MEMORY, message)
+
+
 def _run(session: runtimes.Session, runtime: str, feed: Feed, graph: Graph) -> RunResult:
     if len(feed) < len(graph.inputs):
         unknown = sorted({declared.name for declared in graph.inputs} - feed.keys())
@@ -105,6 +113,8 @@ def _run(session: runtimes.Session, runtime: str, feed: Feed, graph: Graph) -> R
     try:
         return tuple(session.run(feed)), []
     except runtimes.RunError as error:
+        if ran_out_of_memory(error):
+            return None, [_no_memory(Stage.RUN, runtime, str(error))]
         signature = exporters.error_signature(error)
         return None, [Divergence(Stage.RUN, Kind.RUN_ERROR, Place.MODEL, signature, f"{runtime}: {error}")]
 

@@ -90,6 +90,9 @@ class VerdictMaker:
         """
         if not (divergences or refused or exported.divergences or judgement is not NOTHING_DIFFERS):
             return self.agreeing(runtime, exported, eager, got)
+        for divergence in divergences:
+            if divergence.kind is Kind.OUT_OF_MEMORY:
+                return self.rejected(runtime, divergence.message)
         everything = (*exported.divergences, *divergences)
         failing = tuple(d for d in everything if self._strict or d.severity is Severity.FAILURE)
         notes = tuple(d for d in everything if not self._strict and d.severity is Severity.NOTE)

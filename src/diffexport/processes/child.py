@@ -11,7 +11,9 @@ import traceback
 from collections.abc import Callable
 from typing import Any
 
+from diffexport.errors import error_text, shortened
 from diffexport.processes.channel import Channel
+from diffexport.processes.foreign_code import expect_everything
 from diffexport.processes.memory import limit_memory
 from diffexport.processes.orphans import end_with_parent
 from diffexport.processes.pickling import dumps
@@ -71,7 +73,14 @@ def _answer(handler: Handler, request: bytes) -> bytes:
     except Exception as error:  # noqa: BLE001 - reported by the parent, with what was asked
         where = traceback.extract_tb(error.__traceback__)[-1]
         place = f"{where.filename}:{where.lineno}"
-        return dumps(Failed(f"{type(error).__name__}: {error}", place, traceback.format_exc()))
+        return dumps(Failed(f"{type(error).__name__}: {error_text(error)}", place, _trace(error)))
+
+
+def _trace(error: Exception) -> str:
+    """Return a traceback as text, without the text of the error, which may be of any length."""
+    lines = traceback.format_list(traceback.extract_tb(error.__traceback__))
+    last = f"{type(error).__name__}: {error_text(error)}\n"
+    return shortened("".join(["Traceback (most recent call last):\n", *lines])) + last
 
 
 def main(parent: int, connection: int, board: int) -> None:
@@ -108,6 +117,7 @@ def _run(channel: Channel, start: bytes) -> None:
     sys.path[:0] = paths
     entry, arguments = pickle.loads(call)  # noqa: S301
     parent = ParentProcess(channel)
+    expect_everything()
     handler = entry(parent, *arguments)
     warm_up()
     if memory:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import pickle
 import selectors
 import signal
 import socket
@@ -13,9 +12,11 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from diffexport.errors import error_text
 from diffexport.processes.channel import Channel
 from diffexport.processes.child import Handler
-from diffexport.processes.pickling import dumps
+from diffexport.processes.output import ChildOutput
+from diffexport.processes.pickling import dumps, loads
 from diffexport.processes.policy import Policy
 from diffexport.processes.received import Announced, Died, Hung, Ready, Received, Unreadable
 from diffexport.processes.steps import Step, StepBoard
@@ -29,6 +30,8 @@ _BOOT = (
 )
 #: Seconds between two looks at whether a child is there: a copy that was forked off it keeps its connection open.
 _LOOK = 0.5
+#: Seconds that are waited for the last that a process has written before it ended.
+_LAST_WORDS = 0.5
 #: Seconds that a process may take to end after its connection was closed.
 _END = 5.0
 
@@ -45,9 +48,15 @@ class ChildProcess:
     """
 
     def __init__(
-        self, process: subprocess.Popen[bytes], channel: Channel, policy: Policy, board: StepBoard
+        self,
+        process: subprocess.Popen[bytes],
+        channel: Channel,
+        policy: Policy,
+        board: StepBoard,
+        output: ChildOutput | None = None,
     ) -> None:
-        self._process, self._channel, self._policy, self._board = process, channel, policy, board
+        self._process, self._channel, self._policy = process, channel, policy
+        self._board, self._output = board, output
         self._unsent: list[bytes] = []
         self._stopped = False
         self.ready = False
@@ -71,6 +80,8 @@ class ChildProcess:
         board, shared = StepBoard.create()
         ours, theirs = socket.socketpair()
         channel, process = Channel(ours), None
+        output = ChildOutput() if policy.captured else None
+        written_to = subprocess.DEVNULL if policy.quiet else None if output is None else output.end
         try:
             with _interrupts_blocked():
                 process = subprocess.Popen(
@@ -86,13 +97,13 @@ class ChildProcess:
                     ],
                     pass_fds=(theirs.fileno(), shared),
                     stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL if policy.quiet else None,
-                    stderr=subprocess.DEVNULL if policy.quiet else None,
+                    stdout=written_to,
+                    stderr=written_to,
                     start_new_session=policy.own_session,
                     cwd=policy.folder,
                     env={**os.environ, "OMP_NUM_THREADS": "1"},
                 )
-            child = cls(process, channel, policy, board)
+            child = cls(process, channel, policy, board, output)
             with contextlib.suppress(OSError):  # it died: seen when it is listened to
                 channel.send(dumps((sys.argv, policy.paths, policy.memory, dumps((entry, arguments)))))
         except BaseException:
@@ -105,12 +116,21 @@ class ChildProcess:
         finally:
             theirs.close()
             os.close(shared)
+            if output is not None:
+                os.close(output.end)
         return child
 
     @property
     def pid(self) -> int:
         """Number of the process."""
         return self._process.pid
+
+    @property
+    def said(self) -> str:
+        """What it has written to standard output and error, where its policy asks for that; the middle is left out."""
+        if self._output is None:
+            return ""
+        return self._output.text(_LAST_WORDS if self._process.poll() is not None else 0.0)
 
     @property
     def step(self) -> Step:
@@ -151,9 +171,9 @@ class ChildProcess:
 
     def _read(self, data: bytes) -> Received:
         try:
-            received: Received = pickle.loads(data)  # noqa: S301 - from a child process of our own
+            received: Received = loads(data)
         except Exception as error:  # noqa: BLE001 - of a type that does not load here
-            return Unreadable(str(error))
+            return Unreadable(error_text(error))
         if isinstance(received, Announced):
             self.doing = received.what
         elif isinstance(received, Ready):

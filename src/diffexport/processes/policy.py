@@ -19,6 +19,8 @@ class Policy:
         memory: bytes that it may allocate beyond what it has when it is ready; 0 for no limit.
         own_session: it leads a session of its own, so that whatever it starts is ended with it.
         quiet: what it writes to standard output and standard error goes nowhere, and it shows no warnings.
+        captured: what it writes there is read and kept in part, see
+            [said][diffexport.processes.ChildProcess.said]; nobody is shown it.
         folder: where it works; by default where its parent does.
         paths: entries that come first on its ``sys.path``, before those of its parent.
     """
@@ -26,5 +28,6 @@ class Policy:
     memory: int = 0
     own_session: bool = False
     quiet: bool = False
+    captured: bool = False
     folder: Path | None = None
     paths: tuple[str, ...] = ()

@@ -14,6 +14,7 @@ import struct
 import tempfile
 import time
 from dataclasses import dataclass
+from typing import Protocol
 
 from diffexport.values import DEFAULT_STEP_LIMITS
 
@@ -116,6 +117,16 @@ class StepBoard:
             self._memory.close()
 
 
+class Board(Protocol):
+    """Where the steps of a process are written."""
+
+    def write(self, step: Step) -> None:
+        """Make this the current step."""
+
+    def extend(self, deadline: float) -> None:
+        """Let the current step take until then."""
+
+
 class Steps:
     """The steps of this process: written where its parent can see them, if it has one that looks.
 
@@ -125,13 +136,13 @@ class Steps:
     """
 
     def __init__(self) -> None:
-        self._board: StepBoard | None = None
+        self._board: Board | None = None
         self._process = 0
         self._limit = math.inf
         self.current = Step()
         self.limits = DEFAULT_STEP_LIMITS
 
-    def show_on(self, board: StepBoard) -> None:
+    def show_on(self, board: Board) -> None:
         """Write every step from now on to a board."""
         self._board, self._process = board, os.getpid()
 
@@ -162,6 +173,7 @@ class Steps:
     def again(self) -> None:
         """Begin the same step once more: for the next of many samples."""
         if self._board is not None:
+            self._end_copy()
             self._board.extend(time.monotonic() + self._limit)
 
     def end(self) -> None:
@@ -178,7 +190,12 @@ class Steps:
             return limits.export_seconds
         return limits.check_seconds * (_RUNS_OF_ARBITRATION if name == "arbitrate" else 1)
 
-    def forget_board(self) -> None:
+    @property
+    def are_shown(self) -> bool:
+        """Whether anybody looks at the steps of this process."""
+        return self._board is not None
+
+    def hide(self) -> None:
         """Write no more steps."""
         self._board = None
         self.current = Step()

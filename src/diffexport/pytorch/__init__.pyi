@@ -13,6 +13,7 @@ from .script_texts import SCOPE_SET as SCOPE_SET
 from .script_texts import SIZE_OBLIVIOUS as SIZE_OBLIVIOUS
 from .script_texts import SIZE_OBLIVIOUS_MODULE as SIZE_OBLIVIOUS_MODULE
 from .script_texts import WATCHED_PRIVATE as WATCHED_PRIVATE
+from .torch_parts import torch_parts as torch_parts
 from .torchscript import export_with_torchscript as export_with_torchscript
 from .torchscript import symbolics_removed as symbolics_removed
 from .torchscript import torchscript_program as torchscript_program

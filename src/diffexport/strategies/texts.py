@@ -10,25 +10,30 @@ from __future__ import annotations
 
 import ast
 import collections
+import contextlib
 import dataclasses
 import enum
 import importlib
 import math
 import re
 import types
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from hypothesis import strategies as st
 from hypothesis.errors import InvalidArgument
 
-from diffexport.errors import UsageError
-from diffexport.values import DTYPES, TensorSpec, check_names
+from diffexport.errors import UsageError, error_text, shown
+from diffexport.values import DTYPES, TensorSpec, check_sizes
 
 #: The strategies that a text may call, for messages.
 STRATEGIES = ("just", "none", "booleans", "integers", "floats", "sampled_from", "tuples", "arrays")
 #: What in torch makes nothing but a value.
 _MAKERS = ("tensor", "Size", "device", "zeros", "ones", "eye", "full", "arange", "finfo", "iinfo")
+#: Those of them that make a tensor as large as a few numbers say.
+_SIZED = ("zeros", "ones", "eye", "full", "arange")
+#: Most bytes of a tensor that a text makes.
+_MOST_BYTES = 1 << 30
 #: What else may be called.
 _PLAIN: dict[str, Callable[..., Any]] = {
     "float": float,
@@ -56,7 +61,8 @@ def parse_input(text: str) -> Entry:
     """
     if is_spec(text):
         return TensorSpec.parse(text)
-    return _strategy(_tree(_PREFIX.sub("", text.strip()), text), text)
+    with _not_too_deep(text):
+        return _strategy(_tree(_PREFIX.sub("", text.strip()), text), text)
 
 
 def parse_inputs(texts: Iterable[str | Entry]) -> tuple[Entry, ...]:
@@ -66,7 +72,7 @@ def parse_inputs(texts: Iterable[str | Entry]) -> tuple[Entry, ...]:
         UsageError: a text does not parse, or specs contradict each other.
     """
     entries = tuple(parse_input(text) if isinstance(text, str) else text for text in texts)
-    check_names([entry for entry in entries if isinstance(entry, TensorSpec)])
+    check_sizes([entry for entry in entries if isinstance(entry, TensorSpec)])
     return entries
 
 
@@ -84,7 +90,8 @@ def split(texts: Iterable[str]) -> tuple[tuple[Entry, ...], dict[int, Any]]:
         node = None if is_spec(text) else _tree(_PREFIX.sub("", text.strip()), text)
         called = node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else ""
         if isinstance(node, ast.Call) and called == "just" and len(node.args) == 1 and not node.keywords:
-            constants[place] = _value(node.args[0], text)
+            with _not_too_deep(text):
+                constants[place] = _value(node.args[0], text)
         elif isinstance(node, ast.Call) and called == "none" and not node.args and not node.keywords:
             constants[place] = None
         else:
@@ -112,7 +119,16 @@ def value_of(text: str) -> Any:
     Raises:
         UsageError: it is no literal, no importable name and no call that only makes a value.
     """
-    return _value(_tree(text, text), text)
+    with _not_too_deep(text):
+        return _value(_tree(text, text), text)
+
+
+@contextlib.contextmanager
+def _not_too_deep(text: str) -> Iterator[None]:
+    try:
+        yield
+    except RecursionError:
+        raise UsageError(f"{shown(text)} is nested too deeply; give it in Python: inputs=[…]") from None
 
 
 def _tree(text: str, whole: str) -> ast.expr:
@@ -120,14 +136,15 @@ def _tree(text: str, whole: str) -> ast.expr:
         return ast.parse(text, mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         raise UsageError(
-            f"{whole!r} is neither a tensor spec nor a strategy; write for instance 'float32[N, >=3]' or 'just(0.5)'"
+            f"{shown(whole)} is neither a tensor spec nor a strategy; "
+            "write for instance 'float32[N, >=3]' or 'just(0.5)'"
         ) from None
 
 
 def _strategy(node: ast.expr, text: str) -> st.SearchStrategy[Any]:
     name = node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else ""
     if not isinstance(node, ast.Call) or name not in STRATEGIES:
-        raise UsageError(f"{text!r} is no strategy; what can be written is {', '.join(STRATEGIES)}(…)")
+        raise UsageError(f"{shown(text)} is no strategy; what can be written is {', '.join(STRATEGIES)}(…)")
     if name == "tuples":
         return st.tuples(*(_strategy(item, text) for item in node.args))
     args = [_value(item, text) for item in node.args]
@@ -139,8 +156,11 @@ def _strategy(node: ast.expr, text: str) -> st.SearchStrategy[Any]:
     try:
         strategy: st.SearchStrategy[Any] = make(*args, **kwargs)
         strategy.validate()
-    except (TypeError, InvalidArgument, UsageError) as error:
-        raise UsageError(f"{text!r}: {error}") from None
+    except RecursionError:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever a strategy raises is about its arguments
+        kind = "" if isinstance(error, InvalidArgument | UsageError) else f"{type(error).__name__}: "
+        raise UsageError(f"{shown(text)}: {kind}{error}") from None
     return strategy
 
 
@@ -153,16 +173,24 @@ def _value(node: ast.expr, text: str) -> Any:
             return -number if isinstance(node.op, ast.USub) else number
     if isinstance(node, ast.Tuple | ast.List | ast.Set):
         kind = {ast.Tuple: tuple, ast.List: list, ast.Set: set}[type(node)]
-        return kind(_value(item, text) for item in node.elts)
+        return _of_hashable(text, kind, [_value(item, text) for item in node.elts])
     if isinstance(node, ast.Dict) and None not in node.keys:
-        return {_value(k, text): _value(v, text) for k, v in zip(node.keys, node.values, strict=True) if k}
+        keys = [_value(key, text) for key in node.keys if key is not None]
+        return _of_hashable(text, dict, list(zip(keys, [_value(v, text) for v in node.values], strict=True)))
     if isinstance(node, ast.Name | ast.Attribute):
         return named(ast.unparse(node))
     if isinstance(node, ast.Call):
         return _made(node, text)
     raise UsageError(
-        f"{ast.unparse(node)!r} in {text!r} is no literal, no name and no call that makes a value"
+        f"{shown(ast.unparse(node))} in {shown(text)} is no literal, no name and no call that makes a value"
     )
+
+
+def _of_hashable(text: str, kind: Callable[[list[Any]], Any], items: list[Any]) -> Any:
+    try:
+        return kind(items)
+    except TypeError as error:  # an element of a set, or a key, that cannot be one
+        raise UsageError(f"{shown(text)}: {error}") from None
 
 
 def _made(node: ast.Call, text: str) -> Any:
@@ -170,15 +198,35 @@ def _made(node: ast.Call, text: str) -> Any:
     maker = _maker(called)
     if maker is None:
         raise UsageError(
-            f"{called!r} in {text!r} cannot be called in a text; what can is torch.tensor and the like, modules, "
-            "dataclasses and named tuples. Give anything else in Python: inputs=[…, strategies.just(value)]"
+            f"{shown(called)} in {shown(text)} cannot be called in a text; what can is torch.tensor and the like, "
+            "modules, dataclasses and named tuples. Give anything else in Python: inputs=[…, strategies.just(value)]"
         )
     args = [_value(item, text) for item in node.args]
     kwargs = {key.arg or "": _value(key.value, text) for key in node.keywords}
     try:
+        if called.removeprefix("torch.") in _SIZED:
+            _check_size(maker, args, kwargs)
         return maker(*args, **kwargs)
+    except UsageError as error:
+        raise UsageError(f"{shown(text)}: {called} {error}") from None
     except Exception as error:  # noqa: BLE001 - whatever a constructor raises is about the text
-        raise UsageError(f"{text!r}: {called} raises {type(error).__name__}: {error}") from None
+        raise UsageError(
+            f"{shown(text)}: {called} raises {type(error).__name__}: {error_text(error)}"
+        ) from None
+
+
+def _check_size(maker: Callable[..., Any], args: list[Any], kwargs: dict[str, Any]) -> None:
+    """Check how large a tensor would become, without making it.
+
+    Raises:
+        UsageError: too large.
+    """
+    tensor = maker(*args, **{**kwargs, "device": "meta"})
+    size = tensor.numel() * tensor.element_size()
+    if size > _MOST_BYTES:
+        raise UsageError(
+            f"would make a tensor of {size / (1 << 30):,.0f} GiB, and {_MOST_BYTES >> 30} is the most"
+        )
 
 
 def _maker(called: str) -> Callable[..., Any] | None:
@@ -211,7 +259,7 @@ def named(name: str) -> Any:
             continue
         except Exception as error:  # noqa: BLE001 - importing runs whatever code
             raise UsageError(
-                f"importing {'.'.join(parts[:end])} raises {type(error).__name__}: {error}"
+                f"importing {'.'.join(parts[:end])} raises {type(error).__name__}: {error_text(error)}"
             ) from None
         try:
             for part in parts[end:]:
@@ -220,7 +268,7 @@ def named(name: str) -> Any:
             continue
         return value
     raise UsageError(
-        f"there is nothing of the name {name!r}; write the whole of it, for instance torch.float32"
+        f"there is nothing of the name {shown(name)}; write the whole of it, for instance torch.float32"
     )
 
 

@@ -1,3 +1,9 @@
+from .bounds import MOST_EXAMPLES as MOST_EXAMPLES
+from .bounds import MOST_JOBS as MOST_JOBS
+from .bounds import MOST_PATTERN as MOST_PATTERN
+from .bounds import MOST_SECONDS as MOST_SECONDS
+from .bounds import MOST_SEED as MOST_SEED
+from .bounds import MOST_TEXT as MOST_TEXT
 from .call import Call as Call
 from .call import Inputs as Inputs
 from .call import Path as Path
@@ -23,6 +29,7 @@ from .matrix import possible as possible
 from .matrix import select_modes as select_modes
 from .mode import Mode as Mode
 from .mode import ModePattern as ModePattern
+from .named_value import NamedValue as NamedValue
 from .place import Place as Place
 from .plug_ins import Registry as Registry
 from .plug_ins import missing_parts as missing_parts
@@ -37,11 +44,13 @@ from .runtime_names import runtime_choices as runtime_choices
 from .signatures import Aspect as Aspect
 from .signatures import MissingNodes as MissingNodes
 from .spec import DTYPES as DTYPES
+from .spec import MAX_DIMS as MAX_DIMS
 from .spec import Dim as Dim
 from .spec import Shape as Shape
 from .spec import TensorSpec as TensorSpec
 from .spec import admits_all as admits_all
 from .spec import check_names as check_names
+from .spec import check_sizes as check_sizes
 from .spec import parse_specs as parse_specs
 from .spec import pinned as pinned
 from .spec import representative_shapes as representative_shapes

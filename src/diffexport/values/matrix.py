@@ -26,6 +26,8 @@ from diffexport.values.exporter_descriptions import (
 from diffexport.values.mode import Mode, ModePattern, is_pattern
 
 MATRICES = ("default", "full")
+#: How deep configured matrices may be made of each other.
+_DEEPEST = 50
 
 
 def axes(exporter: str) -> dict[str, tuple[Value, ...]]:
@@ -129,19 +131,29 @@ def select_modes(texts: Iterable[str], named: Mapping[str, Sequence[str]] | None
     Raises:
         InvalidModeError: a text is none of these, or a pattern matches nothing.
     """
-    named = named or {}
     chosen: dict[Mode, None] = {}
+    taken: set[str] = set()
     for text in texts:
-        chosen.update(dict.fromkeys(_select_one(text, named, ())))
+        chosen.update(dict.fromkeys(_select_one(text, named or {}, (), taken)))
     return tuple(chosen)
 
 
-def _select_one(text: str, named: Mapping[str, Sequence[str]], above: tuple[str, ...]) -> tuple[Mode, ...]:
+def _select_one(
+    text: str, named: Mapping[str, Sequence[str]], above: tuple[str, ...], taken: set[str]
+) -> Iterable[Mode]:
+    """Return the modes that a text stands for; those of a matrix that is among ``taken`` are there already."""
     if text in named:
         if text in above:
             raise InvalidModeError(f"the configured matrix {text!r} contains itself")
-        parts = (_select_one(part, named, (*above, text)) for part in named[text])
-        return tuple(itertools.chain.from_iterable(parts))
+        if len(above) > _DEEPEST:
+            raise InvalidModeError(
+                f"the configured matrix {above[0]!r} is made of more than {_DEEPEST} others"
+            )
+        if text in taken:
+            return ()
+        within = [mode for part in named[text] for mode in _select_one(part, named, (*above, text), taken)]
+        taken.add(text)
+        return within
     if text == "default":
         return default_matrix()
     if text == "full":

@@ -241,7 +241,7 @@ class ModePattern:
                     f"unknown option {name!r} in mode pattern {text!r}{suggestion(name, known)}"
                 )
             values: set[Value] = set()
-            for alternative in raw.split("|"):
+            for alternative in dict.fromkeys(raw.split("|")):
                 values |= _parse_range(known[name], alternative, matching, text)
             if any(name == other for other, _ in conditions):
                 raise InvalidModeError(f"option {name!r} is given twice in mode pattern {text!r}")

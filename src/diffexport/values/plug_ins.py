@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib import metadata
 from typing import Any, Generic, TypeVar
 
-from diffexport.errors import PlugInError, UnknownNameError
+from diffexport.errors import PlugInError, UnknownNameError, error_text
 
 T = TypeVar("T")
 #: The package that the rows of a registry's own table belong to.
@@ -143,7 +143,7 @@ class Registry(Generic[T]):
 
 def said(error: BaseException) -> str:
     """Return type and text of an error on one line."""
-    return " ".join(f"{type(error).__name__}: {error}".split())
+    return " ".join(f"{type(error).__name__}: {error_text(error)}".split())
 
 
 def missing_parts(loaded: Any, parts: Mapping[str, type | tuple[type, ...] | None]) -> str:

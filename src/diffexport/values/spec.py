@@ -18,7 +18,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from diffexport.errors import UsageError, suggestion
+from diffexport.errors import UsageError, shown, suggestion
 
 DTYPES = (
     "float32",
@@ -45,11 +45,18 @@ SPAN = 5
 MAX_LEADING = 3
 #: Most elements of a generated tensor.
 MAX_ELEMENTS = 512
+#: Most dimensions of a tensor, leading ones included: what numpy, torch and ONNX Runtime all take.
+MAX_DIMS = 32
+#: Most bytes that the smallest tensors of all inputs together may have: eager, the runtimes and the comparison each
+#: hold them, and what is computed of them, several times.
+MAX_BYTES = 1 << 30
 
+_SIZE = r"[0-9]{1,18}"
 _DIM = re.compile(
-    r"(?:(?P<size>\d+)|(?P<low>\d+)\.\.(?P<high>\d+)|(?P<star>\*)|"
-    r"(?P<name>[A-Za-z_]\w*)?(?P<one>(?<=\w)\?)?(?:>=(?P<least>\d+))?)\Z"
+    rf"(?:(?P<size>{_SIZE})|(?P<low>{_SIZE})\.\.(?P<high>{_SIZE})|(?P<star>\*)|"
+    rf"(?P<name>[A-Za-z_]\w*)?(?P<one>(?<=\w)\?)?(?:>=(?P<least>{_SIZE}))?)\Z"
 )
+_TOO_LONG = re.compile(r"[0-9]{19}")
 _LEADING = re.compile(r"\.\.\.(?:(?P<name>[A-Za-z_]\w*)(?P<one>\?)?)?\Z")
 _SPEC = re.compile(r"\s*(?P<dtype>\w+)\s*(?:\[(?P<dims>.*)\])?\s*(?:\bin\s+(?P<bounds>\S+)\s*)?")
 
@@ -74,9 +81,11 @@ class Dim:
             UsageError: the text is none of the forms above.
         """
         match = _DIM.match(text)
+        if _TOO_LONG.search(text):
+            raise UsageError(f"{shown(text)} is not a dimension: no tensor has a size of more than 18 digits")
         if not match or not text:
             raise UsageError(
-                f"{text!r} is not a dimension; write a number, '*', '>=3', '2..4', 'N', 'N>=2' or 'N?'"
+                f"{shown(text)} is not a dimension; write a number, '*', '>=3', '2..4', 'N', 'N>=2' or 'N?'"
             )
         if match["size"] is not None:
             return cls(int(match["size"]), int(match["size"]))
@@ -130,19 +139,22 @@ class TensorSpec:
         """
         match = _SPEC.fullmatch(text)
         if not match:
-            raise UsageError(f"{text!r} is not a tensor spec; write for instance 'float32[..., N, >=3]'")
+            raise UsageError(f"{shown(text)} is not a tensor spec; write for instance 'float32[..., N, >=3]'")
         dtype, inside = match["dtype"], match["dims"]
         if dtype not in DTYPES:
-            raise UsageError(f"unknown dtype {dtype!r} in tensor spec {text!r}{suggestion(dtype, DTYPES)}")
+            raise UsageError(
+                f"unknown dtype {shown(dtype)} in tensor spec {shown(text)}{suggestion(dtype, DTYPES)}"
+            )
         try:
             low, high = _bounds(match["bounds"], dtype)
             if inside is None:
                 return cls(dtype, low=low, high=high)
             parts = [part.strip() for part in inside.split(",")] if inside.strip() else []
             lead = _LEADING.match(parts[0]) if parts else None
+            _check_rank(len(parts) if lead is None else len(parts) - 1 + MAX_LEADING)
             dims = tuple(Dim.parse(part) for part in parts[lead is not None :])
         except UsageError as error:
-            raise UsageError(f"in tensor spec {text!r}: {error}") from None
+            raise UsageError(f"in tensor spec {shown(text)}: {error}") from None
         if lead is None:
             return cls(dtype, dims, False, low=low, high=high)
         return cls(dtype, dims, True, lead["name"], lead["one"] is not None, low, high)
@@ -179,6 +191,13 @@ class TensorSpec:
         return named + self.dims
 
 
+def _check_rank(rank: int) -> None:
+    if rank > MAX_DIMS:
+        raise UsageError(
+            f"a tensor may have {MAX_DIMS} dimensions at most, leading ones included; it has {rank}"
+        )
+
+
 def _bounds(text: str | None, dtype: str) -> tuple[float | None, float | None]:
     if text is None:
         return None, None
@@ -187,7 +206,7 @@ def _bounds(text: str | None, dtype: str) -> tuple[float | None, float | None]:
         low, high = (float(part) if part else None for part in (low_text, high_text))
     except ValueError:
         dots = ""
-    if not dots or (low is None and high is None) or low != low or high != high:
+    if not dots or (low is None and high is None) or low != low or high != high or _infinite(low, high):
         raise UsageError(f"{text!r} are no bounds; write for instance 'in 0..1', 'in 0..' or 'in -1e3..-2'")
     if low is not None and high is not None and low > high:
         raise UsageError(f"bounds {text!r} allow no value: {low_text} is more than {high_text}")
@@ -196,10 +215,15 @@ def _bounds(text: str | None, dtype: str) -> tuple[float | None, float | None]:
     return low, high
 
 
+def _infinite(low: float | None, high: float | None) -> bool:
+    """Return whether only an infinity is within the bounds."""
+    return low == math.inf or high == -math.inf
+
+
 def _number(value: float | None) -> str:
     if value is None:
         return ""
-    return str(int(value)) if value == int(value) and abs(value) < 1e15 else repr(value)
+    return str(int(value)) if abs(value) < 1e15 and value == int(value) else repr(value)
 
 
 def admits_all(specs: Sequence[TensorSpec], shapes: Sequence[Sequence[int]]) -> bool:
@@ -374,7 +398,7 @@ def parse_specs(texts: Iterable[str | TensorSpec]) -> tuple[TensorSpec, ...]:
         UsageError: a text does not parse, or a shared name can have no common size.
     """
     specs = tuple(text if isinstance(text, TensorSpec) else TensorSpec.parse(text) for text in texts)
-    check_names(specs)
+    check_sizes(specs)
     return specs
 
 
@@ -394,3 +418,30 @@ def check_names(specs: Sequence[TensorSpec]) -> Mapping[str, int]:
                 f"in tensor spec {str(spec)!r}: {spec.lead!r} names a dimension elsewhere, not a lead"
             )
     return least
+
+
+def check_sizes(specs: Sequence[TensorSpec]) -> None:
+    """Check that the smallest tensors that specs admit can be held in memory, and have no more dimensions than can be.
+
+    Raises:
+        UsageError: they cannot; the message names the spec.
+    """
+    least = check_names(specs)
+    total = 0
+    for spec in specs:
+        _check_rank(len(spec.dims))
+        sizes = [1 if dim.one else max(dim.low, least.get(dim.name or "", 0)) for dim in spec.dims]
+        size = math.prod(sizes) * _BYTES[spec.dtype]
+        total += size
+        if total > MAX_BYTES:
+            which = (
+                "the smallest tensor that it admits has" if size > MAX_BYTES else "with it, the inputs have"
+            )
+            raise UsageError(
+                f"tensor spec {shown(str(spec))}: {which} {total / (1 << 30):,.0f} GiB, and "
+                f"{MAX_BYTES >> 30} GiB is the most that can be tested; write smaller dimensions"
+            )
+
+
+#: Bytes of an element.
+_BYTES = {name: int(re.sub(r"\D", "", name) or 8) // 8 for name in DTYPES}

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from diffexport.errors import UsageError
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 1 << 10, "mi": 1 << 20, "gi": 1 << 30}
+#: What a worker needs at least, and more than any machine has.
+_LEAST, _MOST = 64 << 20, 1 << 50
 _SIZE = re.compile(r"(\d{1,12}(?:\.\d{1,3})?)\s*([kmg]i?)?b?", re.IGNORECASE)
 
 
@@ -36,10 +38,12 @@ def parse_size(text: str) -> int:
     """Return the bytes that a text such as ``4GiB``, ``500 MB`` or ``1048576`` means.
 
     Raises:
-        UsageError: it is no size, or zero.
+        UsageError: it is no size, or so small that a worker could do nothing, or larger than any memory.
     """
     match = _SIZE.fullmatch(text.strip())
     size = int(float(match[1]) * _UNITS[(match[2] or "").lower()]) if match else 0
     if not size:
         raise UsageError(f"{text!r} is no size in bytes; write for instance 4GiB or 500MB")
+    if not _LEAST <= size <= _MOST:
+        raise UsageError(f"{text!r} is not between 64MiB and 1048576GiB; write for instance 4GiB")
     return size

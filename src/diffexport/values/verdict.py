@@ -53,6 +53,7 @@ class Kind(enum.StrEnum):
     RUN_ERROR = "run-error"
     CRASH = "crash"
     TIMEOUT = "timeout"
+    OUT_OF_MEMORY = "out-of-memory"
     STRUCTURE = "structure"
     DTYPE = "dtype"
     SHAPE = "shape"
@@ -86,6 +87,7 @@ _MEANINGS = {
     Kind.RUN_ERROR: "the runtime raised an error while running the model",
     Kind.CRASH: "the process died",
     Kind.TIMEOUT: "the step took longer than its time limit",
+    Kind.OUT_OF_MEMORY: "memory ran out, so that nothing can be said",
     Kind.STRUCTURE: "the number or order of the outputs differs",
     Kind.DTYPE: "an output has another dtype",
     Kind.SHAPE: "an output has another shape",

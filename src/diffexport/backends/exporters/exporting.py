@@ -16,7 +16,8 @@ from diffexport.arrays import DynamicAxes, every_axis, to_array, walk
 from diffexport.backends.exporters.exporter_protocol import ExportRequest
 from diffexport.backends.exporters.exporter_registry import exporter_of
 from diffexport.chatter import captured
-from diffexport.errors import DiffexportError, TargetError
+from diffexport.errors import DiffexportError, TargetError, error_text
+from diffexport.processes import raised_by_code, without_copies
 from diffexport.pytorch import (
     Change,
     Files,
@@ -109,7 +110,7 @@ def export(
     call = Call.of(inputs)
     axes = (every_axis(call) if dynamic is None else dynamic) if mode.dynamic else None
     request = ExportRequest(module, call, mode, axes, terms, custom_opsets)
-    with captured() as chatter:
+    with captured() as chatter, without_copies():
         before = Snapshot.take(module, call)
         with inside(around):
             written, failure = _attempt(request)
@@ -159,9 +160,9 @@ def _undone(module: Any, inputs: Inputs) -> Iterator[None]:
 def _of_the_case(doing: str) -> Iterator[None]:
     try:
         yield
-    except (Exception, SystemExit) as error:
+    except raised_by_code() as error:
         raise TargetError(
-            f"{doing} what the case wants around its export raises {type(error).__name__}: {error}"
+            f"{doing} what the case wants around its export raises {type(error).__name__}: {error_text(error)}"
         ) from error
 
 
@@ -171,7 +172,7 @@ def _attempt(request: ExportRequest) -> tuple[Written | None, ExportFailure | No
         written: Any = exporter.export(request)
     except DiffexportError:
         raise
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever an exporter raises is a result
+    except raised_by_code() as error:
         stage, cause = exporter.stage_of(error), _root(error)
         return None, ExportFailure(stage, type(error).__name__, _message(error), error_signature(cause))
     if not isinstance(written, Written) or not isinstance(written.model, bytes):
@@ -220,15 +221,15 @@ def _root(error: BaseException) -> BaseException:
 
 def _message(error: BaseException) -> str:
     root = _root(error)
-    text = str(error).strip()
-    if root is not error and str(root).strip() not in text:
-        text += f"\n{type(root).__name__}: {root}"
+    text = error_text(error).strip()
+    if root is not error and error_text(root).strip() not in text:
+        text += f"\n{type(root).__name__}: {error_text(root)}"
     return text
 
 
 def error_signature(error: BaseException) -> str:
     """Return type and first line of an error without what changes from run to run."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    lines = [line.strip() for line in error_text(error).splitlines() if line.strip()]
     line = lines[0] if lines else ""
     line = re.sub(r'at "[^"]*".*$', "", line)
     line = re.sub(r"0x[0-9a-f]+", "0x…", line)
@@ -245,7 +246,7 @@ def model_traits(module: Any, inputs: Inputs, around: Around | None = None) -> f
     Raises:
         TargetError: ``around`` raises.
     """
-    with captured(), _undone(module, inputs), inside(around):
+    with captured(), without_copies(), _undone(module, inputs), inside(around):
         return traced_traits(module, inputs)
 
 
@@ -276,17 +277,17 @@ def run_captured(
     """
     module = copy.deepcopy(module)
     axes = (every_axis(example) if dynamic is None else dynamic) if mode.dynamic else None
-    with captured(), _undone(module, example), inside(around), warnings.catch_warnings():
+    with captured(), without_copies(), _undone(module, example), inside(around), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             program = exporter_of(mode).program(ExportRequest(module, example, mode, axes, DEFAULT_TERMS))
-        except (Exception, SystemExit):  # noqa: BLE001 - whatever tracing a model raises
+        except raised_by_code():
             return None
         if program is None:
             return None
         try:
             return CapturedRun(tuple([to_array(tensor).copy() for tensor in walk(program(call))]))
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a captured program raises
+        except raised_by_code() as error:
             return CapturedRun((), error_signature(error))
 
 

@@ -14,8 +14,8 @@ import numpy as np
 
 from diffexport.arrays import BFLOAT16, is_complex, part_dtype
 from diffexport.backends.graphs import Declared, DeclaredDim
-from diffexport.errors import UsageError
-from diffexport.values import DTYPES, Dim, TensorSpec
+from diffexport.errors import UsageError, one_line
+from diffexport.values import DTYPES, Dim, TensorSpec, check_sizes
 
 #: Sizes that are tried for a free dimension besides the usual ones.
 LARGER = (9, 17, 65)
@@ -62,6 +62,7 @@ def narrowed(
             continue
         dims_of = tuple(axis.dim for axis in row)
         found.append(TensorSpec(spec.dtype, dims_of, False, None, False, spec.low, spec.high))
+    check_sizes(found)
     return tuple(found)
 
 
@@ -70,7 +71,7 @@ def show(value: Declared) -> str:
     dtype = "an undeclared dtype" if value.dtype is None else value.dtype.name
     if value.shape is None:
         return f"{dtype} of any shape"
-    return f"{dtype}[{', '.join('?' if dim is None else str(dim) for dim in value.shape)}]"
+    return f"{dtype}[{', '.join('?' if dim is None else one_line(str(dim), 60) for dim in value.shape)}]"
 
 
 def _dtype(value: Declared) -> str:

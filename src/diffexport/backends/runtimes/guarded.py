@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from diffexport.backends.runtimes.runtime_protocol import LoadError, RunError, Runtime, Session
-from diffexport.errors import DiffexportError
+from diffexport.errors import DiffexportError, error_text
 from diffexport.values import RUNTIME_REGISTRY, missing_parts, said
 
 
@@ -33,7 +33,7 @@ class GuardedRuntime:
         except (LoadError, DiffexportError):
             raise
         except Exception as error:
-            raise LoadError(f"{type(error).__name__}: {error}") from error
+            raise LoadError(f"{type(error).__name__}: {error_text(error)}") from error
         problem = missing_parts(session, {"inputs": (tuple, list), "outputs": (tuple, list), "run": None})
         if problem:
             raise RUNTIME_REGISTRY.reject(
@@ -62,7 +62,7 @@ class GuardedSession:
         except (RunError, DiffexportError):
             raise
         except Exception as error:
-            raise RunError(f"{type(error).__name__}: {error}") from error
+            raise RunError(f"{type(error).__name__}: {error_text(error)}") from error
         if not isinstance(outputs, list | tuple) or not all(isinstance(one, np.ndarray) for one in outputs):
             kinds = (
                 f" of {', '.join(type(one).__name__ for one in outputs)}"

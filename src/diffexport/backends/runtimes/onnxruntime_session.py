@@ -86,11 +86,12 @@ def load_session(model: bytes | str, level: str, provider: str = CPU) -> OrtSess
     try:
         session = onnxruntime.InferenceSession(model, options, providers=list(dict.fromkeys((provider, CPU))))
         used = session.get_providers()
+        loaded = OrtSession(session)
     except Exception as error:
         raise LoadError(str(error)) from error
     if provider not in used:
         raise LoadError(f"ONNX Runtime cannot start {provider} and falls back to {', '.join(used)}")
-    return OrtSession(session)
+    return loaded
 
 
 def session_script(level: str, provider: str = CPU) -> RuntimeScript:

@@ -10,6 +10,7 @@ from onnx.reference import ReferenceEvaluator
 
 from diffexport.backends.runtimes.outputs import flat
 from diffexport.backends.runtimes.runtime_protocol import LoadError, RunError, Runtime, RuntimeScript
+from diffexport.errors import error_text
 
 
 class ReferenceSession:
@@ -30,7 +31,7 @@ class ReferenceSession:
             with np.errstate(all="ignore"):
                 return flat(self._evaluator.run(None, dict(feeds)))
         except Exception as error:
-            raise RunError(f"{type(error).__name__}: {error}") from error
+            raise RunError(f"{type(error).__name__}: {error_text(error)}") from error
 
 
 class ReferenceRuntime(Runtime):
@@ -62,7 +63,7 @@ class ReferenceRuntime(Runtime):
             proto = onnx.load(model) if isinstance(model, str) else onnx.load_model_from_string(model)
             return ReferenceSession(ReferenceEvaluator(proto))
         except Exception as error:
-            raise LoadError(f"{type(error).__name__}: {error}") from error
+            raise LoadError(f"{type(error).__name__}: {error_text(error)}") from error
 
 
 REFERENCE = ReferenceRuntime()

@@ -19,6 +19,7 @@ from diffexport.explore import (
     Announce,
     Explorer,
     Settings,
+    apart,
     applicable,
     check_trial,
     deliver,
@@ -32,8 +33,19 @@ from diffexport.findings.events import Event, KnownReplayed
 from diffexport.findings.regressions import FindingStore, Regression, files, load
 from diffexport.findings.reports import Tally
 from diffexport.pipeline import Pipeline
+from diffexport.processes import limited_steps
 from diffexport.subjects.cases import Case, Exclusion, Known, Rule
-from diffexport.values import Inputs, Mode, TensorSpec, TermOptions, Verdict, select_modes, slugify
+from diffexport.values import (
+    DEFAULT_STEP_LIMITS,
+    Inputs,
+    Mode,
+    StepLimits,
+    TensorSpec,
+    TermOptions,
+    Verdict,
+    select_modes,
+    slugify,
+)
 
 #: Where regressions are looked for unless said otherwise.
 REGRESSIONS = "tests/regressions"
@@ -60,6 +72,7 @@ def assert_agrees(
     export_inputs: Inputs | None = None,
     known: Iterable[Known] | None = None,
     strict: bool = False,
+    limits: StepLimits = DEFAULT_STEP_LIMITS,
 ) -> list[Verdict]:
     """Check one trial on every runtime; return the verdicts, none where a known crash would take the process along.
 
@@ -72,21 +85,24 @@ def assert_agrees(
         export_inputs: what to export with; by default ordinary values of the shapes of ``inputs``.
         known: divergences that are accepted besides the case's own; by default the catalogue's.
         strict: let notes fail.
+        limits: as in [check][].
 
     Raises:
         Diverged: for the first divergence that is not known. Its type is one for each failure, so that
             Hypothesis shrinks different failures apart from each other.
     """
-    return check_trial(
-        shared_road(),
-        case,
-        Mode.parse(mode) if isinstance(mode, str) else mode,
-        select(runtimes) if runtimes is not None else available(),
-        inputs,
-        export_inputs=export_inputs,
-        known=shipped_known(case.target) if known is None else known,
-        strict=strict,
-    )
+    with limited_steps(limits):
+        return check_trial(
+            shared_road(),
+            case,
+            Mode.parse(mode) if isinstance(mode, str) else mode,
+            select(runtimes) if runtimes is not None else available(),
+            inputs,
+            export_inputs=export_inputs,
+            known=shipped_known(case.target) if known is None else known,
+            strict=strict,
+            limits=limits,
+        )
 
 
 def check(
@@ -107,6 +123,7 @@ def check(
     target: str = "",
     save: str | Path | None = None,
     matrices: Mapping[str, Sequence[str]] | None = None,
+    limits: StepLimits = DEFAULT_STEP_LIMITS,
     emit: Callable[[Event], None] | None = None,
     **terms: Unpack[TermOptions],
 ) -> Result:
@@ -131,6 +148,8 @@ def check(
         name, target: what the case is called; the text by which a stored regression finds it again.
         save: the folder for findings and for regressions of known divergences; those are else in ``tests/regressions``.
         matrices: matrices besides ``default`` and ``full``, by name.
+        limits: how long one export and one check may take, see [StepLimits][diffexport.StepLimits]; what runs in
+            Python, or waits, longer than that becomes a finding. What hangs in native code cannot be interrupted here.
         emit: receives every event as it happens.
         terms: see [Terms][diffexport.Terms].
 
@@ -140,16 +159,23 @@ def check(
     given: dict[str, Any] = {"rules": rules, "known": known, "exclude": exclude, "extra_inputs": extra_inputs}
     case = as_case(model, inputs=inputs, strategy=strategy, name=name, target=target, **given, **terms)
     chosen = select_modes((modes,) if isinstance(modes, str) else modes, matrices)
-    settings = settings_for(len(chosen), examples=examples, seed=seed, strict=strict)
+    settings = settings_for(len(chosen), examples=examples, seed=seed, strict=strict, limits=limits)
     return explored(case, chosen, runtimes, settings, save=save, emit=emit)
 
 
-def settings_for(modes: int, *, examples: int | None = None, seed: int = 0, strict: bool = False) -> Settings:
+def settings_for(
+    modes: int,
+    *,
+    examples: int | None = None,
+    seed: int = 0,
+    strict: bool = False,
+    limits: StepLimits = DEFAULT_STEP_LIMITS,
+) -> Settings:
     """Return how a case is explored in a run over so many modes: the fewer, the more examples, unless said."""
     profile = PROFILES["dev"]
     if examples is None:
         examples = profile.examples_for(modes)
-    return Settings(examples=examples, block=profile.block_for(modes), seed=seed, strict=strict)
+    return Settings(examples=examples, block=profile.block_for(modes), seed=seed, strict=strict, steps=limits)
 
 
 def explored(
@@ -181,10 +207,11 @@ def explored(
     def work(announce: Announce) -> Iterator[Event]:
         yield from _replayed(of_case, modes, Path(REGRESSIONS if save is None else save), pipeline)
         explorer = Explorer(of_case, names, settings, shipped_known(case.target), pipeline=pipeline)
-        yield from explorer.explore(modes, announce)
+        yield from apart(case.name, explorer.explore(modes, announce))
 
     events = drive(work, stop_after=settings.limits.stop_after, announce=listen)
-    deliver(events, store.take, tally.take, listen)
+    with limited_steps(settings.steps):
+        deliver(events, store.take, tally.take, listen)
     return Result(case.name, tally, store, case.terms, case.texts)
 
 

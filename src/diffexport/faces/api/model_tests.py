@@ -16,7 +16,7 @@ from typing import Any, Unpack
 
 from diffexport.errors import FixtureTargetError, UsageError, suggestion
 from diffexport.subjects.cases import Case, Exclusion, Known, Rule
-from diffexport.values import ELSEWHERE, Inputs, TermOptions, Terms
+from diffexport.values import ELSEWHERE, Inputs, StepLimits, TermOptions, Terms
 
 #: What the plugin gives a test of a model: the checker, and which exporter an item is for.
 CHECKER, EXPORTER, MODE = "diffexport", "diffexport_exporter", "diffexport_mode"
@@ -37,6 +37,7 @@ class CheckOptions(TermOptions, total=False):
     strict: bool
     name: str
     extra_inputs: Sequence[Inputs]
+    limits: StepLimits
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,6 +6,7 @@ need them, when they need them.
 
 from __future__ import annotations
 
+import io
 import signal
 import sys
 from pathlib import Path
@@ -13,8 +14,21 @@ from typing import Any
 
 import click
 
-from diffexport.errors import DiffexportError, UsageError
+from diffexport.errors import DiffexportError, UsageError, plain_text
+from diffexport.faces.cli.early_process import target_process
 from diffexport.faces.cli.limit_options import limit_options
+from diffexport.faces.cli.option_types import (
+    CHILD_JOBS,
+    EXAMPLES,
+    JOBS,
+    PATH,
+    PATTERN,
+    REPORT_FILE,
+    SAVE_FOLDER,
+    SEED,
+    TEXT,
+    Seconds,
+)
 from diffexport.values import built_in_runtime_choices
 
 INPUT_HELP = "One for each argument: a tensor spec, e.g. 'float32[N, >=3]', or a strategy, e.g. 'just(0.5)'."
@@ -33,21 +47,21 @@ def cli() -> None:
 
 
 @cli.command(epilog=EPILOG)
-@click.argument("targets", nargs=-1, metavar="[CASE|GROUP|module:attr|file.py:attr]…")
-@click.option("--modes", multiple=True, metavar="TEXT", help="Matrix, mode or mode pattern; may be repeated.")
-@click.option("--runtime", "runtimes", multiple=True, metavar="NAME", help=RUNTIME_HELP)
-@click.option("--examples", type=click.IntRange(min=1), help="Hypothesis examples for each mode.")
-@click.option("--seed", type=click.IntRange(min=0), help="The same seed gives the same run.")
-@click.option("--profile", metavar="NAME", help="dev, ci, nightly or debug.")
-@click.option("--input", "inputs", multiple=True, metavar="TEXT", help=INPUT_HELP)
-@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write a report.")
+@click.argument("targets", type=TEXT, nargs=-1, metavar="[CASE|GROUP|module:attr|file.py:attr]…")
 @click.option(
-    "--save", "folder", type=click.Path(path_type=Path), metavar="DIR", help="Where findings are kept."
+    "--modes", type=TEXT, multiple=True, metavar="TEXT", help="Matrix, mode or mode pattern; may be repeated."
 )
+@click.option("--runtime", "runtimes", type=PATTERN, multiple=True, metavar="NAME", help=RUNTIME_HELP)
+@click.option("--examples", type=EXAMPLES, help="Hypothesis examples for each mode.")
+@click.option("--seed", type=SEED, help="The same seed gives the same run.")
+@click.option("--profile", type=PATTERN, metavar="NAME", help="dev, ci, nightly or debug.")
+@click.option("--input", "inputs", type=TEXT, multiple=True, metavar="TEXT", help=INPUT_HELP)
+@click.option("--json", "json_file", type=REPORT_FILE, help="Write a report.")
+@click.option("--save", "folder", type=SAVE_FOLDER, metavar="DIR", help="Where findings are kept.")
 @click.option("--no-save", is_flag=True, help="Keep no regression files.")
 @click.option("--strict", is_flag=True, default=None, help="Let notes fail too: sign of zero, stale globals.")
 @click.option("--fail-fast", is_flag=True, help="Stop at the first new divergence.")
-@click.option("--jobs", "-j", type=click.IntRange(min=0), help="Worker processes; 0 works in this one.")
+@click.option("--jobs", "-j", type=JOBS, help="Worker processes; 0 works in this one.")
 @click.option("--verbose", "-v", is_flag=True, help="Show what exporters printed with each finding.")
 @limit_options
 def run(targets: tuple[str, ...], **options: object) -> None:
@@ -55,21 +69,23 @@ def run(targets: tuple[str, ...], **options: object) -> None:
 
     GROUP is a group of the catalogue's cases (see diffexport list), or all.
     """
-    from diffexport.faces.cli.run_command import run_command
+    with target_process(targets, options) as process:
+        from diffexport.faces.cli.run_command import run_command
 
-    sys.exit(run_command(targets, **options))  # type: ignore[arg-type]
+        sys.exit(run_command(targets, process=process, **options))  # type: ignore[arg-type]
 
 
 @cli.command(epilog=EPILOG)
-@click.argument("model", type=click.Path(path_type=Path), metavar="MODEL.onnx")
-@click.argument("target", metavar="CASE|module:attr|file.py:attr")
-@click.option("--runtime", "runtimes", multiple=True, metavar="NAME", help=RUNTIME_HELP)
-@click.option("--examples", type=click.IntRange(min=1), help="Hypothesis examples; 200 by default.")
-@click.option("--seed", type=click.IntRange(min=0), help="The same seed gives the same run.")
-@click.option("--input", "inputs", multiple=True, metavar="TEXT", help=INPUT_HELP)
+@click.argument("model", type=PATH, metavar="MODEL.onnx")
+@click.argument("target", type=TEXT, metavar="CASE|module:attr|file.py:attr")
+@click.option("--runtime", "runtimes", type=PATTERN, multiple=True, metavar="NAME", help=RUNTIME_HELP)
+@click.option("--examples", type=EXAMPLES, help="Hypothesis examples; 200 by default.")
+@click.option("--seed", type=SEED, help="The same seed gives the same run.")
+@click.option("--input", "inputs", type=TEXT, multiple=True, metavar="TEXT", help=INPUT_HELP)
 @click.option(
     "--input-name",
     "input_names",
+    type=PATTERN,
     multiple=True,
     metavar="[ARG=]NAME",
     help="Graph input that an argument (by name or number) goes to; otherwise by position.",
@@ -77,38 +93,51 @@ def run(targets: tuple[str, ...], **options: object) -> None:
 @click.option(
     "--output-name",
     "output_names",
+    type=PATTERN,
     multiple=True,
     metavar="NAME",
     help="Graph outputs in the order of the model's; otherwise by position.",
 )
-@click.option("--mode", metavar="MODE", help="How the file was exported; guessed otherwise.")
-@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write a report.")
+@click.option("--mode", type=TEXT, metavar="MODE", help="How the file was exported; guessed otherwise.")
+@click.option("--json", "json_file", type=REPORT_FILE, help="Write a report.")
 @click.option("--strict", is_flag=True, default=None, help="Let notes fail too: sign of zero.")
 @click.option("--fail-fast", is_flag=True, help="Stop at the first new divergence.")
 @click.option("--jobs", "-j", type=click.IntRange(0, 1), default=1, help="0 works in this process.")
 @limit_options
 def compare(model: Path, target: str, **options: object) -> None:
     """Compare an ONNX file that already exists with the model it is said to be of."""
-    from diffexport.faces.cli.compare_command import compare_command
+    with target_process((target,), options) as process:
+        from diffexport.faces.cli.compare_command import compare_command
 
-    sys.exit(compare_command(model, target, **options))  # type: ignore[arg-type]
+        sys.exit(compare_command(model, target, process=process, **options))  # type: ignore[arg-type]
 
 
 @cli.command(epilog=EPILOG)
-@click.argument("targets", nargs=-1, metavar="[CASE|GROUP|module:attr|file.py:attr]…")
-@click.option("--modes", multiple=True, metavar="TEXT", help="Matrix, mode or mode pattern; may be repeated.")
+@click.argument("targets", type=TEXT, nargs=-1, metavar="[CASE|GROUP|module:attr|file.py:attr]…")
 @click.option(
-    "--runtime", "runtimes", multiple=True, metavar="NAME", help="By default ort-disabled and reference."
+    "--modes", type=TEXT, multiple=True, metavar="TEXT", help="Matrix, mode or mode pattern; may be repeated."
 )
 @click.option(
-    "--examples", type=click.IntRange(min=1), help="Hypothesis examples for each mutant; 200 by default."
+    "--runtime",
+    "runtimes",
+    type=PATTERN,
+    multiple=True,
+    metavar="NAME",
+    help="By default ort-disabled and reference.",
 )
-@click.option("--seed", type=click.IntRange(min=0), help="The same seed gives the same run.")
-@click.option("--input", "inputs", multiple=True, metavar="TEXT", help=INPUT_HELP)
-@click.option("--only", multiple=True, metavar="PATTERN", help="Mutators to apply, by name; may be repeated.")
-@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write a report.")
+@click.option("--examples", type=EXAMPLES, help="Hypothesis examples for each mutant; 200 by default.")
+@click.option("--seed", type=SEED, help="The same seed gives the same run.")
+@click.option("--input", "inputs", type=TEXT, multiple=True, metavar="TEXT", help=INPUT_HELP)
+@click.option(
+    "--only",
+    type=PATTERN,
+    multiple=True,
+    metavar="PATTERN",
+    help="Mutators to apply, by name; may be repeated.",
+)
+@click.option("--json", "json_file", type=REPORT_FILE, help="Write a report.")
 @click.option("--strict", is_flag=True, default=None, help="Let notes fail too: sign of zero.")
-@click.option("--jobs", "-j", type=click.IntRange(min=0), help="Worker processes; 0 works in this one.")
+@click.option("--jobs", "-j", type=JOBS, help="Worker processes; 0 works in this one.")
 @click.option("--list", "listed", is_flag=True, help="Only list the mutators.")
 @limit_options
 def mutate(targets: tuple[str, ...], **options: object) -> None:
@@ -116,25 +145,37 @@ def mutate(targets: tuple[str, ...], **options: object) -> None:
 
     Equivalent changes are planted, too, which it must not report. By default in the catalogue's group seeds.
     """
-    from diffexport.faces.cli.mutate_command import mutate_command
+    with target_process(targets, options) as process:
+        from diffexport.faces.cli.mutate_command import mutate_command
 
-    sys.exit(mutate_command(targets, **options))  # type: ignore[arg-type]
+        sys.exit(mutate_command(targets, process=process, **options))  # type: ignore[arg-type]
 
 
 @cli.command(epilog=EPILOG)
-@click.argument("places", nargs=-1, required=True, metavar="PACKAGE|PATH…")
+@click.argument("places", type=TEXT, nargs=-1, required=True, metavar="PACKAGE|PATH…")
 @click.option(
-    "--only", multiple=True, metavar="PATTERN", help="Functions to examine, by name; may be repeated."
+    "--only",
+    type=PATTERN,
+    multiple=True,
+    metavar="PATTERN",
+    help="Functions to examine, by name; may be repeated.",
 )
-@click.option("--modes", multiple=True, metavar="TEXT", help="Matrix, mode or mode pattern; may be repeated.")
 @click.option(
-    "--runtime", "runtimes", multiple=True, metavar="NAME", help="By default ort-disabled and ort-all."
+    "--modes", type=TEXT, multiple=True, metavar="TEXT", help="Matrix, mode or mode pattern; may be repeated."
 )
-@click.option("--examples", type=click.IntRange(min=1), help="Hypothesis examples for each mode.")
-@click.option("--seed", type=click.IntRange(min=0), help="The same seed gives the same scan.")
+@click.option(
+    "--runtime",
+    "runtimes",
+    type=PATTERN,
+    multiple=True,
+    metavar="NAME",
+    help="By default ort-disabled and ort-all.",
+)
+@click.option("--examples", type=EXAMPLES, help="Hypothesis examples for each mode.")
+@click.option("--seed", type=SEED, help="The same seed gives the same scan.")
 @click.option(
     "--timeout",
-    type=click.FloatRange(min=1),
+    type=Seconds(1),
     default=60.0,
     show_default=True,
     help="Seconds for each Function.",
@@ -142,21 +183,18 @@ def mutate(targets: tuple[str, ...], **options: object) -> None:
 @click.option(
     "--placeholder",
     "placeholders",
+    type=PATTERN,
     multiple=True,
     metavar="PATTERN",
     help="Functions whose meaning is their symbolic; may be repeated.",
 )
-@click.option("--json", "json_file", type=click.Path(dir_okay=False, path_type=Path), help="Write a report.")
-@click.option(
-    "--save", "folder", type=click.Path(path_type=Path), metavar="DIR", help="Where findings are kept."
-)
+@click.option("--json", "json_file", type=REPORT_FILE, help="Write a report.")
+@click.option("--save", "folder", type=SAVE_FOLDER, metavar="DIR", help="Where findings are kept.")
 @click.option("--no-save", is_flag=True, help="Keep no regression files.")
 @click.option("--strict", is_flag=True, default=None, help="Let notes fail too: sign of zero, stale globals.")
 @click.option("--resume", is_flag=True, help="Leave out what an earlier scan of the same source has done.")
-@click.option(
-    "--state", "state_file", type=click.Path(dir_okay=False, path_type=Path), help="Where that is kept."
-)
-@click.option("--jobs", "-j", type=click.IntRange(min=1), help="Child processes.")
+@click.option("--state", "state_file", type=REPORT_FILE, help="Where that is kept.")
+@click.option("--jobs", "-j", type=CHILD_JOBS, help="Child processes.")
 @click.option("--list", "listed", is_flag=True, help="Only list what is found in the source.")
 def scan(places: tuple[str, ...], **options: object) -> None:
     """Find every autograd.Function of a package, work out how to call it, export it and compare."""
@@ -187,7 +225,7 @@ def backends() -> None:
 
 
 @cli.command()
-@click.argument("texts", nargs=-1, metavar="[MATRIX|MODE|PATTERN]…")
+@click.argument("texts", type=TEXT, nargs=-1, metavar="[MATRIX|MODE|PATTERN]…")
 @click.option("--count", is_flag=True, help="Only say how many there are, per exporter.")
 @click.option("--options", "show_options", is_flag=True, help="Show every option with its values.")
 def modes(texts: tuple[str, ...], count: bool, show_options: bool) -> None:
@@ -216,7 +254,7 @@ def modes(texts: tuple[str, ...], count: bool, show_options: bool) -> None:
 
 
 @cli.command(epilog=EPILOG)
-@click.argument("paths", nargs=-1, type=click.Path(path_type=Path), metavar="[FILE|FOLDER]…")
+@click.argument("paths", nargs=-1, type=PATH, metavar="[FILE|FOLDER]…")
 @click.option("--verbose", "-v", is_flag=True, help="Show both sides of what still diverges.")
 @limit_options
 def replay(paths: tuple[Path, ...], verbose: bool, **limits: Any) -> None:
@@ -227,7 +265,7 @@ def replay(paths: tuple[Path, ...], verbose: bool, **limits: Any) -> None:
 
 
 @cli.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=PATH)
 def show(file: Path) -> None:
     """Print a standalone script that reproduces a regression with torch, onnx and onnxruntime alone."""
     from diffexport.faces.cli.replay_command import show_command
@@ -237,6 +275,10 @@ def show(file: Path) -> None:
 
 def main() -> None:
     """Run the command line; errors meant for people are printed without a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        # A name may have characters that cannot be encoded; that is no reason to end.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     # To be asked to end, as by a CI system whose time is up, is to be interrupted: what was found is kept.
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -245,13 +287,27 @@ def main() -> None:
         click.echo("interrupted", err=True)
         sys.exit(130)
     except click.ClickException as error:
-        error.show()
+        with io.StringIO() as said:
+            error.show(said)
+            click.echo(plain_text(said.getvalue()), err=True, nl=False)
         sys.exit(2)
     except (UsageError, DiffexportError) as error:
-        click.echo(f"diffexport: {error}", err=True)
+        click.echo(plain_text(f"diffexport: {error}"), err=True)
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         click.echo("interrupted", err=True)
         sys.exit(130)
+    except (OSError, MemoryError) as error:
+        # Of the machine: the disk is full, the current folder is gone, there is no memory.
+        click.echo(plain_text(f"diffexport: {_of_machine(error)}"), err=True)
+        sys.exit(2)
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _of_machine(error: OSError | MemoryError) -> str:
+    """Return in words what the machine would not do."""
+    if isinstance(error, MemoryError):
+        return "there is not enough memory"
+    place = f" ({error.filename})" if error.filename is not None else ""
+    return f"{error.strerror or error}{place}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,17 +12,15 @@ import onnx
 from diffexport import config as configuration
 from diffexport.backends import model_files as artefacts
 from diffexport.backends.model_files import Artefact
-from diffexport.errors import DiffexportError
-from diffexport.explore import RunPlan, Settings, case_for
+from diffexport.explore import RunPlan, Settings, TargetSession
 from diffexport.faces.cli.chosen_runtimes import select_runtimes
 from diffexport.faces.cli.limit_options import step_limits
 from diffexport.faces.cli.run_command import limits_of, perform
 from diffexport.findings.events import Finding
 from diffexport.findings.regressions import FindingStore
 from diffexport.findings.reports import Tally, quote
+from diffexport.infer.session import TargetProcess
 from diffexport.strategies import canonical
-from diffexport.subjects.cases import Case
-from diffexport.subjects.targets import resolve
 from diffexport.values import Mode, Severity
 
 #: One model costs no exports, so that all of the time is for samples: about 10,000 on each runtime.
@@ -45,9 +42,13 @@ def compare_command(
     strict: bool | None = None,
     fail_fast: bool = False,
     jobs: int = 1,
+    process: TargetProcess | None = None,
     **limits: Any,
 ) -> int:
     """Compare and report; returns the exit code.
+
+    Args:
+        process: where the target is imported; by default in this process.
 
     Raises:
         UsageError: the file is no valid model, the target does not import, or their inputs do not fit each other.
@@ -55,9 +56,15 @@ def compare_command(
     loaded = configuration.load()
     specs = canonical(inputs)
     chosen = select_runtimes(runtimes or loaded.runtimes)
-    artefact = artefacts.read_model(model, mode=Mode.parse(mode) if mode else None)
-    artefact = _mapped(artefact, target, specs, input_names, output_names)
-    case_for(target, specs, artefact)
+    steps = step_limits(loaded.steps, **limits)
+    exported = None if mode is None else Mode.parse(mode)
+    if jobs:
+        artefact = artefacts.read_model_apart(model, steps, mode=exported)
+    else:
+        artefact = artefacts.read_model(model, mode=exported)
+    with TargetSession(process) as asked:
+        artefact = _mapped(artefact, target, asked, specs, input_names, output_names)
+        facts = asked.facts(target, specs, artefact)
     plan = RunPlan(
         targets=(target,),
         modes=(artefact.mode,),
@@ -67,7 +74,7 @@ def compare_command(
             block=BLOCK,
             seed=loaded.seed if seed is None else seed,
             strict=loaded.strict if strict is None else strict,
-            steps=step_limits(loaded.steps, **limits),
+            steps=steps,
             limits=limits_of(fail_fast),
         ),
         profile="compare",
@@ -75,6 +82,7 @@ def compare_command(
         known=loaded.known,
         jobs=jobs,
         artefact=artefact,
+        facts={target: facts},
     )
     given = [word for spec in specs for word in ("--input", spec)]
     given += [word for name in input_names for word in ("--input-name", name)]
@@ -93,6 +101,7 @@ def compare_command(
 def _mapped(
     artefact: Artefact,
     target: str,
+    asked: TargetSession,
     specs: Sequence[str],
     input_names: Sequence[str],
     output_names: Sequence[str],
@@ -100,20 +109,11 @@ def _mapped(
     """Map graph inputs and outputs as the command line says."""
     if not input_names and not output_names:
         return artefact
-    parameters = _parameters(resolve(target, inputs=specs)) if any("=" in n for n in input_names) else ()
+    wanted = any("=" in name for name in input_names)
+    parameters = asked.facts(target, specs, wants_parameters=True).parameters if wanted else ()
     graph = onnx.load_model_from_string(artefact.model).graph
     return replace(
         artefact,
         inputs=artefacts.choose_inputs(input_names, artefact.inputs, parameters),
         outputs=artefacts.choose_outputs(output_names, [value.name for value in graph.output]),
     )
-
-
-def _parameters(case: Case) -> tuple[str, ...]:
-    """Return the names of the model's parameters; none where they cannot be told."""
-    try:
-        return tuple(inspect.signature(case.build().forward).parameters)
-    except DiffexportError:
-        raise
-    except (Exception, SystemExit):  # noqa: BLE001 - a model may raise anything; the run says what
-        return ()

@@ -9,12 +9,16 @@ from typing import Any
 import click
 
 from diffexport.errors import DiffexportError, UsageError
+from diffexport.faces.cli.option_types import PATTERN, Seconds
 from diffexport.values import StepLimits, parse_size
+
+#: The names of these options, as a command gets them.
+LIMITS = ("export_timeout", "check_timeout", "import_timeout", "memory")
 
 
 def limit_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the options ``--export-timeout``, ``--check-timeout``, ``--import-timeout`` and ``--memory``."""
-    seconds = click.FloatRange(min=0.1)
+    seconds = Seconds(0.1)
     options = [
         click.option(
             "--export-timeout", type=seconds, metavar="SECONDS", help="For one export; 300 by default."
@@ -25,7 +29,9 @@ def limit_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--import-timeout", type=seconds, metavar="SECONDS", help="For one import; 120 by default."
         ),
-        click.option("--memory", metavar="SIZE", help="What a worker may allocate, such as 4GiB."),
+        click.option(
+            "--memory", type=PATTERN, metavar="SIZE", help="What a worker may allocate, such as 4GiB."
+        ),
     ]
     for option in reversed(options):
         command = option(command)

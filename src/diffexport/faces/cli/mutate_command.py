@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
 from diffexport import config as configuration
-from diffexport.explore import Settings, applicable, name_of, shipped_for
+from diffexport.explore import Settings, TargetFacts, TargetSession, applicable, shipped_for
 from diffexport.faces.cli.chosen_runtimes import select_runtimes
 from diffexport.faces.cli.limit_options import step_limits
-from diffexport.faces.cli.run_command import check_targets, write_safely
+from diffexport.faces.cli.run_command import write_safely
 from diffexport.findings.reports import EXIT_USAGE
+from diffexport.infer.session import TargetProcess
 from diffexport.strategies import canonical
 from diffexport.subjects.cases import Known
 from diffexport.subjects.catalogue import MAIN_JOB, expand
@@ -55,9 +56,13 @@ def mutate_command(
     strict: bool | None = None,
     jobs: int | None = None,
     listed: bool = False,
+    process: TargetProcess | None = None,
     **limits: Any,
 ) -> int:
     """Plant, check, judge and report; returns the exit code.
+
+    Args:
+        process: where targets are imported; by default in this process.
 
     Raises:
         UsageError: an unknown case, mode, runtime or mutator, or a target that does not import.
@@ -68,7 +73,8 @@ def mutate_command(
     loaded = configuration.load()
     specs = canonical(inputs)
     names = expand(targets or loaded.cases or (MAIN_JOB,))
-    check_targets(names, specs)
+    with TargetSession(process) as asked:
+        facts = {name: asked.facts(name, specs) for name in names}
     chosen = select(only, (NAME,))
     selected = select_modes(modes or MODES, loaded.matrices)
     settings = Settings(
@@ -80,7 +86,7 @@ def mutate_command(
         shrink=False,
     )
     ran_on = select_runtimes(runtimes or RUNTIMES)
-    todo = _jobs(names, specs, selected, ran_on, settings, applicable(loaded.known), chosen)
+    todo = _jobs(facts, specs, selected, ran_on, settings, applicable(loaded.known), chosen)
     tally = MutationTally(
         [job.name for job in todo[:: max(len(selected), 1)]],
         [str(mode) for mode in selected],
@@ -96,7 +102,7 @@ def mutate_command(
 
 
 def _jobs(
-    targets: Sequence[str],
+    facts: Mapping[str, TargetFacts],
     specs: tuple[str, ...],
     modes: Sequence[Mode],
     runtimes: tuple[str, ...],
@@ -108,15 +114,16 @@ def _jobs(
     return [
         MutationJob(
             target,
-            name_of(target, specs),
+            each.name,
             specs,
             str(mode),
             runtimes,
             settings,
             (*known, *shipped_for(target)),
             only,
+            each.problem,
         )
-        for target in targets
+        for target, each in facts.items()
         for mode in modes
     ]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from shlex import quote
 from typing import Any
@@ -11,16 +11,24 @@ from typing import Any
 import click
 
 from diffexport import config as configuration
-from diffexport.explore import Limits, RunPlan, Settings, StopAfter, deliver, events_of
+from diffexport.explore import (
+    Limits,
+    RunPlan,
+    Settings,
+    StopAfter,
+    TargetFacts,
+    TargetSession,
+    deliver,
+    events_of,
+)
 from diffexport.faces.cli.chosen_runtimes import select_runtimes
 from diffexport.faces.cli.limit_options import step_limits
 from diffexport.findings.regressions import FindingStore
 from diffexport.findings.reports import EXIT_USAGE, Tally, Terminal, write_report
 from diffexport.infer.search import InferenceStatus
-from diffexport.infer.session import Inference, Session
+from diffexport.infer.session import Inference, TargetProcess
 from diffexport.strategies import canonical
-from diffexport.subjects.catalogue import ENTRIES, MAIN_JOB, expand
-from diffexport.subjects.targets import declares_inputs, is_catalogue_name, resolve
+from diffexport.subjects.catalogue import MAIN_JOB, expand
 from diffexport.values import select_modes
 
 #: From this many modes on, modes that export the same model share their examples; see Settings.share.
@@ -43,18 +51,23 @@ def run_command(
     fail_fast: bool = False,
     jobs: int | None = None,
     verbose: bool = False,
+    process: TargetProcess | None = None,
     **limits: Any,
 ) -> int:
     """Run and report; returns the exit code.
 
+    Args:
+        process: where targets are imported; by default in this process.
+
     Raises:
-        UsageError: an unknown case, mode, runtime or profile, or a target that does not import.
+        UsageError: an unknown case, mode, runtime or profile, or a target whose module raises an exception.
     """
     loaded = configuration.load()
     chosen = configuration.profile(profile or loaded.profile)
     specs = canonical(inputs)
     names = expand(tuple(targets) or loaded.cases or (MAIN_JOB,))
-    check_targets(names, specs)
+    asked = TargetSession(process)
+    facts = {name: asked.facts(name, specs) for name in names}
     base = loaded.file.parent if loaded.file is not None else Path.cwd()
     regressions = folder or base / loaded.regressions
     texts = modes or (chosen.modes if profile else loaded.modes or chosen.modes)
@@ -80,8 +93,10 @@ def run_command(
         exclude=loaded.exclude,
         folders=(base / loaded.regressions,),
         jobs=loaded.jobs if jobs is None else jobs,
-        inferred={} if specs else inferred_inputs(names),
+        inferred={} if specs else inferred_inputs(facts, asked),
+        facts=facts,
     )
+    asked.close()
     return perform(
         plan,
         FindingStore(None if no_save else regressions),
@@ -122,23 +137,22 @@ def write_safely(write: Callable[[], None]) -> bool:
     return True
 
 
-def inferred_inputs(names: Sequence[str]) -> dict[str, tuple[str, ...]]:
+def inferred_inputs(facts: Mapping[str, TargetFacts], asked: TargetSession) -> dict[str, tuple[str, ...]]:
     """Work out how to call the targets that do not say so themselves, and show it as it can be pasted.
 
     Where that fails it is said, too, and left to the run: the other targets are tested all the same.
     """
     inferred: dict[str, tuple[str, ...]] = {}
-    with Session() as session:
-        for name in dict.fromkeys(names):
-            if declares_inputs(name):
-                continue
-            inference = session.infer(name)
-            if inference.inputs:
-                inferred[name] = inference.inputs
-                click.echo(shown(inference))
-            else:
-                # Without inputs it is given float tensors, and the run says what comes of that.
-                click.echo(f"{name}: no inputs could be inferred ({inference.status}): {inference.message}")
+    for name, each in facts.items():
+        if each.declares_inputs or each.problem:
+            continue
+        inference = asked.infer(name)
+        if inference.inputs:
+            inferred[name] = inference.inputs
+            click.echo(shown(inference))
+        else:
+            # Without inputs it is given float tensors, and the run says what comes of that.
+            click.echo(f"{name}: no inputs could be inferred ({inference.status}): {inference.message}")
     return inferred
 
 
@@ -152,10 +166,3 @@ def shown(inference: Inference) -> str:
     if inference.status is not InferenceStatus.INFERRED:
         lines.append(f"    {inference.status}: {inference.status.meaning}")
     return "\n".join([*lines, *(f"    note: {note}" for note in inference.notes)])
-
-
-def check_targets(names: Sequence[str], specs: tuple[str, ...]) -> None:
-    """Fail on the first target that does not exist, before anything is run."""
-    for name in names:
-        if not (is_catalogue_name(name) and name in ENTRIES):
-            resolve(name, inputs=specs)

@@ -95,6 +95,7 @@ class Checker:
             "examples": configuration.examples,
             "seed": configuration.seed,
             "strict": configuration.strict,
+            "limits": configuration.steps,
             "matrices": configuration.matrices,
             "save": folder_of(config),
             **given,
@@ -140,6 +141,7 @@ class Checker:
                 examples=options["examples"],
                 seed=options["seed"],
                 strict=options["strict"],
+                limits=options["limits"],
             )
             result = explored(case, modes, options["runtimes"], settings, save=options["save"])
         except DiffexportError as error:

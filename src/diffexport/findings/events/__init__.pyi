@@ -9,6 +9,7 @@ from .events import ModeFinished as ModeFinished
 from .events import Row as Row
 from .events import RunFinished as RunFinished
 from .events import RunStarted as RunStarted
+from .events import StateChanged as StateChanged
 from .events import Suspected as Suspected
 from .events import Unhealthy as Unhealthy
 from .row_verdict import KnownStatus as KnownStatus

@@ -146,6 +146,26 @@ class Unhealthy:
 
 
 @dataclass(frozen=True)
+class StateChanged:
+    """A case changed something of its process that other cases share.
+
+    Attributes:
+        case: its name.
+        what: what it does, in words: ``changes the default dtype to torch.float64``.
+        restored: it was put back; else the process is to do nothing else any more.
+    """
+
+    case: str
+    what: str
+    restored: bool
+
+    @property
+    def message(self) -> str:
+        """What was changed, and what became of it."""
+        return f"case {self.case!r}: {self.what} ({'restored' if self.restored else 'not restored'})"
+
+
+@dataclass(frozen=True)
 class Excluded:
     """Modes are left out for a case: those of a pattern, how many, and why."""
 
@@ -197,6 +217,7 @@ Event = (
     | FindingMade
     | CaseFailed
     | Unhealthy
+    | StateChanged
     | Excluded
     | KnownReplayed
     | CheckStarting

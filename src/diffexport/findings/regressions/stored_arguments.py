@@ -29,6 +29,7 @@ from diffexport.arrays import (
 )
 from diffexport.errors import RegressionFileError, UsageError
 from diffexport.strategies import text_of, value_of
+from diffexport.values import NamedValue
 
 
 class Tensor(pydantic.BaseModel, extra="forbid"):
@@ -116,12 +117,20 @@ def encode(value: Any, seen: SeenTensors, file: str = "") -> tuple[dict[str, Any
         return {"type": type(value).__name__, "value": [encode(item, seen)[0] for item in value]}, None
     if type(value) is dict and all(isinstance(key, str) for key in value):
         return {"type": "dict", "value": {key: encode(item, seen)[0] for key, item in value.items()}}, None
+    if isinstance(value, NamedValue):
+        if value.text is not None:
+            return {"type": "named", "value": value.text}, None
+        raise _cannot_be_stored(f"type {value.type_name}")
     text = None if dataclasses.is_dataclass(value) else text_of(value)
     if text is not None and not isinstance(value, tuple | list | dict | set | bytes):
         return {"type": "named", "value": text}, None
     kept = "a dict with other keys than texts" if type(value) is dict else f"type {type(value).__name__}"
-    raise RegressionFileError(
-        f"an argument of {kept} cannot be stored in a regression file; "
+    raise _cannot_be_stored(kept)
+
+
+def _cannot_be_stored(what: str) -> RegressionFileError:
+    return RegressionFileError(
+        f"an argument of {what} cannot be stored in a regression file; "
         "what can is tensors, numbers, texts, None, what has a name (torch.float32, a function), and tuples, lists and "
         "dicts of them"
     )

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from diffexport.errors import visible
 from diffexport.findings.events import RowVerdict
 
 _SHOWN = ("torch", "onnx", "onnxruntime")
@@ -46,7 +47,7 @@ class Live:
 
     def say(self, text: str) -> None:
         """Print one line of rich's markup."""
-        self.console.print(text)
+        self.console.print(visible(text))
 
     def start(self, what: str, total: int) -> None:
         """Show a bar if this is a terminal and there is something to do."""

@@ -17,6 +17,7 @@ from diffexport.findings.events import (
     Row,
     RunFinished,
     RunStarted,
+    StateChanged,
     Unhealthy,
 )
 from diffexport.values import Mode
@@ -42,6 +43,7 @@ class Tally:
     advice: dict[str, str] = field(default_factory=dict)
     replayed: list[KnownReplayed] = field(default_factory=list)
     excluded: list[Excluded] = field(default_factory=list)
+    state_changes: dict[tuple[str, str], StateChanged] = field(default_factory=dict)
 
     def take(self, event: Event) -> None:
         """Count one event."""
@@ -53,6 +55,8 @@ class Tally:
             self.failed.setdefault(event.case, event.message)
         elif isinstance(event, Unhealthy):
             self.advice.setdefault(event.case, event.message)
+        elif isinstance(event, StateChanged):
+            self._note_state(event)
         elif isinstance(event, Excluded):
             self.excluded.append(event)
         elif isinstance(event, KnownReplayed):
@@ -61,6 +65,12 @@ class Tally:
             self.started = event
         elif isinstance(event, RunFinished):
             self.finished = event
+
+    def _note_state(self, event: StateChanged) -> None:
+        """Note a change of state once; where it was not put back each time, that counts."""
+        known = self.state_changes.get((event.case, event.what))
+        if known is None or known.restored:
+            self.state_changes[event.case, event.what] = event
 
     def settle(self) -> None:
         """Put everything into the order of cases and modes, whoever was done first; before it is reported."""

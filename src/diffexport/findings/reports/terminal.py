@@ -110,6 +110,8 @@ class Terminal:
             self._say(f"\n[bold red]ERROR[/] {escape(name)}: {escape(message)}")
         for message in tally.advice.values():
             self._say(f"\n[bold yellow]ADVICE[/] {escape(message)}")
+        for number, (_, change) in enumerate(sorted(tally.state_changes.items())):
+            self._say(f"{'' if number else chr(10)}[bold yellow]STATE[/] {escape(change.message)}")
         for stale in tally.stale:
             self._say(f"\n[bold red]STALE[/] known divergence {stale.id!r}: {escape(stale.message)}")
         self._known()

@@ -11,6 +11,7 @@ import re
 import traceback
 from dataclasses import dataclass, field
 
+from diffexport.errors import error_text
 from diffexport.infer.evidence import ArgumentKind
 from diffexport.infer.search.inference_status import InferenceStatus
 
@@ -91,7 +92,7 @@ _SIZE_PAIRS = (
 
 def read(error: BaseException) -> Advice:
     """Return what an error says should be different."""
-    text = str(error)
+    text = error_text(error)
     low = text.lower()
     line = _assertion(error)
     advice = _AdviceSoFar()
@@ -263,5 +264,5 @@ _NEEDS = (
 
 def need_of(error: BaseException) -> InferenceStatus | None:
     """Return the status of a model that raises this for lack of something, None for any other error."""
-    text = f"{type(error).__name__}: {error} {_assertion(error)}".lower()
+    text = f"{type(error).__name__}: {error_text(error)} {_assertion(error)}".lower()
     return next((status for status, pattern in _NEEDS if re.search(pattern, text)), None)

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from diffexport.errors import error_line
 from diffexport.infer.evidence import Subject
 from diffexport.values import leaves
 
@@ -67,8 +68,7 @@ class CallOutcome:
         """The error in one line."""
         if self.error is None:
             return ""
-        lines = str(self.error).strip().splitlines()
-        return f"{type(self.error).__name__}: {lines[0] if lines else ''}".rstrip(": ")
+        return f"{type(self.error).__name__}: {error_line(self.error)}".rstrip(": ")
 
 
 def _alike(one: torch.Tensor, other: torch.Tensor) -> bool:

@@ -5,3 +5,6 @@ from .session import InferenceSession as InferenceSession
 from .session import Session as Session
 from .session import infer_target as infer_target
 from .steps import infer as infer
+from .target_process import MEMORY as MEMORY
+from .target_process import ProcessGone as ProcessGone
+from .target_process import TargetProcess as TargetProcess

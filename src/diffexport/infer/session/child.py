@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import importlib
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from diffexport.infer.search import InferenceStatus
-from diffexport.processes import Handler, ParentProcess
+from diffexport.processes import Handler, ParentProcess, StateSnapshot, process_parts
 
 #: What is announced, each with a text.
 IMPORTING, PROBING, TRYING, WIDENING = "importing", "probing", "trying", "widening"
 
 
-def prepare(parent: ParentProcess) -> Handler:
-    """Prepare a process that infers; return what answers a request with the document of an inference."""
+def prepare(parent: ParentProcess, preload: Sequence[str] = ()) -> Handler:
+    """Prepare a process that imports targets; return what answers a request.
+
+    A request is a dict. One with a ``question``, a function, is answered with what that returns for its
+    ``arguments``; any other is about a ``target``, and is answered with the document of an inference.
+
+    Args:
+        parent: is told what is done.
+        preload: names of modules to import now.
+    """
     import torch  # noqa: F401 - loaded before memory is limited
 
     from diffexport.infer.search import AROUND, announce_to
@@ -26,7 +35,20 @@ def prepare(parent: ParentProcess) -> Handler:
 
     announce_to(lambda text: say(WIDENING if text == AROUND else TRYING, text))
     libraries: dict[tuple[str, ...], Any] = {}
-    return lambda request: _answer(request, say, libraries, work)
+    for name in preload:
+        importlib.import_module(name)
+
+    def answer(request: dict[str, Any]) -> Any:
+        if "question" not in request:
+            before = StateSnapshot(process_parts())
+            try:
+                return _answer(request, say, libraries, work)
+            finally:
+                before.put_back()
+        say(IMPORTING)
+        return request["question"](*request["arguments"])
+
+    return answer
 
 
 def _answer(
@@ -34,7 +56,7 @@ def _answer(
 ) -> dict[str, Any]:
     """Infer one target; whatever goes wrong is an answer."""
     from diffexport.chatter import captured
-    from diffexport.errors import DiffexportError
+    from diffexport.errors import DiffexportError, error_text
     from diffexport.infer.evidence import Library, around
     from diffexport.infer.session.inference import Inference
     from diffexport.strategies import named
@@ -50,7 +72,7 @@ def _answer(
         status = InferenceStatus.IMPORT_ERROR if missing else InferenceStatus.NO_MODEL
         return Inference(status, message=str(error), name=name, target=target).document()
     except BaseException as error:  # noqa: BLE001 - a loader runs whatever code
-        message = f"target {target!r}: importing it raises {type(error).__name__}: {error}"
+        message = f"target {target!r}: importing it raises {type(error).__name__}: {error_text(error)}"
         return Inference(InferenceStatus.IMPORT_ERROR, message=message, name=name, target=target).document()
     say(PROBING)
     roots = tuple(request["roots"]) or tuple(
@@ -68,6 +90,6 @@ def _answer(
         )
     except Exception as error:  # noqa: BLE001 - a bug of ours, or probed code that reaches out of its call
         where = "".join(traceback.format_tb(error.__traceback__)[-2:])
-        message = f"internal error of diffexport: {type(error).__name__}: {error}\n{where}"
+        message = f"internal error of diffexport: {type(error).__name__}: {error_text(error)}\n{where}"
         return Inference(InferenceStatus.REJECTED, message=message, name=name, target=target).document()
     return made.document()

@@ -7,75 +7,19 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any
 
 from diffexport.infer.search import InferenceStatus
 from diffexport.infer.session import cache
-from diffexport.infer.session.child import IMPORTING, PROBING, TRYING, WIDENING, prepare
+from diffexport.infer.session.child import IMPORTING, TRYING, WIDENING
 from diffexport.infer.session.inference import Inference
-from diffexport.processes import Announced, ChildProcess, Died, Finished, Hung, Policy, Ready, Received
-from diffexport.values import Deadline
+from diffexport.infer.session.target_process import STARTING, ProcessGone, TargetProcess
 
-#: Seconds for torch to be imported, for the target's module to be, and for the child to answer after its time.
-_START, _IMPORT, _GRACE = 120.0, 60.0, 3.0
+#: Seconds for the module of a target to be imported, and for the child to answer after its time.
+_IMPORT, _GRACE = 60.0, 3.0
 #: How many candidates may end the process before the model is given up.
 _DEATHS = 3
 #: What looks a target up, by dotted name.
 LOADER = "diffexport.subjects.targets.resolving.look_up"
-
-
-class _Gone(Exception):
-    """The child is no more, or does not answer: what it was doing and how it ended."""
-
-    def __init__(self, doing: str, value: str, how: str, *, hung: bool) -> None:
-        super().__init__(how)
-        self.doing, self.value, self.how, self.hung = doing, value, how, hung
-
-
-def _started(memory: int, folder: Path | None) -> ChildProcess:
-    """Return a process that is ready to infer.
-
-    Raises:
-        _Gone: it does not get so far.
-    """
-    policy = Policy(memory=memory, own_session=True, quiet=True, folder=folder)
-    child = ChildProcess.start(prepare, policy=policy)
-    try:
-        received = child.receive(Deadline.after(_START))
-        if not isinstance(received, Ready):
-            raise _gone(child, received, _START)
-    except BaseException:
-        child.stop()
-        raise
-    return child
-
-
-def _answer(child: ChildProcess, request: dict[str, Any], seconds: float) -> Any:
-    """Return what a process answers to a request.
-
-    Raises:
-        _Gone: nothing.
-    """
-    child.send(request)
-    limit: float = request["import_seconds"]
-    child.deadline = Deadline.after(limit)
-    while True:
-        received = child.receive()
-        if isinstance(received, Finished):
-            return received.answer
-        if not isinstance(received, Announced):
-            raise _gone(child, received, limit)
-        if received.what[0] == PROBING:
-            limit = seconds + _GRACE
-            child.deadline = Deadline.after(limit)
-
-
-def _gone(child: ChildProcess, received: Received, limit: float) -> _Gone:
-    doing, value = child.doing or ("starting", "")
-    if isinstance(received, Hung):
-        return _Gone(doing, value, f"it did not end within {limit:.0f} s", hung=True)
-    how = str(received) if isinstance(received, Died) else f"it says {received}"
-    return _Gone(doing, value, how, hung=False)
 
 
 class InferenceSession:
@@ -89,6 +33,7 @@ class InferenceSession:
         cached: whether results are kept in, and taken from, ``.diffexport/``.
         import_seconds: the longest that importing the module of a target may take.
         deaths: how many candidates may end the process before a model is given up.
+        process: the child process, where there is one already; it has its own limits and folder.
     """
 
     def __init__(
@@ -100,11 +45,11 @@ class InferenceSession:
         cached: bool = True,
         import_seconds: float = _IMPORT,
         deaths: int = _DEATHS,
+        process: TargetProcess | None = None,
     ) -> None:
         self._deaths = deaths
-        self._import_seconds = import_seconds
-        self._memory, self._loader, self._folder, self._cached = memory, loader, folder, cached
-        self._child: ChildProcess | None = None
+        self._loader, self._folder, self._cached = loader, folder, cached
+        self._process = process or TargetProcess(memory=memory, folder=folder, import_seconds=import_seconds)
         #: Modules whose import ended the process, or did not end, and what was said then.
         self._broken: dict[str, Inference] = {}
         self._import_ended = False
@@ -119,9 +64,7 @@ class InferenceSession:
 
     def close(self) -> None:
         """End the child process."""
-        if self._child is not None:
-            self._child.stop()
-            self._child = None
+        self._process.close()
 
     def infer(
         self, target: str, *, seconds: float = 10.0, per_call: float = 2.0, roots: Sequence[Path] = ()
@@ -153,7 +96,7 @@ class InferenceSession:
         self._import_ended = False
         skipped: list[str] = []
         died: list[str] = []
-        gone: _Gone | None = None
+        gone: ProcessGone | None = None
         started = time.monotonic()
         for _ in range(self._deaths):
             left = seconds - (time.monotonic() - started) if skipped and gone and gone.hung else seconds
@@ -163,17 +106,15 @@ class InferenceSession:
                 "per_call": per_call,
                 "roots": list(map(str, roots)),
                 "skipped": skipped,
-                "import_seconds": self._import_seconds,
                 "loader": self._loader,
             }
             try:
-                if self._child is None:
-                    self._child = _started(self._memory, self._folder)
+                if self._process.begin():
+                    self._process.wait()
                     started = time.monotonic()
-                document = _answer(self._child, request, max(left, 1.0))
+                document = self._process.request(request, max(left, 1.0) + _GRACE)
                 made = Inference.from_document(document)
-            except _Gone as error:
-                self.close()
+            except ProcessGone as error:
                 gone = error
                 if gone.doing not in (TRYING, WIDENING):
                     self._import_ended = gone.doing == IMPORTING
@@ -181,9 +122,6 @@ class InferenceSession:
                 skipped.append(gone.value)
                 died.append(gone.value if gone.doing == TRYING else "larger inputs")
                 continue
-            except KeyboardInterrupt:
-                self.close()
-                raise
             if died:
                 note = f"calling it ended the process ({gone}) on {'; '.join(died)}"
                 made = replace(made, notes=(*made.notes, note))
@@ -198,9 +136,9 @@ class InferenceSession:
 Session = InferenceSession
 
 
-def _ended(target: str, gone: _Gone, died: Sequence[str]) -> Inference:
+def _ended(target: str, gone: ProcessGone, died: Sequence[str]) -> Inference:
     status = InferenceStatus.TIMEOUT if gone.hung else InferenceStatus.CRASH
-    doing = {IMPORTING: "importing it", "starting": "starting the process"}.get(
+    doing = {IMPORTING: "importing it", STARTING: "starting the process"}.get(
         gone.doing, f"calling it with {gone.value}"
     )
     if gone.doing == IMPORTING:

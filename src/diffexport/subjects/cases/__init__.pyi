@@ -20,3 +20,4 @@ from .known import Known as Known
 from .known import known_divergence as known_divergence
 from .known import load_known as load_known
 from .known import parse_known as parse_known
+from .toml_files import read_toml as read_toml

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
-from diffexport.errors import ConfigError, DiffexportError, UsageError, suggestion
-from diffexport.values import Mode, ModePattern
+from diffexport.errors import ConfigError, DiffexportError, UsageError, shown, suggestion
+from diffexport.values import MOST_PATTERN, MOST_TEXT, Mode, ModePattern
 
 
 @dataclass(frozen=True)
@@ -105,12 +105,12 @@ def _table_model() -> Any:
     """Return the validator of one table; pydantic is imported by who has such a table only."""
     import pydantic
 
-    text = Annotated[str, pydantic.Field(min_length=1)]
+    text = Annotated[str, pydantic.Field(min_length=1, max_length=MOST_PATTERN)]
     return pydantic.create_model(
         "ExclusionTable",
         __config__=pydantic.ConfigDict(extra="forbid", strict=True, str_strip_whitespace=True),
         modes=(text, ...),
-        reason=(text, ...),
+        reason=(Annotated[str, pydantic.Field(min_length=1, max_length=MOST_TEXT)], ...),
         cases=(Annotated[list[text], pydantic.Field(min_length=1)], ["*"]),
     )
 
@@ -131,7 +131,8 @@ def parse_exclusions(tables: Any, *, source: Path | None = None) -> tuple[Exclus
     model = _table_model()
     exclusions = []
     for number, table in enumerate(tables, start=1):
-        where = f"{place}: exclude, entry {number} ({table.get('modes', 'without modes')})"
+        name = table.get("modes", "without modes")
+        where = f"{place}: exclude, entry {number} ({name if isinstance(name, str) else shown(name)})"
         for key in table:
             if key not in model.model_fields:
                 raise ConfigError(f"{where}: unknown key {key!r}{suggestion(key, model.model_fields)}")
@@ -147,8 +148,9 @@ def parse_exclusions(tables: Any, *, source: Path | None = None) -> tuple[Exclus
             pattern = ModePattern.parse(valid.modes)
         except pydantic.ValidationError as error:
             first = error.errors()[0]
-            raise ConfigError(f"{where}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+            key = ".".join(map(str, first["loc"]))
+            raise ConfigError(f"{where}: {key}: {first['msg']} (it is {shown(first['input'])})") from None
         except DiffexportError as error:
-            raise ConfigError(f"{where}: {error}") from None
+            raise ConfigError(f"{where}: modes: {error}") from None
         exclusions.append(Exclusion(pattern, " ".join(valid.reason.split()), tuple(valid.cases), source))
     return tuple(exclusions)

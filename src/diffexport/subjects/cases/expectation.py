@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from diffexport.errors import UsageError, suggestion
+from diffexport.errors import UsageError, error_text, suggestion
 from diffexport.values import Mode, ModePattern
 
 TRAITS = ("opaque-function", "symbolic-function", "unsupported-op", "aten-ops")
@@ -83,7 +83,7 @@ class Assertion:
         try:
             return self.test(model)
         except Exception as error:  # noqa: BLE001 - a test may trip over a graph that it does not expect
-            return f"the test raises {type(error).__name__}: {error}"
+            return f"the test raises {type(error).__name__}: {error_text(error)}"
 
 
 def assertion(name: str, modes: str, test: Callable[[Any], str]) -> Assertion:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import fnmatch
 import functools
 import re
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,8 +17,18 @@ from typing import Annotated, Any
 
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
-from diffexport.errors import ConfigError, DiffexportError, suggestion
-from diffexport.values import Divergence, FailureKey, Kind, Mode, ModePattern, check_runtime_pattern
+from diffexport.errors import ConfigError, DiffexportError, shown, suggestion
+from diffexport.subjects.cases.toml_files import read_toml
+from diffexport.values import (
+    MOST_PATTERN,
+    MOST_TEXT,
+    Divergence,
+    FailureKey,
+    Kind,
+    Mode,
+    ModePattern,
+    check_runtime_pattern,
+)
 
 
 @dataclass(frozen=True)
@@ -103,10 +112,7 @@ def load_known(path: Path) -> tuple[Known, ...]:
     Raises:
         ConfigError: the file is not TOML, or an entry is incomplete or names something that does not exist.
     """
-    try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read as TOML: {error}") from None
+    document = read_toml(path)
     for key in document:
         if key != "known":
             raise ConfigError(f"{path}: unknown key {key!r}{suggestion(key, ['known'])}")
@@ -124,7 +130,8 @@ def parse_known(tables: Any, *, source: Path | None = None) -> tuple[Known, ...]
         raise ConfigError(f"{place}: 'known' must be a list of tables; write [[known]], with two brackets")
     entries: dict[str, Known] = {}
     for number, table in enumerate(tables, start=1):
-        where = f"{place}: entry {number} ({table.get('id', 'without id')})"
+        name = table.get("id", "without id")
+        where = f"{place}: known, entry {number} ({name if isinstance(name, str) else shown(name)})"
         entry = _parse_entry(table, where, source)
         if entry.id in entries:
             raise ConfigError(f"{where}: the id is already taken")
@@ -157,13 +164,13 @@ def _table_model() -> Any:
     """Return the validator of one table; pydantic is imported by who has such a table only."""
     import pydantic
 
-    text = Annotated[str, pydantic.Field(min_length=1)]
+    text = Annotated[str, pydantic.Field(min_length=1, max_length=MOST_PATTERN)]
     texts = Annotated[list[text], pydantic.Field(min_length=1)]
     return pydantic.create_model(
         "KnownTable",
         __config__=pydantic.ConfigDict(extra="forbid", strict=True),
         id=(text, ...),
-        reason=(text, ...),
+        reason=(Annotated[str, pydantic.Field(min_length=1, max_length=MOST_TEXT)], ...),
         cases=(texts, ...),
         modes=(text, ...),
         kind=(text, ...),
@@ -196,18 +203,24 @@ def _parse_entry(table: Mapping[str, Any], where: str, source: Path | None) -> K
         valid = model.model_validate(dict(table))
     except pydantic.ValidationError as error:
         first = error.errors()[0]
-        raise ConfigError(f"{where}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
+        key = ".".join(map(str, first["loc"]))
+        raise ConfigError(f"{where}: {key}: {first['msg']} (it is {shown(first['input'])})") from None
     if valid.kind not in list(Kind):
         raise ConfigError(f"{where}: unknown kind {valid.kind!r}{suggestion(valid.kind, list(Kind))}")
+    key = "modes"
     try:
         modes = ModePattern.parse(valid.modes)
+        key = "signature"
         re.compile(valid.signature)
+        key = "traits"
         check_trait(valid.traits)
+        key = "runtimes"
         for pattern in valid.runtimes:
             check_runtime_pattern(pattern)
+        key = "versions"
         versions = {name: SpecifierSet(text) for name, text in valid.versions.items()}
-    except (re.error, DiffexportError, InvalidSpecifier) as error:
-        raise ConfigError(f"{where}: {error}") from None
+    except (re.error, DiffexportError, InvalidSpecifier, OverflowError, RecursionError) as error:
+        raise ConfigError(f"{where}: {key}: {error}") from None
     return Known(
         id=valid.id,
         reason=" ".join(valid.reason.split()),

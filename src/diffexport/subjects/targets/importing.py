@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from diffexport.errors import error_line
 from diffexport.subjects.targets.stand_ins import StandIns, seal
 
 #: Most things that are stood in for on the way to one module.
@@ -180,5 +181,4 @@ def why(error: BaseException) -> str:
     missing = missing_name(error)
     if missing:
         return f"{missing} is not installed"
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0] if lines else ''}".rstrip(": ")
+    return f"{type(error).__name__}: {error_line(error)}".rstrip(": ")

@@ -16,7 +16,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from diffexport.errors import DiffexportError, TargetError, UnknownNameError, UsageError
+from diffexport.errors import (
+    DiffexportError,
+    TargetError,
+    UnknownNameError,
+    UsageError,
+    error_line,
+    error_text,
+)
+from diffexport.processes import raised_by_code, without_copies
 from diffexport.subjects import catalogue
 from diffexport.subjects.cases import Case, make_case
 from diffexport.subjects.targets.application import Application
@@ -118,18 +126,18 @@ def with_inputs(case: Case, inputs: Sequence[str]) -> Case:
 
 def _import(place: str, text: str, *, stand_in: bool = False) -> Any:
     try:
-        if place.endswith(".py"):
-            return _import_file(Path(place), text, stand_in)
-        with _importable_from(Path.cwd()):
-            return Importer().load(place).module if stand_in else importlib.import_module(place)
+        with without_copies():
+            if place.endswith(".py"):
+                return _import_file(Path(place), text, stand_in)
+            with _importable_from(Path.cwd()):
+                return Importer().load(place).module if stand_in else importlib.import_module(place)
     except DiffexportError:
         raise
     except CannotImport as error:
         raise TargetError(f"target {text!r}: importing {place}: {error}") from error
-    except (Exception, SystemExit) as error:
-        lines = str(error).strip().splitlines()
+    except raised_by_code() as error:
         raise TargetError(
-            f"target {text!r}: importing {place} raises {type(error).__name__}: {lines[0] if lines else ''}"
+            f"target {text!r}: importing {place} raises {type(error).__name__}: {error_line(error)}"
         ) from error
 
 
@@ -186,9 +194,12 @@ def _local(module: Any, attribute: str, text: str) -> Any:
     """Return a class that a function defines: the function is called, and what it returns is searched."""
     factory = _lookup(module, attribute.partition(".<locals>.")[0], text)
     try:
-        result = factory()
-    except (Exception, SystemExit) as error:
-        raise TargetError(f"target {text!r}: calling it raises {type(error).__name__}: {error}") from error
+        with without_copies():
+            result = factory()
+    except raised_by_code() as error:
+        raise TargetError(
+            f"target {text!r}: calling it raises {type(error).__name__}: {error_text(error)}"
+        ) from error
     for value in _within(result, 4):
         if isinstance(value, type) and value.__qualname__ == attribute:
             return value
@@ -246,10 +257,11 @@ def _as_case(value: Any, text: str, inputs: Sequence[str]) -> Case:
         return _case(name, lambda: applied(value), value.forward, text, inputs, skip=context)
     if callable(value):
         try:
-            built = value()
-        except (Exception, SystemExit) as error:
+            with without_copies():
+                built = value()
+        except raised_by_code() as error:
             raise TargetError(
-                f"target {text!r}: calling it raises {type(error).__name__}: {error}"
+                f"target {text!r}: calling it raises {type(error).__name__}: {error_text(error)}"
             ) from error
         if isinstance(built, torch.nn.Module):
             return _case(name, value, built.forward, text, inputs)

@@ -14,8 +14,19 @@ from diffexport.arrays import as_call
 from diffexport.backends.graphs import declared_inputs, inspect_graph
 from diffexport.backends.model_files import Artefact
 from diffexport.backends.runtimes import RunError
+from diffexport.chatter import captured
 from diffexport.errors import DiffexportError
-from diffexport.explore import Explorer, Limits, Settings, StopAfter, case_for, deliver, drive, warm_up
+from diffexport.explore import (
+    Explorer,
+    KeptApart,
+    Limits,
+    Settings,
+    StopAfter,
+    case_for,
+    deliver,
+    drive,
+    warm_up,
+)
 from diffexport.findings.events import Finding
 from diffexport.findings.reports import Tally
 from diffexport.pipeline import Pipeline
@@ -25,6 +36,7 @@ from diffexport.processes import (
     Finished,
     Handler,
     ParentProcess,
+    Policy,
     Ready,
     Received,
     Unreadable,
@@ -49,6 +61,7 @@ class MutationJob:
 
     Attributes:
         only: names of the mutators to apply.
+        problem: why the target cannot be had, so that nothing is done; empty otherwise.
     """
 
     target: str
@@ -59,6 +72,7 @@ class MutationJob:
     settings: Settings
     known: tuple[Known, ...]
     only: frozenset[str]
+    problem: str = ""
 
 
 @dataclass(frozen=True)
@@ -108,9 +122,19 @@ class _Checked:
 
 
 def do(job: MutationJob) -> JobReport:
-    """Do one job, in this process."""
+    """Do one job, in this process, which is afterwards as it was before; nothing that models print is shown."""
+    state = KeptApart(job.target, job.name)
+    try:
+        with captured():
+            return _done(job, state)
+    finally:
+        list(state.ended())
+
+
+def _done(job: MutationJob, state: KeptApart) -> JobReport:
     try:
         case, mode = resolve(job.target, inputs=job.inputs), Mode.parse(job.mode)
+        list(state.imported())
         pipeline = Pipeline()
         try:
             artefact, shapes = _exported(pipeline, case, mode)
@@ -286,7 +310,11 @@ def _outputs_of(model: bytes) -> tuple[int, ...]:
 
 def run(jobs: Sequence[MutationJob], workers: int, take: Callable[[JobReport], None]) -> None:
     """Do every job, on worker processes if there are to be any; ``take`` gets each report as it comes."""
-    if workers == 0 or len(jobs) == 1:
+    for job in jobs:
+        if job.problem:
+            take(JobReport(job.name, job.mode, skipped=job.problem, failed=True))
+    jobs = [job for job in jobs if not job.problem]
+    if workers == 0:
         for job in jobs:
             take(do(job))
         return
@@ -297,7 +325,9 @@ def run(jobs: Sequence[MutationJob], workers: int, take: Callable[[JobReport], N
     def give(child: ChildProcess | None = None) -> None:
         if waiting:
             if child is None:
-                children.append(child := ChildProcess.start(_prepare))
+                children.append(
+                    child := ChildProcess.start(_prepare, policy=Policy(own_session=True, captured=True))
+                )
             doing[child] = waiting.popleft()
             child.send(doing[child])
 
