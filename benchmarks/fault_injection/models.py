@@ -34,6 +34,11 @@ def _is_noticed(hostile: Hostile) -> bool:
     return always or hostile.deed.kinds is not None
 
 
+def _is_refused(hostile: Hostile) -> bool:
+    """Return whether a run may refuse the model before anything is tested: a module that raises is wrong use."""
+    return hostile.stage == "import" and hostile.deed.is_noticed and hostile.deed.kinds is None
+
+
 def _expected(
     trial: Trial, hostiles: Sequence[Hostile], reached: Sequence[Hostile], cases: Sequence[str]
 ) -> Expected:
@@ -74,6 +79,9 @@ def _inject(deed_name: str, stage: str | None) -> Callable[[Trial], None]:
         for hostile in reached:
             trial.injected(hostile.words)
         trial.record.missed += len(hostiles) - len(reached)
+        if ended.code == 2 and not trial.report.exists() and any(map(_is_refused, reached)):
+            watch_end(trial.record, ended, {2})
+            return
         trial.judge(ended, _expected(trial, hostiles, reached, cases))
 
     return inject
