@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from fault_injection.observer import Expected, watch_end
-from fault_injection.trial import CHECK_SECONDS, EXPORT_SECONDS, IMPORT_SECONDS, Trial, fault
+from fault_injection.trial import Trial, fault
 from fault_injection.victims import CASES, DEEDS, RUNTIME, Hostile, target
 
 #: Hostile models in one run.
@@ -73,8 +73,7 @@ def _inject(deed_name: str, stage: str | None) -> Callable[[Trial], None]:
         words += (
             ["--memory", "2GiB"] if deed_name == "memory" and "--memory" in trial.undisturbed.options else []
         )
-        steps = IMPORT_SECONDS + 4 * EXPORT_SECONDS + 12 * CHECK_SECONDS
-        ended = trial.run(words, trial.limit + (steps * _EACH if deed_name == "hang" else 60))
+        ended = trial.run(words, trial.patience(imports=2 * _EACH, exports=12 * _EACH, checks=12 * _EACH))
         reached = [hostile for hostile in hostiles if hostile.mark(trial.folder).exists()]
         for hostile in reached:
             trial.injected(hostile.words)
@@ -152,8 +151,6 @@ def _hang_runtime(trial: Trial) -> None:
     if written.code:
         raise RuntimeError(written.output)
     words = ["compare", "endless.onnx", target("sound"), "--runtime", runtime, "--examples", "3"]
-    ended = trial.run(
-        [*words, "--json", str(trial.report), *trial.limit_words()], trial.limit + 16 * CHECK_SECONDS
-    )
+    ended = trial.run([*words, "--json", str(trial.report), *trial.limit_words()], trial.patience(checks=16))
     trial.injected(f"a Loop without end on {runtime}")
     watch_end(trial.record, ended, {1, 2})

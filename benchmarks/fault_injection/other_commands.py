@@ -201,7 +201,7 @@ def _kill_replay_child(trial: Trial) -> None:
 @fault("suspended", "a run, or its worker alone, is stopped for some seconds and goes on", share=12)
 def _suspended(trial: Trial) -> None:
     running = trial.start(trial.run_words())
-    seconds = trial.rng.choice([1.0, 4.0, CHECK_SECONDS + 6.0])
+    seconds = trial.rng.choice([1.0, 4.0, 2 * CHECK_SECONDS * trial.undisturbed.slowness])
     delay = trial.rng.uniform(1, max(2.0, trial.undisturbed.seconds))
     running.wait(lambda: running.age > delay, 2 * delay)
     workers = running.workers()

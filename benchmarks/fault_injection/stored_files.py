@@ -14,7 +14,7 @@ from typing import Any
 from fault_injection.commands import Ended
 from fault_injection.mutations import MODULES, MUTATIONS
 from fault_injection.observer import SUFFIX, tracebacks, watch_end, watch_folder
-from fault_injection.trial import IMPORT_SECONDS, Trial, fault
+from fault_injection.trial import Trial, fault
 from fault_injection.victims import CASES, target
 
 _BATCH = Path(__file__).with_name("batch.py")
@@ -50,7 +50,7 @@ def _write_spoiled(trial: Trial, number: int) -> dict[str, str]:
 def _spoiled_replay(trial: Trial) -> None:
     spoiled = _write_spoiled(trial, _SPOILED)
     words = ["replay", str(trial.regressions.relative_to(trial.project)), *trial.limit_words()]
-    ended = trial.run(words, trial.limit + _SPOILED * 20 + 4 * IMPORT_SECONDS)
+    ended = trial.run(words, trial.patience(imports=_SPOILED, checks=_SPOILED))
     trial.injected(f"{len(spoiled)} spoiled files", len(spoiled))
     # The good ones still diverge, and that is not as expected.
     watch_end(trial.record, ended, {1})

@@ -18,9 +18,11 @@ from fault_injection.counting import Record
 from fault_injection.observer import Expected, watch_run
 from fault_injection.victims import CASES, MODES, REGRESSIONS, REPORT, RUNTIME, target, write_project
 
-#: Seconds that an export, a check and an import may take in a trial. Each is far longer than those of the project take,
-#: also on a busy machine.
+#: Seconds that an export, a check and an import may take in a trial, on a machine that does nothing else; each is far
+#: longer than those of the project take. On a slower one they get longer.
 EXPORT_SECONDS, CHECK_SECONDS, IMPORT_SECONDS = 8, 6, 15
+#: Seconds that an undisturbed run takes on such a machine, and how many times as long a trial waits at most.
+_QUICK, _SLOWEST = 12.0, 8.0
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,11 @@ class Undisturbed:
     options: frozenset[str]
     stored: Mapping[str, bytes]
     report: Mapping[str, Any]
+
+    @property
+    def slowness(self) -> float:
+        """How many times as long as on a quick machine things take here."""
+        return min(max(self.seconds / _QUICK, 1.0), _SLOWEST)
 
 
 @dataclass
@@ -98,6 +105,11 @@ class Trial:
         words += ["--runtime", RUNTIME, "--examples", "3", "--seed", "0", "--jobs", str(jobs)]
         return [*words, "--json", str(report or self.report), *self.limit_words()]
 
+    def patience(self, *, imports: int = 0, exports: int = 0, checks: int = 0) -> float:
+        """Return the seconds after which a command hangs that waits for so many steps to reach their limits."""
+        seconds = imports * IMPORT_SECONDS + exports * EXPORT_SECONDS + checks * CHECK_SECONDS
+        return self.limit + seconds * self.undisturbed.slowness
+
     def limit_words(self) -> list[str]:
         """Return the options that say how long a step may take, as far as there are any."""
         given = {
@@ -109,7 +121,7 @@ class Trial:
             word
             for option, seconds in given.items()
             if option in self.undisturbed.options
-            for word in (option, str(seconds))
+            for word in (option, str(round(seconds * self.undisturbed.slowness)))
         ]
 
     @property
