@@ -111,7 +111,7 @@ class Trial:
         return self.limit + seconds * self.undisturbed.slowness
 
     def limit_words(self) -> list[str]:
-        """Return the options that say how long a step may take, as far as there are any."""
+        """Return the options that say how long a step may take, as far as there are any and it is known how fast it is."""
         given = {
             "--export-timeout": EXPORT_SECONDS,
             "--check-timeout": CHECK_SECONDS,
@@ -120,7 +120,7 @@ class Trial:
         return [
             word
             for option, seconds in given.items()
-            if option in self.undisturbed.options
+            if option in self.undisturbed.options and self.undisturbed.seconds
             for word in (option, str(round(seconds * self.undisturbed.slowness)))
         ]
 

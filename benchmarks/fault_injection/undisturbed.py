@@ -14,7 +14,7 @@ from fault_injection.trial import Trial, Undisturbed
 from fault_injection.victims import DIVERGING, KIND, REGRESSIONS
 
 #: Seconds after which even an undisturbed run is given up.
-_LIMIT = 300.0
+_LIMIT = 900.0
 
 
 def run_undisturbed(folder: Path) -> Undisturbed:
