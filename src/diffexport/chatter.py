@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import importlib
 import io
 import logging
 import os
@@ -19,12 +20,17 @@ import time
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TextIO, cast
+from typing import Any, TextIO, cast
 
 from diffexport.errors import error_text, shortened
 
+#: There is none on Windows.
+_fcntl: Any = importlib.import_module("fcntl") if os.name == "posix" else None
+
 #: Bytes or characters that are kept of the beginning of what is said in one capture, and of its end.
 KEPT = 32 << 10
+#: Duplicates of file descriptors are not below this one.
+_FIRST_DESCRIPTOR = 10
 #: Bytes from which on the file that native output goes to is cut, and the seconds between two looks at it.
 _LONGEST, _LOOK = 4 << 20, 0.05
 
@@ -34,6 +40,17 @@ class Chatter:
 
     def __init__(self) -> None:
         self.text = ""
+
+
+def duplicate(descriptor: int) -> int:
+    """Return a duplicate of a file descriptor that takes the place of no standard one, though that may be closed.
+
+    Raises:
+        OSError: it is closed, or there are too many.
+    """
+    if _fcntl is None:
+        return os.dup(descriptor)
+    return int(_fcntl.fcntl(descriptor, _fcntl.F_DUPFD_CLOEXEC, _FIRST_DESCRIPTOR))
 
 
 class BoundedText(io.TextIOBase):
@@ -68,7 +85,7 @@ def joined(head: str, tail: str, between: int) -> str:
     return f"{head}\n… ({between} characters more) …\n{tail}" if between > 0 else head + tail
 
 
-@dataclass
+@dataclass(eq=False)
 class _NativeCapture:
     """Where one capture begins in all that was written natively, and its beginning if that is in the file no more."""
 
@@ -84,8 +101,10 @@ class _Descriptors:
     """
 
     def __init__(self) -> None:
-        self._file, path = tempfile.mkstemp(prefix="diffexport-chatter-")
+        file, path = tempfile.mkstemp(prefix="diffexport-chatter-")
         os.unlink(path)
+        self._file = duplicate(file)
+        os.close(file)
         self._saved: list[int] = []
         self._captures: list[_NativeCapture] = []
         #: How much was taken out of the file since the outermost capture began.
@@ -158,7 +177,7 @@ class _Descriptors:
 def _redirected(descriptor: int, file: int) -> int:
     """Let a descriptor be that of a file; return a duplicate of what it was, -1 where it was closed."""
     try:
-        saved = os.dup(descriptor)
+        saved = duplicate(descriptor)
     except OSError:
         saved = -1
     os.dup2(file, descriptor)

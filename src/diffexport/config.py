@@ -15,6 +15,7 @@ from diffexport.errors import ConfigError, DiffexportError, UnknownNameError, sh
 from diffexport.subjects import catalogue
 from diffexport.subjects.cases import Exclusion, Known, parse_exclusions, parse_known, read_toml
 from diffexport.values import (
+    DEFAULT_REGRESSION_SIZE,
     DEFAULT_STEP_LIMITS,
     MATRICES,
     MOST_EXAMPLES,
@@ -91,6 +92,7 @@ class Config:
     placeholders: tuple[str, ...] = ()
     regressions: str = "tests/regressions"
     steps: StepLimits = DEFAULT_STEP_LIMITS
+    regression_size: int = DEFAULT_REGRESSION_SIZE
     matrices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     known: tuple[Known, ...] = ()
     exclude: tuple[Exclusion, ...] = ()
@@ -112,6 +114,7 @@ _KEYS = (
     "check_timeout",
     "import_timeout",
     "memory",
+    "regression_size",
     "matrices",
     "known",
     "exclude",
@@ -203,6 +206,11 @@ def parse(table: Any, file: Path) -> Config:
             model.import_timeout,
             parse_size(model.memory) if model.memory is not None else DEFAULT_STEP_LIMITS.memory,
         ),
+        regression_size=(
+            parse_size(model.regression_size)
+            if model.regression_size is not None
+            else DEFAULT_REGRESSION_SIZE
+        ),
         matrices={name: tuple(texts) for name, texts in model.matrices.items()},
         known=known,
         exclude=exclude,
@@ -259,6 +267,7 @@ def _validated(table: dict[str, Any], place: str) -> Any:
         check_timeout: Seconds = DEFAULT_STEP_LIMITS.check_seconds
         import_timeout: Seconds = DEFAULT_STEP_LIMITS.import_seconds
         memory: Pattern | None = None
+        regression_size: Pattern | None = None
         matrices: dict[Pattern, list[Text]] = {}
         known: Any = []
         exclude: Any = []
@@ -308,6 +317,9 @@ def _check_names(model: Any, place: str, folder: Path) -> None:
         key = "memory"
         if model.memory is not None:
             parse_size(model.memory)
+        key = "regression_size"
+        if model.regression_size is not None:
+            parse_size(model.regression_size)
         key = "regressions"
         if (folder / model.regressions).is_file():
             raise ConfigError(f"{model.regressions} is a file, and a folder is wanted")

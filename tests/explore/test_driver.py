@@ -50,6 +50,11 @@ def work_of(*steps):
     return work
 
 
+def done(mode):
+    """A mode that was explored to its end."""
+    return ModeFinished("case", mode, (), {"accepted": 1})
+
+
 def until_interrupted(events):
     """The events until Ctrl-C is raised, which it has to be."""
     listed = []
@@ -69,10 +74,10 @@ def test_a_finding_is_given_once_and_the_end_is_an_event():
 def test_what_is_suspected_is_told_at_once_and_is_no_event():
     told = []
     suspected = Suspected(finding(shrunk=False))
-    events = drive(work_of(suspected, NOTE), announce=told.append)
+    events = drive(work_of(suspected, NOTE, done("torchscript")), announce=told.append)
     assert next(events) is NOTE
     assert told == [suspected]
-    assert isinstance(next(events), RunFinished)
+    assert [type(event) for event in events] == [ModeFinished, RunFinished]
 
 
 def test_what_was_not_shrunk_when_interrupted_becomes_a_finding():
@@ -101,6 +106,71 @@ def test_a_suspect_is_resolved_by_the_same_failure_in_whichever_exporter(exporte
     events = until_interrupted(drive(work_of(*steps)))
     assert [type(event) for event in events] == [FindingMade, RunFinished]
     assert events[0].finding is minimal
+
+
+def test_what_was_seen_in_a_mode_that_is_done_is_settled():
+    """No finding came of it because it is known, or because another one stands for it."""
+    steps = (Suspected(finding(shrunk=False)), done("torchscript"), KeyboardInterrupt())
+    events = until_interrupted(drive(work_of(*steps)))
+    assert [type(event) for event in events] == [ModeFinished, RunFinished]
+
+
+def test_what_was_seen_in_a_mode_that_was_given_up_becomes_a_finding_at_the_end():
+    given_up = ModeFinished("case", "torchscript", ())
+    events = list(drive(work_of(Suspected(finding(shrunk=False)), given_up)))
+    assert [type(event) for event in events] == [ModeFinished, FindingMade, RunFinished]
+    assert events[1].finding.flaky
+    assert not events[1].finding.shrunk
+
+
+def test_what_an_earlier_run_saw_becomes_a_finding_where_it_does_not_show_again():
+    earlier = finding(shrunk=False)
+    events = list(drive(work_of(NOTE), earlier=[earlier]))
+    assert [type(event) for event in events] == [Excluded, FindingMade, RunFinished]
+    assert (events[1].finding.identity, events[1].finding.flaky) == (earlier.identity, True)
+
+
+def test_what_an_earlier_run_saw_and_shows_again_is_settled_with_its_mode():
+    seen = finding(shrunk=False)
+    events = list(drive(work_of(Suspected(seen), done("torchscript")), earlier=[finding(shrunk=False)]))
+    assert [type(event) for event in events] == [ModeFinished, RunFinished]
+    minimal = drive(work_of(FindingMade(finding("dynamo"))), earlier=[finding(shrunk=False)])
+    assert [type(event) for event in minimal] == [FindingMade, RunFinished]
+
+
+def test_a_finding_whose_listener_is_interrupted_reaches_every_listener():
+    stored, tally, calls = [], Tally(), []
+
+    def store(event):
+        calls.append(event)
+        if isinstance(event, FindingMade) and len(calls) == 1:
+            raise KeyboardInterrupt
+        stored.append(event)
+
+    with pytest.raises(KeyboardInterrupt):
+        deliver(drive(work_of(FindingMade(finding()), NOTE)), store, tally.take)
+    assert [type(event) for event in stored] == [FindingMade, RunFinished]
+    assert len(tally.findings) == 1
+    assert tally.finished.interrupted
+
+
+def test_ctrl_c_while_the_work_is_ended_changes_nothing():
+    def work(announce):
+        try:
+            announce(Suspected(finding(shrunk=False)))
+            yield NOTE
+            yield NOTE
+        finally:
+            raise KeyboardInterrupt
+
+    def interrupted(event):
+        if event is NOTE:
+            raise KeyboardInterrupt
+
+    heard = []
+    with pytest.raises(KeyboardInterrupt):
+        deliver(drive(work), interrupted, heard.append)
+    assert [type(event) for event in heard] == [Excluded, FindingMade, RunFinished]
 
 
 def test_it_stops_after_the_first_finding_and_ends_the_work():

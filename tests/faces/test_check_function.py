@@ -131,6 +131,10 @@ def test_excluded_modes_are_not_run_and_said():
     )
     assert not result.modes
     assert str(result) == "Less: no mode was run\n  excluded 2 modes (torchscript): on purpose"
+    # What was not tested is not as expected.
+    assert not result
+    with pytest.raises(UntestableError, match="no mode was run"):
+        result.raise_for_findings()
 
 
 def test_a_known_divergence_is_accepted_until_it_is_fixed(tmp_path):

@@ -3,11 +3,12 @@ import os
 import subprocess
 import sys
 import textwrap
+import time
 import warnings
 
 import pytest
 
-from diffexport.chatter import captured
+from diffexport.chatter import KEPT, captured
 
 say = print
 
@@ -157,3 +158,57 @@ def test_what_is_still_buffered_at_the_end_of_the_block_is_captured(statement):
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
     )
     assert (done.stdout, done.stderr) == ("", "said")
+
+
+def test_of_what_is_long_the_beginning_and_the_end_are_kept():
+    with captured() as chatter:
+        for _ in range(200):
+            say("p" * (1 << 16))
+            os.write(1, b"n" * (1 << 16))
+            warnings.warn("w" * (1 << 16), UserWarning, stacklevel=1)
+        say("the last print")
+        os.write(1, b"the last of all")
+    assert len(chatter.text) < 8 * KEPT
+    assert chatter.text.count("characters more") >= 3
+    assert "the last print" in chatter.text
+    assert "the last of all" in chatter.text
+
+
+def test_native_output_fills_no_disk_while_it_goes_on():
+    with captured() as outer:
+        os.write(1, b"the first of all ")
+        with captured() as inner:
+            written, longest = 0, 0
+            until = time.monotonic() + 30
+            # As long as it takes for the file to be emptied once.
+            while longest <= written and time.monotonic() < until:
+                written = os.fstat(1).st_size
+                longest = max(longest, written)
+                if written < longest:
+                    break
+                os.write(1, b"x" * (1 << 16))
+                time.sleep(0.001)
+            os.write(1, b" the last of all")
+    assert written < longest
+    assert outer.text.startswith("the first of all x")
+    assert inner.text.startswith("xxx")
+    for chatter in (outer, inner):
+        assert chatter.text.endswith(" the last of all")
+        assert len(chatter.text) < 3 * KEPT
+
+
+def test_a_closed_descriptor_is_closed_after_it():
+    code = textwrap.dedent("""
+        import os
+        from diffexport.chatter import captured
+        os.close(1)
+        with captured() as chatter:
+            os.write(1, b"said")
+        os.write(2, chatter.text.encode())
+        try:
+            os.write(1, b"lost")
+        except OSError:
+            os.write(2, b" and closed")
+    """)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr == "said and closed"

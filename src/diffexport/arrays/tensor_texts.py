@@ -118,7 +118,8 @@ def decode_array(document: Mapping[str, Any], *, values: Array | None = None) ->
             try:
                 _store(values, index, item)
             except (ValueError, OverflowError) as error:
-                raise RegressionFileError(f"value {index} is {item!r}: {error}") from None
+                shown = repr(item) if len(repr(item)) <= 200 else f"{repr(item)[:200]}…"
+                raise RegressionFileError(f"value {index} is {shown}: {error}") from None
     if values.size != math.prod(shape) or values.dtype != dtype:
         raise RegressionFileError(f"expected {dtype}{list(shape)}, found {values.dtype}{list(values.shape)}")
     return with_strides(values.reshape(shape), strides)

@@ -5,8 +5,14 @@ from .driver import drive as drive
 from .explorer import Explorer as Explorer
 from .export_examples import plain_shapes as plain_shapes
 from .file_case import case_for as case_for
+from .judged import Judged as Judged
+from .judged import StoredRules as StoredRules
 from .kept_apart import KeptApart as KeptApart
 from .kept_apart import apart as apart
+from .replayer import Replayer as Replayer
+from .resuming import settings_record as settings_record
+from .resuming import source_digest as source_digest
+from .resuming import what_is_asked as what_is_asked
 from .run_plan import RunPlan as RunPlan
 from .run_plan import applicable as applicable
 from .run_plan import events_of as events_of
@@ -16,7 +22,6 @@ from .settings import Limits as Limits
 from .settings import Settings as Settings
 from .settings import StopAfter as StopAfter
 from .single_trial import check_trial as check_trial
-from .stored_verdicts import Judged as Judged
 from .stored_verdicts import judge_file as judge_file
 from .stored_verdicts import tied_entries as tied_entries
 from .target_facts import TargetFacts as TargetFacts

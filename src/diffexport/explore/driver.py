@@ -6,39 +6,80 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from dataclasses import replace
 
 from diffexport.explore.sample_checks import Announce
 from diffexport.explore.settings import StopAfter
-from diffexport.findings.events import CheckStarting, Event, Finding, FindingMade, RunFinished, Suspected
-from diffexport.values import DeadlinePassed, FailureKey, Identity
+from diffexport.findings.events import (
+    CheckStarting,
+    Event,
+    Finding,
+    FindingMade,
+    ModeFinished,
+    RunFinished,
+    Suspected,
+)
+from diffexport.values import DeadlinePassed, FailureKey, Identity, Kind
 
 #: What is driven: given whom to tell at once what cannot wait, it gives what happens as it happens.
 Work = Callable[[Announce], Iterator[Event]]
 
 
 class Suspects:
-    """The divergences that are seen and not yet shrunk, and the findings that were made."""
+    """The divergences that are seen and not yet shrunk, and the findings that were made.
 
-    def __init__(self) -> None:
+    Args:
+        earlier: what an earlier run saw, and had no time to make a finding of.
+    """
+
+    def __init__(self, earlier: Iterable[Finding] = ()) -> None:
         self._seen: dict[Identity, Finding] = {}
         self._findings: set[Identity] = set()
+        self._earlier = {finding.identity: finding for finding in earlier}
 
     def note(self, finding: Finding) -> None:
         """Keep a divergence as it looks at first sight."""
         self._seen.setdefault(finding.identity, finding)
+        # It shows again, and what becomes of it is seen to where it does.
+        self._earlier.pop(finding.identity, None)
 
-    def resolve(self, finding: Finding) -> bool:
-        """Note a finding that was made; return whether it is a new one."""
-        is_new = finding.identity not in self._findings
-        self._findings.add(finding.identity)
-        return is_new
+    def knows(self, event: Event) -> bool:
+        """Note what an event says of suspects; return whether it is a finding that was made before."""
+        if isinstance(event, ModeFinished):
+            self._settle(event)
+        if not isinstance(event, FindingMade):
+            return False
+        is_known = event.finding.identity in self._findings
+        self._findings.add(event.finding.identity)
+        return is_known
+
+    def _settle(self, mode: ModeFinished) -> None:
+        """Forget what was seen in a mode that is done: what no finding came of is known, or was found before."""
+        if mode.carried:
+            self._seen = {
+                identity: finding
+                for identity, finding in self._seen.items()
+                if (identity.case, finding.mode) != (mode.case, mode.mode)
+            }
 
     def left(self) -> list[Finding]:
         """Return, at first sight, what no finding came of, in whichever exporter and on whichever runtime."""
+        return self._unresolved({**self._earlier, **self._seen})
+
+    def not_settled(self) -> list[Finding]:
+        """Return what no finding came of although all is done: what an earlier run saw and this one did not, and what
+        was seen in a mode that was given up. What ends a process or hangs was tried again, so that it is not among it.
+        """
+        fatal = (Kind.CRASH, Kind.TIMEOUT)
+        return [finding for finding in self.left() if finding.divergence.kind not in fatal]
+
+    def _unresolved(self, among: Mapping[Identity, Finding]) -> list[Finding]:
         resolved = {_wherever(identity) for identity in self._findings}
-        return [finding for identity, finding in self._seen.items() if _wherever(identity) not in resolved]
+        return [finding for identity, finding in among.items() if _wherever(identity) not in resolved]
 
 
 def _wherever(identity: Identity) -> tuple[str, str, FailureKey]:
@@ -47,7 +88,11 @@ def _wherever(identity: Identity) -> tuple[str, str, FailureKey]:
 
 
 def drive(
-    work: Work, *, stop_after: StopAfter = StopAfter.NOTHING, announce: Announce | None = None
+    work: Work,
+    *,
+    stop_after: StopAfter = StopAfter.NOTHING,
+    announce: Announce | None = None,
+    earlier: Iterable[Finding] = (),
 ) -> Generator[Event, None, None]:
     """Drive some work to its end; give what happens, no finding twice, and [RunFinished][] last.
 
@@ -58,12 +103,14 @@ def drive(
         work: what is driven.
         stop_after: what ends it early.
         announce: told at once, besides the driver, what cannot wait for the next event.
+        earlier: what an earlier run of the same work saw and made no finding of. Where it does not show again, it is
+            given at the end as it was seen.
 
     Raises:
         KeyboardInterrupt: the work was interrupted, or [deliver][] was.
     """
     started = time.perf_counter()
-    suspects = Suspects()
+    suspects = Suspects(earlier)
 
     def at_once(event: Suspected | CheckStarting) -> None:
         if isinstance(event, Suspected):
@@ -80,17 +127,16 @@ def drive(
             if isinstance(event, Suspected | CheckStarting):
                 # From another process, where it was announced.
                 at_once(event)
-            elif not isinstance(event, FindingMade):
+            elif not suspects.knows(event):
                 yield event
-            elif suspects.resolve(event.finding):
-                yield event
-                if stop_after is not StopAfter.NOTHING:
+                if stop_after is not StopAfter.NOTHING and isinstance(event, FindingMade):
                     _end(events)
                     yield finished(stopped=True)
                     return
     except KeyboardInterrupt:
-        _end(events)
-        yield from map(FindingMade, suspects.left())
+        with contextlib.suppress(KeyboardInterrupt):  # who asks twice gets the same
+            _end(events)
+        yield from [FindingMade(finding, as_seen=True) for finding in suspects.left()]
         yield finished(interrupted=True)
         raise
     except DeadlinePassed:
@@ -98,6 +144,7 @@ def drive(
         return
     finally:
         _end(events)
+    yield from [FindingMade(replace(finding, flaky=True)) for finding in suspects.not_settled()]
     yield finished()
 
 
@@ -110,17 +157,28 @@ def _end(events: Iterator[Event]) -> None:
 def deliver(events: Generator[Event, None, None], *listeners: Callable[[Event], None]) -> None:
     """Give each event to every listener in turn: who stores first, who prints last.
 
-    A listener that is interrupted is an interruption of the work.
+    A listener that is interrupted is an interruption of the work. The event is given to it again, and to those whose
+    turn it was not yet: what was seen is not lost for being in the making.
 
     Raises:
         KeyboardInterrupt: the work was interrupted, and what was seen by then has been delivered.
     """
-    event = next(events, None)
-    while event is not None:
+    coming: Iterable[Event] = events
+    event, left = None, list(listeners)
+    while True:
         try:
-            for listen in listeners:
-                listen(event)
-            event = next(events, None)
+            # A loop, as nothing can come between an event and its name here; behind a call, Ctrl-C can.
+            for event in coming:
+                while left:
+                    left[0](event)
+                    del left[0]
+                event, left = None, list(listeners)
+            return
         except KeyboardInterrupt as interruption:
+            while event is not None and left:
+                with contextlib.suppress(KeyboardInterrupt):
+                    left[0](event)
+                del left[0]
+            event, left = None, list(listeners)
             # Work that was interrupted itself is at its end, and raises this again.
-            event = events.throw(interruption)
+            coming = itertools.chain([events.throw(interruption)], events)

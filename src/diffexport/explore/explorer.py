@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from diffexport.arrays import as_call, as_plain, tensors_of
 from diffexport.errors import TargetError, UntestableError
 from diffexport.explore.accepted import Accepted
+from diffexport.explore.carried_over import CarriedOver
 from diffexport.explore.divergence_errors import Diverged
 from diffexport.explore.drawing import Drawing
 from diffexport.explore.export_examples import plain_shapes
@@ -29,7 +31,6 @@ from diffexport.findings.events import (
     CheckStarting,
     Event,
     Excluded,
-    Finding,
     FindingMade,
     ModeFinished,
     Row,
@@ -40,7 +41,7 @@ from diffexport.findings.events import (
 from diffexport.pipeline import CheckWatch, FatalCheck, Pipeline
 from diffexport.processes import STEPS, StepTooLong
 from diffexport.strategies import Trial, decode_block, examples, ordinary_like
-from diffexport.subjects.cases import Case, Known, split_excluded
+from diffexport.subjects.cases import Case, Known, excluding, split_excluded
 from diffexport.values import Call, DeadlinePassed, Identity, Inputs, Mode, Severity, admits_all
 
 #: Rounds of exploring one mode again after something was found in it.
@@ -68,6 +69,7 @@ class Explorer:
         pipeline: shared when several cases are explored in one process.
         drawing: makes the strategies; on the same pipeline.
         findings: what was found before and is not to be found again, by identity; updated.
+        carried: what modes that were explored before have left, see [ModeFinished][].
         fatal: checks that are not to be made, because they end the process or do not end.
     """
 
@@ -80,7 +82,8 @@ class Explorer:
         *,
         pipeline: Pipeline | None = None,
         drawing: Drawing | None = None,
-        findings: dict[Identity, Finding] | None = None,
+        findings: dict[Identity, Any] | None = None,
+        carried: Iterable[Mapping[str, Any]] = (),
         fatal: Sequence[FatalCheck] = (),
     ) -> None:
         self.case, self.runtimes, self.settings = case, tuple(runtimes), settings
@@ -105,7 +108,9 @@ class Explorer:
         self._fatal = tuple(fatal)
         #: Seen, and not yet made a finding of.
         self._pending: dict[Identity, Diverged] = {}
-        self._explored: set[tuple[object, ...]] = set()
+        self._explored: set[str] = set()
+        self._carried = CarriedOver(self.findings, self._health, self._explored)
+        self._carried.restore(carried)
 
     def explore(self, modes: Sequence[Mode], announce: Announce = _tell_nobody) -> Iterator[Event]:
         """Explore every mode: [ModeFinished][] for each, and [FindingMade][] for each new divergence.
@@ -121,15 +126,17 @@ class Explorer:
             DeadlinePassed: the time is over; what was seen by then has been given as findings.
         """
         self._announce = announce
+        given, name = modes, self.case.name
         careful = self.settings.careful
         self.pipeline.watch = CheckWatch(self._fatal, self._announce_check) if careful else None
-        modes, excluded = split_excluded(modes, self.case.name, self.case.exclusions)
+        modes, excluded = split_excluded(given, name, self.case.exclusions)
         for exclusion, count in excluded:
-            yield Excluded(self.case.name, str(exclusion.modes), count, exclusion.reason)
+            left_out = [one for one in given if excluding(one, name, self.case.exclusions) is exclusion]
+            yield Excluded(name, str(exclusion.modes), count, exclusion.reason, tuple(map(str, left_out)))
         try:
             for mode in modes:
                 yield from self._explore_mode(mode)
-            if modes and not self._health.accepted:
+            if (modes or self._health.rejected) and not self._health.accepted:
                 self._raise_untestable()
             advice = self._health.advice(self.case.specs)
             if advice:
@@ -182,7 +189,7 @@ class Explorer:
             row.seconds = seconds
             if row.verdict is RowVerdict.UNTESTED and not row.reason:
                 row.reason = self._why_untested(row)
-        yield ModeFinished(self.case.name, str(mode), tuple(rows.values()))
+        yield ModeFinished(self.case.name, str(mode), tuple(rows.values()), self._carried.since_last())
 
     def _why_untested(self, row: Row) -> str:
         if not row.rejected:
@@ -268,9 +275,10 @@ class Explorer:
             mode.export_modules_as_functions,
             failures,
         )
-        if key in self._explored:
+        text = hashlib.sha256(repr(key).encode()).hexdigest()[:32]
+        if text in self._explored:
             return True
-        self._explored.add(key)
+        self._explored.add(text)
         return False
 
     def _check_one_sample(self, mode: Mode, rows: dict[str, Row]) -> Generator[FindingMade, None, bool]:

@@ -43,7 +43,7 @@ class FindingMaker:
         accepted: Accepted,
         settings: Settings,
         timekeeper: Timekeeper,
-        findings: dict[Identity, Finding],
+        findings: dict[Identity, Any],
     ) -> None:
         self._case, self._pipeline, self._accepted = case, pipeline, accepted
         self._settings, self._timekeeper = settings, timekeeper

@@ -15,25 +15,31 @@ Joint = tuple[Shape, ...]
 
 
 class Health:
-    """Counts which joint shapes of the tensor inputs a model accepts and rejects."""
+    """Counts which joint shapes of the tensor inputs a model accepts and rejects.
+
+    Attributes:
+        accepted, rejected: numbers of samples.
+        reasons: how often each reason was given.
+        good, bad: joint shapes that were accepted, and rejected.
+    """
 
     def __init__(self) -> None:
         self.accepted = self.rejected = 0
         self.reasons: dict[str, int] = {}
-        self._good: set[Joint] = set()
-        self._bad: set[Joint] = set()
+        self.good: set[Joint] = set()
+        self.bad: set[Joint] = set()
 
     def accept(self, shapes: Joint) -> None:
         """Note that the model ran on inputs of these shapes."""
         self.accepted += 1
-        if len(self._good) < _LIMIT:
-            self._good.add(shapes)
+        if len(self.good) < _LIMIT:
+            self.good.add(shapes)
 
     def reject(self, shapes: Joint, reason: str) -> None:
         """Note that the model raised on inputs of these shapes."""
         self.rejected += 1
-        if len(self._bad) < _LIMIT:
-            self._bad.add(shapes)
+        if len(self.bad) < _LIMIT:
+            self.bad.add(shapes)
         if len(self.reasons) < 64 or reason in self.reasons:
             self.reasons[reason] = self.reasons.get(reason, 0) + 1
 
@@ -56,7 +62,7 @@ class Health:
 
     def _constraints(self, specs: Sequence[TensorSpec]) -> Iterator[str]:
         """Yield the constraints that tell every accepted shape from every rejected one."""
-        good, bad = self._good, self._bad - self._good
+        good, bad = self.good, self.bad - self.good
         if not bad:
             return
         for number, spec in enumerate(specs):

@@ -11,12 +11,14 @@ from pathlib import Path
 from diffexport.backends.model_files import Artefact
 from diffexport.explore.driver import drive
 from diffexport.explore.quiet_events import quietly
+from diffexport.explore.resuming import units_left
 from diffexport.explore.sample_checks import Announce
 from diffexport.explore.settings import Settings
 from diffexport.explore.target_facts import TargetFacts, plain_name
 from diffexport.explore.units import Unit, events_of_unit, forget
 from diffexport.explore.workers import run_parallel
 from diffexport.findings.events import CaseFailed, Event, RunStarted
+from diffexport.findings.journal import NOTHING_DONE, History
 from diffexport.processes import limited_steps
 from diffexport.subjects import catalogue
 from diffexport.subjects.cases import Exclusion, Known, load_known
@@ -42,6 +44,7 @@ class RunPlan:
         jobs: worker processes; 0 does everything in this one.
         artefact: a model to compare the one target with, in place of exports; ``modes`` is then its own.
         inferred: what the inputs of targets are like that declare none, where ``inputs`` are not given.
+        history: what an earlier run of the same has done.
         facts: what is known of targets that are not of the catalogue. Nothing here imports them.
     """
 
@@ -57,6 +60,7 @@ class RunPlan:
     jobs: int | None = None
     artefact: Artefact | None = None
     inferred: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    history: History = NOTHING_DONE
     facts: Mapping[str, TargetFacts] = field(default_factory=dict)
 
     def inputs_of(self, target: str) -> tuple[str, ...]:
@@ -88,13 +92,18 @@ def applicable(known: Sequence[Known]) -> tuple[Known, ...]:
     return tuple(entry for entry in known if entry.applies_to(installed()))
 
 
-def events_of(plan: RunPlan) -> Generator[Event, None, None]:
-    """Carry out a plan; see [drive][] for what is given, and for what an interruption does.
+def events_of(plan: RunPlan, announce: Announce | None = None) -> Generator[Event, None, None]:
+    """Carry out a plan; see [drive][] for what is given and announced, and for what an interruption does.
 
     Raises:
         ConfigError: the catalogue's file of known divergences is broken.
     """
-    return drive(lambda announce: _carry_out(plan, announce), stop_after=plan.settings.limits.stop_after)
+    return drive(
+        lambda tell: _carry_out(plan, tell),
+        stop_after=plan.settings.limits.stop_after,
+        announce=announce,
+        earlier=plan.history.suspects,
+    )
 
 
 def _carry_out(plan: RunPlan, announce: Announce) -> Iterator[Event]:
@@ -108,13 +117,15 @@ def _carry_out(plan: RunPlan, announce: Announce) -> Iterator[Event]:
         strict=plan.settings.strict,
         versions=installed(),
         artefact=plan.artefact.path if plan.artefact is not None else "",
+        asked=tuple(map(str, plan.modes)),
     )
     for target in plan.targets:
         facts = plan.facts_of(target)
         if facts.problem:
             yield CaseFailed(facts.name, facts.problem)
     plan = replace(plan, targets=tuple(t for t in plan.targets if not plan.facts_of(t).problem))
-    units = _units(plan)
+    yield from plan.history.events()
+    units = units_left(_units(plan), plan.history)
     jobs = os.cpu_count() or 1 if plan.jobs is None else plan.jobs
     if jobs:
         yield from run_parallel(units, jobs)

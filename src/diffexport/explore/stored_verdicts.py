@@ -7,39 +7,30 @@ is to be removed. Any other is a test that passes once it is fixed.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
 from diffexport.errors import DiffexportError, RegressionFileError
+from diffexport.explore.judged import ANYWHERE, Judged, ReplayProgress, StoredRules, tied_verdict
 from diffexport.explore.run_plan import applicable
 from diffexport.explore.units import speaks_of
-from diffexport.findings.regressions import Regression, Status, case_of, load, replay_safely
+from diffexport.findings.regressions import (
+    Regression,
+    Replay,
+    ReplayStep,
+    Status,
+    case_of,
+    impossible,
+    load,
+    replay,
+    replay_safely,
+    with_named,
+)
 from diffexport.pipeline import Pipeline
 from diffexport.subjects import catalogue
 from diffexport.subjects.cases import Case, Known, load_known
-
-
-@dataclass(frozen=True)
-class Judged:
-    """The replay of one file, and whether it is what should be.
-
-    ``note`` says what a known divergence has to do with it; ``message`` what was seen. ``elsewhere`` says that only
-    the test that found it can replay it, and ``message`` which one that is.
-    """
-
-    path: Path
-    status: Status
-    as_expected: bool
-    note: str
-    message: str
-    elsewhere: bool = False
-
-    @property
-    def is_error(self) -> bool:
-        """Whether the file could not be replayed."""
-        return self.status is Status.ERROR
+from diffexport.subjects.targets import check_inside
 
 
 def tied_entries(of_project: Sequence[Known] = ()) -> Mapping[str, Known]:
@@ -48,11 +39,10 @@ def tied_entries(of_project: Sequence[Known] = ()) -> Mapping[str, Known]:
     return {entry.regression: entry for entry in applicable((*shipped, *of_project))}
 
 
-def _own_entry(path: Path, regression: Regression, case: Case | None) -> Known | None:
+def _own_entry(path: Path, case: Case) -> Known | None:
     """Return the known divergence that stands on the case itself and is tied to the file."""
     with contextlib.suppress(DiffexportError):
-        of_case = applicable((case or case_of(regression)).known)
-        return next((entry for entry in of_case if entry.regression == path.name), None)
+        return next((entry for entry in applicable(case.known) if entry.regression == path.name), None)
     return None
 
 
@@ -61,18 +51,51 @@ def _pipeline() -> Pipeline:
     return Pipeline()
 
 
-def judge_file(path: Path, tied: Mapping[str, Known], case: Case | None = None) -> Judged:
+def judge_file(
+    path: Path,
+    tied: Mapping[str, Known],
+    case: Case | None = None,
+    *,
+    rules: StoredRules = ANYWHERE,
+    listener: Callable[[ReplayProgress], None] | None = None,
+) -> Judged:
     """Replay one file. A broken one is an ERROR and does not keep others from being replayed.
 
-    ``case`` is the model, where the caller has it; else it is looked up by the stored target.
+    Args:
+        path: the file.
+        tied: known divergences by the names of the files that they are tied to.
+        case: the model, where the caller has it; else it is looked up by the stored target.
+        rules: what the file may do.
+        listener: told before each step; with one, this is a process that may die of what is replayed.
     """
+    tell = listener or (lambda _progress: None)
+    tell(ReplayProgress(ReplayStep.READ))
     try:
-        regression = load(path)
+        regression = load(path, largest=rules.largest)
     except RegressionFileError as error:
         return Judged(path, Status.ERROR, False, "", str(error))
+    tell(ReplayProgress(ReplayStep.IMPORT, regression.kind, regression.target))
+    try:
+        if rules.project is not None:
+            check_inside(regression.target, rules.project)
+        given, case = case, case or case_of(regression, rules.largest)
+        regression = with_named(regression, rules.largest)
+    except DiffexportError as error:
+        result = impossible(error)
+        return Judged(path, Status.ERROR, False, "", result.message, result.elsewhere)
+    entry = tied.get(path.name) or _own_entry(path, case)
+    tell(ReplayProgress(ReplayStep.CHECK, regression.kind, regression.target, entry))
     # A case that is given may be another one next time.
-    result = replay_safely(regression, _pipeline() if case is None else Pipeline(), case)
-    entry = tied.get(path.name) or _own_entry(path, regression, case)
+    pipeline = _pipeline() if given is None else Pipeline()
+    may_die = listener is not None
+    result = (
+        replay(regression, pipeline, case=case) if may_die else replay_safely(regression, pipeline, given)
+    )
+    return _judged(path, regression, result, entry)
+
+
+def _judged(path: Path, regression: Regression, result: Replay, entry: Known | None) -> Judged:
+    """Return whether what a replay showed is what should be."""
     if result.status is Status.ERROR:
         return Judged(path, result.status, False, "", result.message, result.elsewhere)
     if entry is None:
@@ -82,9 +105,4 @@ def judge_file(path: Path, tied: Mapping[str, Known], case: Case | None = None) 
         return Judged(
             path, Status.ERROR, False, f"tied to {entry.id}, which speaks of another failure", result.message
         )
-    if result.status is Status.DIVERGES:
-        return Judged(path, result.status, True, f"known: {entry.id} — {entry.reason}", result.message)
-    if entry.may_agree:
-        return Judged(path, result.status, True, f"known: {entry.id}, which may agree on some processors", "")
-    note = f"fixed upstream: remove this entry (id {entry.id!r} in {entry.source or 'known divergences'})"
-    return Judged(path, result.status, False, note, result.message)
+    return tied_verdict(path, entry, result.status, result.message)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from diffexport import processes
 from diffexport.backends.model_files import Artefact
@@ -36,6 +37,8 @@ from diffexport.values import Mode
 class Unit:
     """Explore one case in some modes, or (without modes) replay the regressions of known divergences.
 
+    Without modes and with what others have carried over, only the health of the case is judged.
+
     Attributes:
         target: the case, as text.
         name: what the case is called in messages.
@@ -45,6 +48,7 @@ class Unit:
         folders: where the regressions of known divergences are looked for.
         artefact: the model to compare with, in place of every export.
         exclude: modes that are not run.
+        carried: what modes that are done have left for those here, see [ModeFinished][].
         before: findings that were made of it before; they are not made again.
         fatal: checks that are not to be made, because they end the process or do not end.
     """
@@ -59,6 +63,7 @@ class Unit:
     folders: tuple[Path, ...] = ()
     artefact: Artefact | None = None
     exclude: tuple[Exclusion, ...] = ()
+    carried: tuple[Mapping[str, Any], ...] = ()
     before: tuple[Finding, ...] = ()
     fatal: tuple[FatalCheck, ...] = ()
 
@@ -89,7 +94,7 @@ def do(unit: Unit, send: Callable[[Event], None]) -> None:
 
 def events_of_unit(unit: Unit, announce: Announce) -> Iterator[Event]:
     """Do one unit, in this process; see [Explorer.explore][] for what is announced."""
-    if not unit.modes:
+    if not unit.modes and not unit.carried:
         yield from (replay_entry(entry, unit.folders, _pipeline()) for entry in unit.known)
         return
     STEPS.limits = unit.settings.steps
@@ -121,6 +126,7 @@ def _events_of_case(unit: Unit, announce: Announce, kept_apart: KeptApart) -> It
         pipeline=_pipeline() if unit.artefact is None else Pipeline.of_file(unit.artefact),
         findings={finding.identity: finding for finding in unit.before},
         fatal=unit.fatal,
+        carried=unit.carried,
     )
     for event in explorer.explore(unit.modes, announce):
         yield event

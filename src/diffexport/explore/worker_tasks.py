@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from diffexport.explore.units import Unit
 from diffexport.findings.events import (
@@ -46,6 +47,7 @@ class Task:
         every_mode_careful: the same for all of them, after something fatal.
         fatal: checks that are not to be made again.
         findings: those that were made of the unit.
+        carried: what the modes that are done leave for the others.
         kills, deaths: by mode: how often its worker was killed from outside, and how often it ended otherwise.
         asked: the modes that the worker was asked to do last.
         fatal_keys: the failures that fatal checks showed.
@@ -58,6 +60,7 @@ class Task:
     every_mode_careful: bool = False
     fatal: list[FatalCheck] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
+    carried: list[Mapping[str, Any]] = field(default_factory=list)
     kills: Counter[str] = field(default_factory=Counter)
     deaths: Counter[str] = field(default_factory=Counter)
     asked: tuple[Mode, ...] = ()
@@ -98,6 +101,7 @@ class Task:
             modes=self.asked,
             settings=replace(self.unit.settings, careful=careful, blame=self._blame),
             before=tuple(self.findings),
+            carried=(*self.unit.carried, *self.carried),
             fatal=tuple(self.fatal),
         )
 
@@ -105,6 +109,7 @@ class Task:
         """Note an event; return whether it says anything new."""
         if isinstance(event, ModeFinished):
             self.finished.add(event.mode)
+            self.carried.append(event.carried)
         elif isinstance(event, FindingMade):
             self.findings.append(event.finding)
         elif isinstance(event, Excluded):

@@ -25,6 +25,8 @@ from .received import Message as Message
 from .received import Ready as Ready
 from .received import Received as Received
 from .received import Unreadable as Unreadable
+from .standard_streams import forgive_standard_streams as forgive_standard_streams
+from .standard_streams import lost_output as lost_output
 from .step_watch import StepTooLong as StepTooLong
 from .step_watch import limited_steps as limited_steps
 from .steps import STEPS as STEPS

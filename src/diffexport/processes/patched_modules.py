@@ -105,8 +105,20 @@ class _ModuleState:
             current = after[1]
             for attribute, value in before.items():
                 present = current.get(attribute, _GONE)
-                if present is not value and _counts(value) and not _by_library(present):
+                if present is value or not _counts(value) or _by_library(present):
+                    continue
+                if holder is not sys or not attribute.startswith("last_"):
                     yield ".".join(filter(None, (*key, attribute))), holder, attribute, value, present
+            if isinstance(holder, type):
+                for attribute in current.keys() - before.keys():
+                    present = current[attribute]
+                    if _inherited(holder, attribute) and not _by_library(present):
+                        yield ".".join((*key, attribute)), holder, attribute, _GONE, present
+
+
+def _inherited(kind: type, attribute: str) -> bool:
+    """Return whether a class has a method from another class, so that one of its own hides that."""
+    return any(attribute in base.__dict__ and _counts(base.__dict__[attribute]) for base in kind.__mro__[1:])
 
 
 class _Gone:
@@ -142,10 +154,16 @@ def _folders() -> tuple[str, ...]:
 
 def _put_back(before: _ModuleState) -> None:
     for _, holder, attribute, value, _ in list(before.replaced(_ModuleState())):
-        if holder is sys.modules:
-            sys.modules[attribute] = value
-        else:
-            setattr(holder, attribute, value)
+        _set(holder, attribute, value)
+
+
+def _set(holder: Any, attribute: str, value: Any) -> None:
+    if holder is sys.modules:
+        sys.modules[attribute] = value
+    elif value is _GONE:
+        delattr(holder, attribute)
+    else:
+        setattr(holder, attribute, value)
 
 
 def _redo(before: _ModuleState, now: _ModuleState) -> Callable[[], None]:
@@ -154,12 +172,7 @@ def _redo(before: _ModuleState, now: _ModuleState) -> Callable[[], None]:
 
     def redo() -> None:
         for _, holder, attribute, _, value in replaced:
-            if holder is sys.modules:
-                sys.modules[attribute] = value
-            elif value is _GONE:
-                delattr(holder, attribute)
-            else:
-                setattr(holder, attribute, value)
+            _set(holder, attribute, value)
 
     return redo
 

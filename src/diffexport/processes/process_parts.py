@@ -18,8 +18,9 @@ from typing import Any
 
 import numpy as np
 
+from diffexport.chatter import BoundedText, duplicate
 from diffexport.processes.patched_modules import patched_modules
-from diffexport.processes.process_state import Identity, Part
+from diffexport.processes.process_state import Part, SameObject
 
 #: Variables that torch and what it loads set for themselves.
 _OF_LIBRARIES = ("TORCH", "PYTORCH", "TRITON", "KMP_", "OMP_", "PYTEST_CURRENT_TEST")
@@ -66,18 +67,18 @@ def _umask() -> int:
     return 0
 
 
-def _handlers() -> dict[int, Identity]:
-    return {number: Identity(signal.getsignal(number)) for number in signal.valid_signals()}
+def _handlers() -> dict[int, SameObject]:
+    return {number: SameObject(signal.getsignal(number)) for number in signal.valid_signals()}
 
 
-def _set_handlers(before: dict[int, Identity]) -> None:
+def _set_handlers(before: dict[int, SameObject]) -> None:
     for number, handler in _handlers().items():
         earlier = before.get(number)
         if earlier is not None and earlier != handler and earlier.value is not None:
             signal.signal(number, earlier.value)
 
 
-def _handler_changes(before: dict[int, Identity], now: dict[int, Identity]) -> Iterator[str]:
+def _handler_changes(before: dict[int, SameObject], now: dict[int, SameObject]) -> Iterator[str]:
     names = [signal.Signals(number).name for number in before if before[number] != now.get(number)]
     if names:
         yield f"changes the handlers of signals ({', '.join(names[:_MOST_NAMED])})"
@@ -133,7 +134,7 @@ def _described(descriptor: int) -> tuple[int, int] | None:
         status = os.fstat(descriptor)
         key = (status.st_dev, status.st_ino)
         if key not in _DUPLICATES and len(_DUPLICATES) < _MOST_DUPLICATES:
-            _DUPLICATES[key] = os.dup(descriptor)
+            _DUPLICATES[key] = duplicate(descriptor)
     except OSError:
         return None
     return key
@@ -203,12 +204,19 @@ def _new_children(before: dict[int, str], now: dict[int, str]) -> Iterator[str]:
     yield from (f"leaves a process running ({now[one]})" for one in sorted(now.keys() - before.keys()))
 
 
-def _streams() -> list[Identity]:
-    return [Identity(getattr(sys, name, None)) for name in ("stdin", "stdout", "stderr")]
+def _streams() -> dict[str, SameObject | None]:
+    """Return the standard streams; None for one that is captured at the moment, each time by another object."""
+    streams = {name: getattr(sys, name, None) for name in ("stdin", "stdout", "stderr")}
+    return {
+        name: None if isinstance(stream, BoundedText) else SameObject(stream)
+        for name, stream in streams.items()
+    }
 
 
-def _set_streams(before: list[Identity]) -> None:
-    sys.stdin, sys.stdout, sys.stderr = (identity.value for identity in before)
+def _set_streams(before: dict[str, SameObject | None]) -> None:
+    for name, stream in before.items():
+        if stream is not None:
+            setattr(sys, name, stream.value)
 
 
 def _seeding(before: Any, now: Any) -> Iterable[str]:
@@ -290,13 +298,13 @@ _PARTS: tuple[Part, ...] = (
     Part("sys.stdout", _streams, _set_streams, "replaces sys.stdin, sys.stdout or sys.stderr"),
     Part(
         "the trace function",
-        lambda: Identity(sys.gettrace()),
+        lambda: SameObject(sys.gettrace()),
         lambda before: sys.settrace(before.value),
         "sets a trace function",
     ),
     Part(
         "the profile function",
-        lambda: Identity(sys.getprofile()),
+        lambda: SameObject(sys.getprofile()),
         lambda before: sys.setprofile(before.value),
         "sets a profile function",
     ),

@@ -8,23 +8,23 @@ from functools import partial
 from typing import Any
 
 
-class Identity:
+class SameObject:
     """An object that is compared by identity: a handler, a stream, a function."""
 
     def __init__(self, value: Any) -> None:
         self.value = value
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Identity) and self.value is other.value
+        return isinstance(other, SameObject) and self.value is other.value
 
     __hash__ = None  # type: ignore[assignment]
 
 
-class _Unreadable:
+class _NotReadable:
     """Stands for the value of a part that could not be read."""
 
 
-_UNREADABLE = _Unreadable()
+_NOT_READABLE = _NotReadable()
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,11 +52,11 @@ class Part:
         try:
             return self.read()
         except Exception:  # noqa: BLE001 - what is read may have been broken by whatever code ran
-            return _UNREADABLE
+            return _NOT_READABLE
 
     def texts(self, before: Any, now: Any) -> tuple[str, ...]:
         """Return in words how an earlier value became the present one."""
-        if now is _UNREADABLE:
+        if now is _NOT_READABLE:
             return (f"breaks {self.name}",)
         if self.told is None:
             return (f"changes {self.name} to {now}",)
@@ -71,11 +71,19 @@ class Part:
                 self.put_back(before)
             except Exception:  # noqa: BLE001 - it may have become impossible, or was broken
                 return False
-        return bool(before == self.value())
+        return _same(before, self.value())
 
     def again(self, before: Any, now: Any) -> Callable[[], object]:
         """Return what makes once more a change that was seen."""
         return self.redo(before, now) if self.redo is not None else partial(self.restored, now)
+
+
+def _same(before: Any, now: Any) -> bool:
+    """Return whether a value is the same as an earlier one, which is asked; not, if it cannot tell any more."""
+    try:
+        return bool(before == now)
+    except Exception:  # noqa: BLE001 - what compares may have been broken by whatever code ran
+        return False
 
 
 @dataclass(frozen=True)
@@ -99,7 +107,7 @@ class StateSnapshot:
     """
 
     def __init__(self, parts: Sequence[Part]) -> None:
-        self._values = [(part, value) for part in parts if (value := part.value()) is not _UNREADABLE]
+        self._values = [(part, value) for part in parts if (value := part.value()) is not _NOT_READABLE]
 
     def put_back(self) -> StateChanges:
         """Make everything as it was at the time of this snapshot; return what was not so."""
@@ -107,7 +115,7 @@ class StateSnapshot:
         lasting: list[str] = []
         for part, before in self._values:
             now = part.value()
-            if before == now:
+            if _same(before, now):
                 continue
             texts = part.texts(before, now)
             (restored if part.restored(before) else lasting).extend(texts)
@@ -117,7 +125,7 @@ class StateSnapshot:
         """Return each part that had another value in a later snapshot, with both values."""
         values = {id(part): value for part, value in later._values}
         return [
-            (part, before, values.get(id(part), _UNREADABLE))
+            (part, before, values.get(id(part), _NOT_READABLE))
             for part, before in self._values
-            if not before == values.get(id(part), _UNREADABLE)  # noqa: SIM201 - what is equal is the earlier one's to say
+            if not _same(before, values.get(id(part), _NOT_READABLE))
         ]

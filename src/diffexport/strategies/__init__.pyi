@@ -9,10 +9,15 @@ from .layout import lay_out as lay_out
 from .layout import layouts as layouts
 from .mode_strategies import modes as modes
 from .tables import table as table
+from .texts import NameRule as NameRule
+from .texts import anything_named as anything_named
 from .texts import canonical as canonical
 from .texts import importable as importable
 from .texts import is_spec as is_spec
+from .texts import is_torch_maker as is_torch_maker
 from .texts import named as named
+from .texts import names_in_text as names_in_text
+from .texts import names_under as names_under
 from .texts import split as split
 from .texts import text_of as text_of
 from .texts import value_of as value_of

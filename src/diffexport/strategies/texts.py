@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 import collections
 import contextlib
+import contextvars
 import dataclasses
 import enum
 import importlib
@@ -18,6 +19,7 @@ import math
 import re
 import types
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from hypothesis import strategies as st
@@ -46,6 +48,49 @@ _PREFIX = re.compile(r"(?:hypothesis\.)?(?:st|strategies)\.(?=\w+\()")
 _SPEC = re.compile(rf"\s*(?:{'|'.join(DTYPES)})\s*(?:\[|\bin\b|\Z)")
 
 Entry = TensorSpec | st.SearchStrategy[Any]
+
+
+@dataclass(frozen=True)
+class NameRule:
+    """What a text may name, and how much what it makes may hold, where others have written it.
+
+    Attributes:
+        look_up: returns what a dotted name stands for; raises a UsageError where that is none of what may be named.
+        largest: bytes that the tensors of one value may take.
+    """
+
+    look_up: Callable[[str], Any]
+    largest: int
+
+
+_RULE: contextvars.ContextVar[NameRule | None] = contextvars.ContextVar("rule", default=None)
+
+
+@contextlib.contextmanager
+def names_under(rule: NameRule) -> Iterator[None]:
+    """Read texts by a rule meanwhile; without one, whatever can be imported can be named."""
+    token = _RULE.set(rule)
+    try:
+        yield
+    finally:
+        _RULE.reset(token)
+
+
+def names_in_text(text: str) -> list[str]:
+    """Return the dotted names in a text, which are looked up if its value is asked for.
+
+    Raises:
+        UsageError: it does not parse.
+    """
+    names: list[str] = []
+    nodes: list[ast.AST] = [_tree(text, text)]
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, ast.Name | ast.Attribute):
+            names.append(ast.unparse(node))
+        else:
+            nodes += ast.iter_child_nodes(node)
+    return [name for name in names if name not in _PLAIN]
 
 
 def is_spec(text: str) -> bool:
@@ -204,8 +249,11 @@ def _made(node: ast.Call, text: str) -> Any:
     args = [_value(item, text) for item in node.args]
     kwargs = {key.arg or "": _value(key.value, text) for key in node.keywords}
     try:
+        rule = _RULE.get()
         if called.removeprefix("torch.") in _SIZED:
-            _check_size(maker, args, kwargs)
+            _check_size(maker, args, kwargs, _MOST_BYTES if rule is None else rule.largest)
+        elif rule is not None and called.startswith("torch.nn."):
+            _check_size(maker, args, kwargs, rule.largest)
         return maker(*args, **kwargs)
     except UsageError as error:
         raise UsageError(f"{shown(text)}: {called} {error}") from None
@@ -215,25 +263,37 @@ def _made(node: ast.Call, text: str) -> Any:
         ) from None
 
 
-def _check_size(maker: Callable[..., Any], args: list[Any], kwargs: dict[str, Any]) -> None:
-    """Check how large a tensor would become, without making it.
+def is_torch_maker(called: str) -> bool:
+    """Return whether what has this dotted name is of torch, and makes nothing but a value."""
+    return called.startswith("torch.") and called.removeprefix("torch.") in _MAKERS
+
+
+def _check_size(maker: Callable[..., Any], args: list[Any], kwargs: dict[str, Any], largest: int) -> None:
+    """Check how large what torch would make becomes, without making it.
 
     Raises:
-        UsageError: too large.
+        UsageError: it is larger than so many bytes.
     """
-    tensor = maker(*args, **{**kwargs, "device": "meta"})
-    size = tensor.numel() * tensor.element_size()
-    if size > _MOST_BYTES:
-        raise UsageError(
-            f"would make a tensor of {size / (1 << 30):,.0f} GiB, and {_MOST_BYTES >> 30} is the most"
-        )
+    import torch
+
+    # A device that is asked for would have it allocated there.
+    kwargs = {key: value for key, value in kwargs.items() if key != "device"}
+    with torch.device("meta"):
+        value = maker(*args, **kwargs)
+    tensors = [value] if isinstance(value, torch.Tensor) else []
+    if isinstance(value, torch.nn.Module):
+        tensors = [*value.parameters(), *value.buffers()]
+    size = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+    if size > largest:
+        most = f"{largest >> 30}" if largest >> 30 else f"{largest / (1 << 30):.3g}"
+        raise UsageError(f"would make a tensor of {size / (1 << 30):,.0f} GiB, and {most} is the most")
 
 
 def _maker(called: str) -> Callable[..., Any] | None:
     """Return what a text may call, if it may call it."""
     if called in _PLAIN:
         return _PLAIN[called]
-    if called.removeprefix("torch.") in _MAKERS and called.startswith("torch."):
+    if is_torch_maker(called):
         callee: Callable[..., Any] = named(called)
         return callee
     callee = named(called)
@@ -247,6 +307,16 @@ def _maker(called: str) -> Callable[..., Any] | None:
 
 def named(name: str) -> Any:
     """Return what a dotted name stands for: the longest part that is a module is imported, the rest looked up.
+
+    Raises:
+        UsageError: there is no such thing, or it may not be named here.
+    """
+    rule = _RULE.get()
+    return anything_named(name) if rule is None else rule.look_up(name)
+
+
+def anything_named(name: str) -> Any:
+    """Return what a dotted name stands for, whichever module it takes.
 
     Raises:
         UsageError: there is no such thing.

@@ -55,6 +55,7 @@ from .spec import parse_specs as parse_specs
 from .spec import pinned as pinned
 from .spec import representative_shapes as representative_shapes
 from .spec import shapes_of_ranks as shapes_of_ranks
+from .step_limits import DEFAULT_REGRESSION_SIZE as DEFAULT_REGRESSION_SIZE
 from .step_limits import DEFAULT_STEP_LIMITS as DEFAULT_STEP_LIMITS
 from .step_limits import StepLimits as StepLimits
 from .step_limits import parse_size as parse_size

@@ -33,6 +33,9 @@ class StepLimits:
 #: The limits that hold unless others are given.
 DEFAULT_STEP_LIMITS = StepLimits()
 
+#: Bytes that the tensors of one stored regression may take, unless something else is configured.
+DEFAULT_REGRESSION_SIZE = 256 << 20
+
 
 def parse_size(text: str) -> int:
     """Return the bytes that a text such as ``4GiB``, ``500 MB`` or ``1048576`` means.

@@ -1,3 +1,4 @@
+from .checking import JOURNALS as JOURNALS
 from .checking import assert_agrees as assert_agrees
 from .checking import check as check
 from .checking import explored as explored

@@ -7,6 +7,7 @@ reads a configuration: what holds is what is given.
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -29,7 +30,8 @@ from diffexport.explore import (
 )
 from diffexport.faces.api.model_case import as_case
 from diffexport.faces.api.result import Result
-from diffexport.findings.events import Event, KnownReplayed
+from diffexport.findings.events import CheckStarting, Event, KnownReplayed, Suspected
+from diffexport.findings.journal import RunJournal
 from diffexport.findings.regressions import FindingStore, Regression, files, load
 from diffexport.findings.reports import Tally
 from diffexport.pipeline import Pipeline
@@ -46,6 +48,11 @@ from diffexport.values import (
     select_modes,
     slugify,
 )
+
+#: Opens the journal of a check, given the case, the modes, the runtimes and the settings.
+OpenJournal = Callable[[Case, Sequence[Mode], Sequence[str], Settings], RunJournal]
+#: Set by whoever runs checks one after the other and may go on where he was ended; nothing is kept by default.
+JOURNALS: ContextVar[OpenJournal | None] = ContextVar("diffexport_journals", default=None)
 
 #: Where regressions are looked for unless said otherwise.
 REGRESSIONS = "tests/regressions"
@@ -203,15 +210,35 @@ def explored(
     # A pipeline of its own: another model may have been checked under this name.
     pipeline = Pipeline()
     of_case = replace(case, known=applicable(case.known))
+    open_journal = JOURNALS.get()
+    journal = RunJournal.none() if open_journal is None else open_journal(case, modes, names, settings)
+    history = journal.history
 
     def work(announce: Announce) -> Iterator[Event]:
-        yield from _replayed(of_case, modes, Path(REGRESSIONS if save is None else save), pipeline)
-        explorer = Explorer(of_case, names, settings, shipped_known(case.target), pipeline=pipeline)
-        yield from apart(case.name, explorer.explore(modes, announce))
+        yield from history.events()
+        folder, done = Path(REGRESSIONS if save is None else save), {event.id for event in history.replayed}
+        yield from _replayed(
+            replace(of_case, known=tuple(entry for entry in of_case.known if entry.id not in done)),
+            modes,
+            folder,
+            pipeline,
+        )
+        left = [mode for mode in modes if not history.is_settled(case.name, str(mode))]
+        carried, shipped = history.carried(case.name), shipped_known(case.target)
+        explorer = Explorer(of_case, names, settings, shipped, pipeline=pipeline, carried=carried)
+        yield from apart(case.name, explorer.explore(left, announce))
 
-    events = drive(work, stop_after=settings.limits.stop_after, announce=listen)
-    with limited_steps(settings.steps):
-        deliver(events, store.take, tally.take, listen)
+    def announce(event: Suspected | CheckStarting) -> None:
+        journal.announce(event)
+        listen(event)
+
+    stop_after = settings.limits.stop_after
+    events = drive(work, stop_after=stop_after, announce=announce, earlier=history.suspects)
+    try:
+        with limited_steps(settings.steps):
+            deliver(events, store.take, journal.take, tally.take, listen)
+    finally:
+        journal.close(complete=False)
     return Result(case.name, tally, store, case.terms, case.texts)
 
 

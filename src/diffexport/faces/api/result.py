@@ -87,8 +87,20 @@ class Result:
 
     @property
     def ok(self) -> bool:
-        """Whether everything was as expected."""
-        return not self.findings and not self.error and not self.stale
+        """Whether everything was as expected, which nothing is that was not tested."""
+        return not (self.findings or self.error or self.stale or self.untested)
+
+    @property
+    def untested(self) -> str:
+        """What was to be tested and was not, with reasons; empty where everything was."""
+        if self.tally.nothing_tested:
+            return "no mode was run" if not self.modes else "no input was compared"
+        lines = [
+            f"{one.mode} on {', '.join(one.runtimes)}: {one.reason}"
+            for one in self.tally.untested()
+            if one.failed
+        ]
+        return "\n".join(lines)
 
     def __bool__(self) -> bool:
         return self.ok
@@ -109,8 +121,8 @@ class Result:
             self._raise()
 
     def _raise(self) -> NoReturn:
-        if self.error and not self.findings:
-            raise UntestableError(self.error)
+        if not self.findings and (self.error or not self.stale):
+            raise UntestableError(self.error or f"{self.case}: not tested: {self.untested}")
         raise FindingsError(self)
 
     @property
@@ -122,6 +134,8 @@ class Result:
         outcome = f"{count} new divergence{'' if count == 1 else 's'}" if count else "as expected"
         if not count and self.stale:
             outcome = "a known divergence is out of date"
+        elif not count and self.untested:
+            outcome = "not all was tested"
         if not self.modes:
             return f"{self.case}: no mode was run"
         return f"{self.case}: {self.checks:,} checks in {_count(len(self.modes), 'mode')}: {outcome}"
@@ -156,6 +170,8 @@ class Result:
             f"  excluded {_count(one.count, 'mode')} ({one.modes}): {one.reason}" for one in self.excluded
         ]
         lines += [f"  known {event.id}: {event.message}" for event in self.stale]
+        if self.untested and self.modes:
+            lines += [f"  not tested: {line}" for line in self.untested.splitlines()]
         if self.error and self.checks:
             lines.append(f"  {self.error}")
         return [*lines, *([f"  {self.advice}"] if self.advice else [])]

@@ -7,7 +7,6 @@ need them, when they need them.
 from __future__ import annotations
 
 import io
-import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,8 @@ import click
 
 from diffexport.errors import DiffexportError, UsageError, plain_text
 from diffexport.faces.cli.early_process import target_process
-from diffexport.faces.cli.limit_options import limit_options
+from diffexport.faces.cli.interruptions import interruptible
+from diffexport.faces.cli.limit_options import limit_options, stored_options
 from diffexport.faces.cli.option_types import (
     CHILD_JOBS,
     EXAMPLES,
@@ -29,11 +29,13 @@ from diffexport.faces.cli.option_types import (
     TEXT,
     Seconds,
 )
+from diffexport.processes import forgive_standard_streams, lost_output
 from diffexport.values import built_in_runtime_choices
 
 INPUT_HELP = "One for each argument: a tensor spec, e.g. 'float32[N, >=3]', or a strategy, e.g. 'just(0.5)'."
 RUNTIME_HELP = f"One of {', '.join(built_in_runtime_choices())}, or of a package: see diffexport backends."
-EPILOG = "Exit codes: 0 all as expected, 1 findings, 2 wrong use or nothing testable, 130 interrupted."
+JOBS_HELP = "Worker processes; 0 imports and runs models in this one, which ends with them."
+EPILOG = "Exit codes: 0 all as expected, 1 findings, 2 wrong use or not all tested, 130 interrupted."
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=EPILOG)
@@ -61,8 +63,9 @@ def cli() -> None:
 @click.option("--no-save", is_flag=True, help="Keep no regression files.")
 @click.option("--strict", is_flag=True, default=None, help="Let notes fail too: sign of zero, stale globals.")
 @click.option("--fail-fast", is_flag=True, help="Stop at the first new divergence.")
-@click.option("--jobs", "-j", type=JOBS, help="Worker processes; 0 works in this one.")
+@click.option("--jobs", "-j", type=JOBS, help=JOBS_HELP)
 @click.option("--verbose", "-v", is_flag=True, help="Show what exporters printed with each finding.")
+@click.option("--resume", is_flag=True, help="Go on with what an earlier run of the same has done.")
 @limit_options
 def run(targets: tuple[str, ...], **options: object) -> None:
     """Check cases in every configured mode: by default the catalogue's group seeds.
@@ -102,7 +105,7 @@ def run(targets: tuple[str, ...], **options: object) -> None:
 @click.option("--json", "json_file", type=REPORT_FILE, help="Write a report.")
 @click.option("--strict", is_flag=True, default=None, help="Let notes fail too: sign of zero.")
 @click.option("--fail-fast", is_flag=True, help="Stop at the first new divergence.")
-@click.option("--jobs", "-j", type=click.IntRange(0, 1), default=1, help="0 works in this process.")
+@click.option("--jobs", "-j", type=click.IntRange(0, 1), default=1, help=JOBS_HELP)
 @limit_options
 def compare(model: Path, target: str, **options: object) -> None:
     """Compare an ONNX file that already exists with the model it is said to be of."""
@@ -137,8 +140,9 @@ def compare(model: Path, target: str, **options: object) -> None:
 )
 @click.option("--json", "json_file", type=REPORT_FILE, help="Write a report.")
 @click.option("--strict", is_flag=True, default=None, help="Let notes fail too: sign of zero.")
-@click.option("--jobs", "-j", type=JOBS, help="Worker processes; 0 works in this one.")
+@click.option("--jobs", "-j", type=JOBS, help=JOBS_HELP)
 @click.option("--list", "listed", is_flag=True, help="Only list the mutators.")
+@click.option("--resume", is_flag=True, help="Go on with what an earlier run of the same has done.")
 @limit_options
 def mutate(targets: tuple[str, ...], **options: object) -> None:
     """Plant bugs in exported models and see which the check catches.
@@ -256,34 +260,38 @@ def modes(texts: tuple[str, ...], count: bool, show_options: bool) -> None:
 @cli.command(epilog=EPILOG)
 @click.argument("paths", nargs=-1, type=PATH, metavar="[FILE|FOLDER]…")
 @click.option("--verbose", "-v", is_flag=True, help="Show both sides of what still diverges.")
+@stored_options
 @limit_options
-def replay(paths: tuple[Path, ...], verbose: bool, **limits: Any) -> None:
+def replay(
+    paths: tuple[Path, ...], verbose: bool, allow_outside: bool, largest: str | None, **limits: Any
+) -> None:
     """Replay stored regressions: FIXED, STILL DIVERGES or ERROR each."""
     from diffexport.faces.cli.replay_command import replay_command
 
-    sys.exit(replay_command(paths, verbose, limits))
+    sys.exit(replay_command(paths, verbose, allow_outside=allow_outside, largest=largest, limits=limits))
 
 
 @cli.command()
 @click.argument("file", type=PATH)
-def show(file: Path) -> None:
-    """Print a standalone script that reproduces a regression with torch, onnx and onnxruntime alone."""
+@stored_options
+@limit_options
+def show(file: Path, allow_outside: bool, largest: str | None, **limits: Any) -> None:
+    """Print a standalone script that reproduces a regression with torch, onnx and onnxruntime alone.
+
+    Nothing of the file is executed for it.
+    """
     from diffexport.faces.cli.replay_command import show_command
 
-    click.echo(show_command(file), nl=False)
+    click.echo(show_command(file, allow_outside=allow_outside, largest=largest, limits=limits), nl=False)
 
 
 def main() -> None:
     """Run the command line; errors meant for people are printed without a traceback."""
-    for stream in (sys.stdout, sys.stderr):
-        # A name may have characters that cannot be encoded; that is no reason to end.
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
-    # To be asked to end, as by a CI system whose time is up, is to be interrupted: what was found is kept.
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    forgive_standard_streams()
     try:
-        cli.main(standalone_mode=False)
-    except click.exceptions.Abort:
+        with interruptible():
+            cli.main(standalone_mode=False)
+    except (click.exceptions.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
         sys.exit(130)
     except click.ClickException as error:
@@ -294,15 +302,14 @@ def main() -> None:
     except (UsageError, DiffexportError) as error:
         click.echo(plain_text(f"diffexport: {error}"), err=True)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        click.echo("interrupted", err=True)
-        sys.exit(130)
     except (OSError, MemoryError) as error:
         # Of the machine: the disk is full, the current folder is gone, there is no memory.
         click.echo(plain_text(f"diffexport: {_of_machine(error)}"), err=True)
         sys.exit(2)
     finally:
-        signal.signal(signal.SIGTERM, before)
+        lost = lost_output()
+        if lost:
+            click.echo(f"diffexport: standard output could not be written: {lost}", err=True)
 
 
 def _of_machine(error: OSError | MemoryError) -> str:

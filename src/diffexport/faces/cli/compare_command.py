@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +48,7 @@ def compare_command(
 ) -> int:
     """Compare and report; returns the exit code.
 
-    Args:
-        process: where the target is imported; by default in this process.
+    The target is imported in ``process``, by default in this one.
 
     Raises:
         UsageError: the file is no valid model, the target does not import, or their inputs do not fit each other.
@@ -84,18 +84,19 @@ def compare_command(
         artefact=artefact,
         facts={target: facts},
     )
-    given = [word for spec in specs for word in ("--input", spec)]
-    given += [word for name in input_names for word in ("--input-name", name)]
-    given += [word for name in output_names for word in ("--output-name", name)]
-    given += ["--mode", mode] if mode else []
+    words = ["diffexport", "compare", str(model), target]
+    named = {"--input": specs, "--input-name": input_names, "--output-name": output_names}
+    words += [word for option, values in named.items() for value in values for word in (option, value)]
+    words += ["--mode", mode] if mode else []
+    return perform(plan, FindingStore(), Tally(partial(_command, words, plan.settings)), json_file)
 
-    def command(finding: Finding) -> str:
-        noted = finding.divergence.severity is Severity.NOTE
-        words = ["diffexport", "compare", str(model), target, *given, "--runtime", finding.runtime]
-        words += ["--examples", str(plan.settings.examples), "--seed", str(plan.settings.seed)]
-        return " ".join(map(quote, [*words, *(["--strict"] if noted else [])]))
 
-    return perform(plan, FindingStore(), Tally(command), json_file)
+def _command(given: Sequence[str], settings: Settings, finding: Finding) -> str:
+    """Return the shell line that shows a finding again, which begins with what was given."""
+    words = [*given, "--runtime", finding.runtime]
+    words += ["--examples", str(settings.examples), "--seed", str(settings.seed)]
+    noted = finding.divergence.severity is Severity.NOTE
+    return " ".join(map(quote, [*words, *(["--strict"] if noted else [])]))
 
 
 def _mapped(
@@ -110,7 +111,13 @@ def _mapped(
     if not input_names and not output_names:
         return artefact
     wanted = any("=" in name for name in input_names)
-    parameters = asked.facts(target, specs, wants_parameters=True).parameters if wanted else ()
+    parameters: tuple[str, ...] = ()
+    if wanted:
+        facts = asked.facts(target, specs, wants_parameters=True)
+        if facts.lost:
+            # The run says what became of it.
+            return artefact
+        parameters = facts.parameters
     graph = onnx.load_model_from_string(artefact.model).graph
     return replace(
         artefact,

@@ -66,3 +66,29 @@ def _size(text: str) -> int:
         return parse_size(text)
     except DiffexportError as error:
         raise UsageError(f"--memory: {error}") from None
+
+
+def stored_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options that say what a stored regression may do: where its target lies, what it allocates."""
+    outside = click.option(
+        "--allow-outside", is_flag=True, help="Let targets be files outside of the project's folder."
+    )
+    largest = click.option(
+        "--regression-size",
+        "largest",
+        metavar="SIZE",
+        help="What the tensors of one file may take; 256MiB by default.",
+    )
+    return outside(largest(command))
+
+
+def regression_size(configured: int, given: str | None) -> int:
+    """Return the bytes that the tensors of a stored regression may take.
+
+    Raises:
+        UsageError: what is given on the command line is no size.
+    """
+    try:
+        return configured if given is None else parse_size(given)
+    except DiffexportError as error:
+        raise UsageError(f"--regression-size: {error}") from None

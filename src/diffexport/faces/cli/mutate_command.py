@@ -11,11 +11,12 @@ from typing import Any
 import click
 
 from diffexport import config as configuration
-from diffexport.explore import Settings, TargetFacts, TargetSession, applicable, shipped_for
+from diffexport.explore import Settings, TargetFacts, TargetSession, applicable, shipped_for, what_is_asked
 from diffexport.faces.cli.chosen_runtimes import select_runtimes
+from diffexport.faces.cli.interruptions import undisturbed
 from diffexport.faces.cli.limit_options import step_limits
-from diffexport.faces.cli.run_command import write_safely
-from diffexport.findings.reports import EXIT_USAGE
+from diffexport.faces.cli.run_command import RESUMABLE
+from diffexport.faces.cli.written_reports import report_written
 from diffexport.infer.session import TargetProcess
 from diffexport.strategies import canonical
 from diffexport.subjects.cases import Known
@@ -25,13 +26,14 @@ from diffexport.tools.mutate import (
     NAME,
     JobReport,
     MutationJob,
+    MutationJournal,
     MutationTally,
+    mutation_document,
     mutation_line,
     mutation_lines,
     mutators,
     run,
     select,
-    write_mutation_report,
 )
 from diffexport.values import Mode, select_modes
 
@@ -56,6 +58,7 @@ def mutate_command(
     strict: bool | None = None,
     jobs: int | None = None,
     listed: bool = False,
+    resume: bool = False,
     process: TargetProcess | None = None,
     **limits: Any,
 ) -> int:
@@ -95,10 +98,28 @@ def mutate_command(
         settings.seed,
         settings.strict,
     )
-    _carry_out(todo, tally, jobs)
-    if json_file is not None and not write_safely(lambda: write_mutation_report(tally, json_file)):
-        return tally.exit_code or EXIT_USAGE
-    return tally.exit_code
+    accepted = (sorted(chosen), *loaded.known)
+    asked_for = what_is_asked(names, dict.fromkeys(names, specs), selected, ran_on, settings, accepted)
+    base = loaded.file.parent if loaded.file is not None else Path.cwd()
+    journal = MutationJournal(base / ".diffexport", asked_for, resume=resume, say=_say)
+    _carry_out(todo, tally, jobs, journal)
+    return _reported(tally, json_file, journal)
+
+
+def _say(text: str) -> None:
+    click.echo(f"diffexport: {text}", err=True)
+
+
+def _reported(tally: MutationTally, json_file: Path | None, journal: MutationJournal) -> int:
+    """Write the report, then show it; returns the exit code."""
+    with undisturbed():
+        code = report_written(json_file, tally.exit_code, lambda: mutation_document(tally))
+        for text in mutation_lines(tally):
+            click.echo(text)
+        if tally.interrupted:
+            click.echo(f"interrupted: {RESUMABLE}")
+        journal.close(complete=not tally.interrupted)
+    return code
 
 
 def _jobs(
@@ -128,26 +149,29 @@ def _jobs(
     ]
 
 
-def _carry_out(todo: Sequence[MutationJob], tally: MutationTally, jobs: int | None) -> None:
-    """Do every job, or as many as there are until interrupted, and show what is found."""
+def _carry_out(
+    todo: Sequence[MutationJob], tally: MutationTally, jobs: int | None, journal: MutationJournal
+) -> None:
+    """Do every job that is left, or as many as there are until interrupted, and say so of each."""
     click.echo(
         f"diffexport mutate: {', '.join(tally.cases)}; {', '.join(tally.modes)}; on {', '.join(tally.runtimes)}, "
         f"{tally.examples} examples each, seed {tally.seed}"
     )
 
     def take(report: JobReport) -> None:
+        journal.keep(report)
         tally.reports.append(report)
         click.echo(mutation_line(report))
 
     started = time.perf_counter()
+    left = journal.left(todo)
+    tally.reports += journal.reports
     try:
-        run(todo, (os.cpu_count() or 1) if jobs is None else jobs, take)
+        run(left, (os.cpu_count() or 1) if jobs is None else jobs, take)
     except KeyboardInterrupt:
         tally.interrupted = True
     tally.seconds = time.perf_counter() - started
     tally.reports.sort(key=lambda report: (tally.cases.index(report.case), tally.modes.index(report.mode)))
-    for text in mutation_lines(tally):
-        click.echo(text)
 
 
 def _list() -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from shlex import quote
 from typing import Any
@@ -20,11 +21,15 @@ from diffexport.explore import (
     TargetSession,
     deliver,
     events_of,
+    what_is_asked,
 )
 from diffexport.faces.cli.chosen_runtimes import select_runtimes
+from diffexport.faces.cli.interruptions import undisturbed
 from diffexport.faces.cli.limit_options import step_limits
+from diffexport.faces.cli.written_reports import report_written
+from diffexport.findings.journal import RunJournal
 from diffexport.findings.regressions import FindingStore
-from diffexport.findings.reports import EXIT_USAGE, Tally, Terminal, write_report
+from diffexport.findings.reports import EXIT_USAGE, Tally, Terminal, report_document
 from diffexport.infer.search import InferenceStatus
 from diffexport.infer.session import Inference, TargetProcess
 from diffexport.strategies import canonical
@@ -33,6 +38,8 @@ from diffexport.values import select_modes
 
 #: From this many modes on, modes that export the same model share their examples; see Settings.share.
 SHARING_FROM = 500
+#: What is said at the end of a run that was interrupted.
+RESUMABLE = "the same command with --resume goes on from here"
 
 
 def run_command(
@@ -51,13 +58,13 @@ def run_command(
     fail_fast: bool = False,
     jobs: int | None = None,
     verbose: bool = False,
+    resume: bool = False,
     process: TargetProcess | None = None,
     **limits: Any,
 ) -> int:
     """Run and report; returns the exit code.
 
-    Args:
-        process: where targets are imported; by default in this process.
+    Targets are imported in ``process``, by default in this one.
 
     Raises:
         UsageError: an unknown case, mode, runtime or profile, or a target whose module raises an exception.
@@ -66,75 +73,92 @@ def run_command(
     chosen = configuration.profile(profile or loaded.profile)
     specs = canonical(inputs)
     names = expand(tuple(targets) or loaded.cases or (MAIN_JOB,))
-    asked = TargetSession(process)
-    facts = {name: asked.facts(name, specs) for name in names}
     base = loaded.file.parent if loaded.file is not None else Path.cwd()
-    regressions = folder or base / loaded.regressions
     texts = modes or (chosen.modes if profile else loaded.modes or chosen.modes)
     selected = select_modes(texts, loaded.matrices)
+    ran_on = select_runtimes(runtimes or loaded.runtimes)
+    settings = Settings(
+        examples=examples or (None if profile else loaded.examples) or chosen.examples_for(len(selected)),
+        block=chosen.block_for(len(selected)),
+        seed=loaded.seed if seed is None else seed,
+        strict=loaded.strict if strict is None else strict,
+        steps=step_limits(loaded.steps, **limits),
+        share=len(selected) > SHARING_FROM,
+        limits=limits_of(fail_fast),
+    )
+    with TargetSession(process) as asked:
+        facts = {name: asked.facts(name, specs) for name in names}
+        inferred = {} if specs else inferred_inputs(facts, asked)
     plan = RunPlan(
-        targets=names,
-        modes=selected,
-        runtimes=select_runtimes(runtimes or loaded.runtimes),
-        settings=Settings(
-            examples=examples
-            or (loaded.examples if not profile else None)
-            or chosen.examples_for(len(selected)),
-            block=chosen.block_for(len(selected)),
-            seed=loaded.seed if seed is None else seed,
-            strict=loaded.strict if strict is None else strict,
-            steps=step_limits(loaded.steps, **limits),
-            share=len(selected) > SHARING_FROM,
-            limits=limits_of(fail_fast),
-        ),
-        profile=chosen.name,
-        inputs=specs,
+        *(names, selected, ran_on, settings, chosen.name, specs),
         known=loaded.known,
         exclude=loaded.exclude,
         folders=(base / loaded.regressions,),
         jobs=loaded.jobs if jobs is None else jobs,
-        inferred={} if specs else inferred_inputs(facts, asked),
+        inferred=inferred,
         facts=facts,
     )
-    asked.close()
-    return perform(
-        plan,
-        FindingStore(None if no_save else regressions),
-        Tally(),
-        json_file,
-        verbose or chosen.name == "debug",
+    store = FindingStore(None if no_save else folder or base / loaded.regressions)
+    journal = journal_of(plan, base / ".diffexport", resume=resume)
+    return perform(plan, store, Tally(), json_file, verbose or chosen.name == "debug", journal)
+
+
+def journal_of(plan: RunPlan, folder: Path, *, resume: bool) -> RunJournal:
+    """Open the journal of a plan, and read it if the run is to go on with what an earlier one has done."""
+    return RunJournal.open(
+        folder,
+        "run",
+        "-".join(plan.targets),
+        what_is_asked(
+            plan.targets,
+            {target: plan.inputs_of(target) for target in plan.targets},
+            plan.modes,
+            plan.runtimes,
+            plan.settings,
+            (plan.profile, *plan.known, *plan.exclude),
+        ),
+        resume=resume,
+        say=lambda text: click.echo(f"diffexport: {text}", err=True),
+        cases=[plan.name_of(target) for target in plan.targets],
     )
 
 
 def perform(
-    plan: RunPlan, store: FindingStore, tally: Tally, json_file: Path | None, verbose: bool = False
+    plan: RunPlan,
+    store: FindingStore,
+    tally: Tally,
+    json_file: Path | None,
+    verbose: bool = False,
+    journal: RunJournal | None = None,
 ) -> int:
-    """Carry out a plan, show it and write the report, also when it is interrupted; returns the exit code."""
+    """Carry out a plan, write the report and show it, also when it is interrupted; returns the exit code."""
     terminal = Terminal(tally, store, verbose=verbose)
-    written = True
+    journal = journal or RunJournal.none()
+    plan, json_file = replace(plan, history=journal.history), journal.report_file(json_file)
     try:
         # What was seen by then has been told, the interruption among it.
         with contextlib.suppress(KeyboardInterrupt):
-            deliver(events_of(plan), store.take, tally.take, terminal.take)
+            events = events_of(plan, journal.announce)
+            deliver(events, store.take, journal.take, tally.take, terminal.take)
+            for finding in journal.history.as_seen:
+                store.retract(finding)
     finally:
-        terminal.finish()
-        written = json_file is None or write_safely(lambda: write_report(tally, store, json_file))
-    return tally.exit_code if written else tally.exit_code or EXIT_USAGE
+        with undisturbed():
+            code = EXIT_USAGE
+            try:
+                tally.settle()
+                code = report_written(json_file, tally.exit_code, lambda: report_document(tally, store))
+            finally:
+                is_complete = tally.finished is not None and not tally.finished.interrupted
+                to_go_on = not is_complete and journal.is_kept
+                terminal.finish(RESUMABLE if to_go_on else "")
+                journal.close(complete=is_complete)
+    return code
 
 
 def limits_of(fail_fast: bool) -> Limits:
     """Return when a run ends."""
     return Limits(stop_after=StopAfter.FIRST_FINDING if fail_fast else StopAfter.NOTHING)
-
-
-def write_safely(write: Callable[[], None]) -> bool:
-    """Write a report; says so and returns False if it cannot be written."""
-    try:
-        write()
-    except OSError as error:
-        click.echo(f"diffexport: the report could not be written: {error}", err=True)
-        return False
-    return True
 
 
 def inferred_inputs(facts: Mapping[str, TargetFacts], asked: TargetSession) -> dict[str, tuple[str, ...]]:

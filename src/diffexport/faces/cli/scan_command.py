@@ -10,7 +10,8 @@ import click
 from diffexport import config as configuration
 from diffexport.explore import Settings, applicable
 from diffexport.faces.cli.chosen_runtimes import select_runtimes
-from diffexport.faces.cli.run_command import write_safely
+from diffexport.faces.cli.interruptions import undisturbed
+from diffexport.faces.cli.written_reports import report_written
 from diffexport.findings.regressions import FindingStore
 from diffexport.findings.reports import EXIT_USAGE
 from diffexport.tools.scan import (
@@ -22,7 +23,7 @@ from diffexport.tools.scan import (
     ScanTerminal,
     State,
     run,
-    write_scan_report,
+    scan_document,
 )
 from diffexport.values import select_modes, slugify
 from diffexport.versions import installed
@@ -92,13 +93,17 @@ def _carry_out(plan: ScanPlan, tally: ScanTally, json_file: Path | None) -> int:
     def take(event: Event) -> None:
         terminal.take(event, tally.take(event))
 
-    written = True
+    code = EXIT_USAGE
     try:
         run(plan, take)
     finally:
-        terminal.finish()
-        written = json_file is None or write_safely(lambda: write_scan_report(tally, json_file))
-    return tally.exit_code if written else tally.exit_code or EXIT_USAGE
+        with undisturbed():
+            try:
+                tally.settle()
+                code = report_written(json_file, tally.exit_code, lambda: scan_document(tally))
+            finally:
+                terminal.finish()
+    return code
 
 
 def _state(

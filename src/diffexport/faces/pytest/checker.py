@@ -6,13 +6,17 @@ Nothing is imported beyond pytest until one of these is used.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from diffexport.faces.pytest.item_journals import kept_journals
+
 if TYPE_CHECKING:
+    from diffexport.explore import Judged, Replayer, StoredRules
     from diffexport.faces.api import ModelTest, Result
     from diffexport.findings.events import Finding
     from diffexport.findings.regressions import FindingStore
@@ -23,6 +27,9 @@ if TYPE_CHECKING:
 PROPERTY = "diffexport_finding"
 #: What the plugin gives a test of a model: which exporter, or which mode, an item is for.
 EXPORTER, MODE = "diffexport_exporter", "diffexport_mode"
+#: Of what is said of a stored regression.
+_MOST_LINES, _LONGEST_LINE = 12, 500
+_UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 def configuration_of(config: pytest.Config) -> Any:
@@ -45,6 +52,40 @@ def texts_of(config: pytest.Config) -> tuple[str, ...]:
     """Return the texts of the modes that are selected."""
     given = tuple(config.getoption("--diffexport-modes"))
     return given or configuration_of(config).modes or ("default",)
+
+
+#: The process that replays stored regressions, for the session.
+_REPLAYER = pytest.StashKey["Replayer"]()
+
+
+def rules_of(config: pytest.Config) -> StoredRules:
+    """Return what stored regressions may do."""
+    from diffexport.explore import StoredRules
+
+    project = None if config.getoption("--diffexport-allow-outside") else Path(config.rootpath)
+    return StoredRules(project, configuration_of(config).regression_size)
+
+
+def replayer_of(config: pytest.Config) -> Replayer:
+    """Return what replays stored regressions in a process of their own."""
+    from diffexport.explore import Replayer
+
+    if _REPLAYER not in config.stash:
+        loaded = configuration_of(config)
+        config.stash[_REPLAYER] = Replayer(loaded.known, rules_of(config), loaded.steps)
+    return config.stash[_REPLAYER]
+
+
+def close_replayer(config: pytest.Config) -> None:
+    """End the process that replays stored regressions, if there is one."""
+    if _REPLAYER in config.stash:
+        config.stash[_REPLAYER].close()
+
+
+def replayed_lines(judged: Judged) -> list[str]:
+    """Return a few lines on a stored regression that is not as it should be."""
+    lines = [f"{judged.status}: {judged.path.name}", judged.note, *judged.message.splitlines()[:_MOST_LINES]]
+    return [_UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", line)[:_LONGEST_LINE] for line in lines if line]
 
 
 class Checker:
@@ -76,7 +117,8 @@ class Checker:
         from diffexport.faces.api import check
 
         try:
-            result = check(model, **self._with_defaults(options))
+            with kept_journals(self._request.node):
+                result = check(model, **self._with_defaults(options))
         except DiffexportError as error:
             # It is about what the test says, and a traceback through diffexport helps nobody.
             pytest.fail(str(error), pytrace=False)
@@ -106,14 +148,14 @@ class Checker:
     def _judge(self, result: Result) -> None:
         for finding in result.findings:
             keep(self._request.node, finding, result.store)
+        if not result.modes and result.excluded and not (result.error or result.stale):
+            pytest.skip("; ".join(f"{one.modes} excluded: {one.reason}" for one in result.excluded))
         if not result.ok:
             text = str(result)
             if result.findings:
                 # The findings themselves are listed once, at the end, whichever tests and workers made them.
                 text = f"{text.partition(chr(10) * 2)[0]}\nsee 'diffexport findings'"
             pytest.fail(text, pytrace=False)
-        if not result.modes and result.excluded:
-            pytest.skip("; ".join(f"{one.modes} excluded: {one.reason}" for one in result.excluded))
 
     def run(self, model_test: ModelTest, given: dict[str, Any]) -> None:
         """Check the model of a test that [diffexport.test][diffexport.test] made.
@@ -143,7 +185,8 @@ class Checker:
                 strict=options["strict"],
                 limits=options["limits"],
             )
-            result = explored(case, modes, options["runtimes"], settings, save=options["save"])
+            with kept_journals(self._request.node):
+                result = explored(case, modes, options["runtimes"], settings, save=options["save"])
         except DiffexportError as error:
             pytest.fail(str(error), pytrace=False)
         self._judge(result)
@@ -207,10 +250,9 @@ def _replay_stored(
 
     tied = tied_entries((*case.known, *configuration_of(request.config).known))
     for path in stored_of(case, folder, exporters):
-        judged = judge_file(path, tied, case)
+        judged = judge_file(path, tied, case, rules=rules_of(request.config))
         if not judged.as_expected:
-            lines = filter(None, (f"{judged.status}: {path.name}", judged.note, judged.message))
-            pytest.fail("\n".join(lines), pytrace=False)
+            pytest.fail("\n".join(replayed_lines(judged)), pytrace=False)
 
 
 def keep(item: pytest.Item, finding: Finding, store: FindingStore | None = None) -> None:

@@ -25,11 +25,15 @@ from diffexport.faces.pytest.checker import (
     MODE,
     PROPERTY,
     Checker,
+    close_replayer,
     configuration_of,
     keep,
+    replayed_lines,
+    replayer_of,
     test_modes,
     texts_of,
 )
+from diffexport.faces.pytest.item_journals import RESUME, forget_journals
 
 if TYPE_CHECKING:
     from diffexport.findings.events import Finding
@@ -53,6 +57,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="DIR",
         help="where findings are kept (default: as configured, tests/regressions)",
     )
+    group.addoption(
+        "--diffexport-allow-outside",
+        action="store_true",
+        help="let the targets of stored regressions be files outside of the project's folder",
+    )
+    group.addoption(
+        RESUME,
+        action="store_true",
+        help="go on with what a session that was ended has done: modes that are done are not done again",
+    )
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """End the process that has replayed stored regressions."""
+    close_replayer(config)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -113,16 +132,12 @@ class RegressionItem(pytest.Item):
     """The replay of one stored regression."""
 
     def runtest(self) -> None:
-        """Replay; fail unless the result is what it should be."""
-        from diffexport.explore import judge_file, tied_entries
-
-        judged = judge_file(self.path, tied_entries(configuration_of(self.config).known))
+        """Replay in a child process; fail unless the result is what it should be."""
+        judged = replayer_of(self.config).judge(self.path)
         if judged.elsewhere:
             pytest.skip(judged.message)
         if not judged.as_expected:
-            raise RegressionFailed(
-                "\n".join(filter(None, (f"{judged.status}: {self.path.name}", judged.note, judged.message)))
-            )
+            raise RegressionFailed("\n".join(replayed_lines(judged)))
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], style: Any = None) -> Any:
         """Show the message alone; a traceback through the replay helps nobody."""
@@ -168,6 +183,11 @@ def _findings_in(error: BaseException, seen: set[int]) -> Iterator[Finding]:
     for inner in getattr(error, "exceptions", ()):
         if id(inner) not in seen:
             yield from _findings_in(inner, seen)
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: Any) -> None:
+    """Forget the journals of a session that came to its end."""
+    forget_journals(session, exitstatus)
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

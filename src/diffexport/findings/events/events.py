@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -88,7 +89,10 @@ class Row:
 
 @dataclass(frozen=True)
 class RunStarted:
-    """What is going to be done; ``artefact`` is the file that is compared, where nothing is exported."""
+    """What is going to be done.
+
+    ``artefact`` is the file that is compared, where nothing is exported; ``asked`` has every mode as text.
+    """
 
     cases: tuple[str, ...]
     modes: int
@@ -99,15 +103,21 @@ class RunStarted:
     strict: bool
     versions: dict[str, str]
     artefact: str = ""
+    asked: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class ModeFinished:
-    """One mode of one case is done, on every runtime."""
+    """One mode of one case is done, on every runtime.
+
+    ``carried`` is what it leaves for the modes of the case that are explored after it, as plain data; see
+    ``explore/carried_over.py``.
+    """
 
     case: str
     mode: str
     rows: tuple[Row, ...]
+    carried: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def exporter(self) -> str:
@@ -124,9 +134,13 @@ class Suspected:
 
 @dataclass(frozen=True)
 class FindingMade:
-    """A divergence became a finding: shrunk, or as it was seen where there was no time for that."""
+    """A divergence became a finding: shrunk, or as it was seen where there was no time for that.
+
+    ``as_seen`` says that the run was interrupted before anything was made of it.
+    """
 
     finding: Finding
+    as_seen: bool = False
 
 
 @dataclass(frozen=True)
@@ -167,12 +181,13 @@ class StateChanged:
 
 @dataclass(frozen=True)
 class Excluded:
-    """Modes are left out for a case: those of a pattern, how many, and why."""
+    """Modes are left out for a case: those of a pattern, how many, and why; ``texts`` has each of them."""
 
     case: str
     modes: str
     count: int
     reason: str
+    texts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

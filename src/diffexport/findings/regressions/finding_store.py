@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from diffexport.errors import RegressionFileError
 from diffexport.findings.events import Event, Finding, FindingMade
-from diffexport.findings.regressions.recording import record
+from diffexport.findings.regressions.recording import record, regression_of
+from diffexport.findings.regressions.store import remove_same
 
 
 @dataclass
@@ -40,6 +42,16 @@ class FindingStore:
             self.paths[digest] = record(finding, self.folder)
         except (OSError, RegressionFileError) as error:
             self.errors[digest] = str(error)
+
+    def retract(self, finding: Finding) -> None:
+        """Remove the file of a finding that an interrupted run stored as it was seen: another one stands for it now.
+
+        A file that holds anything else stays.
+        """
+        if self.folder is None or finding.identity.digest in self.paths:
+            return
+        with contextlib.suppress(OSError, RegressionFileError, UnicodeDecodeError):
+            remove_same(regression_of(finding), self.folder)
 
     def path_of(self, finding: Finding) -> Path | None:
         """Return the file that a finding was stored in; None where it was not."""

@@ -8,8 +8,9 @@ a version; a file of a newer one is refused with a message, never half understoo
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -18,8 +19,20 @@ import pydantic
 
 from diffexport.arrays import array_of
 from diffexport.errors import DiffexportError, RegressionFileError
-from diffexport.findings.regressions.stored_arguments import Argument, Decoder, SeenTensors, encode
+from diffexport.findings.regressions.file_reading import read_regular
+from diffexport.findings.regressions.listing import SUFFIX as SUFFIX
+from diffexport.findings.regressions.stored_arguments import (
+    Allowance,
+    Argument,
+    Decoder,
+    SeenTensors,
+    encode,
+    shown,
+)
+from diffexport.findings.regressions.stored_names import StoredName, of_target
+from diffexport.strategies import names_under, value_of
 from diffexport.values import (
+    DEFAULT_REGRESSION_SIZE,
     DEFAULT_TERMS,
     Call,
     FailureKey,
@@ -30,10 +43,21 @@ from diffexport.values import (
     Stage,
     Terms,
     leaves,
+    mapped,
 )
 
-SUFFIX = ".diffexport.json"
 VERSION = 1
+#: The part of the limit for tensors that the text may have: read, it takes many times its size.
+_TEXT_SHARE = 8
+#: How often a file is read again that changes while it is read.
+_ATTEMPTS = 20
+#: Most characters of what is said of a file.
+_LONGEST_MESSAGE = 2000
+#: Elements from which on two regressions are not compared by the length of their texts.
+_MANY = 1 << 20
+#: Python's own limit.
+_LONGEST_INTEGER = 4300
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +108,8 @@ class Regression:
         flat = [array_of(leaf) for leaf in leaves(self.inputs)]
         elements = sum(np.size(value) for value in flat)
         ranks = sum(np.ndim(value) for value in flat)
+        if elements > _MANY:
+            return (self.mode.complexity, elements, ranks, 0)
         call, seen = Call.of(self.inputs), SeenTensors()
         length = len(json.dumps([encode(value, seen)[0] for value in (*call.args, *call.kwargs.values())]))
         return (self.mode.complexity, elements, ranks, length)
@@ -119,7 +145,7 @@ def dumps(regression: Regression, stem: str) -> tuple[str, dict[str, bytes]]:
     side: dict[str, bytes] = {}
 
     def encoded(role: str, number: int, value: Any, seen: SeenTensors) -> dict[str, Any]:
-        document, data = encode(value, seen, f"{stem}.{role}{number}.npy")
+        document, data = encode(value, seen, f"{stem}.{role}{number}")
         if data is not None:
             side[document["file"]] = data
         return document
@@ -182,79 +208,171 @@ def _pretty(document: Any) -> str:
     return "\n".join(joined)
 
 
-def load(path: Path) -> Regression:
-    """Read a regression file and its side files.
+def load(path: Path, *, largest: int = DEFAULT_REGRESSION_SIZE) -> Regression:
+    """Read a regression file and its side files; nothing is imported for it, and at most so much is allocated.
+
+    An argument with a name outside of torch is a [StoredName][], see [with_named][].
+
+    Args:
+        path: the file.
+        largest: bytes that its tensors may take.
 
     Raises:
         RegressionFileError: it cannot be read, is not a regression, is of a newer version or does not validate.
     """
+    text = _read(path, largest)
+    for _ in range(_ATTEMPTS):
+        try:
+            return loads(text, path, largest=largest)
+        except RegressionFileError:
+            # One that is replaced meanwhile loses its side files.
+            again = _read(path, largest)
+            if again == text:
+                raise
+            text = again
+    return loads(text, path, largest=largest)
+
+
+def _read(path: Path, largest: int) -> str:
     try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RegressionFileError(f"{path}: cannot be read: {error}") from None
-    return loads(text, path)
+        return read_regular(path, max(largest // _TEXT_SHARE, 1 << 16)).decode("utf-8")
+    except RegressionFileError as error:
+        raise RegressionFileError(f"{path}: {error}") from None
+    except UnicodeDecodeError as error:
+        raise RegressionFileError(f"{path}: cannot be read: {error.reason} at byte {error.start}") from None
 
 
-def loads(text: str, path: Path) -> Regression:
+def loads(text: str, path: Path, *, largest: int = DEFAULT_REGRESSION_SIZE) -> Regression:
     """Parse the text of a regression file; ``path`` is for messages and to find side files.
 
     Raises:
         RegressionFileError: see [load][].
     """
     try:
-        raw = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise RegressionFileError(f"{path}: not JSON, or cut off: {error}") from None
+        return _regression(_document(_parsed(text)), path, Allowance(largest))
     except RecursionError:
-        raise RegressionFileError(f"{path}: nested too deeply to be a regression file") from None
+        why = "nested too deeply to be a regression file"
+    except MemoryError:
+        why = "takes more memory than there is"
+    except DiffexportError as error:
+        why = str(error)
+    except Exception as error:  # noqa: BLE001 - whoever wrote it, it is one file of many
+        why = f"cannot be understood: {type(error).__name__}: {error}"
+    why = why if len(why) <= _LONGEST_MESSAGE else f"{why[:_LONGEST_MESSAGE]}…"
+    raise RegressionFileError(why if why.startswith(f"{path}: ") else f"{path}: {why}")
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    """Return the JSON object that a regression file is.
+
+    Raises:
+        RegressionFileError: it is none, or of a newer version.
+    """
+    try:
+        raw = json.loads(text, object_pairs_hook=_object, parse_constant=_no_constant, parse_int=_integer)
+    except json.JSONDecodeError as error:
+        raise RegressionFileError(f"not JSON, or cut off: {error}") from None
     if not isinstance(raw, dict) or raw.get("diffexport") != "regression":
-        raise RegressionFileError(f'{path}: not a regression file (no "diffexport": "regression")')
+        raise RegressionFileError('not a regression file (no "diffexport": "regression")')
     version = raw.get("version")
     if isinstance(version, int) and version > VERSION:
         raise RegressionFileError(
-            f"{path}: has format version {version}, this diffexport reads up to {VERSION}; update diffexport"
+            f"has format version {version}, this diffexport reads up to {VERSION}; update diffexport"
         )
+    if _SURROGATE.search(text):
+        try:
+            json.dumps(raw, ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            raise RegressionFileError(
+                f"has half of a surrogate pair, {error.object[error.start]!a}, in a text"
+            ) from None
+    return raw
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
+        raise RegressionFileError(f"has the key {shown(twice)} twice in one object")
+    return members
+
+
+def _no_constant(name: str) -> Any:
+    raise RegressionFileError(f'has {name}, which is not JSON; floats are texts such as "nan" and "0x1p+0"')
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > _LONGEST_INTEGER:
+        raise RegressionFileError(
+            f"has an integer of {len(digits):,} digits; at most {_LONGEST_INTEGER:,} are read"
+        )
+    return int(digits)
+
+
+def _document(raw: dict[str, Any]) -> _Document:
     try:
-        document = _Document.model_validate(raw)
-    except RecursionError:
-        raise RegressionFileError(f"{path}: nested too deeply to be a regression file") from None
+        return _Document.model_validate(raw)
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
-        raise RegressionFileError(f"{path}: {place}: {first['msg']}") from None
-    try:
-        return Regression(
-            case=document.case,
-            target=document.target,
-            specs=tuple(document.specs),
-            terms=Terms.of(document.terms),
-            mode=Mode.parse(document.mode),
-            runtime=document.runtime,
-            stage=document.stage,
-            kind=document.kind,
-            place=Place.parse(document.where),
-            signature=document.signature,
-            message=document.message,
-            inputs=_decode(path, inputs=document.inputs, kwargs=document.kwargs).plain(),
-            export_inputs=_decode(
-                path, export_inputs=document.export_inputs, export_kwargs=document.export_kwargs
-            ).plain(),
-            eager=_decode(path, eager=document.eager).args,
-            got=_decode(path, got=document.got).args,
-            exporters=tuple(document.exporters),
-            seed=document.seed,
-            versions=document.versions,
-        )
-    except RecursionError:
-        raise RegressionFileError(f"{path}: nested too deeply to be a regression file") from None
-    except DiffexportError as error:
-        text = str(error)
-        raise RegressionFileError(text if text.startswith(str(path)) else f"{path}: {text}") from None
+        raise RegressionFileError(f"{place}: {first['msg']}") from None
 
 
-def _decode(path: Path, **roles: list[Argument] | dict[str, Argument]) -> Call:
+def _regression(document: _Document, path: Path, allowance: Allowance) -> Regression:
+    def decoded(**roles: list[Argument] | dict[str, Argument]) -> Call:
+        return _decode(path, allowance, **roles)
+
+    return Regression(
+        case=document.case,
+        target=document.target,
+        specs=tuple(document.specs),
+        terms=Terms.of(document.terms),
+        mode=Mode.parse(document.mode),
+        runtime=document.runtime,
+        stage=document.stage,
+        kind=document.kind,
+        place=Place.parse(document.where),
+        signature=document.signature,
+        message=document.message,
+        inputs=decoded(inputs=document.inputs, kwargs=document.kwargs).plain(),
+        export_inputs=decoded(
+            export_inputs=document.export_inputs, export_kwargs=document.export_kwargs
+        ).plain(),
+        eager=decoded(eager=document.eager).args,
+        got=decoded(got=document.got).args,
+        exporters=tuple(document.exporters),
+        seed=document.seed,
+        versions=document.versions,
+    )
+
+
+def with_named(regression: Regression, largest: int = DEFAULT_REGRESSION_SIZE) -> Regression:
+    """Return a regression with what its arguments name, of which the target's own modules are imported.
+
+    Raises:
+        UsageError: there is nothing of a name, or it is neither of torch nor of these modules.
+        TargetError: the target's module does not import.
+    """
+    if not any(isinstance(leaf, StoredName) for call in _calls(regression) for leaf in leaves(call)):
+        return regression
+
+    def looked_up(leaf: Any) -> Any:
+        return value_of(leaf.text) if isinstance(leaf, StoredName) else leaf
+
+    with names_under(of_target(regression.target, largest)):
+        inputs, export_inputs, eager, got = (mapped(call, looked_up).plain() for call in _calls(regression))
+    return replace(regression, inputs=inputs, export_inputs=export_inputs, eager=eager, got=got)
+
+
+def _calls(regression: Regression) -> list[Call]:
+    several = (regression.inputs, regression.export_inputs, regression.eager, regression.got)
+    return [Call.of(inputs) for inputs in several]
+
+
+def _decode(path: Path, allowance: Allowance, **roles: list[Argument] | dict[str, Argument]) -> Call:
     """Return the call whose positional arguments and keywords stand in two fields, which errors name."""
-    decoder = Decoder(path)
+    decoder = Decoder(path, allowance)
     args: list[Any] = []
     kwargs: dict[str, Any] = {}
     for role, arguments in roles.items():
@@ -263,7 +381,7 @@ def _decode(path: Path, **roles: list[Argument] | dict[str, Argument]) -> Call:
             try:
                 value = decoder.decode(argument)
             except RegressionFileError as error:
-                raise RegressionFileError(f"{path}: {role}[{key}]: {error}") from None
+                raise RegressionFileError(f"{role}[{key}]: {error}") from None
             if isinstance(key, str):
                 kwargs[key] = value
             else:

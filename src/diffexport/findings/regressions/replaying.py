@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import enum
 from dataclasses import dataclass, replace
 
 from diffexport.errors import DiffexportError, FixtureTargetError, UnavailableRuntimeError
-from diffexport.findings.regressions.format import Regression
+from diffexport.findings.regressions.format import Regression, with_named
+from diffexport.findings.regressions.replay_statuses import Status
+from diffexport.findings.regressions.stored_names import of_target
 from diffexport.pipeline import Pipeline
+from diffexport.strategies import names_under
 from diffexport.subjects.cases import Case
 from diffexport.subjects.targets import resolve
-from diffexport.values import Call, Divergence, Kind, Outcome, Verdict
-
-
-class Status(enum.StrEnum):
-    """What a replay says."""
-
-    FIXED = "FIXED"
-    DIVERGES = "STILL DIVERGES"
-    ERROR = "ERROR"
+from diffexport.values import DEFAULT_REGRESSION_SIZE, Call, Divergence, Kind, Outcome, Verdict
 
 
 @dataclass(frozen=True)
@@ -48,15 +42,21 @@ _BESIDE = (
 )
 
 
-def case_of(regression: Regression) -> Case:
-    """Return the case a regression is about, under the name it is stored by.
+def case_of(regression: Regression, largest: int = DEFAULT_REGRESSION_SIZE) -> Case:
+    """Return the case a regression is about, under the name it is stored by; its target is imported.
+
+    Args:
+        regression: what was stored.
+        largest: bytes that the tensors of one argument in its specs may take.
 
     Raises:
-        DiffexportError: the target is gone.
+        DiffexportError: the target is gone, or is nothing that may be called for a model.
     """
     # What is replayed needs no strategy; a model that comes without inputs need not have them worked out.
     count = len(Call.of(regression.inputs).args)
-    case = resolve(regression.target, inputs=regression.specs, otherwise=["float32[...]"] * max(count, 1))
+    with names_under(of_target(regression.target, largest)):
+        otherwise = ["float32[...]"] * max(count, 1)
+        case = resolve(regression.target, inputs=regression.specs, otherwise=otherwise, stored=True)
     return _as_stored(case, regression)
 
 
@@ -74,6 +74,7 @@ def replay(regression: Regression, pipeline: Pipeline | None = None, *, case: Ca
     """
     pipeline = pipeline or Pipeline()
     try:
+        regression = with_named(regression)
         verdict = pipeline.check(
             case_of(regression) if case is None else _as_stored(case, regression),
             regression.mode,
@@ -82,8 +83,7 @@ def replay(regression: Regression, pipeline: Pipeline | None = None, *, case: Ca
             export_inputs=regression.export_inputs,
         )
     except DiffexportError as error:
-        elsewhere = isinstance(error, FixtureTargetError | UnavailableRuntimeError)
-        return Replay(Status.ERROR, str(error), elsewhere=elsewhere)
+        return impossible(error)
     if verdict.outcome is Outcome.REJECTED:
         return Replay(Status.ERROR, f"the model now raises in eager on the stored inputs: {verdict.reason}")
     for divergence in (*verdict.divergences, *verdict.notes):
@@ -93,3 +93,9 @@ def replay(regression: Regression, pipeline: Pipeline | None = None, *, case: Ca
     if others:
         return Replay(Status.DIVERGES, f"differently than stored: {others[0].message}", False, verdict)
     return Replay(Status.FIXED, "the stored inputs now agree", True, verdict)
+
+
+def impossible(error: DiffexportError) -> Replay:
+    """Return the replay of what cannot be replayed, for this reason."""
+    elsewhere = isinstance(error, FixtureTargetError | UnavailableRuntimeError)
+    return Replay(Status.ERROR, str(error), elsewhere=elsewhere)

@@ -7,7 +7,10 @@ storage it starts) and ``same_as`` (it is the very tensor of that number, counte
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import io
+import math
+import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,9 +30,11 @@ from diffexport.arrays import (
     parse_number,
     to_side_file,
 )
-from diffexport.errors import RegressionFileError, UsageError
-from diffexport.strategies import text_of, value_of
-from diffexport.values import NamedValue
+from diffexport.errors import DiffexportError, RegressionFileError
+from diffexport.findings.regressions.file_reading import MOST_DIMENSIONS, parse_npy, read_side_file
+from diffexport.findings.regressions.stored_names import StoredName, is_of_libraries, of_libraries
+from diffexport.strategies import names_under, text_of, value_of
+from diffexport.values import DEFAULT_REGRESSION_SIZE, NamedValue
 
 
 class Tensor(pydantic.BaseModel, extra="forbid"):
@@ -93,18 +98,21 @@ def encode_tensor(value: Any, seen: SeenTensors, *, with_values: bool = True) ->
     return document
 
 
-def encode(value: Any, seen: SeenTensors, file: str = "") -> tuple[dict[str, Any], bytes | None]:
-    """Return the JSON object of an argument, and the content of the side file it refers to by the name ``file``.
+def encode(value: Any, seen: SeenTensors, stem: str = "") -> tuple[dict[str, Any], bytes | None]:
+    """Return the JSON object of an argument, and the content of the side file it refers to.
+
+    ``stem`` begins the name of a side file; without it there is none.
 
     Raises:
         RegressionFileError: it is of a type that cannot be stored.
     """
     if is_tensor(value):
         array = array_of(value)
-        if array.size < INLINE_LIMIT or not file:
+        if array.size < INLINE_LIMIT or not stem:
             return encode_tensor(value, seen), None
         buffer = io.BytesIO()
         np.save(buffer, to_side_file(array), allow_pickle=False)
+        file = f"{stem}.{_digest(buffer.getvalue())}.npy"
         return {**encode_tensor(value, seen, with_values=False), "file": file}, buffer.getvalue()
     if value is None:
         return {"type": "none"}, None
@@ -117,6 +125,10 @@ def encode(value: Any, seen: SeenTensors, file: str = "") -> tuple[dict[str, Any
         return {"type": type(value).__name__, "value": [encode(item, seen)[0] for item in value]}, None
     if type(value) is dict and all(isinstance(key, str) for key in value):
         return {"type": "dict", "value": {key: encode(item, seen)[0] for key, item in value.items()}}, None
+    if isinstance(value, StoredName):
+        return {"type": "named", "value": value.text}, None
+    if isinstance(value, StoredName):
+        return {"type": "named", "value": value.text}, None
     if isinstance(value, NamedValue):
         if value.text is not None:
             return {"type": "named", "value": value.text}, None
@@ -136,22 +148,76 @@ def _cannot_be_stored(what: str) -> RegressionFileError:
     )
 
 
-class Decoder:
-    """Decodes the arguments of one call, in order; ``path`` is the file they stand in."""
+def _digest(data: bytes) -> str:
+    """Return what a side file of this content is called by."""
+    return hashlib.sha256(data).hexdigest()[:16]
 
-    def __init__(self, path: Path) -> None:
+
+_NAMED_BY_CONTENT = re.compile(r".*\.(?P<digest>[0-9a-f]{16})\.npy", re.DOTALL)
+
+
+class Allowance:
+    """How many bytes the tensors of one file may still take.
+
+    Args:
+        largest: together.
+    """
+
+    def __init__(self, largest: int = DEFAULT_REGRESSION_SIZE) -> None:
+        self.largest = self._left = largest
+
+    def spend(self, argument: Tensor) -> None:
+        """Count a tensor before anything is allocated for it.
+
+        Raises:
+            RegressionFileError: it has too many dimensions, or with those before it, it would take too much.
+        """
+        if len(argument.shape) > MOST_DIMENSIONS:
+            raise RegressionFileError(
+                f"a tensor of {len(argument.shape)} dimensions; there are {MOST_DIMENSIONS} at most"
+            )
+        # An axis of size 0 makes a tensor empty, but the others are multiplied all the same.
+        elements = math.prod(max(size, 1) for size in argument.shape)
+        if len(argument.strides) == len(argument.shape):
+            steps = zip(argument.shape, argument.strides, strict=True)
+            extent = 1 + sum((max(size, 1) - 1) * max(step, 0) for size, step in steps)
+            elements = max(elements, min(extent, MAX_EXTENT))
+        bits = re.search(r"\d{1,3}$", argument.dtype)
+        self._left -= (elements + min(max(argument.offset, 0), MAX_EXTENT)) * (
+            int(bits[0]) // 8 if bits else 1
+        )
+        if self._left < 0:
+            raise RegressionFileError(
+                f"with this one, its tensors take more than {self.largest:,} bytes, the limit for a stored regression"
+            )
+
+
+class Decoder:
+    """Decodes the arguments of one call, in order.
+
+    Args:
+        path: the file they stand in.
+        allowance: what they may take.
+    """
+
+    def __init__(self, path: Path, allowance: Allowance | None = None) -> None:
         self._path = path
+        self._allowance = allowance or Allowance()
         self._tensors: list[Any] = []
 
     def decode(self, argument: Argument) -> Any:
-        """Return the value of an argument.
+        """Return the value of an argument; a [StoredName][] where a module would have to be imported for it.
 
         Raises:
-            RegressionFileError: it does not fit together.
+            RegressionFileError: it does not fit together, or would take too much.
         """
         if isinstance(argument, Value):
             return self._value(argument)
-        value = _placed(self._array(argument), argument)
+        self._allowance.spend(argument)
+        try:
+            value = _placed(self._array(argument), argument)
+        except (ValueError, RuntimeError, OverflowError, TypeError) as error:
+            raise RegressionFileError(f"it is no tensor: {error}") from None
         if argument.same_as is not None:
             if not 0 <= argument.same_as < len(self._tensors):
                 raise RegressionFileError(
@@ -169,12 +235,14 @@ class Decoder:
         if argument.file is None:
             return decode_array({**document, "values": argument.values})
         side = self._path.parent / argument.file
-        if Path(argument.file).name != argument.file:
-            raise RegressionFileError(f"side file {argument.file!r} must lie beside the regression file")
+        data = read_side_file(self._path.parent, argument.file, self._allowance.largest)
+        by_content = _NAMED_BY_CONTENT.fullmatch(argument.file)
+        if by_content is not None and by_content["digest"] != _digest(data):
+            raise RegressionFileError(f"side file {side} was changed: its content is not what its name says")
         try:
-            values = from_side_file(np.load(side, allow_pickle=False), argument.dtype)
-        except (OSError, ValueError, EOFError) as error:
-            raise RegressionFileError(f"side file {side} cannot be read: {error}") from None
+            values = from_side_file(parse_npy(data), argument.dtype)
+        except RegressionFileError as error:
+            raise RegressionFileError(f"side file {side} cannot be read: it {error}") from None
         if values.dtype.name != argument.dtype or list(values.shape) != argument.shape:
             raise RegressionFileError(f"side file {side} holds {values.dtype}{list(values.shape)}")
         return decode_array(document, values=values)
@@ -196,16 +264,26 @@ class Decoder:
             try:
                 return parse_number(value)
             except (ValueError, TypeError):
-                raise RegressionFileError(f"{value!r} is not a hexadecimal float as text") from None
+                raise RegressionFileError(f"{shown(value)} is not a hexadecimal float as text") from None
+            except OverflowError:
+                raise RegressionFileError(f"{shown(value)} is larger than any float") from None
         if argument.type == "named":
-            try:
-                return value_of(value)
-            except (UsageError, TypeError) as error:
-                raise RegressionFileError(f"{value!r} names nothing: {error}") from None
+            return self._named(value)
         wanted = {"bool": bool, "int": int, "str": str}[argument.type]
         if type(value) is not wanted:
-            raise RegressionFileError(f"{value!r} is not a value of type {argument.type}")
+            raise RegressionFileError(f"{shown(value)} is not a value of type {argument.type}")
         return value
+
+    def _named(self, value: Any) -> Any:
+        if not isinstance(value, str):
+            raise RegressionFileError(f"{shown(value)} is no text that names anything")
+        try:
+            if not is_of_libraries(value):
+                return StoredName(value)
+            with names_under(of_libraries(self._allowance.largest)):
+                return value_of(value)
+        except (DiffexportError, TypeError) as error:
+            raise RegressionFileError(f"{shown(value)} names nothing: {error}") from None
 
     def _inside(self, container: str, item: Any) -> Any:
         try:
@@ -213,6 +291,12 @@ class Decoder:
         except pydantic.ValidationError as error:
             raise RegressionFileError(f"inside a {container}: {error.errors()[0]['msg']}") from None
         return self.decode(argument)
+
+
+def shown(value: Any) -> str:
+    """Return a value of a JSON document for a message, cut where it is long."""
+    text = repr(value)
+    return text if len(text) <= 200 else f"{text[:200]}…"
 
 
 def _placed(array: Any, argument: Tensor) -> Any:
@@ -232,5 +316,8 @@ def _placed(array: Any, argument: Tensor) -> Any:
 
 
 def _alike(one: Any, other: Any) -> bool:
-    first, second = encode_array(array_of(one)), encode_array(array_of(other))
-    return first == second and type(one) is type(other)
+    first, second = array_of(one), array_of(other)
+    if type(one) is not type(other) or (first.dtype, first.shape) != (second.dtype, second.shape):
+        return False
+    laid_out_alike = not first.size or first.strides == second.strides
+    return bool(laid_out_alike and first.tobytes() == second.tobytes())

@@ -1,7 +1,8 @@
+from .coverage import Untested as Untested
 from .descriptions import describe as describe
 from .descriptions import values as values
 from .json_report import divergence_document as divergence_document
-from .json_report import write_report as write_report
+from .json_report import report_document as report_document
 from .live import STYLES as STYLES
 from .live import Live as Live
 from .live import versions_in_words as versions_in_words

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-from pathlib import Path
 from typing import Any
 
-from diffexport import atomic
 from diffexport.findings.events import Finding
 from diffexport.findings.regressions import FindingStore, SeenTensors, encode_tensor, is_tensor
+from diffexport.findings.reports.coverage import Untested
 from diffexport.findings.reports.reproduce import reproduce_line
 from diffexport.findings.reports.tally import Tally
 from diffexport.values import Call, Evidence, Inputs, NamedValue
@@ -18,7 +16,7 @@ from diffexport.versions import installed
 FORMAT_VERSION = 1
 
 
-def document(tally: Tally, store: FindingStore) -> dict[str, Any]:
+def report_document(tally: Tally, store: FindingStore) -> dict[str, Any]:
     """Return the report as plain data; see docs/json.md."""
     tally.settle()
     started, finished = tally.started, tally.finished
@@ -66,12 +64,23 @@ def document(tally: Tally, store: FindingStore) -> dict[str, Any]:
         "excluded": [
             {"case": e.case, "modes": e.modes, "count": e.count, "reason": e.reason} for e in tally.excluded
         ],
+        "untested": [_untested(one) for one in tally.untested()],
         "advice": [{"case": case, "message": message} for case, message in sorted(tally.advice.items())],
         "state_changes": [
             {"case": e.case, "change": e.what, "restored": e.restored, "message": e.message}
             for _, e in sorted(tally.state_changes.items())
         ],
         "errors": [{"case": case, "message": message} for case, message in tally.failed.items()],
+    }
+
+
+def _untested(one: Untested) -> dict[str, Any]:
+    return {
+        "case": one.case,
+        "mode": one.mode,
+        "runtimes": list(one.runtimes),
+        "reason": one.reason,
+        "failed": one.failed,
     }
 
 
@@ -140,12 +149,3 @@ def _value(value: Any, seen: SeenTensors) -> Any:
     elif isinstance(value, dict):
         document["items"] = {str(key): _value(item, seen) for key, item in value.items()}
     return document
-
-
-def write_report(tally: Tally, store: FindingStore, path: Path) -> None:
-    """Write the report, whole or not at all.
-
-    Raises:
-        OSError: the file cannot be written.
-    """
-    atomic.write_text(path, json.dumps(document(tally, store), indent=1, ensure_ascii=False) + "\n")

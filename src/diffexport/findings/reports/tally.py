@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from diffexport.findings.events import (
     CaseFailed,
@@ -15,12 +16,16 @@ from diffexport.findings.events import (
     KnownReplayed,
     ModeFinished,
     Row,
+    RowVerdict,
     RunFinished,
     RunStarted,
     StateChanged,
     Unhealthy,
 )
+from diffexport.findings.reports.coverage import Untested, untested
 from diffexport.values import Mode
+
+T = TypeVar("T")
 
 #: What a person may do about the exit code.
 EXIT_OK, EXIT_FINDINGS, EXIT_USAGE, EXIT_INTERRUPTED = 0, 1, 2, 130
@@ -48,9 +53,9 @@ class Tally:
     def take(self, event: Event) -> None:
         """Count one event."""
         if isinstance(event, FindingMade):
-            self.findings.append(event.finding)
+            _add(self.findings, event.finding)
         elif isinstance(event, ModeFinished):
-            self.modes.append(event)
+            _add(self.modes, event)
         elif isinstance(event, CaseFailed):
             self.failed.setdefault(event.case, event.message)
         elif isinstance(event, Unhealthy):
@@ -58,9 +63,11 @@ class Tally:
         elif isinstance(event, StateChanged):
             self._note_state(event)
         elif isinstance(event, Excluded):
-            self.excluded.append(event)
+            if event not in self.excluded:
+                # What is left of a unit whose worker died says again what is left out of it.
+                self.excluded.append(event)
         elif isinstance(event, KnownReplayed):
-            self.replayed.append(event)
+            _add(self.replayed, event)
         elif isinstance(event, RunStarted):
             self.started = event
         elif isinstance(event, RunFinished):
@@ -93,14 +100,25 @@ class Tally:
 
     @property
     def exit_code(self) -> int:
-        """0 all as expected, 1 findings, 2 nothing could be tested, 130 interrupted before anything was found."""
+        """0 all as expected, 1 findings, 2 something was not tested, 130 interrupted before anything was found."""
         if self.findings or self.stale:
             return EXIT_FINDINGS
         if self.failed:
             return EXIT_USAGE
         if self.finished is None or self.finished.interrupted:
             return EXIT_INTERRUPTED
+        if self.nothing_tested or any(one.failed for one in self.untested()):
+            return EXIT_USAGE
         return EXIT_OK
+
+    @property
+    def nothing_tested(self) -> bool:
+        """Whether not one input was compared, was refused as expected, or shows what is known."""
+        return all(row.verdict is RowVerdict.UNTESTED for row in self.rows())
+
+    def untested(self) -> list[Untested]:
+        """Return what was asked for and was not tested, with reasons."""
+        return list(untested(self.started, self.finished, self.modes, self.excluded, self.failed))
 
     def counts(self) -> dict[tuple[str, str], Counter[str]]:
         """Return, for each case and exporter, how many (mode, runtime) pairs have each verdict."""
@@ -113,3 +131,9 @@ class Tally:
     def rows(self) -> list[Row]:
         """Return every row of every mode."""
         return [row for event in self.modes for row in event.rows]
+
+
+def _add(among: list[T], one: T) -> None:
+    """Count something; not again if it was the last, given twice because Ctrl-C came in between."""
+    if not (among and among[-1] is one):
+        among.append(one)

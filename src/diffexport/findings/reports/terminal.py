@@ -97,8 +97,8 @@ class Terminal:
             self._said = time.monotonic()
             self._say(f"  {self._done} of {self._total} modes, now {event.case} {event.exporter}")
 
-    def finish(self) -> None:
-        """Print the summary; call it once, also after an interruption."""
+    def finish(self, remark: str = "") -> None:
+        """Print the summary; call it once, also after an interruption, with what a person may do then."""
         self._live.stop()
         tally = self._tally
         tally.settle()
@@ -116,7 +116,18 @@ class Terminal:
             self._say(f"\n[bold red]STALE[/] known divergence {stale.id!r}: {escape(stale.message)}")
         self._known()
         self._excused()
-        self._closing()
+        self._untested()
+        self._closing(remark)
+
+    def _untested(self) -> None:
+        """Say what was asked for and not tested, one line for each case and reason."""
+        counts: dict[tuple[str, str], Counter[str]] = {}
+        for one in self._tally.untested():
+            if one.failed:
+                counts.setdefault((one.case, one.reason), Counter()).update(modes=1, pairs=len(one.runtimes))
+        for (case, reason), count in counts.items():
+            pairs = f"{count['modes']} modes, {count['pairs']} (mode, runtime) pairs"
+            self._say(f"[bold yellow]untested[/] {escape(case)}: {pairs}: {escape(reason)}")
 
     def _table(self) -> Table:
         counts = self._tally.counts()
@@ -166,7 +177,7 @@ class Terminal:
                 f"[dim]excused[/] fixed tolerance: {unrefereed:,} checks could not be run under rounding noise"
             )
 
-    def _closing(self) -> None:
+    def _closing(self, remark: str) -> None:
         tally = self._tally
         rows = tally.rows()
         checks, rejected = sum(row.checks for row in rows), sum(row.rejected for row in rows)
@@ -182,8 +193,12 @@ class Terminal:
         self._say(f"\n{checks:,} checks{seconds}: {', '.join(parts)}{extra}")
         if self._store.last_words:
             self._say(escape(self._store.last_words))
+        if tally.nothing_tested:
+            self._say(f"nothing was tested{escape(self._why_nothing())}")
         if finished is None or finished.interrupted:
             self._say("[bold]interrupted[/]: what was found until then is above")
+            if remark:
+                self._say(escape(remark))
         elif finished.stopped_early:
             self._say("stopped at the first new divergence (--fail-fast)")
         result = {
@@ -192,6 +207,14 @@ class Terminal:
             2: "[bold red]NOT TESTED[/]",
         }
         self._say(result.get(tally.exit_code, "[bold]interrupted[/]"))
+
+    def _why_nothing(self) -> str:
+        tally = self._tally
+        if tally.modes:
+            return ": no input was compared"
+        if tally.excluded:
+            return ": every mode that was to be run is excluded" if not tally.failed else ""
+        return ""
 
 
 def _cell(counts: Counter[str]) -> str:

@@ -13,7 +13,8 @@ import numpy as np
 
 from diffexport.arrays import INLINE_LIMIT, array_of, as_parts, encode_number, is_floating
 from diffexport.backends.exporters import indented, mapping, sequence
-from diffexport.findings.regressions import is_tensor, offset_of
+from diffexport.findings.regressions import StoredName, is_tensor, offset_of
+from diffexport.findings.scripts.unimported import unimported
 from diffexport.strategies import text_of
 
 
@@ -39,6 +40,8 @@ def literal(value: Any, named: Mapping[int, str] | None = None) -> str:
 
 def _named(value: Any) -> str:
     """Return an expression for something that has a name, which needs no import but that of torch."""
+    if isinstance(value, StoredName):
+        return unimported(value.text)
     text = text_of(value)
     if text is None or text.startswith(("torch.", "-torch.")):
         return text or repr(value)

@@ -48,6 +48,7 @@ _FUNCTIONS = {
     "as_bfloat16",
     "export",
     "load",
+    "made",
     "main",
     "run_in_values",
     "spec",
@@ -55,7 +56,7 @@ _FUNCTIONS = {
 }
 
 
-class _NoSourceError(Exception):
+class NoSourceError(Exception):
     """The source cannot be copied; the text says why."""
 
 
@@ -91,32 +92,37 @@ def model_source(regression: Regression, case: Case) -> ModelSource:
     reason = "it is made by a lambda or a closure"
     for place, name in places:
         try:
-            imports, definitions = _copied(*_read(place), name)
+            imports, definitions = copied_definitions(*_read(place), name)
             break
-        except (_NoSourceError, OSError, TypeError, ImportError, SyntaxError) as error:
+        except (NoSourceError, OSError, TypeError, ImportError, SyntaxError) as error:
             reason = str(error)
     else:
         imports, definitions, name = [], *_imported(places, reason)
     function = isinstance(value, type) and issubclass(value, torch.autograd.Function)
     module = None if function else _built(case)
-    given, whole = _arguments(len(Call.of(regression.export_inputs).args), constants)
+    given, whole = arguments(len(Call.of(regression.export_inputs).args), constants)
     if isinstance(value, torch.nn.Module):
         expression = name
     elif function:
         flags = applied.flags if applied is not None else ()
-        definitions += _applied(name, given, whole, flags)
+        definitions += applied_definitions(name, given, whole, flags)
         expression = "Applied()"
     else:
         plain = name.removeprefix("target.") == getattr(value, "__qualname__", "")
         expression = f"{name}()" if plain else f'getattr({name}, "build", {name})()'
     if constants and not function:
-        start = indented("def __init__(self, inner):", "super().__init__()", "self.inner = inner")
-        forward = indented(f"def forward(self, {given}):", f"return self.inner({whole})")
-        definitions.append(indented("class WithConstants(torch.nn.Module):", start, "", forward))
+        definitions.append(with_constants(given, whole))
         expression = f"WithConstants({expression})"
     if module is not None and any(True for _ in module.parameters()):
         definitions.insert(0, "torch.manual_seed(0)  # weights may be random: those seen are not stored")
     return ModelSource(imports, definitions, expression, module)
+
+
+def with_constants(given: str, whole: str) -> str:
+    """Return the definition of a module that calls another one with constants among the arguments."""
+    start = indented("def __init__(self, inner):", "super().__init__()", "self.inner = inner")
+    forward = indented(f"def forward(self, {given}):", f"return self.inner({whole})")
+    return indented("class WithConstants(torch.nn.Module):", start, "", forward)
 
 
 @dataclass(frozen=True)
@@ -133,8 +139,8 @@ def function_source(function: Any) -> Function:
     reason = "it is made by a lambda or a closure"
     for place, name in _places(function, ""):
         try:
-            return Function(*_copied(*_read(place), name), name)
-        except (_NoSourceError, OSError, TypeError, ImportError, SyntaxError) as error:
+            return Function(*copied_definitions(*_read(place), name), name)
+        except (NoSourceError, OSError, TypeError, ImportError, SyntaxError) as error:
             reason = str(error)
     name = getattr(function, "__name__", "")
     name = name if name.isidentifier() else "function"
@@ -144,7 +150,7 @@ def function_source(function: Any) -> Function:
     return Function([], [f"{textwrap.indent(text, '# ')}\n{stub}"], name)
 
 
-def _arguments(count: int, constants: Mapping[int, Any]) -> tuple[str, str]:
+def arguments(count: int, constants: Mapping[int, Any]) -> tuple[str, str]:
     """Return the parameters of a forward, and all arguments that it calls with, constants in their places."""
     given = [f"x{number}" for number in range(count)]
     whole = list(given)
@@ -153,7 +159,7 @@ def _arguments(count: int, constants: Mapping[int, Any]) -> tuple[str, str]:
     return ", ".join(given), ", ".join(whole)
 
 
-def _applied(name: str, given: str, whole: str, flags: Sequence[str]) -> list[str]:
+def applied_definitions(name: str, given: str, whole: str, flags: Sequence[str]) -> list[str]:
     """Return the definition of a module that applies a Function; flags as in ``application``."""
     lines = ["del " + name + ".symbolic"] if "without-symbolic" in flags else []
     body, through = [], []
@@ -201,12 +207,13 @@ def _read(place: _Place) -> tuple[str, str]:
         return place.read_text(encoding="utf-8"), ""
     module = importlib.import_module(place) if isinstance(place, str) else place
     if module.__name__.partition(".")[0] == "torch":
-        raise _NoSourceError("it is part of torch")
+        raise NoSourceError("it is part of torch")
     return inspect.getsource(module), module.__package__ or ""
 
 
 def _imported(places: list[tuple[_Place, str]], reason: str) -> tuple[list[str], str]:
     """Return the lines that import the target, and the expression for it."""
+    reason = re.sub(r"[\x00-\x1f\x7f-\x9f]", " ", reason)
     comment = textwrap.indent(textwrap.fill(f"The model's source could not be copied: {reason}.", 98), "# ")
     place, name = places[-1] if places else ("diffexport", "")
     module = place.__name__ if isinstance(place, ModuleType) else str(place)
@@ -225,6 +232,19 @@ def _imported(places: list[tuple[_Place, str]], reason: str) -> tuple[list[str],
     return ["\n".join((comment, *lines))], f"target.{name}"
 
 
+def importing_definitions(place: str, name: str, reason: str) -> tuple[list[str], str]:
+    """Return the lines that import a target, and the expression for it.
+
+    Args:
+        place: a file or a module.
+        name: what is in it.
+        reason: why its source cannot be copied.
+    """
+    if not all(part.isidentifier() for part in name.split(".")):
+        return _imported([], reason)
+    return _imported([(Path(place) if place.endswith(".py") else place, name)], reason)
+
+
 def root_of(line: str) -> str:
     """Return the top-level package that an import line names."""
     return line.split()[1].partition(".")[0]
@@ -237,11 +257,11 @@ _SIMPLE = (ast.Assign, ast.AnnAssign, ast.AugAssign, ast.Expr)
 _NOISE = re.compile(r"[ \t]*#\s*(?:noqa|type:\s*ignore|pragma:|pylint:).*")
 
 
-def _copied(source: str, package: str, name: str) -> tuple[list[str], list[str]]:
+def copied_definitions(source: str, package: str, name: str) -> tuple[list[str], list[str]]:
     """Return the imports and the definitions that ``name`` needs, in source order.
 
     Raises:
-        _NoSourceError: it is not defined at the top level, or what it needs cannot stand alone.
+        NoSourceError: it is not defined at the top level, or what it needs cannot stand alone.
         SyntaxError: the source does not parse.
     """
     body = _without_registration(ast.parse(source).body)
@@ -254,11 +274,11 @@ def _copied(source: str, package: str, name: str) -> tuple[list[str], list[str]]
         imports |= _imports(node, names, package)
     unfit = [line for line in (*imports.values(), *inner) if line.split()[1].startswith(("diffexport", "."))]
     if unfit:
-        raise _NoSourceError(f"it needs {unfit[0]!r}")
+        raise NoSourceError(f"it needs {unfit[0]!r}")
     other = {bound for bound, line in imports.items() if line not in (IMPORTS.get(bound), f"import {bound}")}
     taken = set().union(other, *map(_bound, definitions)) & (_FUNCTIONS | IMPORTS.keys())
     if taken:
-        raise _NoSourceError(f"its module and this script both define {', '.join(sorted(taken))}")
+        raise NoSourceError(f"its module and this script both define {', '.join(sorted(taken))}")
     if "from __future__ import annotations" in source and _defers(parts, imports):
         imports["annotations"] = "from __future__ import annotations"
     return list(imports.values()), _texts(source.split("\n"), definitions)
@@ -279,7 +299,7 @@ def _closure(body: list[ast.stmt], name: str) -> tuple[list[ast.stmt], set[str]]
     """Return the top-level statements that define or change what ``name`` needs, and every name needed."""
     bound = {node: _bound(node) for node in body}
     if not any(name in names for names in bound.values()):
-        raise _NoSourceError(f"{name} is not defined at the top level of its module")
+        raise NoSourceError(f"{name} is not defined at the top level of its module")
     needed: set[ast.stmt] = set()
     names: set[str] = set()
     pending = {name}

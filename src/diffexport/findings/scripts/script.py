@@ -32,7 +32,14 @@ from diffexport.findings.regressions import Regression, is_tensor
 from diffexport.findings.scripts import check_templates
 from diffexport.findings.scripts.check_templates import CONSTANTS, END, template_for, wanted, watched
 from diffexport.findings.scripts.literals import literal
-from diffexport.findings.scripts.model_source import IMPORTS, Function, function_source, model_source, root_of
+from diffexport.findings.scripts.model_source import (
+    IMPORTS,
+    Function,
+    ModelSource,
+    function_source,
+    model_source,
+    root_of,
+)
 from diffexport.subjects.cases import Case, dynamic_axes
 from diffexport.values import (
     DEFAULT_TERMS,
@@ -45,7 +52,7 @@ from diffexport.values import (
 )
 
 
-def standalone_script(regression: Regression, case: Case) -> str:
+def standalone_script(regression: Regression, case: Case, model: ModelSource | None = None) -> str:
     """Return a Python script that shows a stored divergence without diffexport.
 
     It exits 1 and prints ``DIVERGES: …`` when the divergence shows, and exits 0 and prints ``agrees`` when it
@@ -54,12 +61,13 @@ def standalone_script(regression: Regression, case: Case) -> str:
     Args:
         regression: what was stored.
         case: the case it is about, as [case_of][diffexport.findings.regressions.case_of] returns it.
+        model: the model as source; by default that of the case, which is built for it.
 
     Raises:
         UnknownNameError: the divergence needs a runtime, and there is none of the stored name.
         UsageError: that runtime does not say how a script uses it.
     """
-    model = model_source(regression, case)
+    model = model or model_source(regression, case)
     around = None if case.around is None else function_source(case.around)
     asserted = next((a for a in case.assertions if a.name == regression.signature), None)
     test = None if asserted is None else function_source(asserted.test)

@@ -1,3 +1,4 @@
+from .cache import source_files as source_files
 from .inference import RAN as RAN
 from .inference import STATUSES as STATUSES
 from .inference import Inference as Inference

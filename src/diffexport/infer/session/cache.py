@@ -31,7 +31,7 @@ def key(target: str, asked: Sequence[str], folder: Path | None = None) -> Path |
         folder: where it is looked for, and the entry kept.
     """
     base = folder or Path.cwd()
-    files = list(_files(target, base))
+    files = list(source_files(target, base))
     if not files:
         return None
     digest = hashlib.sha256(json.dumps([VERSION, target, *asked, sorted(installed().items())]).encode())
@@ -42,7 +42,8 @@ def key(target: str, asked: Sequence[str], folder: Path | None = None) -> Path |
     return base / _FOLDER / f"{digest.hexdigest()[:32]}.json"
 
 
-def _files(target: str, base: Path) -> Iterator[Path]:
+def source_files(target: str, base: Path) -> Iterator[Path]:
+    """Yield the source files around a target: its own, or those of its package; none where they are not found."""
     place = target.rpartition(":")[0]
     if place.endswith(".py"):
         file = base / place

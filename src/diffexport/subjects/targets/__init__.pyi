@@ -2,6 +2,9 @@ from .application import Application as Application
 from .importing import CannotImport as CannotImport
 from .importing import Imported as Imported
 from .importing import Importer as Importer
+from .locating import check_inside as check_inside
+from .locating import file_of as file_of
+from .locating import is_part_of_python as is_part_of_python
 from .resolving import Bound as Bound
 from .resolving import applied as applied
 from .resolving import builder_of as builder_of
@@ -9,6 +12,7 @@ from .resolving import case_of as case_of
 from .resolving import declares_inputs as declares_inputs
 from .resolving import file_module_name as file_module_name
 from .resolving import has_setup_context as has_setup_context
+from .resolving import imported as imported
 from .resolving import is_catalogue_name as is_catalogue_name
 from .resolving import look_up as look_up
 from .resolving import resolve as resolve

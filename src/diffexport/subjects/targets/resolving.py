@@ -28,7 +28,9 @@ from diffexport.processes import raised_by_code, without_copies
 from diffexport.subjects import catalogue
 from diffexport.subjects.cases import Case, make_case
 from diffexport.subjects.targets.application import Application
+from diffexport.subjects.targets.factories import check_factory
 from diffexport.subjects.targets.importing import CannotImport, Importer, run_file
+from diffexport.subjects.targets.locating import is_part_of_python
 
 
 def is_catalogue_name(text: str) -> bool:
@@ -36,13 +38,17 @@ def is_catalogue_name(text: str) -> bool:
     return ":" not in text
 
 
-def resolve(text: str, *, inputs: Sequence[str] = (), otherwise: Sequence[str] = ()) -> Case:
+def resolve(
+    text: str, *, inputs: Sequence[str] = (), otherwise: Sequence[str] = (), stored: bool = False
+) -> Case:
     """Return the case a target names.
 
     Args:
         text: the target.
         inputs: tensor specs or strategies, as texts, that replace the case's own, or stand in for missing ones.
         otherwise: tensor specs for a model that comes without any, in place of float tensors of any shape.
+        stored: the target stands in a file, and nobody has typed it; see
+            [check_factory][diffexport.subjects.targets.factories.check_factory].
 
     Raises:
         UnknownNameError: no such catalogue case.
@@ -63,8 +69,8 @@ def resolve(text: str, *, inputs: Sequence[str] = (), otherwise: Sequence[str] =
         return with_inputs(case, inputs)
     parts = Application.parse(text)
     if parts is not None and not parts.is_plain:
-        return _applied_case(parts, text, inputs or otherwise)
-    value = look_up(text)
+        return _applied_case(parts, text, inputs or otherwise, stored)
+    module, value = _looked_up(text, stored)
     options = getattr(value, "diffexport_test", None)
     if options is not None:
         # A test of a model: it knows how it is checked.
@@ -73,7 +79,7 @@ def resolve(text: str, *, inputs: Sequence[str] = (), otherwise: Sequence[str] =
     if isinstance(value, Case):
         # Another process has to find it again, and by this text it can.
         return with_inputs(Case(**{**vars(value), "target": text}), inputs)
-    return _as_case(value, text, inputs or otherwise)
+    return _as_case(value, module, text, inputs or otherwise, stored)
 
 
 def declares_inputs(text: str) -> bool:
@@ -88,20 +94,40 @@ def declares_inputs(text: str) -> bool:
     return isinstance(value, Case) or hasattr(value, "diffexport_test")
 
 
-def look_up(text: str) -> Any:
+def look_up(text: str, *, stored: bool = False) -> Any:
     """Return the object that ``package.module:attr`` or ``file.py:attr`` names, whatever it is; imports its module.
+
+    Args:
+        text: the target.
+        stored: see [resolve][].
 
     Raises:
         TargetError: the module does not import or has no such attribute.
     """
+    return _looked_up(text, stored)[1]
+
+
+def imported(text: str) -> Any:
+    """Return the module of a target.
+
+    Raises:
+        TargetError: it does not import.
+    """
     parts = Application.parse(text)
     if parts is None:
-        place, _, attribute = text.rpartition(":")
-        return _lookup(_import(place, text), attribute, text)
-    module = _import(parts.place, text, stand_in="stubs" in parts.flags)
+        return _import(text.rpartition(":")[0], text)
+    return _import(parts.place, text, stand_in="stubs" in parts.flags)
+
+
+def _looked_up(text: str, stored: bool) -> tuple[Any, Any]:
+    """Return the module of a target, and what it names in it."""
+    parts = Application.parse(text)
+    module = imported(text)
+    if parts is None:
+        return module, _lookup(module, text.rpartition(":")[2], text)
     if ".<locals>." in parts.attribute:
-        return _local(module, parts.attribute, text)
-    return _lookup(module, parts.attribute, text)
+        return module, _local(module, parts.attribute, text, stored)
+    return module, _lookup(module, parts.attribute, text)
 
 
 def with_inputs(case: Case, inputs: Sequence[str]) -> Case:
@@ -125,6 +151,8 @@ def with_inputs(case: Case, inputs: Sequence[str]) -> Case:
 
 
 def _import(place: str, text: str, *, stand_in: bool = False) -> Any:
+    if not place.endswith(".py") and is_part_of_python(place):
+        raise TargetError(f"target {text!r}: {place} is a part of Python, in which there is no model")
     try:
         with without_copies():
             if place.endswith(".py"):
@@ -190,9 +218,10 @@ def _importable_from(folder: Path) -> Any:
                 sys.path.remove(here)
 
 
-def _local(module: Any, attribute: str, text: str) -> Any:
+def _local(module: Any, attribute: str, text: str, stored: bool) -> Any:
     """Return a class that a function defines: the function is called, and what it returns is searched."""
     factory = _lookup(module, attribute.partition(".<locals>.")[0], text)
+    check_factory(factory, module, text, stored=stored)
     try:
         with without_copies():
             result = factory()
@@ -237,14 +266,14 @@ def _lookup(module: Any, attribute: str, text: str) -> Any:
     return value
 
 
-def _applied_case(parts: Application, text: str, inputs: Sequence[str]) -> Case:
+def _applied_case(parts: Application, text: str, inputs: Sequence[str], stored: bool) -> Case:
     """Return the case of a Function that is applied otherwise than as it is."""
-    function = look_up(text)
+    function = look_up(text, stored=stored)
     build, name = parts.builder(function), parts.attribute.rpartition(".")[2]
     return _case(name, build, function.forward, text, inputs, skip=int(not has_setup_context(function)))
 
 
-def _as_case(value: Any, text: str, inputs: Sequence[str]) -> Case:
+def _as_case(value: Any, module: Any, text: str, inputs: Sequence[str], stored: bool) -> Case:
     import torch
 
     name = text.rpartition(":")[2]
@@ -256,6 +285,7 @@ def _as_case(value: Any, text: str, inputs: Sequence[str]) -> Case:
         context = int(not has_setup_context(value))
         return _case(name, lambda: applied(value), value.forward, text, inputs, skip=context)
     if callable(value):
+        check_factory(value, module, text, stored=stored)
         try:
             with without_copies():
                 built = value()

@@ -1,7 +1,8 @@
+from .mutation_journal import MutationJournal as MutationJournal
 from .mutation_report import MutationTally as MutationTally
+from .mutation_report import mutation_document as mutation_document
 from .mutation_report import mutation_line as mutation_line
 from .mutation_report import mutation_lines as mutation_lines
-from .mutation_report import write_mutation_report as write_mutation_report
 from .mutation_run import JobReport as JobReport
 from .mutation_run import MutationJob as MutationJob
 from .mutation_run import run as run

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-from diffexport import atomic
 from diffexport.findings.regressions import SeenTensors, encode_tensor
 from diffexport.findings.reports import EXIT_FINDINGS, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, values
 from diffexport.tools.mutate.mutation_run import JobReport, MutantOutcome
@@ -59,9 +56,22 @@ class MutationTally:
             return EXIT_FINDINGS
         if self.interrupted:
             return EXIT_INTERRUPTED
-        if any(report.failed for report in self.reports) or not self.outcomes():
+        if any(report.failed for report in self.reports) or self.unreported() or not self.outcomes():
             return EXIT_USAGE
         return EXIT_OK
+
+    def unreported(self) -> list[tuple[str, str]]:
+        """Return the cases and modes that there is no report of."""
+        reported = Counter((report.case, report.mode) for report in self.reports)
+        asked = Counter((case, mode) for case in self.cases for mode in self.modes)
+        return list((asked - reported).keys())
+
+    @property
+    def why_unreported(self) -> str:
+        """Why there is no report of what there is none of."""
+        if self.interrupted:
+            return "not reached: the run was interrupted"
+        return "nothing was heard of it; the process that it was given to may have ended"
 
     def needed(self, mutator: str | None = None) -> tuple[float, int] | None:
         """Return median and maximum of the examples needed to catch what was caught."""
@@ -107,6 +117,9 @@ def mutation_lines(tally: MutationTally) -> Iterator[str]:
                 yield f"    {outcome.message[:200]}"
                 if outcome.inputs:
                     yield f"    input {values(outcome.inputs)[:200]}"
+    if tally.unreported():
+        yield ""
+        yield f"not tested: {len(tally.unreported())} (case, mode) pairs, {tally.why_unreported}"
     yield ""
     share = tally.share
     yield (
@@ -135,7 +148,7 @@ def _table(tally: MutationTally) -> Iterator[str]:
         yield f"{name:<{width}}  {figures}  {examples}"
 
 
-def document(tally: MutationTally) -> dict[str, Any]:
+def mutation_document(tally: MutationTally) -> dict[str, Any]:
     """Return the report as plain data."""
     needed = tally.needed()
     return {
@@ -169,6 +182,9 @@ def document(tally: MutationTally) -> dict[str, Any]:
             for r in tally.reports
             if r.skipped
         ],
+        "untested": [
+            {"case": case, "mode": mode, "reason": tally.why_unreported} for case, mode in tally.unreported()
+        ],
     }
 
 
@@ -200,12 +216,3 @@ def _outcome(outcome: MutantOutcome) -> dict[str, Any]:
         "message": outcome.message,
         "input": [encode_tensor(value, seen) for value in outcome.inputs] or None,
     }
-
-
-def write_mutation_report(tally: MutationTally, path: Path) -> None:
-    """Write the report, whole or not at all.
-
-    Raises:
-        OSError: the file cannot be written.
-    """
-    atomic.write_text(path, json.dumps(document(tally), indent=1, ensure_ascii=False) + "\n")

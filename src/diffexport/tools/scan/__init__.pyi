@@ -9,7 +9,7 @@ from .scan_events import ScanStarted as ScanStarted
 from .scan_events import Working as Working
 from .scan_report import ScanTally as ScanTally
 from .scan_report import ScanTerminal as ScanTerminal
-from .scan_report import write_scan_report as write_scan_report
+from .scan_report import scan_document as scan_document
 from .scan_state import State as State
 from .variants import DEFAULT_MODES as DEFAULT_MODES
 from .variants import DEFAULT_RUNTIMES as DEFAULT_RUNTIMES

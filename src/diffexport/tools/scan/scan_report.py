@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -14,7 +13,6 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from diffexport import atomic
 from diffexport.findings.events import RowVerdict
 from diffexport.findings.regressions import FindingStore
 from diffexport.findings.reports import (
@@ -129,7 +127,7 @@ class ScanTally:
         return EXIT_OK if any(entry.was_run for entry in self.entries) else EXIT_USAGE
 
 
-def document(tally: ScanTally) -> dict[str, Any]:
+def scan_document(tally: ScanTally) -> dict[str, Any]:
     """Return a scan as plain data."""
     started, finished = tally.started, tally.finished
     return {
@@ -150,15 +148,6 @@ def document(tally: ScanTally) -> dict[str, Any]:
             for e in tally.failed
         ],
     }
-
-
-def write_scan_report(tally: ScanTally, path: Path) -> None:
-    """Write the report, whole or not at all.
-
-    Raises:
-        OSError: the file cannot be written.
-    """
-    atomic.write_text(path, json.dumps(document(tally), indent=1, ensure_ascii=False) + "\n")
 
 
 class ScanTerminal:

@@ -1,0 +1,216 @@
+"""Workers that die, hang or are killed: what is reported, and that the rest is done all the same."""
+
+import os
+import signal
+import threading
+import time
+from collections import Counter
+
+import pytest
+
+from diffexport.explore import RunPlan, Settings, events_of
+from diffexport.findings.events import CaseFailed, FindingMade, ModeFinished, RowVerdict
+from diffexport.values import Kind, Stage, StepLimits, select_modes
+
+pytestmark = pytest.mark.slow
+
+MODELS = """
+import os, signal, time
+import torch
+
+class Clamped(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return x.clamp(min=0.5)
+
+    @staticmethod
+    def symbolic(g, x):
+        return g.op("Relu", x)
+
+class Wrong(torch.nn.Module):
+    def forward(self, x):
+        return Clamped.apply(x)
+
+class Right(torch.nn.Module):
+    def forward(self, x):
+        return x + 1
+
+class EndsOnEmpty(torch.nn.Module):
+    def forward(self, x):
+        if x.numel() == 0:
+            os._exit(0)
+        return Clamped.apply(x)
+
+class DiesInSymbolic(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return x + 1
+
+    @staticmethod
+    def symbolic(g, x):
+        os.kill(os.getpid(), signal.SIGSEGV)
+
+class Dies(torch.nn.Module):
+    def forward(self, x):
+        return DiesInSymbolic.apply(x)
+
+class HangsInSymbolic(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return x + 1
+
+    @staticmethod
+    def symbolic(g, x):
+        while True:
+            time.sleep(0.05)
+
+class Hangs(torch.nn.Module):
+    def forward(self, x):
+        return HangsInSymbolic.apply(x)
+
+class Forks(torch.nn.Module):
+    forked = 0
+
+    def forward(self, x):
+        if Forks.forked < 3:
+            Forks.forked += 1
+            os.fork()
+        return x + 1
+"""
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "hostile.py").write_text(MODELS)
+    return tmp_path
+
+
+def plan(*names, modes="torchscript", limits=None, jobs=1, shrink=True):
+    return RunPlan(
+        targets=tuple(f"hostile.py:{name}" for name in names),
+        modes=select_modes([modes] if isinstance(modes, str) else modes),
+        runtimes=("ort-disabled",),
+        settings=Settings(examples=3, block=4, shrink=shrink, steps=limits or StepLimits()),
+        inputs=("float32[N]",),
+        jobs=jobs,
+    )
+
+
+def carry_out(asked):
+    events = list(events_of(asked))
+    findings = [event.finding for event in events if isinstance(event, FindingMade)]
+    rows = {event.mode: event.rows[0] for event in events if isinstance(event, ModeFinished)}
+    failed = [event.message for event in events if isinstance(event, CaseFailed)]
+    return findings, rows, failed
+
+
+def seen(findings):
+    return Counter((f.divergence.kind, f.divergence.stage) for f in findings)
+
+
+def test_an_end_of_the_process_hides_nothing_behind_it(project):
+    findings, rows, failed = carry_out(plan("EndsOnEmpty"))
+    assert seen(findings) == {(Kind.CRASH, Stage.EAGER): 1, (Kind.VALUE, Stage.COMPARE): 1}
+    crash = next(f for f in findings if f.divergence.kind is Kind.CRASH)
+    assert (crash.divergence.signature, crash.inputs[0].shape, crash.shrunk) == ("exit code 0", (0,), True)
+    assert rows["torchscript"].verdict is RowVerdict.DIVERGES
+    assert not failed
+
+
+def test_a_crash_of_the_export_is_said_to_be_one(project):
+    findings, rows, failed = carry_out(plan("Dies", modes=("torchscript", "torchscript,opset=17")))
+    assert seen(findings) == {(Kind.CRASH, Stage.CONVERT): 1}
+    assert "SIGSEGV while the model is exported" in findings[0].divergence.message
+    assert {row.verdict for row in rows.values()} == {RowVerdict.DIVERGES}
+    assert len(rows) == 2
+    assert not failed
+
+
+@pytest.mark.parametrize("jobs", [0, 1], ids=["in this process", "in a worker"])
+def test_what_does_not_end_is_a_finding(project, jobs):
+    limits = StepLimits(export_seconds=4, check_seconds=20)
+    findings, rows, failed = carry_out(plan("Hangs", limits=limits, jobs=jobs))
+    assert seen(findings) == {(Kind.TIMEOUT, Stage.CONVERT): 1}
+    assert "no end within 4 s while the model is exported" in findings[0].divergence.message
+    assert rows["torchscript"].verdict is RowVerdict.DIVERGES
+    assert not failed
+
+
+def test_copies_of_a_worker_answer_nothing(project):
+    findings, rows, failed = carry_out(plan("Forks", "Right"))
+    assert (findings, failed) == ([], [])
+    assert rows["torchscript"].verdict is RowVerdict.AGREES
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_workers_killed_from_outside_are_replaced(project, number):
+    """Three times in one run, whatever they are doing."""
+    killed = []
+    over = threading.Event()
+
+    def kill():
+        while len(killed) < 3 and not over.wait(0.2):
+            for pid in children_of(os.getpid()):
+                if pid not in killed and is_at_work(pid):
+                    killed.append(pid)
+                    os.kill(pid, number)
+                    break
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    try:
+        findings, rows, failed = carry_out(plan("Wrong"))
+    finally:
+        over.set()
+        thread.join()
+    assert len(killed) == 3
+    assert seen(findings) == {(Kind.VALUE, Stage.COMPARE): 1}
+    assert rows["torchscript"].verdict is RowVerdict.DIVERGES
+    assert not failed
+
+
+def test_a_worker_that_is_always_killed_leaves_its_mode_untested(project, monkeypatch):
+    over = threading.Event()
+
+    def kill():
+        while not over.wait(0.1):
+            for pid in children_of(os.getpid()):
+                if is_at_work(pid):
+                    os.kill(pid, signal.SIGKILL)
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    try:
+        findings, rows, failed = carry_out(plan("Wrong"))
+    finally:
+        over.set()
+        thread.join()
+    assert not findings
+    text = "its worker was killed from outside"
+    assert any(text in message for message in (*failed, *(row.reason for row in rows.values())))
+    assert all(row.verdict is RowVerdict.UNTESTED for row in rows.values())
+
+
+def children_of(pid):
+    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
+        return [int(text) for text in file.read().split()]
+
+
+def is_at_work(pid):
+    """Whether a worker has loaded torch: it has a few hundred megabytes then."""
+    try:
+        with open(f"/proc/{pid}/statm", encoding="ascii") as file:
+            return int(file.read().split()[1]) * 4096 > 250 << 20
+    except (OSError, IndexError):
+        return False
+
+
+def test_the_time_of_a_limit_is_that_of_one_step(project):
+    """Many short steps take longer than the limit together."""
+    limits = StepLimits(export_seconds=60, check_seconds=5)
+    started = time.monotonic()
+    findings, rows, failed = carry_out(plan("Right", limits=limits, modes="dynamo"))
+    assert time.monotonic() - started > 0
+    assert (findings, failed) == ([], [])
+    assert rows["dynamo"].verdict is RowVerdict.AGREES
