@@ -111,7 +111,7 @@ class Trial:
         return self.limit + seconds * self.undisturbed.slowness
 
     def limit_words(self) -> list[str]:
-        """Return the options that say how long a step may take, where there are any; none before it is known how fast."""
+        """Return the options that say how long a step may take; none before it is known how long things take here."""
         given = {
             "--export-timeout": EXPORT_SECONDS,
             "--check-timeout": CHECK_SECONDS,
