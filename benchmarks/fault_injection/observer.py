@@ -139,7 +139,8 @@ def _read(path: Path) -> tuple[dict[str, Any], set[Path], str]:
     sides: set[Path] = set()
     try:
         arrays = {
-            role: [_array(one, path, sides) for one in document[role]] for role in ("inputs", "eager", "got")
+            role: [_array(one, path, sides) for one in document[role]]
+            for role in ("inputs", "export_inputs", "eager", "got")
         }
     except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
         return document, sides, f"{type(error).__name__}: {error}"

@@ -35,10 +35,16 @@ def stored(tmp_path):
     """A folder with two whole findings, one of them with files beside it."""
     folder = tmp_path / "stored"
     folder.mkdir()
-    inline = {"inputs": [_tensor([1, 2])], "eager": [_tensor([2, 4])], "got": [_tensor([3, 5])]}
+    inline = {
+        "inputs": [_tensor([1, 2])],
+        "export_inputs": [_tensor([0, 1])],
+        "eager": [_tensor([2, 4])],
+        "got": [_tensor([3, 5])],
+    }
     values = np.zeros(300, "float32")
     beside = {}
-    for role, array in (("inputs", values), ("eager", values * 2), ("got", values * 2 + 1)):
+    arrays_of = {"inputs": values, "export_inputs": values, "eager": values * 2, "got": values * 2 + 1}
+    for role, array in arrays_of.items():
         np.save(folder / f"{role}.npy", array)
         beside[role] = [{"dtype": "float32", "shape": [300], "strides": [1], "file": f"{role}.npy"}]
     for name, arrays in zip(NAMES, (inline, beside), strict=True):
