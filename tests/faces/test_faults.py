@@ -11,7 +11,7 @@ _ROOT = next(folder for folder in Path(__file__).resolve().parents if (folder / 
 TRIALS = (
     "kill-main:0",
     "kill-worker-again:0",
-    "exit-eager:0",
+    "exit-import:1",
     "closed-terminal:0",
     "special-report:1",
     "configuration:0",
