@@ -22,9 +22,9 @@ from diffexport.processes import (
     Message,
     ParentProcess,
     Policy,
+    ProcessStep,
     Ready,
     Received,
-    Step,
     Unreadable,
     receive_any,
     share_of_memory,
@@ -107,7 +107,7 @@ class _JobTask:
         failed = end.failed or bool(self.problems)
         return JobReport(self.job.name, self.job.mode, tuple(self.outcomes), "; ".join(told), failed)
 
-    def ended(self, received: Received, step: Step, doing: MutantBegun | None) -> JobEnd | None:
+    def ended(self, received: Received, step: ProcessStep, doing: MutantBegun | None) -> JobEnd | None:
         """Decide what it means that a worker ended, hung or failed; return the end of the job if this is one."""
         begun = doing if doing is not None and doing.number >= self.start else None
         is_killed = isinstance(received, Died) and received.is_from_outside
@@ -220,7 +220,7 @@ class _JobSchedule:
         self._take_report(task.report(end))
 
 
-def _what(received: Received, step: Step, times: int) -> str:
+def _what(received: Received, step: ProcessStep, times: int) -> str:
     """Return in words what a worker did when it ended, and how it ended."""
     doing = {
         "import": "importing its target",
