@@ -22,7 +22,7 @@ from diffexport.findings.regressions import FindingStore
 from diffexport.findings.reports import Tally, quote
 from diffexport.infer.session import TargetProcess
 from diffexport.strategies import canonical
-from diffexport.values import Mode, Severity, StepLimits
+from diffexport.values import Mode, Severity
 
 #: One model costs no exports, so that all of the time is for samples: about 10,000 on each runtime.
 EXAMPLES, BLOCK = 200, 64
@@ -57,7 +57,8 @@ def compare_command(
     specs = canonical(inputs)
     chosen = select_runtimes(runtimes or loaded.runtimes)
     steps = step_limits(loaded.steps, **limits)
-    artefact = _read(model, mode, steps if jobs else None)
+    read = partial(artefacts.read_model_apart, limits=steps) if jobs else artefacts.read_model
+    artefact = read(model, mode=None if mode is None else Mode.parse(mode))
     with TargetSession(process) as asked:
         artefact = _mapped(artefact, target, asked, specs, input_names, output_names)
         facts = asked.facts(target, specs, artefact)
@@ -80,19 +81,11 @@ def compare_command(
         artefact=artefact,
         facts={target: facts},
     )
+    options = {"--input": specs, "--input-name": input_names, "--output-name": output_names}
+    options["--mode"] = [mode] if mode else []
     words = ["diffexport", "compare", str(model), target]
-    named = {"--input": specs, "--input-name": input_names, "--output-name": output_names}
-    words += [word for option, values in named.items() for value in values for word in (option, value)]
-    words += ["--mode", mode] if mode else []
+    words += [word for option, values in options.items() for value in values for word in (option, value)]
     return perform(plan, FindingStore(), Tally(partial(_command, words, plan.settings)), json_file)
-
-
-def _read(model: Path, mode: str | None, limits: StepLimits | None) -> Artefact:
-    """Read the given file, in a process of its own where there are limits."""
-    exported = None if mode is None else Mode.parse(mode)
-    if limits is None:
-        return artefacts.read_model(model, mode=exported)
-    return artefacts.read_model_apart(model, limits, mode=exported)
 
 
 def _command(given: Sequence[str], settings: Settings, finding: Finding) -> str:

@@ -25,8 +25,8 @@ from diffexport.findings.events import (
     RowVerdict,
     StateChanged,
 )
-from diffexport.findings.regressions import dumps, loads, regression_of
-from diffexport.values import Divergence, Evidence, Identity, Kind, Place, Stage
+from diffexport.findings.regressions import StoredName, dumps, loads, regression_of
+from diffexport.values import Divergence, Evidence, Identity, Kind, Place, Stage, leaves
 
 #: Most bytes of tensors in one record; what is larger is made again.
 _MOST = 64 << 20
@@ -82,6 +82,11 @@ def finding_from(record: Mapping[str, Any]) -> Finding:
             for name, data in record["side"].items():
                 (Path(folder) / Path(name).name).write_bytes(base64.b64decode(data, validate=True))
             stored = loads(record["regression"], Path(folder) / f"{_STEM}.diffexport.json")
+        calls = (stored.inputs, stored.export_inputs, stored.eager, stored.got)
+        if any(isinstance(leaf, StoredName) for call in calls for leaf in leaves(call)):
+            raise RecordError(
+                "it has an argument that is known by its name, whose module would have to be imported"
+            )
         element = record["element"]
         divergence = Divergence(
             stored.stage,

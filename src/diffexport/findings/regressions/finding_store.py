@@ -44,9 +44,9 @@ class FindingStore:
             self.errors[digest] = str(error)
 
     def retract(self, finding: Finding) -> None:
-        """Remove the file of a finding that an interrupted run stored as it was seen: another one stands for it now.
+        """Remove the file of a finding that was stored as it was seen, by a run that was interrupted.
 
-        A file that holds anything else stays.
+        To be called where another finding stands for it. A file that holds anything else stays.
         """
         if self.folder is None or finding.identity.digest in self.paths:
             return
