@@ -33,6 +33,44 @@ NAMES = [
 ]
 
 
+#: Options of `diffexport run models.py:Increment` with a value that cannot be, and a part of what is said.
+VALUES = [
+    ("--examples", "1" + "0" * 30, "is not in the range 1<=x<=1000000000"),
+    ("--examples", "9" * 5000, "is not a valid integer"),
+    ("--seed", "1" + "0" * 40, "is not in the range"),
+    ("--jobs", "1000000", "is not in the range 0<=x<=256"),
+    ("--memory", "4 parsecs", "'4 parsecs' is no size in bytes"),
+    ("--memory", "1", "is not between 64MiB and"),
+    ("--memory", "999999999999GiB", "is not between 64MiB and"),
+    ("--check-timeout", "nan", "is no number of seconds"),
+    ("--export-timeout", "inf", "is not in the range"),
+    ("--modes", "", "it is empty"),
+    ("--modes", "a\0b", "has a NUL character"),
+    ("--runtime", "x" * 1_000_000, "it has 1,000,000 characters"),
+    ("--input", "float32[1000000000000]", "the smallest tensor that it admits has 3,725 GiB"),
+    ("--input", "float32[99999999999999999999]", "no tensor has a size of more than 18 digits"),
+    ("--input", f"float32[{'2,' * 64}2]", "a tensor may have 32 dimensions at most"),
+    ("--input", "float32[N>=1000000,N]", "GiB, and 1 GiB is the most"),
+    ("--input", "float32[3] in " + "9" * 5000 + "..", "are no bounds"),
+    ("--input", "float32[" + "[" * 5000, "is not a tensor spec"),
+    ("--input", "just(" * 5000, "is neither a tensor spec nor a strategy"),
+    ("--input", f"just({'-' * 3000}1)", "just(---"),
+    ("--input", "just({[]: 1})", "unhashable"),
+    ("--input", "just(torch.ones(100000000000))", "would make a tensor of 373 GiB"),
+    ("--input", "integers('a')", "integers('a')"),
+]
+
+
+@pytest.mark.parametrize(("option", "value", "problem"), VALUES, ids=[f"{o} {v[:20]}" for o, v, _ in VALUES])
+def test_a_value_that_cannot_be(cli, option, value, problem):
+    ran = cli(
+        "run", "models.py:Increment", "--modes", "torchscript", "-j0", "--no-save", option, value, code=2
+    )
+    assert problem in ran.err
+    assert len(ran.err) < 5000
+    assert not ran.out
+
+
 @pytest.mark.parametrize(("arguments", "problem", "help"), NAMES, ids=[" ".join(n[0]) for n in NAMES])
 def test_a_name_or_value_that_does_not_exist(cli, arguments, problem, help):
     ran = cli(*arguments, code=2)

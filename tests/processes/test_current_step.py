@@ -2,6 +2,8 @@
 
 import math
 import os
+import subprocess
+import sys
 import threading
 import time
 
@@ -46,6 +48,37 @@ def test_a_text_that_does_not_fit_is_cut(boards):
     seen = boards[1].read()
     assert seen.name == "run"
     assert set(seen.case) == {"a"}
+
+
+WRITER = """
+import sys, time
+from diffexport.processes.current_step import ProcessStep, StepBoard
+board = StepBoard(int(sys.argv[1]))
+end = time.monotonic() + 1.5
+while (now := time.monotonic()) < end:
+    board.write(ProcessStep("run", "case", "mode", "ort", now + 100))
+    board.extend(now + 100)
+"""
+
+
+def test_what_is_read_while_it_is_written_is_never_late():
+    board, descriptor = StepBoard.create()
+    writer = subprocess.Popen([sys.executable, "-c", WRITER, str(descriptor)], pass_fds=(descriptor,))
+    reads = late = 0
+    while writer.poll() is None:
+        reads += 1
+        late += board.read().is_late
+    os.close(descriptor)
+    board.close()
+    assert writer.returncode == 0
+    assert reads > 1000
+    assert late == 0
+
+
+def test_what_is_left_half_written_is_never_late(boards):
+    boards[0].write(ProcessStep("run", deadline=1.0))
+    boards[0]._memory[:8] = (3).to_bytes(8, sys.byteorder)
+    assert not boards[1].read().is_late
 
 
 @pytest.fixture

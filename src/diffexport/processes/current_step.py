@@ -91,13 +91,14 @@ class StepBoard:
         text = text[: _SIZE - _HEAD.size]
         self._changes += 2
         # An odd number while the text is changed.
-        _HEAD.pack_into(self._memory, 0, self._changes - 1, step.deadline, len(text))
+        # Not by pack_into, which writes zeros first: they would be read as a time that is over.
+        self._memory[: _HEAD.size] = _HEAD.pack(self._changes - 1, step.deadline, len(text))
         self._memory[_HEAD.size : _HEAD.size + len(text)] = text
-        _HEAD.pack_into(self._memory, 0, self._changes, step.deadline, len(text))
+        self._memory[: _HEAD.size] = _HEAD.pack(self._changes, step.deadline, len(text))
 
     def extend(self, deadline: float) -> None:
         """Let the current step take until then."""
-        _TIME.pack_into(self._memory, _TIME_AT, deadline)
+        self._memory[_TIME_AT : _TIME_AT + _TIME.size] = _TIME.pack(deadline)
 
     def read(self) -> ProcessStep:
         """Return the current step."""
@@ -106,6 +107,9 @@ class StepBoard:
             text = bytes(self._memory[_HEAD.size : _HEAD.size + length])
             if changes % 2 == 0 and _HEAD.unpack_from(self._memory, 0)[0] == changes:
                 break
+        else:
+            # The process was cut off in the middle: until when the step may take is not known now.
+            deadline = math.inf
         # A process that died, or was cut off, while it wrote leaves a text that is half of each; it is still a text.
         parts = [*text.decode("utf-8", "replace").split(_SEPARATOR), "", "", ""]
         name, case, mode, runtime = parts[:4]
