@@ -22,7 +22,7 @@ from diffexport.findings.regressions import FindingStore
 from diffexport.findings.reports import Tally, quote
 from diffexport.infer.session import TargetProcess
 from diffexport.strategies import canonical
-from diffexport.values import Mode, Severity
+from diffexport.values import Mode, Severity, StepLimits
 
 #: One model costs no exports, so that all of the time is for samples: about 10,000 on each runtime.
 EXAMPLES, BLOCK = 200, 64
@@ -57,11 +57,7 @@ def compare_command(
     specs = canonical(inputs)
     chosen = select_runtimes(runtimes or loaded.runtimes)
     steps = step_limits(loaded.steps, **limits)
-    exported = None if mode is None else Mode.parse(mode)
-    if jobs:
-        artefact = artefacts.read_model_apart(model, steps, mode=exported)
-    else:
-        artefact = artefacts.read_model(model, mode=exported)
+    artefact = _read(model, mode, steps if jobs else None)
     with TargetSession(process) as asked:
         artefact = _mapped(artefact, target, asked, specs, input_names, output_names)
         facts = asked.facts(target, specs, artefact)
@@ -89,6 +85,14 @@ def compare_command(
     words += [word for option, values in named.items() for value in values for word in (option, value)]
     words += ["--mode", mode] if mode else []
     return perform(plan, FindingStore(), Tally(partial(_command, words, plan.settings)), json_file)
+
+
+def _read(model: Path, mode: str | None, limits: StepLimits | None) -> Artefact:
+    """Read the given file, in a process of its own where there are limits."""
+    exported = None if mode is None else Mode.parse(mode)
+    if limits is None:
+        return artefacts.read_model(model, mode=exported)
+    return artefacts.read_model_apart(model, limits, mode=exported)
 
 
 def _command(given: Sequence[str], settings: Settings, finding: Finding) -> str:
