@@ -44,7 +44,7 @@ class FindingStore:
             self.errors[digest] = str(error)
 
     def retract(self, finding: Finding) -> None:
-        """Remove the file of a finding that was stored as it was seen, by a run that was interrupted.
+        """Remove the file of a finding that an interrupted run stored as it was seen: another one stands for it now.
 
         To be called where another finding stands for it. A file that holds anything else stays.
         """
