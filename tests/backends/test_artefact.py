@@ -18,7 +18,7 @@ from diffexport.backends.model_files import (
     read_model,
 )
 from diffexport.errors import UsageError
-from diffexport.values.spec import parse_specs, shapes_of_ranks
+from diffexport.values import parse_specs, shapes_of_ranks
 
 FLOAT = TensorProto.FLOAT
 

@@ -9,8 +9,8 @@ from diffexport.explore.explorer import Explorer
 from diffexport.explore.health import ENOUGH, Health
 from diffexport.explore.settings import Settings
 from diffexport.findings.events.events import CaseFailed, Unhealthy
+from diffexport.values import parse_specs
 from diffexport.values.mode import Mode
-from diffexport.values.spec import parse_specs
 
 ANY = parse_specs(["float32[...]"])
 TWO = parse_specs(["float32[...]", "float32[...]"])

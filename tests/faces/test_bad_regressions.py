@@ -88,6 +88,7 @@ def test_a_broken_file_is_an_error_that_says_what_is_wrong(replayed, name):
     assert BROKEN[name][1] in judged.message
 
 
+@pytest.mark.slow
 def test_the_other_files_still_replay(cli, project):
     folder = project / "kept"
     folder.mkdir()
@@ -104,6 +105,7 @@ def test_the_other_files_still_replay(cli, project):
     ]
 
 
+@pytest.mark.slow
 def test_nothing_but_errors_is_wrong_use(cli, project):
     (project / "newer.diffexport.json").write_text(BROKEN["newer"][0])
     ran = cli("replay", "newer.diffexport.json", code=2)
@@ -111,11 +113,13 @@ def test_nothing_but_errors_is_wrong_use(cli, project):
     assert "update diffexport" in ran.out
 
 
+@pytest.mark.slow
 def test_show_refuses_a_broken_file(cli, project):
     (project / "x.diffexport.json").write_text(BROKEN["truncated"][0])
     assert "not JSON, or cut off" in cli("show", "x.diffexport.json", code=2).err
 
 
+@pytest.mark.slow
 def test_fixed_is_said_only_where_the_stored_inputs_agree(cli, project):
     """What now diverges otherwise — here the export itself fails — is not fixed."""
     agrees = tensor(values=["0x1p+0"])

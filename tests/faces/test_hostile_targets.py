@@ -32,6 +32,10 @@ HOSTILE = {
         "if os.fork(): os._exit(0)",
         "importing detaches.py ends the process (exit code 0)",
     ),
+    "eats": (
+        "x = [bytearray(1 << 30) for _ in range(99)]",
+        "importing eats.py raises MemoryError: memory ran out; the process may have more with --memory",
+    ),
     "forks": ("os.fork()", ""),
     "talks": ("print('p' * 10**7); os.write(1, b'n' * 10**7); os.write(2, b'n' * 10**7)", ""),
 }
@@ -51,7 +55,17 @@ CHEAP = ("--modes", "torchscript", "--runtime", "ort-disabled", "--examples", "2
 
 def test_run(cli, files):
     targets = [f"{name}.py:Model" for name in HOSTILE]
-    options = ("--jobs", "1", "--no-save", "--import-timeout", "20", "--json", "report.json")
+    options = (
+        "--jobs",
+        "1",
+        "--no-save",
+        "--import-timeout",
+        "20",
+        "--memory",
+        "2GiB",
+        "--json",
+        "report.json",
+    )
     ran = cli("run", *targets, "good.py:Model", *CHEAP, *options, code=2)
     report = json.loads((files / "report.json").read_text())
     errors = {error["case"]: error["message"] for error in report["errors"]}

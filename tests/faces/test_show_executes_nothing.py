@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from diffexport.errors import DiffexportError, UsageError
+from diffexport.errors import DiffexportError
 from diffexport.findings.regressions import loads
 from diffexport.findings.scripts import unexecuted_script
 from diffexport.subjects import catalogue
@@ -172,7 +172,7 @@ def test_what_has_a_name_is_written_down_without_being_looked_up(script, text, e
 )
 def test_no_other_code_gets_into_a_script(script, text):
     kwargs = {"which": {"type": "named", "value": text}}
-    with pytest.raises(UsageError):
+    with pytest.raises(DiffexportError):
         script("written.py:Net", kwargs=kwargs, export_kwargs=kwargs)
 
 

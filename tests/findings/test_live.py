@@ -44,3 +44,8 @@ def test_a_finding_has_a_number_and_is_shown_as_it_is():
 def test_versions_of_what_matters_most():
     versions = {"numpy": "2.3", "onnxruntime": "1.31.1", "torch": "2.13.0"}
     assert versions_in_words(versions) == "torch 2.13.0, onnxruntime 1.31.1"
+
+
+def test_names_are_no_emoji(capsys):
+    Live().say("models.py:M: does not export")
+    assert capsys.readouterr().out == "models.py:M: does not export\n"

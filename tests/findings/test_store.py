@@ -101,8 +101,18 @@ def test_files_of_earlier_versions_are_read_and_swept_once_replaced(tmp_path: Pa
 def test_only_what_diffexport_wrote_and_nobody_refers_to_is_swept(tmp_path: Path):
     path, _ = save(regression(400), tmp_path)
     stem = path.name.removesuffix(SUFFIX)
-    kept = ["weights.npy", f"{stem}.npy", "model--value--0123abcd.input0.txt", "x.input0.npy", ".hidden.tmp"]
-    swept = ["gone--value--0123abcd.input0.npy", f"{stem}.got0.{'0' * 16}.npy", f".{path.name}.abc.tmp"]
+    kept = [
+        "weights.npy",
+        f"{stem}.npy",
+        "model--value--0123abcd.input0.txt",
+        "x.input0.npy",
+        ".report.json.01.diffexport-tmp",
+    ]
+    swept = [
+        "gone--value--0123abcd.input0.npy",
+        f"{stem}.got0.{'0' * 16}.npy",
+        f".{path.name[:40]}.0123456789ab.diffexport-tmp",
+    ]
     renamed = "renamed--value--0123abcd.input0.npy"
     for name in (*kept, *swept, renamed):
         (tmp_path / name).write_bytes(b"x")
@@ -149,6 +159,12 @@ def test_what_is_no_file_is_not_replaced(tmp_path: Path):
     os.mkfifo(path)
     with pytest.raises(RegressionFileError, match="is in the way"):
         save(regression(400), tmp_path)
+
+
+def test_a_text_that_no_file_can_hold_is_refused(tmp_path: Path):
+    with pytest.raises(RegressionFileError, match="half of a surrogate pair"):
+        save(replace(regression(400), inputs=("\ud800",)), tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_process_that_was_stopped_with_the_lock_does_not_stop_others(

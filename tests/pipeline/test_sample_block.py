@@ -15,7 +15,7 @@ from diffexport.pipeline.eager_models import EagerModels
 from diffexport.strategies import decode_block, ordinary
 from diffexport.subjects import catalogue
 from diffexport.subjects.cases.case import make_case
-from diffexport.values.spec import parse_specs
+from diffexport.values import parse_specs
 from diffexport.values.verdict import Kind, Outcome
 
 RUNTIMES = ("ort-disabled", "ort-all", "reference")

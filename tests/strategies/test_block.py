@@ -9,7 +9,7 @@ from hypothesis.errors import InvalidArgument
 from diffexport.strategies import FLAVOURS, decode_block, examples, ordinary
 from diffexport.strategies.block import ARRANGEMENTS, CODED, block_bytes
 from diffexport.strategies.tables import PLAIN, SEPARATORS, classes, table
-from diffexport.values.spec import DTYPES, TensorSpec, parse_specs
+from diffexport.values import DTYPES, TensorSpec, parse_specs
 
 FLOAT = parse_specs(["float32[...]"])
 NAN = classes("float32")["nan"][0]

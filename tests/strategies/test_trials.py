@@ -18,8 +18,8 @@ from diffexport.strategies import (
     samples,
     trials,
 )
+from diffexport.values import admits_all, parse_specs
 from diffexport.values.mode import Mode
-from diffexport.values.spec import admits_all, parse_specs
 
 ANY = parse_specs(["float32[...]"])
 SETTINGS = settings(database=None, max_examples=2000, phases=[Phase.generate, Phase.shrink])

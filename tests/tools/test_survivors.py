@@ -6,7 +6,7 @@ from onnx import TensorProto, numpy_helper
 from onnx.helper import make_graph, make_model, make_node, make_opsetid, make_tensor_value_info
 
 from diffexport.tools.mutate.survivors import _MOST_UNREPORTED, MutantComparer
-from diffexport.values.spec import parse_specs
+from diffexport.values import parse_specs
 
 
 def times(factor):

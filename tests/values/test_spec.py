@@ -12,11 +12,11 @@ from diffexport.values.spec import (
     Dim,
     TensorSpec,
     admits_all,
-    parse_specs,
     representative_shapes,
     shape_complexity,
     shapes_of_ranks,
 )
+from diffexport.values.spec_lists import parse_specs
 
 sizes = st.integers(0, 9)
 dims = st.one_of(

@@ -18,6 +18,7 @@ from .run_plan import applicable as applicable
 from .run_plan import events_of as events_of
 from .run_plan import shipped_for as shipped_for
 from .sample_checks import Announce as Announce
+from .sent_events import to_be_sent as to_be_sent
 from .settings import Limits as Limits
 from .settings import Settings as Settings
 from .settings import StopAfter as StopAfter

@@ -16,7 +16,7 @@ from diffexport.explore.timekeeper import Timekeeper
 from diffexport.explore.units import Unit, case_of_unit
 from diffexport.findings.events import CheckStarting, Finding
 from diffexport.pipeline import FatalCheck, Pipeline
-from diffexport.processes import STEPS, Died, Hung, Step
+from diffexport.processes import STEPS, Died, Hung, ProcessStep
 from diffexport.subjects.cases import Case
 from diffexport.values import (
     Deadline,
@@ -47,7 +47,7 @@ class FatalUnit:
 
     unit: Unit
     end: Died | Hung
-    step: Step
+    step: ProcessStep
     check: CheckStarting
     known: frozenset[FailureKey] = frozenset()
 

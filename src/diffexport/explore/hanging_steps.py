@@ -15,7 +15,7 @@ from diffexport.explore.settings import Limits, Settings
 from diffexport.explore.timekeeper import Timekeeper
 from diffexport.findings.events import FindingMade, ModeFinished, Row, RowVerdict
 from diffexport.pipeline import CheckWatch, FatalCheck, Pipeline
-from diffexport.processes import STEPS, Hung, Step, StepTooLong
+from diffexport.processes import STEPS, Hung, ProcessStep, StepTooLong
 from diffexport.subjects.cases import Case
 from diffexport.values import (
     Deadline,
@@ -58,7 +58,7 @@ class HangingSteps:
     def _remember(self, _case: str, _mode: str, inputs: Inputs, example: Inputs) -> None:
         self._last = inputs, example
 
-    def note(self, mode: Mode, step: Step) -> Iterator[FindingMade | ModeFinished]:
+    def note(self, mode: Mode, step: ProcessStep) -> Iterator[FindingMade | ModeFinished]:
         """Say what it means that a step took too long; the mode is then begun again, unless it is told as finished.
 
         Raises:
@@ -87,7 +87,7 @@ class HangingSteps:
                 row.worsen(RowVerdict.DIVERGES, check.divergence.stage, check.divergence.kind)
         return row
 
-    def _found(self, mode: Mode, step: Step, inputs: Inputs, example: Inputs) -> Iterator[FindingMade]:
+    def _found(self, mode: Mode, step: ProcessStep, inputs: Inputs, example: Inputs) -> Iterator[FindingMade]:
         """Make a finding of a check that does not end, as simple as can be had in time."""
         divergence = fatal_divergence(Hung(), step.name, step.runtime, self._settings.steps)
         runtime = step.runtime or self._runtimes[0]

@@ -57,9 +57,16 @@ class Replayer:
 
     def judge(self, path: Path) -> Judged:
         """Replay one file; whatever is in it or happens by it, it gets a verdict of its own."""
-        for attempt in range(1, _ATTEMPTS + 1):
+        killed = 0
+        while True:
+            # What an earlier file has begun in the process may end it late: then it is not this one's fault.
+            is_fresh = self._child is None
             arguments = (self._known, self._rules, self._limits)
-            received, seconds = self._ask(ReplayRequest(path), prepare_replays, *arguments)
+            try:
+                received, seconds = self._ask(ReplayRequest(path), prepare_replays, *arguments)
+            except OSError as error:
+                self.close()
+                return Judged(path, Status.ERROR, False, "", f"no process for it can be started: {error}")
             if isinstance(received, Finished):
                 answer: ReplayAnswer = received.answer
                 if answer.spoiled:
@@ -67,10 +74,10 @@ class Replayer:
                 return answer.judged
             progress = self._progress()
             self.close()
-            killed = isinstance(received, Died) and received.is_from_outside
-            if not killed or attempt == _ATTEMPTS:
-                break
-        return _judged_end(path, progress, received, seconds)
+            from_outside = isinstance(received, Died) and received.is_from_outside
+            killed += from_outside
+            if is_fresh and not (from_outside and killed < _ATTEMPTS):
+                return _judged_end(path, progress, received, seconds)
 
     def script(self, path: Path) -> str:
         """Return the standalone script of a file, of which nothing is executed.
@@ -78,8 +85,12 @@ class Replayer:
         Raises:
             RegressionFileError: there is none; the text says why.
         """
-        received, seconds = self._ask(path, prepare_scripts, self._rules)
-        self.close()
+        try:
+            received, seconds = self._ask(path, prepare_scripts, self._rules)
+        except OSError as error:
+            raise RegressionFileError(f"{path}: no process for it can be started: {error}") from None
+        finally:
+            self.close()
         if isinstance(received, Finished):
             succeeded, text = received.answer
             if succeeded:

@@ -57,7 +57,6 @@ def facts_of(
         artefact: a model that it is to be compared with.
         wants_parameters: the names of the parameters of its forward are asked for; its model is built then.
     """
-    name = plain_name(target)
     try:
         with without_copies():
             with kept_apart(target):
@@ -68,13 +67,20 @@ def facts_of(
                 )
                 parameters = _parameters(case) if wants_parameters else ()
     except DiffexportError as error:
-        left = isinstance(error.__cause__, BaseException) and not isinstance(error.__cause__, Exception)
-        return TargetFacts(target if left else name, problem=str(error), lost=left)
+        return _problem(target, str(error), error.__cause__)
     except raised_by_code() as error:
-        problem = f"target {target!r}: looking it up raises {type(error).__name__}: {error_line(error)}"
-        left = not isinstance(error, Exception)
-        return TargetFacts(target if left else name, problem=problem, lost=left)
+        text = f"target {target!r}: looking it up raises {type(error).__name__}: {error_line(error)}"
+        return _problem(target, text, error)
     return TargetFacts(_plain(case.name), declares, case.known, case.exclusions, parameters)
+
+
+def _problem(target: str, text: str, cause: BaseException | None) -> TargetFacts:
+    """Return that a target cannot be had, because of what its code raised if ``cause`` is something."""
+    if isinstance(cause, MemoryError):
+        text = f"{text.rstrip(': ')}: memory ran out; the process may have more with --memory"
+    elif cause is None or isinstance(cause, Exception):
+        return TargetFacts(plain_name(target), problem=text)
+    return TargetFacts(target, problem=text, lost=True)
 
 
 def _parameters(case: Case) -> tuple[str, ...]:

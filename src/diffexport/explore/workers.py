@@ -29,9 +29,9 @@ from diffexport.processes import (
     Message,
     ParentProcess,
     Policy,
+    ProcessStep,
     Ready,
     Received,
-    Step,
     Unreadable,
     kills_for_memory,
     receive_any,
@@ -155,7 +155,7 @@ class _Schedule:
             self._give(again)
 
     def _ended(
-        self, task: Task, end: Died | Hung, step: Step, check: CheckStarting | None
+        self, task: Task, end: Died | Hung, step: ProcessStep, check: CheckStarting | None
     ) -> Generator[Event, None, FatalUnit | None]:
         """Decide what it means that a worker ended or hung on a task.
 
@@ -185,7 +185,7 @@ class _Schedule:
         return None
 
     def _killed(
-        self, task: Task, end: Died, step: Step, check: CheckStarting | None
+        self, task: Task, end: Died, step: ProcessStep, check: CheckStarting | None
     ) -> Generator[Event, None, FatalUnit | None]:
         """A worker was killed from outside: try again, several times.
 
@@ -236,7 +236,7 @@ class _Schedule:
         self._give(task if task.wants_worker else None)
 
 
-def _what(step: Step, unit: Unit) -> str:
+def _what(step: ProcessStep, unit: Unit) -> str:
     """Return in words what was done before any check."""
     return {
         "import": f"importing {unit.target}",

@@ -2,6 +2,8 @@ from .child import Handler as Handler
 from .child import ParentProcess as ParentProcess
 from .child_process import ChildProcess as ChildProcess
 from .child_process import receive_any as receive_any
+from .current_step import STEPS as STEPS
+from .current_step import ProcessStep as ProcessStep
 from .foreign_code import end_copy as end_copy
 from .foreign_code import raised_by_code as raised_by_code
 from .foreign_code import without_copies as without_copies
@@ -29,6 +31,4 @@ from .standard_streams import forgive_standard_streams as forgive_standard_strea
 from .standard_streams import lost_output as lost_output
 from .step_watch import StepTooLong as StepTooLong
 from .step_watch import limited_steps as limited_steps
-from .steps import STEPS as STEPS
-from .steps import Step as Step
 from .warming import warm_up as warm_up

@@ -13,12 +13,12 @@ from typing import Any
 
 from diffexport.errors import error_text, shortened
 from diffexport.processes.channel import Channel
+from diffexport.processes.current_step import STEPS, StepBoard
 from diffexport.processes.foreign_code import expect_everything
 from diffexport.processes.memory import limit_memory
 from diffexport.processes.orphans import end_with_parent
 from diffexport.processes.pickling import dumps
 from diffexport.processes.received import Announced, Failed, Finished, Message, Ready
-from diffexport.processes.steps import STEPS, StepBoard
 from diffexport.processes.warming import warm_up
 
 #: Answers one request.

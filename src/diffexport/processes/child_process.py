@@ -15,11 +15,11 @@ from typing import Any
 from diffexport.errors import error_text
 from diffexport.processes.channel import Channel
 from diffexport.processes.child import Handler
+from diffexport.processes.current_step import ProcessStep, StepBoard
 from diffexport.processes.output import ChildOutput
 from diffexport.processes.pickling import dumps, loads
 from diffexport.processes.policy import Policy
 from diffexport.processes.received import Announced, Died, Hung, Ready, Received, Unreadable
-from diffexport.processes.steps import Step, StepBoard
 from diffexport.values import Deadline
 
 #: What the interpreter of a child is told to run. Nothing is imported before ``sys.path`` is the parent's: a module of
@@ -133,7 +133,7 @@ class ChildProcess:
         return self._output.text(_LAST_WORDS if self._process.poll() is not None else 0.0)
 
     @property
-    def step(self) -> Step:
+    def step(self) -> ProcessStep:
         """What the process is doing; what it was doing, if it is dead."""
         return self._board.read()
 

@@ -14,10 +14,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import IO, Any
 
+from diffexport.processes.current_step import STEPS, ProcessStep, StepBoard
 from diffexport.processes.memory import limit_memory
 from diffexport.processes.pickling import dumps
 from diffexport.processes.received import Died, Hung
-from diffexport.processes.steps import STEPS, Step, StepBoard
 
 #: Most of what a copy wrote to standard error that is kept, in bytes.
 _KEPT = 4096
@@ -38,7 +38,7 @@ class Forked:
 
     end: Died | Hung | None
     answer: Any = None
-    step: Step | None = None
+    step: ProcessStep | None = None
     written: str = ""
 
 

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterator
 from types import FrameType
 
-from diffexport.processes.steps import STEPS, Step
+from diffexport.processes.current_step import STEPS, ProcessStep
 from diffexport.values import StepLimits
 
 #: Seconds between two looks at whether a step is late.
@@ -27,19 +27,19 @@ class StepTooLong(BaseException):
         step: what took too long.
     """
 
-    def __init__(self, step: Step) -> None:
+    def __init__(self, step: ProcessStep) -> None:
         super().__init__(f"no end of: {step.name}")
         self.step = step
 
 
-class _Watched:
+class _WatchedStep:
     """What is written of the steps of this process, where another thread looks at it."""
 
     def __init__(self) -> None:
-        self.step = Step()
+        self.step = ProcessStep()
         self.deadline = self.step.deadline
 
-    def write(self, step: Step) -> None:
+    def write(self, step: ProcessStep) -> None:
         self.step, self.deadline = step, step.deadline
 
     def extend(self, deadline: float) -> None:
@@ -47,7 +47,7 @@ class _Watched:
 
     @property
     def is_late(self) -> bool:
-        return Step(deadline=self.deadline).is_late
+        return ProcessStep(deadline=self.deadline).is_late
 
 
 @contextlib.contextmanager
@@ -64,7 +64,7 @@ def limited_steps(limits: StepLimits) -> Iterator[None]:
     if _SIGNAL is None or not is_main or STEPS.are_shown:
         yield
         return
-    watched = _Watched()
+    watched = _WatchedStep()
     over = threading.Event()
     main = threading.main_thread().ident
     assert main is not None
@@ -73,7 +73,7 @@ def limited_steps(limits: StepLimits) -> Iterator[None]:
         # The step may have ended between the look and the signal.
         if watched.is_late:
             step = watched.step
-            watched.write(Step())
+            watched.write(ProcessStep())
             raise StepTooLong(step)
 
     def watch() -> None:
@@ -89,7 +89,7 @@ def limited_steps(limits: StepLimits) -> Iterator[None]:
     try:
         yield
     finally:
-        watched.write(Step())
+        watched.write(ProcessStep())
         STEPS.hide()
         over.set()
         thread.join()

@@ -49,12 +49,11 @@ from .spec import Dim as Dim
 from .spec import Shape as Shape
 from .spec import TensorSpec as TensorSpec
 from .spec import admits_all as admits_all
-from .spec import check_names as check_names
-from .spec import check_sizes as check_sizes
-from .spec import parse_specs as parse_specs
 from .spec import pinned as pinned
 from .spec import representative_shapes as representative_shapes
 from .spec import shapes_of_ranks as shapes_of_ranks
+from .spec_lists import check_sizes as check_sizes
+from .spec_lists import parse_specs as parse_specs
 from .step_limits import DEFAULT_REGRESSION_SIZE as DEFAULT_REGRESSION_SIZE
 from .step_limits import DEFAULT_STEP_LIMITS as DEFAULT_STEP_LIMITS
 from .step_limits import StepLimits as StepLimits

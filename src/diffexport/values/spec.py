@@ -15,7 +15,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from diffexport.errors import UsageError, shown, suggestion
@@ -45,11 +45,10 @@ SPAN = 5
 MAX_LEADING = 3
 #: Most elements of a generated tensor.
 MAX_ELEMENTS = 512
+#: Most elements of a tensor all of whose dimensions are one and the same.
+_MAX_SHARED = 1 << 16
 #: Most dimensions of a tensor, leading ones included: what numpy, torch and ONNX Runtime all take.
 MAX_DIMS = 32
-#: Most bytes that the smallest tensors of all inputs together may have: eager, the runtimes and the comparison each
-#: hold them, and what is computed of them, several times.
-MAX_BYTES = 1 << 30
 
 _SIZE = r"[0-9]{1,18}"
 _DIM = re.compile(
@@ -151,7 +150,7 @@ class TensorSpec:
                 return cls(dtype, low=low, high=high)
             parts = [part.strip() for part in inside.split(",")] if inside.strip() else []
             lead = _LEADING.match(parts[0]) if parts else None
-            _check_rank(len(parts) if lead is None else len(parts) - 1 + MAX_LEADING)
+            check_rank(len(parts) if lead is None else len(parts) - 1 + MAX_LEADING)
             dims = tuple(Dim.parse(part) for part in parts[lead is not None :])
         except UsageError as error:
             raise UsageError(f"in tensor spec {shown(text)}: {error}") from None
@@ -191,7 +190,12 @@ class TensorSpec:
         return named + self.dims
 
 
-def _check_rank(rank: int) -> None:
+def check_rank(rank: int) -> None:
+    """Check that there may be tensors of so many dimensions.
+
+    Raises:
+        UsageError: there are none.
+    """
     if rank > MAX_DIMS:
         raise UsageError(
             f"a tensor may have {MAX_DIMS} dimensions at most, leading ones included; it has {rank}"
@@ -305,13 +309,21 @@ def shapes_of_ranks(
             needed = math.prod(
                 max(bound.get(before.name or "", before.low), 1) for before in dims[axis + 1 :]
             )
-            if math.prod(shape) * size * needed > MAX_ELEMENTS:
+            if math.prod(shape) * size * needed > MAX_ELEMENTS or _is_repeated(dim.name, size, specs):
                 size = sizes[0]
             if dim.name is not None:
                 bound[dim.name] = size
             shape.append(size)
         shapes.append(tuple(reversed(shape)))
     return tuple(shapes)
+
+
+def _is_repeated(name: str | None, size: int, specs: Sequence[TensorSpec]) -> bool:
+    """Return whether a dimension is so often in one tensor that it would become too large at this size."""
+    if name is None or size ** max(len(spec.dims) for spec in specs) <= _MAX_SHARED:
+        return False
+    times = max(sum(dim.name == name for dim in spec.dims) for spec in specs)
+    return bool(size**times > _MAX_SHARED)
 
 
 def _agreed_ranks(specs: Sequence[TensorSpec], ranks: Sequence[int]) -> list[int]:
@@ -389,59 +401,3 @@ def shape_complexity(shapes: Iterable[Shape]) -> tuple[int, ...]:
         sum(len(shape) for shape in joint),
         *(size for shape in joint for size in shape),
     )
-
-
-def parse_specs(texts: Iterable[str | TensorSpec]) -> tuple[TensorSpec, ...]:
-    """Parse several specs, leaving those already parsed as they are.
-
-    Raises:
-        UsageError: a text does not parse, or a shared name can have no common size.
-    """
-    specs = tuple(text if isinstance(text, TensorSpec) else TensorSpec.parse(text) for text in texts)
-    check_sizes(specs)
-    return specs
-
-
-def check_names(specs: Sequence[TensorSpec]) -> Mapping[str, int]:
-    """Return the least size of every shared name.
-
-    Raises:
-        UsageError: a lead has the name of a dimension.
-    """
-    least: dict[str, int] = {}
-    for dim in itertools.chain.from_iterable(spec.dims for spec in specs):
-        if dim.name is not None:
-            least[dim.name] = max(dim.low, least.get(dim.name, 0))
-    for spec in specs:
-        if spec.lead in least:
-            raise UsageError(
-                f"in tensor spec {str(spec)!r}: {spec.lead!r} names a dimension elsewhere, not a lead"
-            )
-    return least
-
-
-def check_sizes(specs: Sequence[TensorSpec]) -> None:
-    """Check that the smallest tensors that specs admit can be held in memory, and have no more dimensions than can be.
-
-    Raises:
-        UsageError: they cannot; the message names the spec.
-    """
-    least = check_names(specs)
-    total = 0
-    for spec in specs:
-        _check_rank(len(spec.dims))
-        sizes = [1 if dim.one else max(dim.low, least.get(dim.name or "", 0)) for dim in spec.dims]
-        size = math.prod(sizes) * _BYTES[spec.dtype]
-        total += size
-        if total > MAX_BYTES:
-            which = (
-                "the smallest tensor that it admits has" if size > MAX_BYTES else "with it, the inputs have"
-            )
-            raise UsageError(
-                f"tensor spec {shown(str(spec))}: {which} {total / (1 << 30):,.0f} GiB, and "
-                f"{MAX_BYTES >> 30} GiB is the most that can be tested; write smaller dimensions"
-            )
-
-
-#: Bytes of an element.
-_BYTES = {name: int(re.sub(r"\D", "", name) or 8) // 8 for name in DTYPES}

@@ -8,7 +8,7 @@ default.
 from __future__ import annotations
 
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,6 +88,7 @@ def read_model(
         raise UsageError(
             f"{path}: with its external data the model is larger than the 2 GiB that can be held"
         )
+    _check_texts(proto, path)
     initializers = {tensor.name for tensor in proto.graph.initializer}
     graph_inputs = [value for value in proto.graph.input if value.name not in initializers]
     for value in graph_inputs:
@@ -188,6 +189,23 @@ def _tensors(proto: Any) -> Iterator[Any]:
             if attribute.HasField("g"):
                 graphs.append(attribute.g)
             graphs += attribute.graphs
+
+
+def _check_texts(proto: Any, path: Path) -> None:
+    """Check that names are texts: protobuf gives what is no UTF-8 as bytes, which nobody expects.
+
+    Raises:
+        UsageError: one is none.
+    """
+    messages = [proto]
+    while messages:
+        for field, value in messages.pop().ListFields():
+            values = value if isinstance(value, Sequence) and not isinstance(value, str | bytes) else [value]
+            if field.type == field.TYPE_MESSAGE:
+                messages += values
+            elif field.type == field.TYPE_STRING and any(isinstance(text, bytes) for text in values):
+                where = f"{field.containing_type.name}.{field.name}"
+                raise UsageError(f"{path}: not an ONNX model (a text in it, {where}, is not UTF-8)")
 
 
 def _check_input(value: Any, path: Path) -> None:

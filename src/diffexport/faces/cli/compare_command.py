@@ -57,11 +57,8 @@ def compare_command(
     specs = canonical(inputs)
     chosen = select_runtimes(runtimes or loaded.runtimes)
     steps = step_limits(loaded.steps, **limits)
-    exported = None if mode is None else Mode.parse(mode)
-    if jobs:
-        artefact = artefacts.read_model_apart(model, steps, mode=exported)
-    else:
-        artefact = artefacts.read_model(model, mode=exported)
+    read = partial(artefacts.read_model_apart, limits=steps) if jobs else artefacts.read_model
+    artefact = read(model, mode=None if mode is None else Mode.parse(mode))
     with TargetSession(process) as asked:
         artefact = _mapped(artefact, target, asked, specs, input_names, output_names)
         facts = asked.facts(target, specs, artefact)
@@ -84,10 +81,10 @@ def compare_command(
         artefact=artefact,
         facts={target: facts},
     )
+    options = {"--input": specs, "--input-name": input_names, "--output-name": output_names}
+    options["--mode"] = [mode] if mode else []
     words = ["diffexport", "compare", str(model), target]
-    named = {"--input": specs, "--input-name": input_names, "--output-name": output_names}
-    words += [word for option, values in named.items() for value in values for word in (option, value)]
-    words += ["--mode", mode] if mode else []
+    words += [word for option, values in options.items() for value in values for word in (option, value)]
     return perform(plan, FindingStore(), Tally(partial(_command, words, plan.settings)), json_file)
 
 

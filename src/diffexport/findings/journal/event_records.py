@@ -25,7 +25,7 @@ from diffexport.findings.events import (
     RowVerdict,
     StateChanged,
 )
-from diffexport.findings.regressions import StoredName, dumps, loads, regression_of
+from diffexport.findings.regressions import Regression, StoredName, dumps, loads, regression_of
 from diffexport.values import Divergence, Evidence, Identity, Kind, Place, Stage, leaves
 
 #: Most bytes of tensors in one record; what is larger is made again.
@@ -71,6 +71,14 @@ def finding_record(finding: Finding) -> dict[str, Any]:
     return record
 
 
+def _stored(record: Mapping[str, Any]) -> Regression:
+    """Return the regression in a record; its side files are written for that and removed again."""
+    with tempfile.TemporaryDirectory(prefix="diffexport-") as folder:
+        for name, data in record["side"].items():
+            (Path(folder) / Path(name).name).write_bytes(base64.b64decode(data, validate=True))
+        return loads(record["regression"], Path(folder) / f"{_STEM}.diffexport.json")
+
+
 def finding_from(record: Mapping[str, Any]) -> Finding:
     """Return the finding that a record was made of.
 
@@ -78,10 +86,7 @@ def finding_from(record: Mapping[str, Any]) -> Finding:
         RecordError: it is of another version, or damaged.
     """
     try:
-        with tempfile.TemporaryDirectory(prefix="diffexport-") as folder:
-            for name, data in record["side"].items():
-                (Path(folder) / Path(name).name).write_bytes(base64.b64decode(data, validate=True))
-            stored = loads(record["regression"], Path(folder) / f"{_STEM}.diffexport.json")
+        stored = _stored(record)
         calls = (stored.inputs, stored.export_inputs, stored.eager, stored.got)
         if any(isinstance(leaf, StoredName) for call in calls for leaf in leaves(call)):
             raise RecordError(

@@ -321,7 +321,7 @@ def _document(raw: dict[str, Any]) -> _Document:
 
 def _regression(document: _Document, path: Path, allowance: Allowance) -> Regression:
     def decoded(**roles: list[Argument] | dict[str, Argument]) -> Call:
-        return _decode(path, allowance, **roles)
+        return _decode(Decoder(path, allowance, document.target), **roles)
 
     return Regression(
         case=document.case,
@@ -370,9 +370,8 @@ def _calls(regression: Regression) -> list[Call]:
     return [Call.of(inputs) for inputs in several]
 
 
-def _decode(path: Path, allowance: Allowance, **roles: list[Argument] | dict[str, Argument]) -> Call:
+def _decode(decoder: Decoder, **roles: list[Argument] | dict[str, Argument]) -> Call:
     """Return the call whose positional arguments and keywords stand in two fields, which errors name."""
-    decoder = Decoder(path, allowance)
     args: list[Any] = []
     kwargs: dict[str, Any] = {}
     for role, arguments in roles.items():

@@ -37,6 +37,12 @@ def save(regression: Regression, folder: Path) -> tuple[Path, bool]:
     """
     path = path_for(regression, folder)
     text, side = dumps(regression, path.name.removesuffix(SUFFIX))
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise RegressionFileError(
+            f"a text with half of a surrogate pair, {error.object[error.start]!a}, cannot be in a regression file"
+        ) from None
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder) as alone:
         if path.exists():

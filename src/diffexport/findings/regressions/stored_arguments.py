@@ -32,7 +32,12 @@ from diffexport.arrays import (
 )
 from diffexport.errors import DiffexportError, RegressionFileError
 from diffexport.findings.regressions.file_reading import MOST_DIMENSIONS, parse_npy, read_side_file
-from diffexport.findings.regressions.stored_names import StoredName, is_of_libraries, of_libraries
+from diffexport.findings.regressions.stored_names import (
+    StoredName,
+    check_own,
+    is_of_libraries,
+    of_libraries,
+)
 from diffexport.strategies import names_under, text_of, value_of
 from diffexport.values import DEFAULT_REGRESSION_SIZE, NamedValue
 
@@ -127,8 +132,6 @@ def encode(value: Any, seen: SeenTensors, stem: str = "") -> tuple[dict[str, Any
         return {"type": "dict", "value": {key: encode(item, seen)[0] for key, item in value.items()}}, None
     if isinstance(value, StoredName):
         return {"type": "named", "value": value.text}, None
-    if isinstance(value, StoredName):
-        return {"type": "named", "value": value.text}, None
     if isinstance(value, NamedValue):
         if value.text is not None:
             return {"type": "named", "value": value.text}, None
@@ -198,10 +201,11 @@ class Decoder:
     Args:
         path: the file they stand in.
         allowance: what they may take.
+        target: the target of the regression, whose own modules they may name.
     """
 
-    def __init__(self, path: Path, allowance: Allowance | None = None) -> None:
-        self._path = path
+    def __init__(self, path: Path, allowance: Allowance | None = None, target: str = "") -> None:
+        self._path, self._target = path, target
         self._allowance = allowance or Allowance()
         self._tensors: list[Any] = []
 
@@ -279,6 +283,7 @@ class Decoder:
             raise RegressionFileError(f"{shown(value)} is no text that names anything")
         try:
             if not is_of_libraries(value):
+                check_own(self._target, value)
                 return StoredName(value)
             with names_under(of_libraries(self._allowance.largest)):
                 return value_of(value)

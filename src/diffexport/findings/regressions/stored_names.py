@@ -124,6 +124,9 @@ def check_own(target: str, text: str) -> None:
 
 
 def _is_own(target: str, name: str) -> bool:
+    if "__" in name.partition(".")[2]:
+        # What Python keeps there is no argument.
+        return False
     place, root = target.rpartition(":")[0], name.partition(".")[0]
     if is_catalogue_name(target):
         return name.startswith(f"{_CATALOGUE}.")

@@ -7,12 +7,13 @@ import re
 import time
 from pathlib import Path
 
+from diffexport import atomic
 from diffexport.findings.regressions.listing import SUFFIX
 
 #: How diffexport calls side files: by the argument that they are, and their content; earlier versions left that out.
 _SIDE = re.compile(r".+--[0-9a-f]{8}\.(?:input|export|eager|got)\d+(?:\.[0-9a-f]{16})?\.npy")
-#: And what it writes before it has its name.
-_TEMPORARY = re.compile(rf"\..+--[0-9a-f]{{8}}\.(?:[\w.]+\.npy|{SUFFIX[1:]}).*\.tmp")
+#: And what it writes before it has its name, which is cut.
+_TEMPORARY = re.compile(rf"\..*--.*{re.escape(atomic.UNFINISHED)}")
 #: Seconds after which what was written without a lock belongs to nobody any more.
 _ABANDONED = 3600.0
 

@@ -36,7 +36,7 @@ class Live:
     """
 
     def __init__(self, console: Console | None = None) -> None:
-        self.console = console or Console(highlight=False, soft_wrap=True)
+        self.console = console or Console(highlight=False, soft_wrap=True, emoji=False)
         self._progress: Progress | None = None
         self._task: TaskID | None = None
 

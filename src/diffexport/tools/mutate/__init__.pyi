@@ -1,11 +1,11 @@
+from .mutation_jobs import JobReport as JobReport
+from .mutation_jobs import MutationJob as MutationJob
 from .mutation_journal import MutationJournal as MutationJournal
 from .mutation_report import MutationTally as MutationTally
 from .mutation_report import mutation_document as mutation_document
 from .mutation_report import mutation_line as mutation_line
 from .mutation_report import mutation_lines as mutation_lines
-from .mutation_run import JobReport as JobReport
-from .mutation_run import MutationJob as MutationJob
-from .mutation_run import run as run
+from .mutation_workers import run as run
 from .registry import mutators as mutators
 from .registry import select as select
 from .symbolic_mutants import MUTATOR as MUTATOR

@@ -10,7 +10,7 @@ from diffexport.arrays import decode_array
 from diffexport.errors import DiffexportError
 from diffexport.findings.journal import JournalError, JournalFile
 from diffexport.findings.regressions import SeenTensors, encode_tensor
-from diffexport.tools.mutate.mutation_run import JobReport, MutantOutcome, MutationJob
+from diffexport.tools.mutate.mutation_jobs import JobReport, MutantOutcome, MutationJob
 from diffexport.tools.mutate.registry import MutantVerdict
 
 _TEXTS = ("case", "mode", "mutator", "where", "kind", "message")

@@ -10,7 +10,7 @@ from typing import Any
 
 from diffexport.findings.regressions import SeenTensors, encode_tensor
 from diffexport.findings.reports import EXIT_FINDINGS, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, values
-from diffexport.tools.mutate.mutation_run import JobReport, MutantOutcome
+from diffexport.tools.mutate.mutation_jobs import JobReport, MutantOutcome
 from diffexport.tools.mutate.registry import BUG_VERDICTS, MutantVerdict, mutators
 from diffexport.versions import installed
 
@@ -75,14 +75,16 @@ class MutationTally:
 
     def needed(self, mutator: str | None = None) -> tuple[float, int] | None:
         """Return median and maximum of the examples needed to catch what was caught."""
-        needed = [o.examples for o in self.outcomes(MutantVerdict.CAUGHT) if mutator in (None, o.mutator)]
+        # Where a mutant ended the process nobody knows how many there were.
+        caught = [o for o in self.outcomes(MutantVerdict.CAUGHT) if o.examples]
+        needed = [o.examples for o in caught if mutator in (None, o.mutator)]
         return (statistics.median(needed), max(needed)) if needed else None
 
 
 def mutation_line(report: JobReport) -> str:
     """Return one line for a report, as it comes."""
     place = f"{report.case} {report.mode}"
-    if report.skipped:
+    if report.skipped and not report.outcomes:
         return f"  {place}: {'NOT TESTED' if report.failed else 'skipped'}, {report.skipped}"
     counts = Counter(outcome.verdict for outcome in report.outcomes)
     planted = sum(not outcome.control for outcome in report.outcomes)
@@ -90,7 +92,8 @@ def mutation_line(report: JobReport) -> str:
     text += f", {counts[MutantVerdict.EQUIVALENT]} equivalent"
     text += f", {counts[MutantVerdict.MISSED]} missed" if counts[MutantVerdict.MISSED] else ""
     alarms = counts[MutantVerdict.FALSE_ALARM]
-    return f"{text}; {alarms} of {alarms + counts[MutantVerdict.PASSED]} controls reported"
+    text += f"; {alarms} of {alarms + counts[MutantVerdict.PASSED]} controls reported"
+    return f"{text}; NOT TESTED in part: {report.skipped}" if report.skipped else text
 
 
 def mutation_lines(tally: MutationTally) -> Iterator[str]:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,98 +16,41 @@ from diffexport.backends.model_files import Artefact
 from diffexport.backends.runtimes import RunError
 from diffexport.chatter import captured
 from diffexport.errors import DiffexportError
-from diffexport.explore import (
-    Explorer,
-    KeptApart,
-    Limits,
-    Settings,
-    StopAfter,
-    case_for,
-    deliver,
-    drive,
-    warm_up,
-)
+from diffexport.explore import Explorer, KeptApart, Limits, StopAfter, case_for, deliver, drive
 from diffexport.findings.events import Finding
 from diffexport.findings.reports import Tally
 from diffexport.pipeline import Pipeline
-from diffexport.processes import (
-    ChildProcess,
-    Failed,
-    Finished,
-    Handler,
-    ParentProcess,
-    Policy,
-    Ready,
-    Received,
-    Unreadable,
-    receive_any,
-)
+from diffexport.processes import STEPS
 from diffexport.strategies import examples
-from diffexport.subjects.cases import Case, Expected, Known
+from diffexport.subjects.cases import Case, Expected
 from diffexport.subjects.targets import resolve
 from diffexport.tools.mutate import symbolic_mutants as symbolics
-from diffexport.tools.mutate.registry import Mutant, MutantVerdict, Mutator, mutants, mutators
+from diffexport.tools.mutate.mutation_jobs import (
+    UNCHANGED,
+    JobEnd,
+    MutantBegun,
+    MutantDone,
+    MutantOutcome,
+    MutationJob,
+    MutationRequest,
+)
+from diffexport.tools.mutate.registry import (
+    Candidate,
+    Mutant,
+    MutantVerdict,
+    Mutator,
+    candidates,
+    is_valid,
+    mutators,
+)
 from diffexport.tools.mutate.surgery import Draft
 from diffexport.tools.mutate.survivors import RUNTIME, MutantComparer
 from diffexport.values import Mode, Severity, Shape, representative_shapes
 
-#: The control that changes nothing.
-UNCHANGED = "unchanged"
-
-
-@dataclass(frozen=True)
-class MutationJob:
-    """What one worker does in one go; fields as in [Unit][diffexport.explore.units.Unit].
-
-    Attributes:
-        only: names of the mutators to apply.
-        problem: why the target cannot be had, so that nothing is done; empty otherwise.
-    """
-
-    target: str
-    name: str
-    inputs: tuple[str, ...]
-    mode: str
-    runtimes: tuple[str, ...]
-    settings: Settings
-    known: tuple[Known, ...]
-    only: frozenset[str]
-    problem: str = ""
-
-
-@dataclass(frozen=True)
-class MutantOutcome:
-    """What became of one mutant.
-
-    Attributes:
-        verdict: what the check said of it.
-        kind: of the divergence that it was caught by.
-        examples: Hypothesis examples until then.
-        message: what was seen, by the check or by the judge.
-        inputs: what it was seen on, as arrays.
-    """
-
-    case: str
-    mode: str
-    mutator: str
-    where: str
-    control: bool
-    verdict: MutantVerdict
-    kind: str = ""
-    examples: int = 0
-    message: str = ""
-    inputs: tuple[Any, ...] = ()
-
-
-@dataclass(frozen=True)
-class JobReport:
-    """What became of one job; ``skipped`` says why nothing was planted, ``failed`` that this is not as it should be."""
-
-    case: str
-    mode: str
-    outcomes: tuple[MutantOutcome, ...] = ()
-    skipped: str = ""
-    failed: bool = False
+#: Told what is about to be tried, and what became of it.
+Tell = Callable[[MutantBegun | MutantDone], None]
+#: How a mutant is planted: in the exported graph, or before the export.
+_GRAPH, _SYMBOLIC = "graph", "symbolic"
 
 
 class _Refused(Exception):
@@ -121,17 +64,29 @@ class _Checked:
     failed: str = ""
 
 
-def do(job: MutationJob) -> JobReport:
-    """Do one job, in this process, which is afterwards as it was before; nothing that models print is shown."""
+def do(request: MutationRequest, tell: Tell) -> JobEnd:
+    """Do one job, or what is left of it, in this process, which is afterwards as it was before.
+
+    Nothing that models print is shown.
+
+    Args:
+        request: what is asked for.
+        tell: told what is about to be tried, and what became of it.
+    """
+    job = request.job
+    STEPS.limits = job.settings.steps
+    STEPS.begin("import", case=job.name, mode=job.mode)
     state = KeptApart(job.target, job.name)
     try:
         with captured():
-            return _done(job, state)
+            return _done(request, state, tell)
     finally:
         list(state.ended())
+        STEPS.end()
 
 
-def _done(job: MutationJob, state: KeptApart) -> JobReport:
+def _done(request: MutationRequest, state: KeptApart, tell: Tell) -> JobEnd:
+    job = request.job
     try:
         case, mode = resolve(job.target, inputs=job.inputs), Mode.parse(job.mode)
         list(state.imported())
@@ -139,20 +94,45 @@ def _done(job: MutationJob, state: KeptApart) -> JobReport:
         try:
             artefact, shapes = _exported(pipeline, case, mode)
         except _Refused as refused:
-            return JobReport(job.name, job.mode, skipped=str(refused))
-        trial = _MutantTrial(job, pipeline, artefact, case_for(job.target, job.inputs, artefact))
-        first = trial.check(artefact.model)
-        if first.finding is not None or first.failed:
-            message = first.failed or (first.finding.divergence.message if first.finding is not None else "")
-            skipped = f"the unchanged export is not as it should be ({message}); see what diffexport run says"
-            return JobReport(job.name, job.mode, skipped=skipped, failed=True)
-        unchanged = MutantOutcome(
-            job.name, job.mode, UNCHANGED, "nothing", True, MutantVerdict.PASSED, examples=first.examples
-        )
-        planted = _planted(job, case, mode, Draft(artefact.model, shapes))
-        return JobReport(job.name, job.mode, (unchanged, *map(trial.outcome, planted)))
+            return JobEnd(str(refused))
+        STEPS.begin("plant")
+        trial = _MutantTrial(job, pipeline, artefact, case_for(job.target, job.inputs, artefact), tell)
+        if request.start == 0:
+            problem = trial.try_unchanged()
+            if problem:
+                text = (
+                    f"the unchanged export is not as it should be ({problem}); see what diffexport run says"
+                )
+                return JobEnd(text, failed=True)
+        _plant(request, trial, case, mode, Draft(artefact.model, shapes))
+        return JobEnd()
     except DiffexportError as error:
-        return JobReport(job.name, job.mode, skipped=str(error), failed=True)
+        return JobEnd(str(error), failed=True)
+
+
+def _plant(request: MutationRequest, trial: _MutantTrial, case: Case, mode: Mode, draft: Draft) -> None:
+    """Try every change from the first that is asked for on."""
+    seen = {*request.seen, _digest(_GRAPH, draft.bytes)}
+    for number, (group, candidate) in enumerate(_candidates(request.job, case, mode, draft), start=1):
+        if number < request.start:
+            continue
+        STEPS.begin("plant")
+        mutator = candidate.mutator
+        trial.tell(MutantBegun(number, mutator.name, candidate.where, mutator.control))
+        model = candidate.make()
+        digest = "" if model is None else _digest(group, model)
+        if model is None or digest in seen:
+            continue
+        seen.add(digest)
+        STEPS.begin("plant")
+        if mutator.types or group == _SYMBOLIC or is_valid(model):
+            outcome = trial.outcome(number, Mutant(mutator, candidate.where, model))
+            trial.tell(MutantDone(number, digest, outcome))
+
+
+def _digest(group: str, model: bytes) -> str:
+    """Return what tells the models that are planted in one way apart."""
+    return f"{group} {hashlib.sha256(model).hexdigest()}"
 
 
 def _exported(pipeline: Pipeline, case: Case, mode: Mode) -> tuple[Artefact, dict[str, Shape]]:
@@ -206,9 +186,11 @@ def _joint_shape(case: Case) -> tuple[Shape, ...]:
     )
 
 
-def _planted(job: MutationJob, case: Case, mode: Mode, draft: Draft) -> Iterator[Mutant]:
+def _candidates(job: MutationJob, case: Case, mode: Mode, draft: Draft) -> Iterator[tuple[str, Candidate]]:
+    """Yield every change, with whether it is one of the graph or one that is made before the export."""
     chosen: list[Mutator] = [mutator for name, mutator in mutators().items() if name in job.only]
-    yield from mutants(draft, chosen)
+    for candidate in candidates(draft, chosen):
+        yield _GRAPH, candidate
     if symbolics.NAME in job.only and not mode.description.ignores_symbolic:
         call = as_call(examples(_joint_shape(case), case.specs))
 
@@ -216,7 +198,8 @@ def _planted(job: MutationJob, case: Case, mode: Mode, draft: Draft) -> Iterator
             # Another pipeline: this one remembers what it exported.
             return Pipeline(exports=1, sessions=1).export(case, mode, call, repeat=False).export.model
 
-        yield from symbolics.mutants(export)
+        for candidate in symbolics.candidates(export):
+            yield _SYMBOLIC, candidate
 
 
 @dataclass
@@ -227,7 +210,21 @@ class _MutantTrial:
     pipeline: Pipeline
     artefact: Artefact
     case: Case
+    tell: Tell
     judge: MutantComparer | None = field(default=None)
+
+    def try_unchanged(self) -> str:
+        """Check the export as it is; return what is wrong with it, empty if nothing."""
+        self.tell(MutantBegun(0, UNCHANGED, "nothing", True))
+        first = self.check(self.artefact.model)
+        if first.finding is not None or first.failed:
+            return first.failed or (first.finding.divergence.message if first.finding is not None else "")
+        job = self.job
+        outcome = MutantOutcome(
+            job.name, job.mode, UNCHANGED, "nothing", True, MutantVerdict.PASSED, examples=first.examples
+        )
+        self.tell(MutantDone(0, "", outcome))
+        return ""
 
     def _pipeline_of(self, model: bytes) -> Pipeline:
         artefact = Artefact(
@@ -249,7 +246,7 @@ class _MutantTrial:
         deliver(events, tally.take)
         return _Checked(next(iter(tally.findings), None), pipeline.blocks, "".join(tally.failed.values()))
 
-    def outcome(self, mutant: Mutant) -> MutantOutcome:
+    def outcome(self, number: int, mutant: Mutant) -> MutantOutcome:
         """Check one mutant, and judge it if nothing is found."""
         checked, mutator, job = self.check(mutant.model), mutant.mutator, self.job
 
@@ -275,6 +272,8 @@ class _MutantTrial:
         strict = job.settings.strict
         if mutator.severity is Severity.NOTE and not strict:
             return made(MutantVerdict.EQUIVALENT, message="it only matters under --strict")
+        self.tell(MutantBegun(number, mutator.name, mutant.where, False, True, checked.examples))
+        STEPS.begin("judge")
         if self.judge is None:
             constants = inspect_graph(self.artefact.model, 0).constants
             self.judge = MutantComparer(
@@ -306,63 +305,3 @@ def _inputs_of(model: bytes) -> tuple[str, ...]:
 
 def _outputs_of(model: bytes) -> tuple[int, ...]:
     return tuple(range(len(Draft(model).outputs)))
-
-
-def run(jobs: Sequence[MutationJob], workers: int, take: Callable[[JobReport], None]) -> None:
-    """Do every job, on worker processes if there are to be any; ``take`` gets each report as it comes."""
-    for job in jobs:
-        if job.problem:
-            take(JobReport(job.name, job.mode, skipped=job.problem, failed=True))
-    jobs = [job for job in jobs if not job.problem]
-    if workers == 0:
-        for job in jobs:
-            take(do(job))
-        return
-    waiting = deque(jobs)
-    children: list[ChildProcess] = []
-    doing: dict[ChildProcess, MutationJob] = {}
-
-    def give(child: ChildProcess | None = None) -> None:
-        if waiting:
-            if child is None:
-                children.append(
-                    child := ChildProcess.start(_prepare, policy=Policy(own_session=True, captured=True))
-                )
-            doing[child] = waiting.popleft()
-            child.send(doing[child])
-
-    try:
-        for _ in range(min(workers, len(jobs))):
-            give()
-        while doing:
-            for child, received in receive_any(list(doing)):
-                if isinstance(received, Ready):
-                    continue
-                job = doing.pop(child)
-                if isinstance(received, Finished):
-                    give(child)
-                    take(received.answer)
-                    continue
-                child.stop()
-                children.remove(child)
-                give()
-                take(JobReport(job.name, job.mode, skipped=_why_not(received), failed=True))
-    finally:
-        # Where this is interrupted, what is being done may take minutes, and nobody waits for it any more.
-        for child in children:
-            child.stop()
-
-
-def _why_not(received: Received) -> str:
-    """Return in words why there is no report of a job."""
-    if isinstance(received, Failed):
-        return f"internal error of diffexport: {received.error}\n{received.trace}"
-    if isinstance(received, Unreadable):
-        return f"its report cannot be sent between processes ({received.error}); run it with --jobs 0"
-    return "a worker process died, taken along by a mutant; find out by which with --jobs 0 and --only"
-
-
-def _prepare(_: ParentProcess) -> Handler:
-    """Prepare a worker; return what does a job."""
-    warm_up()
-    return do

@@ -50,6 +50,21 @@ class Mutant:
     model: bytes
 
 
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """A change that may make a mutant.
+
+    Attributes:
+        mutator: what changes.
+        where: the place, in words.
+        make: returns the changed model; None where there is none. It may export, and so take the process along.
+    """
+
+    mutator: Mutator
+    where: str
+    make: Callable[[], bytes | None]
+
+
 class MutantVerdict(enum.StrEnum):
     """What the check said of a mutant; the text is that of reports."""
 
@@ -139,14 +154,20 @@ def select(patterns: Sequence[str], others: Sequence[str] = ()) -> frozenset[str
 def mutants(draft: Draft, chosen: Sequence[Mutator]) -> Iterator[Mutant]:
     """Yield every valid mutant of a model once; what changes nothing, or is no valid model, is left out."""
     seen = {draft.bytes}
+    for candidate in candidates(draft, chosen):
+        model = candidate.make()
+        if model is None or model in seen:
+            continue
+        seen.add(model)
+        if candidate.mutator.types or is_valid(model):
+            yield Mutant(candidate.mutator, candidate.where, model)
+
+
+def candidates(draft: Draft, chosen: Sequence[Mutator]) -> Iterator[Candidate]:
+    """Yield every change of a model, always in the same order; what it makes may be no valid model, or one twice."""
     for mutator in chosen:
         for where, edit in mutator.sites(draft):
-            model = draft.changed(edit)
-            if model in seen:
-                continue
-            seen.add(model)
-            if mutator.types or is_valid(model):
-                yield Mutant(mutator, where, model)
+            yield Candidate(mutator, where, functools.partial(draft.changed, edit))
 
 
 def is_valid(model: bytes) -> bool:

@@ -20,6 +20,7 @@ import numpy as np
 from diffexport import oracle
 from diffexport.arrays import BFLOAT16, Array, as_parts, finfo, is_complex, is_floating, part_dtype
 from diffexport.backends import runtimes
+from diffexport.processes import STEPS
 from diffexport.values import Dim, Divergence, Severity, Shape, TensorSpec, representative_shapes
 
 RUNTIME = "ort-disabled"
@@ -122,6 +123,7 @@ class MutantComparer:
         unreported = 0
         self._own = tuple(dict.fromkeys((*self._constants, *constants)))
         try:
+            STEPS.begin("load", runtime=RUNTIME)
             session = runtimes.load(RUNTIME, mutant)
         except runtimes.LoadError as error:
             return SurvivorEvidence((), f"{RUNTIME} does not load it: {error}")
@@ -141,13 +143,16 @@ class MutantComparer:
             for name, array in zip(self._names, inputs, strict=True)
         }
         try:
+            STEPS.begin("judge")
             expected = self._session.run(feeds)
         except runtimes.RunError:
             return ""
         try:
+            STEPS.begin("run", runtime=RUNTIME)
             got = session.run(feeds)
         except runtimes.RunError as error:
             return f"it fails where the original does not: {str(error).splitlines()[0]}"
+        STEPS.begin("judge")
         for divergence in oracle.compare(expected, got):
             if self._strict or divergence.severity is Severity.FAILURE:
                 return _message(divergence)

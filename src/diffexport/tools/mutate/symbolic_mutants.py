@@ -8,13 +8,14 @@ mutant.
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 
 from diffexport.tools.mutate.operator_mutators import SIBLINGS
-from diffexport.tools.mutate.registry import Mutant, Mutator
+from diffexport.tools.mutate.registry import Candidate, Mutator
 
 NAME = "wrong-symbolic"
 MUTATOR = Mutator(
@@ -47,22 +48,24 @@ class _ChangingGraph:
         return getattr(self._graph, name)
 
 
-def mutants(export: Callable[[], bytes | None]) -> Iterator[Mutant]:
-    """Yield a mutant for each change of each operator that a ``symbolic`` makes.
+def candidates(export: Callable[[], bytes | None]) -> Iterator[Candidate]:
+    """Yield each change of each operator that a ``symbolic`` makes, always in the same order.
 
     Args:
         export: exports the model anew; None where that fails.
     """
     with _watched(None) as calls:
         original = export()
-    seen = {original}
-    for number, (whose, call) in enumerate(calls):
+
+    def changed(number: int, change: _Change) -> bytes | None:
+        with _watched((number, change)):
+            model = export()
+        return None if model == original else model
+
+    for number, (whose, call) in enumerate(list(calls)):
         for what, change in _changes(call):
-            with _watched((number, change)):
-                model = export()
-            if model is not None and model not in seen:
-                seen.add(model)
-                yield Mutant(MUTATOR, f"{whose}.symbolic, {call[0]}{what}", model)
+            make = functools.partial(changed, number, change)
+            yield Candidate(MUTATOR, f"{whose}.symbolic, {call[0]}{what}", make)
 
 
 def _changes(call: _Call) -> Iterator[tuple[str, _Change]]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-from diffexport.explore import warm_up
+from diffexport.explore import to_be_sent, warm_up
 from diffexport.processes import Handler, ParentProcess
-from diffexport.tools.scan.examine import Examiner, Progress
+from diffexport.tools.scan.examine import Examiner, InVariant, Progress
 
 
 def prepare(parent: ParentProcess, skip: Sequence[tuple[str, str]], exporters: Sequence[str]) -> Handler:
@@ -22,6 +23,8 @@ def prepare(parent: ParentProcess, skip: Sequence[tuple[str, str]], exporters: S
     def tell(message: Any) -> None:
         if isinstance(message, Progress):
             parent.announce(message)
+        elif isinstance(message, InVariant):
+            parent.send(replace(message, event=to_be_sent(message.event)))
         else:
             parent.send(message)
 

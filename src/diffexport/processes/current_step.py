@@ -32,7 +32,7 @@ _RUNS_OF_ARBITRATION = 10
 
 
 @dataclass(frozen=True)
-class Step:
+class ProcessStep:
     """What a process is doing.
 
     Attributes:
@@ -85,7 +85,7 @@ class StepBoard:
             os.close(descriptor)
             raise
 
-    def write(self, step: Step) -> None:
+    def write(self, step: ProcessStep) -> None:
         """Make this the current step."""
         text = _SEPARATOR.join((step.name, step.case, step.mode, step.runtime)).encode("utf-8", "replace")
         text = text[: _SIZE - _HEAD.size]
@@ -99,7 +99,7 @@ class StepBoard:
         """Let the current step take until then."""
         _TIME.pack_into(self._memory, _TIME_AT, deadline)
 
-    def read(self) -> Step:
+    def read(self) -> ProcessStep:
         """Return the current step."""
         for _ in range(100):
             changes, deadline, length = _HEAD.unpack_from(self._memory, 0)
@@ -109,7 +109,7 @@ class StepBoard:
         # A process that died, or was cut off, while it wrote leaves a text that is half of each; it is still a text.
         parts = [*text.decode("utf-8", "replace").split(_SEPARATOR), "", "", ""]
         name, case, mode, runtime = parts[:4]
-        return Step(name, case, mode, runtime, deadline if changes else math.inf)
+        return ProcessStep(name, case, mode, runtime, deadline if changes else math.inf)
 
     def close(self) -> None:
         """Give the memory back."""
@@ -120,7 +120,7 @@ class StepBoard:
 class Board(Protocol):
     """Where the steps of a process are written."""
 
-    def write(self, step: Step) -> None:
+    def write(self, step: ProcessStep) -> None:
         """Make this the current step."""
 
     def extend(self, deadline: float) -> None:
@@ -139,7 +139,7 @@ class Steps:
         self._board: Board | None = None
         self._process = 0
         self._limit = math.inf
-        self.current = Step()
+        self.current = ProcessStep()
         self.limits = DEFAULT_STEP_LIMITS
 
     def show_on(self, board: Board) -> None:
@@ -161,7 +161,7 @@ class Steps:
         self._end_copy()
         before = self.current
         seconds = self._limit = self._seconds(name)
-        self.current = Step(
+        self.current = ProcessStep(
             name,
             before.case if case is None else case,
             before.mode if mode is None else mode,
@@ -198,7 +198,7 @@ class Steps:
     def hide(self) -> None:
         """Write no more steps."""
         self._board = None
-        self.current = Step()
+        self.current = ProcessStep()
 
     def _end_copy(self) -> None:
         """End a copy of this process that a model forked off, and that comes back as if nothing had been."""

@@ -1,0 +1,1 @@
+"""What benchmarks/faults.py injects, what it watches, and what it counts."""
