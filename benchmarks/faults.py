@@ -26,7 +26,7 @@ A row for each kind of fault; the goal is 0 in every column but the first:
 - exit codes that lie: another one than what happened asks for (0 all as expected, 1 findings, 2 wrong use or nothing
   testable, 130 interrupted), one that its report contradicts, and runs that say nothing of a mode they were asked for.
 
-Exits with 1 where a column is not 0.
+Exits with 1 where a column is not 0, with 130 where it was interrupted.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from fault_injection import (  # noqa: F401 - each registers its kinds
@@ -99,6 +99,7 @@ class Campaign:
     def __init__(self, options: argparse.Namespace, undisturbed: Undisturbed, console: Console) -> None:
         self._options, self._undisturbed, self._console = options, undisturbed, console
         self._stop = threading.Event()
+        self.interrupted = False
         self.records: list[Record] = []
 
     def carry_out(self, trials: Iterable[tuple[FaultKind, int]]) -> None:
@@ -107,24 +108,28 @@ class Campaign:
         waiting = [trial for trial in trials if f"{trial[0].name}:{trial[1]}" not in done]
         injected = sum(record.injected for record in self.records)
         with concurrent.futures.ThreadPoolExecutor(self._options.jobs) as pool:
+            futures = [pool.submit(self._one, kind, number) for kind, number in waiting]
             try:
-                for record in self._as_completed(pool, waiting):
-                    self.records.append(record)
-                    injected += record.injected
-                    self._say(record, injected, len(waiting))
-                    self._write()
+                for future in concurrent.futures.as_completed(futures):
+                    injected += self._take(future, injected, len(waiting))
             except KeyboardInterrupt:
+                self.interrupted = True
                 self._console.print("interrupted; the trials that are on their way are waited for")
                 self._stop.set()
                 pool.shutdown(cancel_futures=True)
+                for future in futures:
+                    if not future.cancelled():
+                        injected += self._take(future, injected, len(waiting))
 
-    def _as_completed(
-        self, pool: concurrent.futures.Executor, trials: Sequence[tuple[FaultKind, int]]
-    ) -> Iterator[Record]:
-        futures = [pool.submit(self._one, kind, number) for kind, number in trials]
-        for future in concurrent.futures.as_completed(futures):
-            if (record := future.result()) is not None:
-                yield record
+    def _take(self, future: concurrent.futures.Future[Record | None], injected: int, number: int) -> int:
+        """Keep the record of a trial that is done; return how many faults it injected, 0 if it is kept already."""
+        record = future.result()
+        if record is None or record in self.records:
+            return 0
+        self.records.append(record)
+        self._say(record, injected + record.injected, number)
+        self._write()
+        return record.injected
 
     def _one(self, kind: FaultKind, number: int) -> Record | None:
         if self._stop.is_set():
@@ -210,6 +215,8 @@ def main() -> int:
     if failed:
         console.print(f"trials that the campaign itself could not carry out: {', '.join(failed)}")
     console.print(f"{time.monotonic() - started:.0f} s")
+    if campaign.interrupted:
+        return 130
     return 1 if failed or any(counts[key] for counts in table.values() for key in COLUMNS) else 0
 
 
