@@ -30,8 +30,9 @@ CAREFUL_AFTER_KILLS = 2
 MOST_FATAL = 3
 #: How often workers may end in one mode by a fault of what they do.
 MOST_DEATHS = 10
-#: How often one mode, and in how many modes of a unit the same step, may take the whole time limit.
+#: How often one mode may take the whole time limit, and in how many modes of a unit the same step may.
 MOST_HANGS = 3
+_MOST_HANGING_MODES = 2
 #: How often a worker may end in the same check although that is not fatal when it is made alone.
 _MOST_UNEXPLAINED = 2
 
@@ -138,8 +139,11 @@ class Task:
         if check.divergence.kind is not Kind.TIMEOUT:
             return
         modes = self._hangs.setdefault(check.divergence.key, set())
+        if modes and check.mode not in self.finished:
+            # The same once more, on other inputs or in another mode: each further one would take the whole limit, too.
+            yield from self.give_up(check.mode, "left after the same step did not end a second time")
         modes.add(check.mode)
-        if len(modes) < MOST_HANGS:
+        if len(modes) < _MOST_HANGING_MODES:
             return
         for mode in self.left:
             if str(mode) not in modes:
