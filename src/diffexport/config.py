@@ -207,7 +207,7 @@ def parse(table: Any, file: Path) -> Config:
             parse_size(model.memory) if model.memory is not None else DEFAULT_STEP_LIMITS.memory,
         ),
         regression_size=(
-            parse_size(model.regression_size)
+            parse_size(model.regression_size, 1)
             if model.regression_size is not None
             else DEFAULT_REGRESSION_SIZE
         ),
@@ -319,7 +319,7 @@ def _check_names(model: Any, place: str, folder: Path) -> None:
             parse_size(model.memory)
         key = "regression_size"
         if model.regression_size is not None:
-            parse_size(model.regression_size)
+            parse_size(model.regression_size, 1)
         key = "regressions"
         if (folder / model.regressions).is_file():
             raise ConfigError(f"{model.regressions} is a file, and a folder is wanted")

@@ -97,12 +97,12 @@ FILES = {
     "exit": ({**GOOD, "target": "exits.py:x"}, "SystemExit: 3"),
     "interrupt": (
         {**GOOD, "target": "interrupts.py:x"},
-        "importing interrupts.py:x raised KeyboardInterrupt",
+        "importing interrupts.py raises KeyboardInterrupt",
     ),
     "ends": ({**GOOD, "target": "ends.py:x"}, "importing ends.py:x: the process died (exit code 0)"),
     "aborts": ({**GOOD, "target": "aborts.py:x"}, "the process died (signal SIGABRT)"),
     "hangs": ({**GOOD, "target": "hangs.py:x"}, "importing hangs.py:x: it still runs after 8 s"),
-    "base": ({**GOOD, "target": "base.py:x"}, "importing base.py:x raised Odd: odd"),
+    "base": ({**GOOD, "target": "base.py:x"}, "importing base.py raises Odd: odd"),
 }
 MODULES = {
     "fine": "import os, torch\nfrom os import getcwd\nfrom subprocess import getoutput\n"

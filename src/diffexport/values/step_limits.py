@@ -9,7 +9,7 @@ from diffexport.errors import UsageError
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 1 << 10, "mi": 1 << 20, "gi": 1 << 30}
 #: What a worker needs at least, and more than any machine has.
-_LEAST, _MOST = 64 << 20, 1 << 50
+LEAST_MEMORY, _MOST = 64 << 20, 1 << 50
 _SIZE = re.compile(r"(\d{1,12}(?:\.\d{1,3})?)\s*([kmg]i?)?b?", re.IGNORECASE)
 
 
@@ -37,16 +37,21 @@ DEFAULT_STEP_LIMITS = StepLimits()
 DEFAULT_REGRESSION_SIZE = 256 << 20
 
 
-def parse_size(text: str) -> int:
+def parse_size(text: str, least: int = LEAST_MEMORY) -> int:
     """Return the bytes that a text such as ``4GiB``, ``500 MB`` or ``1048576`` means.
 
+    Args:
+        text: what was written.
+        least: bytes that it has to be at least; by default what a worker needs to do anything.
+
     Raises:
-        UsageError: it is no size, or so small that a worker could do nothing, or larger than any memory.
+        UsageError: it is no size, or smaller, or larger than any memory.
     """
     match = _SIZE.fullmatch(text.strip())
     size = int(float(match[1]) * _UNITS[(match[2] or "").lower()]) if match else 0
     if not size:
         raise UsageError(f"{text!r} is no size in bytes; write for instance 4GiB or 500MB")
-    if not _LEAST <= size <= _MOST:
-        raise UsageError(f"{text!r} is not between 64MiB and 1048576GiB; write for instance 4GiB")
+    if not least <= size <= _MOST:
+        smallest = f"{least >> 20}MiB" if least >> 20 else f"{least} bytes"
+        raise UsageError(f"{text!r} is not between {smallest} and {_MOST >> 30}GiB; write for instance 4GiB")
     return size

@@ -89,6 +89,6 @@ def regression_size(configured: int, given: str | None) -> int:
         UsageError: what is given on the command line is no size.
     """
     try:
-        return configured if given is None else parse_size(given)
+        return configured if given is None else parse_size(given, 1)
     except DiffexportError as error:
         raise UsageError(f"--regression-size: {error}") from None
