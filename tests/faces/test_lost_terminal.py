@@ -1,5 +1,6 @@
 """A terminal that is closed or full loses nothing but what it would have shown."""
 
+import errno
 import json
 import os
 import stat
@@ -129,12 +130,15 @@ def test_a_report_that_cannot_be_written_is_written_elsewhere(cli, project):
     assert "all as expected" in ran.out
 
 
-def test_findings_that_cannot_be_stored_are_in_the_report_with_the_reason(cli, project):
-    (project / "found").write_text("a file where a folder should be")
+def test_findings_that_cannot_be_stored_are_in_the_report_with_the_reason(cli, project, monkeypatch):
+    def record(finding, folder):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("diffexport.findings.regressions.finding_store.record", record)
     ran = cli(*RUN, "--json", "report.json", code=1)
     (one,) = json.loads(Path("report.json").read_text())["divergences"]
     assert one["regression"] is None
-    assert "exists" in one["save_error"] or "directory" in one["save_error"]
+    assert "No space left" in one["save_error"]
     assert f"could not be saved: {one['save_error']}" in ran.out
 
 
