@@ -165,7 +165,9 @@ def _import(place: str, text: str, *, stand_in: bool = False) -> Any:
         raise TargetError(f"target {text!r}: importing {place}: {error}") from error
     except raised_by_code() as error:
         raise TargetError(
-            f"target {text!r}: importing {place} raises {type(error).__name__}: {error_line(error)}"
+            f"target {text!r}: importing {place} raises {type(error).__name__}: {error_line(error)}".rstrip(
+                ": "
+            )
         ) from error
 
 
