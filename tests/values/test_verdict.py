@@ -94,7 +94,7 @@ def test_identity_has_no_runtime_for_what_shows_before_any(stage):
     divergence = Divergence(stage, Kind.CRASH, Place.MODEL, "SIGSEGV", "the process died")
     verdict = Verdict("round", "torchscript,opset=9", "ort-all", Outcome.DIVERGES, (divergence,))
     identity = verdict.identity(divergence)
-    before = stage in (Stage.CAPTURE, Stage.CONVERT, Stage.CHECK)
+    before = stage in (Stage.EAGER, Stage.CAPTURE, Stage.CONVERT, Stage.CHECK)
     assert identity.runtime == ("" if before else "ort-all")
     assert identity.exporter == "torchscript"
     assert (identity.case, identity.stage, identity.kind) == ("round", stage, Kind.CRASH)
