@@ -6,8 +6,8 @@ import json
 import numpy as np
 import pytest
 
-from diffexport.findings.regressions import Regression, load, save
-from diffexport.findings.regressions.store import files, path_for
+from diffexport.findings.regressions import Regression, files, load, save
+from diffexport.findings.regressions.store import path_for
 from diffexport.values.mode import Mode
 from diffexport.values.place import Place
 from diffexport.values.verdict import Kind, Stage

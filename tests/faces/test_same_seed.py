@@ -12,7 +12,7 @@ from diffexport.explore.run_plan import RunPlan, events_of
 from diffexport.explore.settings import Settings
 from diffexport.findings.events.events import FindingMade, ModeFinished
 from diffexport.findings.regressions.finding_store import FindingStore
-from diffexport.findings.reports.json_report import document
+from diffexport.findings.reports.json_report import report_document
 from diffexport.findings.reports.tally import Tally
 from diffexport.values.matrix import select_modes
 
@@ -97,6 +97,6 @@ def test_the_report_does_not_depend_on_who_is_done_first(project):
         tally = Tally()
         for event in (*others, *(event for unit in order for event in units[unit])):
             tally.take(event)
-        reports.append(document(tally, FindingStore()))
+        reports.append(report_document(tally, FindingStore()))
     assert reports[0]["divergences"]
     assert all(report == reports[0] for report in reports[1:])

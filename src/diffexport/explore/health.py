@@ -63,7 +63,7 @@ class Health:
     def _constraints(self, specs: Sequence[TensorSpec]) -> Iterator[str]:
         """Yield the constraints that tell every accepted shape from every rejected one."""
         good, bad = self.good, self.bad - self.good
-        if not bad:
+        if not bad or not good:
             return
         for number, spec in enumerate(specs):
             ranks = {len(joint[number]) for joint in good}
