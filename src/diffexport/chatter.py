@@ -102,9 +102,12 @@ class _Descriptors:
 
     def __init__(self) -> None:
         file, path = tempfile.mkstemp(prefix="diffexport-chatter-")
-        os.unlink(path)
-        self._file = duplicate(file)
+        # What is written goes to the end, wherever that is: the file may be emptied meanwhile.
+        appending = os.open(path, os.O_RDWR | os.O_APPEND)
         os.close(file)
+        os.unlink(path)
+        self._file = duplicate(appending)
+        os.close(appending)
         self._saved: list[int] = []
         self._captures: list[_NativeCapture] = []
         #: How much was taken out of the file since the outermost capture began.
@@ -118,10 +121,9 @@ class _Descriptors:
         if not self._captures:
             self._dropped = 0
             os.ftruncate(self._file, 0)
-            os.lseek(self._file, 0, os.SEEK_SET)
             self._saved = [_redirected(descriptor, self._file) for descriptor in (1, 2)]
             self._watch()
-        capture = _NativeCapture(self._dropped + os.lseek(self._file, 0, os.SEEK_CUR))
+        capture = _NativeCapture(self._dropped + os.fstat(self._file).st_size)
         self._captures.append(capture)
         return capture
 
@@ -139,8 +141,7 @@ class _Descriptors:
                     os.dup2(saved, descriptor)
                     os.close(saved)
                 self._saved.clear()
-            # Written through duplicates, the file shares one offset with them.
-            stop = os.lseek(self._file, 0, os.SEEK_CUR)
+            stop = os.fstat(self._file).st_size
             begun = capture.start - self._dropped
             head = capture.head or os.pread(self._file, min(KEPT, stop - begun), begun)
             after = stop if capture.head else stop - begun - len(head)
@@ -163,7 +164,7 @@ class _Descriptors:
             self._busy.wait()
             time.sleep(_LOOK)
             with self._lock, contextlib.suppress(OSError):
-                length = os.lseek(self._file, 0, os.SEEK_CUR)
+                length = os.fstat(self._file).st_size
                 if length < _LONGEST or not self._captures:
                     continue
                 for capture in self._captures:
@@ -171,7 +172,6 @@ class _Descriptors:
                         capture.head = os.pread(self._file, KEPT, capture.start - self._dropped)
                 self._dropped += length
                 os.ftruncate(self._file, 0)
-                os.lseek(self._file, 0, os.SEEK_SET)
 
 
 def _redirected(descriptor: int, file: int) -> int:

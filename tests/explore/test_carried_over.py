@@ -84,4 +84,5 @@ def test_a_model_that_raises_on_everything_is_said_to_do_so_behind_modes_that_ar
     first = explored(Rejecting, MODES[:1])
     assert told(explored(Rejecting, (), carried_of(first)))[2] == told(first)[2] != []
     agreeing = [{"accepted": 3, "rejected": 1}]
-    assert told(explored(Rejecting, MODES[:1], agreeing))[2] == []
+    said = told(explored(Rejecting, MODES[:1], agreeing))[2]
+    assert not [event for event in said if isinstance(event, CaseFailed)]
