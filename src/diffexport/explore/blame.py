@@ -141,7 +141,9 @@ class BlameVote:
                 return ()
             inlining = replace(point, mode=replace(point.mode, autograd_inlining=True))
             # A pipeline of its own: what this one remembers was exported with them.
-            verdict = Pipeline().check(
+            pipeline = Pipeline()
+            pipeline.watch = self._pipeline.watch
+            verdict = pipeline.check(
                 replace(self._case, traits=None),
                 inlining.mode,
                 point.runtime,

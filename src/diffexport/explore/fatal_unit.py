@@ -51,6 +51,11 @@ class FatalUnit:
     check: CheckStarting
     known: frozenset[FailureKey] = frozenset()
 
+    @property
+    def is_asked(self) -> bool:
+        """Whether the check is in a mode of the unit; a finding of one is tried in simpler modes, too."""
+        return any(str(mode) == self.check.mode for mode in self.unit.modes)
+
 
 @dataclass(frozen=True, eq=False)
 class FatalResult:
@@ -108,6 +113,9 @@ def look_again(request: FatalUnit) -> FatalResult:
     if checks.out_of_memory or seen is None:
         return FatalResult(out_of_memory=checks.out_of_memory)
     runtimes = tuple(_fatal_runtimes(checks, case, point, unit.runtimes, seen))
+    if not request.is_asked:
+        # Nobody asked for that mode, and it is not to be tried again on the way to a simpler finding.
+        return FatalResult(replace(not_again(seen, runtimes, seen), example=b"", inputs=b"", traits=()))
     if seen.divergence.key in request.known:
         return FatalResult(not_again(seen, runtimes, seen))
     minimal, shrunk = _minimal(checks, case, unit, seen, hung)

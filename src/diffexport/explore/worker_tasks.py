@@ -133,6 +133,8 @@ class Task:
         """Note what is not to be done again; give up the modes that would only wait for the same once more."""
         self.fatal.append(check)
         self.every_mode_careful = True
+        if all(str(mode) != check.mode for mode in self.unit.modes):
+            return
         self.kills[check.mode] = min(self.kills[check.mode], CAREFUL_AFTER_KILLS - 1)
         if sum(one.mode == check.mode for one in self.fatal) >= MOST_FATAL:
             yield from self.give_up(check.mode, f"left after {MOST_FATAL} checks that were fatal")

@@ -176,9 +176,10 @@ class _Schedule:
             yield from task.give_up(mode, text)
         elif step.name == "blame":
             task.without_blame()
-        elif check is not None and check.mode == mode and task.is_careful(mode):
+        elif check is not None and task.is_careful(mode):
             request = FatalUnit(task.unit, end, step, check, frozenset(task.fatal_keys))
-            yield Suspected(first_sight(request))
+            if request.is_asked:
+                yield Suspected(first_sight(request))
             return request
         else:
             task.careful.add(mode)
@@ -204,7 +205,7 @@ class _Schedule:
             )
             yield from task.give_up(mode, f"its worker was killed from outside {times} times ({end}){why}")
         elif times >= CAREFUL_AFTER_KILLS and mode:
-            if task.is_careful(mode) and check is not None and check.mode == mode:
+            if task.is_careful(mode) and check is not None:
                 return FatalUnit(task.unit, end, step, check, frozenset(task.fatal_keys))
             task.careful.add(mode)
         return None
@@ -217,7 +218,8 @@ class _Schedule:
 
     def _looked_again(self, task: Task, request: FatalUnit, result: FatalResult) -> Iterator[Event]:
         """Take what came of a check that was made alone, and go on with the task."""
-        mode = request.check.mode
+        # What is explored, which need not be the mode of the check: a finding is tried in simpler ones, too.
+        mode = request.step.mode
         if result.check is not None:
             if result.finding is not None:
                 task.fatal_keys.add(result.finding.divergence.key)
@@ -231,7 +233,8 @@ class _Schedule:
             pass
         elif task.is_explained(request.check):
             # It ends the process, though not alone: what comes before it has to do with it.
-            yield FindingMade(replace(first_sight(request), flaky=True))
+            if request.is_asked:
+                yield FindingMade(replace(first_sight(request), flaky=True))
             yield from task.give_up(mode, "left after a check that ends the process, though not alone")
         self._give(task if task.wants_worker else None)
 
