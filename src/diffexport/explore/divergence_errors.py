@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cache
 
 from diffexport.arrays import as_plain
 from diffexport.backends.runtimes import family
-from diffexport.explore.point import Point
+from diffexport.explore.point import Point, SeenFailure
 from diffexport.findings.events import Finding
 from diffexport.oracle import same_bits
 from diffexport.subjects.cases import Case
@@ -66,6 +67,13 @@ def diverged(
         chatter=verdict.chatter,
     )
     return _type_of(identity)(finding, point)
+
+
+def finding_at(case: Case, seen: SeenFailure, *, seed: int, shrunk: bool) -> Finding:
+    """Return the finding of a failure as it was seen at a point."""
+    verdict = replace(seen.verdict, runtime=seen.point.runtime)
+    identity = verdict.identity(seen.divergence)
+    return diverged(case, identity, seen.point, verdict, seen.divergence, seed=seed, shrunk=shrunk).finding
 
 
 def _texts(case: Case) -> tuple[str, ...]:

@@ -8,7 +8,8 @@ from diffexport.arrays import arrays_of, as_call, digest, trait_holds
 from diffexport.explore.point import SeenFailure
 from diffexport.pipeline import FatalCheck
 from diffexport.processes import Died, Hung
-from diffexport.values import Divergence, Kind, Place, Stage, StepLimits
+from diffexport.subjects.cases import Case
+from diffexport.values import Divergence, Kind, Mode, Outcome, Place, Stage, StepLimits, Verdict
 
 #: Kinds of what ends the process, or does not end.
 FATAL = (Kind.CRASH, Kind.TIMEOUT)
@@ -61,6 +62,11 @@ def fatal_divergence(end: Died | Hung, step: str, runtime: str, limits: StepLimi
         return Divergence(stage, Kind.TIMEOUT, Place.MODEL, NO_END, message)
     how = str(end)
     return Divergence(stage, Kind.CRASH, Place.MODEL, how, f"the process ends with {how} while {doing}")
+
+
+def fatal_verdict(case: Case, mode: Mode, runtime: str, divergence: Divergence) -> Verdict:
+    """Return the verdict on a check that ended the process, or did not end."""
+    return Verdict(case.name, str(mode), runtime, Outcome.DIVERGES, (divergence,), target=case.target)
 
 
 def shorter(limits: StepLimits) -> StepLimits:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from diffexport.explore.divergence_errors import diverged
+from diffexport.explore.divergence_errors import finding_at
 from diffexport.explore.fatal_divergences import FATAL, fatal_divergence, not_again, shorter
 from diffexport.explore.forked_checks import ForkedChecks
 from diffexport.explore.minimise import Minimiser
@@ -119,7 +119,7 @@ def look_again(request: FatalUnit) -> FatalResult:
     if seen.divergence.key in request.known:
         return FatalResult(not_again(seen, runtimes, seen))
     minimal, shrunk = _minimal(checks, case, unit, seen, hung)
-    finding = sent_finding(_finding(case, minimal, unit, shrunk))
+    finding = sent_finding(finding_at(case, minimal, seed=unit.settings.seed, shrunk=shrunk))
     return FatalResult(not_again(seen, runtimes, minimal), finding)
 
 
@@ -167,16 +167,3 @@ def _minimal(
         return minimiser.run(seen.point, seen.divergence) or seen, True
     except DeadlinePassed:
         return minimiser.simplest or seen, False
-
-
-def _finding(case: Case, seen: SeenFailure, unit: Unit, shrunk: bool) -> Finding:
-    verdict = replace(seen.verdict, runtime=seen.point.runtime)
-    return diverged(
-        case,
-        verdict.identity(seen.divergence),
-        seen.point,
-        verdict,
-        seen.divergence,
-        seed=unit.settings.seed,
-        shrunk=shrunk,
-    ).finding

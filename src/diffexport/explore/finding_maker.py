@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from diffexport.arrays import array_of
 from diffexport.explore.accepted import Accepted
 from diffexport.explore.blame import BlameVote
-from diffexport.explore.divergence_errors import Diverged, diverged
+from diffexport.explore.divergence_errors import Diverged, finding_at
 from diffexport.explore.minimise import Minimiser
 from diffexport.explore.point import Point, SeenFailure
 from diffexport.explore.settings import Settings
@@ -119,18 +119,7 @@ class FindingMaker:
 
     def _at(self, seen: SeenFailure, *, shrunk: bool) -> Finding:
         """Return the finding of a failure as it was seen at a point."""
-        verdict = replace(seen.verdict, runtime=seen.point.runtime)
-        identity = verdict.identity(seen.divergence)
-        at_point = diverged(
-            self._case,
-            identity,
-            seen.point,
-            verdict,
-            seen.divergence,
-            seed=self._settings.seed,
-            shrunk=shrunk,
-        )
-        return at_point.finding
+        return finding_at(self._case, seen, seed=self._settings.seed, shrunk=shrunk)
 
     def _is_accepted(self, finding: Finding) -> bool:
         mode = Mode.parse(finding.mode)

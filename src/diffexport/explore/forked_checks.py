@@ -6,7 +6,7 @@ import signal
 from collections.abc import Callable
 from functools import partial
 
-from diffexport.explore.fatal_divergences import fatal_divergence
+from diffexport.explore.fatal_divergences import fatal_divergence, fatal_verdict
 from diffexport.pipeline import Pipeline
 from diffexport.processes import Died, Forked, in_a_copy, kills_for_memory
 from diffexport.subjects.cases import Case
@@ -14,7 +14,6 @@ from diffexport.values import (
     Call,
     Inputs,
     Mode,
-    Outcome,
     StepLimits,
     Verdict,
 )
@@ -85,4 +84,4 @@ class ForkedChecks:
             self.out_of_memory = True
         step = forked.step
         divergence = fatal_divergence(forked.end, step.name, step.runtime, self._limits)
-        return Verdict(case.name, str(mode), runtime, Outcome.DIVERGES, (divergence,), target=case.target)
+        return fatal_verdict(case, mode, runtime, divergence)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from diffexport.arrays import as_plain
 from diffexport.errors import UntestableError
-from diffexport.explore.divergence_errors import diverged
-from diffexport.explore.fatal_divergences import fatal_divergence, not_again, shorter
+from diffexport.explore.divergence_errors import finding_at
+from diffexport.explore.fatal_divergences import fatal_divergence, fatal_verdict, not_again, shorter
 from diffexport.explore.minimise import Minimiser
 from diffexport.explore.point import Point, SeenFailure
 from diffexport.explore.settings import Limits, Settings
@@ -23,7 +22,6 @@ from diffexport.values import (
     FailureKey,
     Inputs,
     Mode,
-    Outcome,
     Verdict,
 )
 
@@ -91,27 +89,14 @@ class HangingSteps:
         """Make a finding of a check that does not end, as simple as can be had in time."""
         divergence = fatal_divergence(Hung(), step.name, step.runtime, self._settings.steps)
         runtime = step.runtime or self._runtimes[0]
-        verdict = Verdict(
-            self._case.name, str(mode), runtime, Outcome.DIVERGES, (divergence,), target=self._case.target
-        )
+        verdict = fatal_verdict(self._case, mode, runtime, divergence)
         seen = SeenFailure(Point(mode, runtime, as_plain(inputs), as_plain(example)), verdict, divergence)
         is_new = divergence.key not in self._known
         minimal, shrunk = self._minimal(seen) if is_new and self._settings.shrink else (seen, False)
         self._known.add(divergence.key)
         self._fatal.append(not_again(seen, (runtime,) if step.runtime else (), minimal))
         if is_new:
-            verdict = replace(minimal.verdict, runtime=minimal.point.runtime)
-            identity = verdict.identity(minimal.divergence)
-            failure = diverged(
-                self._case,
-                identity,
-                minimal.point,
-                verdict,
-                minimal.divergence,
-                seed=self._settings.seed,
-                shrunk=shrunk,
-            )
-            yield FindingMade(failure.finding)
+            yield FindingMade(finding_at(self._case, minimal, seed=self._settings.seed, shrunk=shrunk))
 
     def _minimal(self, seen: SeenFailure) -> tuple[SeenFailure, bool]:
         limits = shorter(self._settings.steps)
@@ -164,6 +149,6 @@ class _LimitedChecks:
         except StepTooLong as late:
             step = late.step
             divergence = fatal_divergence(Hung(), step.name, step.runtime, self._settings.steps)
-            return Verdict(case.name, str(mode), runtime, Outcome.DIVERGES, (divergence,), target=case.target)
+            return fatal_verdict(case, mode, runtime, divergence)
         finally:
             self._pipeline.watch = watch

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from diffexport.explore.accepted import Accepted
 from diffexport.explore.divergence_errors import attribute, diverged
-from diffexport.explore.fatal_divergences import fatal_divergence
+from diffexport.explore.fatal_divergences import fatal_divergence, fatal_verdict
 from diffexport.explore.point import Point
 from diffexport.pipeline import Pipeline
 from diffexport.processes import Hung, StepTooLong
@@ -16,7 +16,6 @@ from diffexport.values import (
     Call,
     Inputs,
     Mode,
-    Outcome,
     StepLimits,
     Verdict,
 )
@@ -63,7 +62,7 @@ def check_trial(
         step = late.step
         divergence = fatal_divergence(Hung(), step.name, step.runtime, limits)
         runtime = step.runtime or runtimes[0]
-        hung = Verdict(case.name, str(mode), runtime, Outcome.DIVERGES, (divergence,), target=case.target)
+        hung = fatal_verdict(case, mode, runtime, divergence)
         verdicts = [hung]
     for verdict, divergence, identity in attribute(verdicts):
         if accepted.entry(mode, verdict.runtime, divergence, inputs, example) is None:
