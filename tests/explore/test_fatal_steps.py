@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import threading
 from collections import Counter
 
@@ -70,7 +71,7 @@ class WrongOrDies(torch.nn.Module):
 class Slow(torch.nn.Module):
     def forward(self, x):
         if not torch.jit.is_tracing():
-            time.sleep(0.3)
+            time.sleep(0.25)
         return x + 1
 
 class HangsInSymbolic(torch.autograd.Function):
@@ -105,12 +106,12 @@ def project(tmp_path, monkeypatch):
     return tmp_path
 
 
-def plan(*names, modes="torchscript", limits=None, jobs=1, shrink=True):
+def plan(*names, modes="torchscript", limits=None, jobs=1, block=4):
     return RunPlan(
         targets=tuple(f"hostile.py:{name}" for name in names),
         modes=select_modes([modes] if isinstance(modes, str) else modes),
         runtimes=("ort-disabled",),
-        settings=Settings(examples=3, block=4, shrink=shrink, steps=limits or StepLimits()),
+        settings=Settings(examples=3, block=block, steps=limits or StepLimits()),
         inputs=("float32[N]",),
         jobs=jobs,
     )
@@ -133,7 +134,10 @@ def test_an_end_of_the_process_hides_nothing_behind_it(project):
     assert seen(findings) == {(Kind.CRASH, Stage.EAGER): 1, (Kind.VALUE, Stage.COMPARE): 1}
     crash = next(f for f in findings if f.divergence.kind is Kind.CRASH)
     assert (crash.divergence.signature, crash.inputs[0].shape, crash.shrunk) == ("exit code 0", (0,), True)
-    assert rows["torchscript"].verdict is RowVerdict.DIVERGES
+    row = rows["torchscript"]
+    assert row.verdict is RowVerdict.DIVERGES
+    # To its end: the check that is fatal was not made again.
+    assert row.reason == ""
     assert not failed
 
 
@@ -236,9 +240,17 @@ def is_at_work(pid):
         return False
 
 
-def test_the_time_of_a_limit_is_that_of_one_step(project):
-    """Many short steps take longer than the limit together."""
-    findings, rows, failed = carry_out(plan("Slow", limits=StepLimits(export_seconds=60, check_seconds=1)))
+def test_the_time_of_a_limit_is_that_of_one_step(project, monkeypatch):
+    """Many short steps take longer than the limit together, those of one batch of samples too."""
+    started = []
+    begin = subprocess.Popen
+    monkeypatch.setattr(
+        subprocess, "Popen", lambda *given, **more: started.append(1) or begin(*given, **more)
+    )
+    limits = StepLimits(export_seconds=60, check_seconds=1.5)
+    findings, rows, failed = carry_out(plan("Slow", limits=limits, block=16))
     assert (findings, failed) == ([], [])
     assert rows["torchscript"].verdict is RowVerdict.AGREES
-    assert rows["torchscript"].seconds > 1
+    assert rows["torchscript"].seconds > 3
+    # None was ended, and its mode done again.
+    assert len(started) == 1
