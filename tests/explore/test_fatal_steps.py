@@ -10,6 +10,7 @@ import pytest
 
 from diffexport.explore import RunPlan, Settings, events_of
 from diffexport.findings.events import CaseFailed, FindingMade, ModeFinished, RowVerdict
+from diffexport.findings.reports import EXIT_USAGE, Tally
 from diffexport.values import Kind, Stage, StepLimits, select_modes
 
 pytestmark = pytest.mark.slow
@@ -87,6 +88,23 @@ class HangsInSymbolic(torch.autograd.Function):
 class Hangs(torch.nn.Module):
     def forward(self, x):
         return HangsInSymbolic.apply(x)
+
+class TakesTooMuch(torch.nn.Module):
+    def forward(self, x):
+        return x + torch.empty(1 << 42)[:1]
+
+class TakesTooMuchToTrace(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return x + 1
+
+    @staticmethod
+    def symbolic(g, x):
+        return torch.empty(1 << 42)
+
+class TakesTooMuchInExport(torch.nn.Module):
+    def forward(self, x):
+        return TakesTooMuchToTrace.apply(x)
 
 class Forks(torch.nn.Module):
     forked = 0
@@ -254,3 +272,19 @@ def test_the_time_of_a_limit_is_that_of_one_step(project, monkeypatch):
     assert rows["torchscript"].seconds > 3
     # None was ended, and its mode done again.
     assert len(started) == 1
+
+
+@pytest.mark.parametrize("name", ["TakesTooMuch", "TakesTooMuchInExport"])
+def test_memory_that_runs_out_is_neither_a_finding_nor_agreement(project, name):
+    asked = plan(name, limits=StepLimits(memory=1 << 30))
+    tally = Tally()
+    for event in events_of(asked):
+        tally.take(event)
+    assert not tally.findings
+    assert tally.exit_code == EXIT_USAGE
+    (row,) = tally.rows()
+    assert (row.verdict, row.rejected, row.checks) == (RowVerdict.UNTESTED, 0, 0)
+    assert row.out_of_memory > 0
+    (one,) = tally.untested()
+    assert one.failed
+    assert "memory ran out" in one.reason

@@ -147,6 +147,11 @@ class Explorer:
             yield from [FindingMade(failure.finding) for failure in self._pending.values()]
 
     def _raise_untestable(self) -> None:
+        if self._health.out_of_memory == self._health.rejected:
+            raise UntestableError(
+                f"case {self.case.name!r}: memory ran out on every one of {self._health.rejected} generated inputs "
+                f"({self._health.reason}); a worker has more with --memory, and inputs are smaller with --input"
+            )
         raise UntestableError(
             f"case {self.case.name!r}: the model raises in eager on every one of "
             f"{self._health.rejected} generated inputs ({self._health.reason}); say what its inputs must be like, for "
@@ -192,6 +197,8 @@ class Explorer:
         yield ModeFinished(self.case.name, str(mode), tuple(rows.values()), self._carried.since_last())
 
     def _why_untested(self, row: Row) -> str:
+        if row.out_of_memory:
+            return f"memory ran out in each of {row.out_of_memory} checks; a worker has more with --memory"
         if not row.rejected:
             return "no input was drawn"
         return f"each of {row.rejected} inputs is rejected ({self._health.reason})"

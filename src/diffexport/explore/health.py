@@ -19,12 +19,13 @@ class Health:
 
     Attributes:
         accepted, rejected: numbers of samples.
+        out_of_memory: how many of the rejected ones are so only because memory ran out.
         reasons: how often each reason was given.
         good, bad: joint shapes that were accepted, and rejected.
     """
 
     def __init__(self) -> None:
-        self.accepted = self.rejected = 0
+        self.accepted = self.rejected = self.out_of_memory = 0
         self.reasons: dict[str, int] = {}
         self.good: set[Joint] = set()
         self.bad: set[Joint] = set()

@@ -12,7 +12,10 @@ def count_verdict(row: Row, verdict: Verdict, first_of_example: bool) -> None:
     """Count the verdict on one sample; an example of Hypothesis is counted with its first sample."""
     row.examples += first_of_example
     if verdict.outcome is Outcome.REJECTED:
-        row.rejected += 1
+        if verdict.out_of_memory:
+            row.out_of_memory += 1
+        else:
+            row.rejected += 1
         return
     row.checks += 1
     if verdict.outcome is Outcome.AGREES and not (verdict.arbitrated or verdict.notes or verdict.tolerated):

@@ -193,3 +193,4 @@ class SampleChecks:
             self._noted = True
         else:
             self._health.reject(shapes, verdict.reason)
+            self._health.out_of_memory += verdict.out_of_memory

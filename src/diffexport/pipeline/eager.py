@@ -40,12 +40,14 @@ class EagerResult(NamedTuple):
 
     A Python number among the outputs is an output like any other. ``foreign`` says which of them are neither
     tensors nor numbers nor None, and so can be no output of an ONNX model; they are not among ``outputs``.
+    ``out_of_memory`` says that the error is not the model's: memory ran out.
     """
 
     outputs: tuple[Array, ...]
     error: str = ""
     numbers: tuple[NoTensor, ...] = ()
     foreign: tuple[NoTensor, ...] = ()
+    out_of_memory: bool = False
 
 
 @dataclass
@@ -86,7 +88,9 @@ def outputs_of(result: Any, *, keep_none: bool = False) -> EagerResult:
     """
     if isinstance(result, BaseException):
         text = f"{type(result).__name__}: {error_line(result)}"
-        return EagerResult((), f"memory ran out: {text}" if ran_out_of_memory(result) else text)
+        if ran_out_of_memory(result):
+            return EagerResult((), f"memory ran out: {text}", out_of_memory=True)
+        return EagerResult((), text)
     if type(result) is torch.Tensor or (type(result) is tuple and _all_tensors(result)):
         # As nearly always.
         try:

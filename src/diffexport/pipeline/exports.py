@@ -33,6 +33,7 @@ class Exported:
         divergences: what the checks of the export say.
         refused: how it is refused as expected: by the exporter, or by onnx.checker if there is a model.
         rejected: eager's error on the example inputs where the export failed on them, too.
+        out_of_memory: memory ran out in the export, or in eager; ``rejected`` says so.
     """
 
     expectation: Expectation
@@ -42,6 +43,7 @@ class Exported:
     divergences: tuple[Divergence, ...]
     refused: str = ""
     rejected: str = ""
+    out_of_memory: bool = False
 
 
 class Exports(Protocol):
@@ -136,11 +138,19 @@ class FreshExports:
             f"{export.failure.error}: {export.failure.message}"
         ):
             text = f"memory ran out during the export: {export.failure.message}"
-            return Exported(expectation, b"", export, None, (), rejected=text)
+            return Exported(expectation, b"", export, None, (), rejected=text, out_of_memory=True)
         if export.failure is not None and not certain:
             eager = self._eager.run(case, mode, clone(call))
             if eager.error:
-                return Exported(expectation, b"", export, None, (), rejected=eager.error)
+                return Exported(
+                    expectation,
+                    b"",
+                    export,
+                    None,
+                    (),
+                    rejected=eager.error,
+                    out_of_memory=eager.out_of_memory,
+                )
             facts = ExportFacts(case, mode, expectation, export, graph, eager)
         divergences = tuple(divergence for check in CHECKS for divergence in check(facts))
         return Exported(expectation, model_digest, export, graph, divergences, refusal(facts))

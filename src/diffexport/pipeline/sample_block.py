@@ -150,13 +150,13 @@ class Block:
         accepted = [number for number, result in enumerate(eager) if not result.error]
         if not accepted:
             for result in eager:
-                yield self._reject(result.error)
+                yield self._reject(result)
             return
         # The checks of the export are made with it: they are the same for every sample.
         example, exported = self._export(calls[accepted[0]])
         if exported.rejected:
             for result in eager:
-                yield self._reject(result.error) if result.error else self._reject_example(exported)
+                yield self._reject(result) if result.error else self._reject_example(exported)
             return
         batch = self._batch(example, exported, samples, calls, eager, accepted)
         runs = []
@@ -167,7 +167,7 @@ class Block:
             runs.append(compare_at_sight(model, raw, batch, self._declared_types))
         judged = self._judge(batch, runs)
         for result in eager:
-            yield self._reject(result.error) if result.error else next(judged)
+            yield self._reject(result) if result.error else next(judged)
 
     def _run_eager(self, samples: Sequence[Inputs], calls: Sequence[Call]) -> list[EagerResult] | None:
         """Return eager's outputs for each sample; None if it gives out the same memory each time."""
@@ -209,13 +209,17 @@ class Block:
             eager = [eager[number] for number in accepted]
         return SampleBatch(exported, samples, eager, self._feeds.of(example, samples, calls))
 
-    def _reject(self, reason: str) -> list[Verdict]:
-        return [self._verdicts.rejected(runtime, reason) for runtime in self._question.runtimes]
+    def _reject(self, eager: EagerResult) -> list[Verdict]:
+        return [
+            self._verdicts.rejected(runtime, eager.error, out_of_memory=eager.out_of_memory)
+            for runtime in self._question.runtimes
+        ]
 
     def _reject_example(self, exported: Exported) -> list[Verdict]:
         reason = f"on the inputs to export with: {exported.rejected}"
         return [
-            self._verdicts.rejected(runtime, reason, on_example=True) for runtime in self._question.runtimes
+            self._verdicts.rejected(runtime, reason, on_example=True, out_of_memory=exported.out_of_memory)
+            for runtime in self._question.runtimes
         ]
 
     def _judge(self, batch: SampleBatch, runs: Sequence[RuntimeRun]) -> Iterator[list[Verdict]]:

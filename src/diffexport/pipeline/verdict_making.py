@@ -28,7 +28,9 @@ class VerdictMaker:
         self._case, self._mode, self._strict = case, str(mode), strict
         self._agreeing: dict[str, tuple[Exported, dict[str, Any]]] = {}
 
-    def rejected(self, runtime: str, reason: str, *, on_example: bool = False) -> Verdict:
+    def rejected(
+        self, runtime: str, reason: str, *, on_example: bool = False, out_of_memory: bool = False
+    ) -> Verdict:
         """Return the verdict on inputs that eager rejects, or rejects those to export with."""
         case = self._case
         return Verdict(
@@ -39,6 +41,7 @@ class VerdictMaker:
             reason=reason,
             target=case.target,
             on_example=on_example,
+            out_of_memory=out_of_memory,
         )
 
     def fatal(self, runtime: str, divergence: Divergence) -> Verdict:
@@ -92,7 +95,7 @@ class VerdictMaker:
             return self.agreeing(runtime, exported, eager, got)
         for divergence in divergences:
             if divergence.kind is Kind.OUT_OF_MEMORY:
-                return self.rejected(runtime, divergence.message)
+                return self.rejected(runtime, divergence.message, out_of_memory=True)
         everything = (*exported.divergences, *divergences)
         failing = tuple(d for d in everything if self._strict or d.severity is Severity.FAILURE)
         notes = tuple(d for d in everything if not self._strict and d.severity is Severity.NOTE)

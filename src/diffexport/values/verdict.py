@@ -278,6 +278,7 @@ class Verdict:
         unrefereed: a fixed tolerance had to judge, because eager cannot be run under noise.
         tolerated: something differed that the terms of the case let through.
         on_example: of REJECTED: eager refuses the inputs to export with, and those to run on were not tried.
+        out_of_memory: of REJECTED: not that the model refuses the inputs, but that memory ran out.
     """
 
     case: str
@@ -296,6 +297,7 @@ class Verdict:
     unrefereed: bool = False
     tolerated: bool = False
     on_example: bool = False
+    out_of_memory: bool = False
 
     @property
     def agrees(self) -> bool:

@@ -57,11 +57,11 @@ class Finding:
 class Row:
     """The tally of one (case, mode, runtime). ``stage`` and ``kind`` are those of the worst verdict.
 
-    ``checks`` counts compared samples, ``examples`` Hypothesis examples; ``rejected`` samples are those the
-    model itself refuses in eager. ``arbitrated`` samples differed and eager was run again for them; of these,
-    ``excused`` ones differ by rounding alone, and of ``unrefereed`` ones a fixed tolerance had to judge.
-    ``tolerated`` ones differ by what the terms of the case let through. ``reason`` is the first line of the first
-    refusal.
+    ``checks`` counts compared samples, ``examples`` Hypothesis examples; ``rejected`` samples are those that the model
+    refuses in eager, ``out_of_memory`` those for which memory ran out, so that nothing can be said. ``arbitrated``
+    samples differed and eager was run again for them; of these, ``excused`` ones differ by rounding alone, and of
+    ``unrefereed`` ones a fixed tolerance had to judge. ``tolerated`` ones differ by what the terms of the case let
+    through. ``reason`` is the first line of the first refusal, or why nothing was tested.
     """
 
     runtime: str
@@ -71,6 +71,7 @@ class Row:
     examples: int = 0
     checks: int = 0
     rejected: int = 0
+    out_of_memory: int = 0
     known: dict[str, int] = field(default_factory=dict)
     notes: dict[str, int] = field(default_factory=dict)
     diverging: int = 0

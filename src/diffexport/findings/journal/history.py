@@ -186,7 +186,10 @@ class _Reader:
     def _is_done(self, event: ModeFinished) -> bool:
         if not self._is_named(event.case) or event.case in self._lost:
             return False
-        if any(row.verdict is RowVerdict.UNTESTED and not row.rejected for row in event.rows):
+        if any(
+            row.verdict is RowVerdict.UNTESTED and (row.out_of_memory or not row.rejected)
+            for row in event.rows
+        ):
             # It was given up, and is tried again.
             return False
         # A process that dies is counted first and told then; in between, the run may have been killed.

@@ -50,7 +50,7 @@ def untested(
 
 def is_untested(row: Row) -> bool:
     """Return whether nothing was tested that was to be; where the model itself raises on every input, nothing is."""
-    return row.verdict is RowVerdict.UNTESTED and not row.rejected
+    return row.verdict is RowVerdict.UNTESTED and (row.out_of_memory > 0 or not row.rejected)
 
 
 def _untested_rows(event: ModeFinished) -> Iterator[Untested]:

@@ -44,6 +44,7 @@ def report_document(tally: Tally, store: FindingStore) -> dict[str, Any]:
                 "examples": row.examples,
                 "checks": row.checks,
                 "rejected": row.rejected,
+                "out_of_memory": row.out_of_memory,
                 "known": row.known,
                 "notes": row.notes,
                 "diverging": row.diverging,

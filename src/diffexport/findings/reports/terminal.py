@@ -169,6 +169,13 @@ class Terminal:
             self._say(
                 f"[dim]tolerated[/] on a case's own terms: {tolerated:,} checks in {pairs} (mode, runtime) pairs"
             )
+        starved = sum(row.out_of_memory for row in rows)
+        if starved:
+            pairs = sum(1 for row in rows if row.out_of_memory)
+            self._say(
+                f"[bold yellow]memory[/] ran out in {starved:,} checks in {pairs} (mode, runtime) pairs, which are "
+                "left out; a worker has more with --memory"
+            )
         for one in self._tally.excluded:
             text = f"{one.case}: {one.count} modes ({one.modes}): {one.reason}"
             self._say(f"[dim]excluded[/] {escape(text)}")
