@@ -26,6 +26,7 @@ from diffexport.values import (
     MOST_TEXT,
     StepLimits,
     check_runtime_choice,
+    parse_duration,
     parse_size,
     select_modes,
 )
@@ -45,6 +46,7 @@ class Profile:
         max_examples: examples of a property in ``tests/properties``.
         derandomise: whether properties draw the same examples each time.
         summary: one line.
+        seconds: the time for each target that is not of the catalogue, where nothing else is said; None: no limit.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Profile:
     max_examples: int
     derandomise: bool
     summary: str
+    seconds: float | None = None
 
     def examples_for(self, modes: int) -> int:
         """Return how many examples each mode gets in a run over this many: up to eight modes the most of them."""
@@ -69,7 +72,7 @@ class Profile:
 PROFILES: Mapping[str, Profile] = {
     profile.name: profile
     for profile in (
-        Profile("dev", ("default",), 8, 64, 8, 64, 50, False, "what one runs while working"),
+        Profile("dev", ("default",), 8, 64, 8, 64, 50, False, "what one runs while working", 180.0),
         Profile("ci", ("default",), 8, 64, 8, 64, 50, True, "the same every time, without a database"),
         Profile("nightly", ("full",), 8, 256, 64, 512, 500, False, "long: the whole product of options"),
         Profile("debug", ("default",), 3, 3, 1, 1, 10, True, "few examples of one sample, everything shown"),
@@ -93,6 +96,8 @@ class Config:
     regressions: str = "tests/regressions"
     steps: StepLimits = DEFAULT_STEP_LIMITS
     regression_size: int = DEFAULT_REGRESSION_SIZE
+    time: float | None = None
+    rounds: int | None = None
     matrices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     known: tuple[Known, ...] = ()
     exclude: tuple[Exclusion, ...] = ()
@@ -114,6 +119,8 @@ _KEYS = (
     "check_timeout",
     "import_timeout",
     "memory",
+    "time",
+    "rounds",
     "regression_size",
     "matrices",
     "known",
@@ -211,6 +218,8 @@ def parse(table: Any, file: Path) -> Config:
             if model.regression_size is not None
             else DEFAULT_REGRESSION_SIZE
         ),
+        time=None if model.time is None else _seconds(model.time),
+        rounds=model.rounds,
         matrices={name: tuple(texts) for name, texts in model.matrices.items()},
         known=known,
         exclude=exclude,
@@ -267,6 +276,8 @@ def _validated(table: dict[str, Any], place: str) -> Any:
         check_timeout: Seconds = DEFAULT_STEP_LIMITS.check_seconds
         import_timeout: Seconds = DEFAULT_STEP_LIMITS.import_seconds
         memory: Pattern | None = None
+        time: Pattern | pydantic.PositiveInt | None = None
+        rounds: at_most(MOST_EXAMPLES) | None = None  # type: ignore[valid-type]
         regression_size: Pattern | None = None
         matrices: dict[Pattern, list[Text]] = {}
         known: Any = []
@@ -317,6 +328,9 @@ def _check_names(model: Any, place: str, folder: Path) -> None:
         key = "memory"
         if model.memory is not None:
             parse_size(model.memory)
+        key = "time"
+        if model.time is not None:
+            _seconds(model.time)
         key = "regression_size"
         if model.regression_size is not None:
             parse_size(model.regression_size, 1)
@@ -325,6 +339,15 @@ def _check_names(model: Any, place: str, folder: Path) -> None:
             raise ConfigError(f"{model.regressions} is a file, and a folder is wanted")
     except (DiffexportError, OSError) as error:
         raise ConfigError(f"{place}: {key}: {error}") from None
+
+
+def _seconds(value: str | int) -> float:
+    """Return a time in seconds.
+
+    Raises:
+        UsageError: it is none.
+    """
+    return parse_duration(str(value))
 
 
 def _tuple(value: str | list[str]) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ import pytest
 
 from diffexport.findings.events import KnownReplayed, KnownStatus, Row, RowVerdict
 
-ORDER = ["untested", "agrees", "refused", "known", "diverges"]
+ORDER = ["unreached", "untested", "agrees", "refused", "known", "diverges"]
 
 
 @pytest.mark.parametrize(("one", "other"), list(itertools.product(RowVerdict, repeat=2)))

@@ -27,5 +27,7 @@ from .stored_verdicts import judge_file as judge_file
 from .stored_verdicts import tied_entries as tied_entries
 from .target_facts import TargetFacts as TargetFacts
 from .target_session import TargetSession as TargetSession
+from .turns import TurnOrder as TurnOrder
+from .turns import order_of_use as order_of_use
 from .units import replay_entry as replay_entry
 from .units import warm_up as warm_up

@@ -27,21 +27,30 @@ class Drawing:
     def __init__(self, case: Case, pipeline: Pipeline, block: int) -> None:
         self.case, self.pipeline, self.block = case, pipeline, block
 
-    def trials(self, mode: Mode) -> st.SearchStrategy[Trial]:
-        """Return the strategy that a mode is explored with."""
+    def trials(
+        self, mode: Mode, variety: int | None = None, block: int | None = None
+    ) -> st.SearchStrategy[Trial]:
+        """Return the strategy that a mode is explored with.
+
+        Args:
+            mode: how it is exported.
+            variety: how many shapes to export at, and how many kinds of examples to export with, are drawn from; by
+                default all. Each takes an export.
+            block: most samples in one example; by default that of all modes.
+        """
         if not self.case.inputs:
             return self.case.strategy.map(lambda args: Trial((), (_as_inputs(args),)))  # type: ignore[no-any-return]
-        shapes = self.export_shapes(mode)
+        shapes = self.export_shapes(mode) if variety is None else self.usual_shapes(mode)[:variety]
         return trials(
             self.case.inputs,
             dynamic=mode.dynamic,
             export_shapes=shapes,
-            max_samples=self.block,
-            constants=self._constants(mode, shapes),
+            max_samples=block or self.block,
+            constants=self._constants(mode, shapes, repeat=variety is None),
             layouts=LAYOUTS,
             requires_grad=True,
             same=True,
-            variety=self.export_variety(mode),
+            variety=self.export_variety(mode)[:variety],
             dynamic_axes=self._dynamic_axes(),
         )
 
@@ -55,6 +64,11 @@ class Drawing:
             plain = plain_shapes(self.case.specs)
             return shapes if self._raises(mode, plain) else [plain]
         return shapes
+
+    def usual_shapes(self, mode: Mode) -> Sequence[tuple[Shape, ...]]:
+        """Return the joint shapes that a mode is exported at, the ordinary one first."""
+        plain = plain_shapes(self.case.specs)
+        return [plain, *(shapes for shapes in self.export_shapes(mode) if shapes != plain)]
 
     def _raises(self, mode: Mode, shapes: tuple[Shape, ...]) -> bool:
         """Return whether the model is known to raise on ordinary inputs of these shapes."""
@@ -74,7 +88,9 @@ class Drawing:
             return None
         return tuple(tuple(terms.axes_of(terms.input_name(n))) for n, _ in enumerate(self.case.specs))
 
-    def _constants(self, mode: Mode, shapes: Sequence[tuple[Shape, ...]]) -> tuple[float, ...]:
+    def _constants(
+        self, mode: Mode, shapes: Sequence[tuple[Shape, ...]], *, repeat: bool
+    ) -> tuple[float, ...]:
         """Return the numbers in the graph that the mode exports: thresholds, slopes, scales."""
         specs = self.case.specs
         if len(specs) < len(self.case.inputs):
@@ -83,7 +99,7 @@ class Drawing:
         chosen = plain if plain in shapes else shapes[0]
         if self._raises(mode, chosen):
             return ()
-        exported = self.pipeline.export(self.case, mode, as_call(examples(chosen, specs)))
+        exported = self.pipeline.export(self.case, mode, as_call(examples(chosen, specs)), repeat=repeat)
         return exported.graph.constants if exported.graph is not None else ()
 
 

@@ -23,7 +23,14 @@ from diffexport.findings.events import (
     RunFinished,
     Suspected,
 )
-from diffexport.values import DeadlinePassed, FailureKey, Identity, Kind
+from diffexport.values import (
+    NO_DEADLINE,
+    Deadline,
+    DeadlinePassed,
+    FailureKey,
+    Identity,
+    Kind,
+)
 
 #: What is driven: given whom to tell at once what cannot wait, it gives what happens as it happens.
 Work = Callable[[Announce], Iterator[Event]]
@@ -49,7 +56,8 @@ class Suspects:
 
     def knows(self, event: Event) -> bool:
         """Note what an event says of suspects; return whether it is a finding that was made before."""
-        if isinstance(event, ModeFinished):
+        if isinstance(event, ModeFinished) and (event.turns is None or event.turns > 1):
+            # What shows at a first look is made minimal in a later turn.
             self._settle(event)
         if not isinstance(event, FindingMade):
             return False
@@ -77,6 +85,14 @@ class Suspects:
         fatal = (Kind.CRASH, Kind.TIMEOUT)
         return [finding for finding in self.left() if finding.divergence.kind not in fatal]
 
+    def at_the_end(self, *, late: bool) -> list[FindingMade]:
+        """Return the findings that are made of what no finding came of: as it was seen; if not for lack of time, it did
+        not show again.
+        """
+        if late:
+            return [FindingMade(finding) for finding in self.left()]
+        return [FindingMade(replace(finding, flaky=True)) for finding in self.not_settled()]
+
     def _unresolved(self, among: Mapping[Identity, Finding]) -> list[Finding]:
         resolved = {_wherever(identity) for identity in self._findings}
         return [finding for identity, finding in among.items() if _wherever(identity) not in resolved]
@@ -93,6 +109,7 @@ def drive(
     stop_after: StopAfter = StopAfter.NOTHING,
     announce: Announce | None = None,
     earlier: Iterable[Finding] = (),
+    deadline: Deadline = NO_DEADLINE,
 ) -> Generator[Event, None, None]:
     """Drive some work to its end; give what happens, no finding twice, and [RunFinished][] last.
 
@@ -103,8 +120,8 @@ def drive(
         work: what is driven.
         stop_after: what ends it early.
         announce: told at once, besides the driver, what cannot wait for the next event.
-        earlier: what an earlier run of the same work saw and made no finding of. Where it does not show again, it is
-            given at the end as it was seen.
+        earlier: what an earlier run saw and made no finding of; given as it was seen where it does not show again.
+        deadline: when the time of the work is over, which ends itself then.
 
     Raises:
         KeyboardInterrupt: the work was interrupted, or [deliver][] was.
@@ -144,8 +161,8 @@ def drive(
         return
     finally:
         _end(events)
-    yield from [FindingMade(replace(finding, flaky=True)) for finding in suspects.not_settled()]
-    yield finished()
+    yield from suspects.at_the_end(late=deadline.passed)
+    yield finished(late=deadline.passed)
 
 
 def _end(events: Iterator[Event]) -> None:

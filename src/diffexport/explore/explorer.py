@@ -20,12 +20,15 @@ from diffexport.explore.divergence_errors import Diverged
 from diffexport.explore.drawing import Drawing
 from diffexport.explore.export_examples import plain_shapes
 from diffexport.explore.finding_maker import FindingMaker
+from diffexport.explore.first_look import first_samples
 from diffexport.explore.hanging_steps import HangingSteps
 from diffexport.explore.health import Health
 from diffexport.explore.hypothesis_round import HypothesisRound
+from diffexport.explore.row_counts import counted_before
 from diffexport.explore.sample_checks import Announce, SampleChecks
 from diffexport.explore.settings import Settings, StopAfter
 from diffexport.explore.timekeeper import Timekeeper
+from diffexport.explore.turns import TIME_OVER, Turn, TurnOrder, rounds_done
 from diffexport.findings.events import (
     CaseFailed,
     CheckStarting,
@@ -126,18 +129,15 @@ class Explorer:
             DeadlinePassed: the time is over; what was seen by then has been given as findings.
         """
         self._announce = announce
-        given, name = modes, self.case.name
         careful = self.settings.careful
         self.pipeline.watch = CheckWatch(self._fatal, self._announce_check) if careful else None
-        modes, excluded = split_excluded(given, name, self.case.exclusions)
-        for exclusion, count in excluded:
-            left_out = [one for one in given if excluding(one, name, self.case.exclusions) is exclusion]
-            yield Excluded(name, str(exclusion.modes), count, exclusion.reason, tuple(map(str, left_out)))
+        yield from self._excluded(modes)
+        modes = split_excluded(modes, self.case.name, self.case.exclusions)[0]
         try:
             for mode in modes:
                 yield from self._explore_mode(mode)
             if (modes or self._health.rejected) and not self._health.accepted:
-                self._raise_untestable()
+                raise UntestableError(self._health.nothing_accepted(self.case.name))
             advice = self._health.advice(self.case.specs)
             if advice:
                 yield Unhealthy(self.case.name, f"case {self.case.name!r}: {advice}")
@@ -146,17 +146,121 @@ class Explorer:
         except _SeenEnough:
             yield from [FindingMade(failure.finding) for failure in self._pending.values()]
 
-    def _raise_untestable(self) -> None:
-        if self._health.out_of_memory == self._health.rejected:
-            raise UntestableError(
-                f"case {self.case.name!r}: memory ran out on every one of {self._health.rejected} generated inputs "
-                f"({self._health.reason}); a worker has more with --memory, and inputs are smaller with --input"
-            )
-        raise UntestableError(
-            f"case {self.case.name!r}: the model raises in eager on every one of "
-            f"{self._health.rejected} generated inputs ({self._health.reason}); say what its inputs must be like, for "
-            "instance --input 'float32[N, 3]', or Case(inputs=…) or strategy=…"
+    def explore_in_turns(self, turns: TurnOrder, announce: Announce = _tell_nobody) -> Iterator[Event]:
+        """Explore the modes of a case in turns, until these or the time end; see [take_turn][] for the events."""
+        deadline = self.settings.limits.deadline
+        while not deadline.passed:
+            following = turns.next()
+            if following is None:
+                yield from self.explore((), announce)
+                break
+            for event in self.take_turn(*following, announce):
+                if isinstance(event, CaseFailed):
+                    yield event
+                    return
+                if isinstance(event, ModeFinished):
+                    turns.take(event)
+                elif isinstance(event, Excluded):
+                    for text in event.texts:
+                        turns.leave_out(text)
+                yield event
+        yield from turns.unreached(self.case.name, self.runtimes)
+        yield from rounds_done([turns])
+
+    def take_turn(self, mode: Mode, turn: Turn, announce: Announce = _tell_nobody) -> Iterator[Event]:
+        """Explore a mode for one turn: [FindingMade][] for each new divergence, and [ModeFinished][] at the end.
+
+        Where the time is over before, it ends with what was counted by then. In the first turn of a case
+        [Excluded][] says which modes are left out.
+
+        Args:
+            mode: of which one is taken.
+            turn: which.
+            announce: see [explore][].
+        """
+        self._announce = announce
+        careful = self.settings.careful
+        self.pipeline.watch = CheckWatch(self._fatal, self._announce_check) if careful else None
+        if turn.opening:
+            yield from self._excluded(turn.opening)
+        if excluding(mode, self.case.name, self.case.exclusions) is not None:
+            return
+        try:
+            yield from self._explore_turn(mode, turn)
+        except (UntestableError, TargetError) as error:
+            yield CaseFailed(self.case.name, str(error))
+        except _SeenEnough:
+            yield from [FindingMade(failure.finding) for failure in self._pending.values()]
+
+    def _explore_turn(self, mode: Mode, turn: Turn) -> Iterator[Event]:
+        """Take one turn. Where shrinking takes too long, what was seen is kept, and the turn begun again."""
+        started = time.perf_counter()
+        for _ in range(ATTEMPTS):
+            rows = counted_before(turn.rows, self.runtimes)
+            self._timekeeper.end_shrinking()
+            STEPS.begin("draw", case=self.case.name, mode=str(mode))
+            try:
+                yield from (
+                    self._first_look(mode, rows) if turn.number == 0 else self._rounds(mode, rows, turn)
+                )
+                break
+            except StepTooLong as late:
+                yield from self._hanging.note(mode, late.step)
+                if self._hanging.is_left(mode):
+                    break
+            except DeadlinePassed:
+                yield from self._made_quickly()
+                if self._timekeeper.is_over:
+                    break
+        seconds = (time.perf_counter() - started) / max(len(rows), 1)
+        for row in rows.values():
+            row.seconds += seconds
+            if row.verdict in (RowVerdict.UNTESTED, RowVerdict.UNREACHED):
+                is_tried = row.rejected or row.out_of_memory or not self._timekeeper.is_over
+                row.verdict = RowVerdict.UNTESTED if is_tried else RowVerdict.UNREACHED
+                row.reason = self._health.why_untested(row) if is_tried else TIME_OVER
+            else:
+                row.reason = row.reason if row.reason != TIME_OVER else ""
+        carried, turns = self._carried.since_last(), turn.number + (not self._timekeeper.is_over)
+        yield ModeFinished(
+            self.case.name, str(mode), tuple(rows.values()), carried, turns, STEPS.take_spent()
         )
+
+    def _first_look(self, mode: Mode, rows: dict[str, Row]) -> Iterator[Event]:
+        """Look at a mode for the first time; see [first_samples][]."""
+        specs = self.case.specs
+        if not specs or len(specs) < len(self.case.inputs):
+            # What strategies give is only known when it is drawn.
+            yield from self._rounds(mode, rows, Turn(0))
+            yield from self._check_extra(mode, rows)
+            return
+        shapes = self.drawing.usual_shapes(mode)[0]
+        example = examples(shapes, specs)
+        for samples in first_samples(specs, shapes, dynamic=mode.dynamic):
+            for failure in list(self._failures(mode, example, samples, rows, repeat=False, sparing=True)):
+                if failure.identity not in self._pending:
+                    # It is made minimal when every mode has had its first look.
+                    self._suspect(failure)
+        self._timekeeper.end_shrinking()
+        yield from self._check_extra(mode, rows)
+
+    def _rounds(self, mode: Mode, rows: dict[str, Row], turn: Turn) -> Iterator[Event]:
+        """Run Hypothesis, and again after something was found; first what was seen at first looks is made minimal."""
+        for failure in list(self._pending.values()) if turn.number else ():
+            yield from self._made(failure)
+        for round_number in range(ROUNDS):
+            failures = self._one_round(mode, rows if round_number == 0 else None, turn)
+            if not failures:
+                break
+            for failure, flaky in failures:
+                yield from self._made(failure, flaky=flaky)
+
+    def _excluded(self, modes: Sequence[Mode]) -> Iterator[Excluded]:
+        """Say which modes the case excludes, and why."""
+        name = self.case.name
+        for exclusion, count in split_excluded(modes, name, self.case.exclusions)[1]:
+            left_out = [one for one in modes if excluding(one, name, self.case.exclusions) is exclusion]
+            yield Excluded(name, str(exclusion.modes), count, exclusion.reason, tuple(map(str, left_out)))
 
     def _explore_mode(self, mode: Mode) -> Iterator[Event]:
         """Explore a mode. Where shrinking takes too long, what was seen is kept, and the mode begun again."""
@@ -193,15 +297,8 @@ class Explorer:
         for row in rows.values():
             row.seconds = seconds
             if row.verdict is RowVerdict.UNTESTED and not row.reason:
-                row.reason = self._why_untested(row)
+                row.reason = self._health.why_untested(row)
         yield ModeFinished(self.case.name, str(mode), tuple(rows.values()), self._carried.since_last())
-
-    def _why_untested(self, row: Row) -> str:
-        if row.out_of_memory:
-            return f"memory ran out in each of {row.out_of_memory} checks; a worker has more with --memory"
-        if not row.rejected:
-            return "no input was drawn"
-        return f"each of {row.rejected} inputs is rejected ({self._health.reason})"
 
     def _announce_check(self, case: str, mode: str, inputs: Inputs, example: Inputs) -> None:
         self._announce(CheckStarting(case, mode, as_plain(inputs), as_plain(example)))
@@ -301,23 +398,31 @@ class Explorer:
         yield from self._made(failure)
         return True
 
-    def _one_round(self, mode: Mode, rows: dict[str, Row] | None) -> list[tuple[Diverged, bool]]:
+    def _one_round(
+        self, mode: Mode, rows: dict[str, Row] | None, turn: Turn | None = None
+    ) -> list[tuple[Diverged, bool]]:
+        settings = self.settings if turn is None else turn.within(self.settings)
+        repeat = turn is None or turn.repeats_export
+
         def check(trial: Trial, counts: bool) -> Iterator[Diverged]:
-            return self._failures(mode, trial.export_inputs, trial.samples, rows if counts else None)
+            counted = rows if counts else None
+            return self._failures(
+                mode, trial.export_inputs, trial.samples, counted, repeat=repeat, sparing=turn is not None
+            )
 
         return HypothesisRound(
             case=self.case.name,
-            trials=self.drawing.trials(mode),
-            examples=self.settings.examples,
-            seed=self._seed(mode),
-            shrink=self.settings.shrink,
+            trials=self.drawing.trials(mode, None if turn is None else turn.variety, settings.block),
+            examples=settings.examples,
+            seed=self._seed(mode, turn),
+            shrink=settings.shrink,
             check=check,
             suspect=self._suspect,
             counting=rows is not None,
         ).failures()
 
-    def _seed(self, mode: Mode) -> int:
-        text = f"{self.settings.seed}/{self.case.name}/{mode}"
+    def _seed(self, mode: Mode, turn: Turn | None = None) -> int:
+        text = f"{self.settings.seed}/{self.case.name}/{mode}{'' if turn is None else f'/{turn.number}'}"
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8])
 
     def _failures(
@@ -328,6 +433,7 @@ class Explorer:
         rows: dict[str, Row] | None,
         *,
         repeat: bool = True,
+        sparing: bool = False,
     ) -> Iterator[Diverged]:
         """Check samples, see [SampleChecks.failures][], if there is time."""
         self._timekeeper.check()
@@ -337,5 +443,6 @@ class Explorer:
             samples,
             rows,
             repeat=repeat,
+            sparing=sparing,
             deadline=self._timekeeper.in_force,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from diffexport.findings.events import Row
 from diffexport.values import Shape, TensorSpec
 
 #: From this many samples on a case is judged, and the share of rejected ones that is too much.
@@ -48,6 +49,27 @@ class Health:
     def reason(self) -> str:
         """The reason given most often."""
         return max(self.reasons, key=lambda reason: self.reasons[reason], default="")
+
+    def nothing_accepted(self, case: str) -> str:
+        """Return what there is to say of a case whose model accepted nothing."""
+        if self.out_of_memory == self.rejected:
+            return (
+                f"case {case!r}: memory ran out on every one of {self.rejected} generated inputs "
+                f"({self.reason}); a worker has more with --memory, and inputs are smaller with --input"
+            )
+        return (
+            f"case {case!r}: the model raises in eager on every one of {self.rejected} generated inputs "
+            f"({self.reason}); say what its inputs must be like, for instance --input 'float32[N, 3]', or "
+            "Case(inputs=…) or strategy=…"
+        )
+
+    def why_untested(self, row: Row) -> str:
+        """Return why a row has no check."""
+        if row.out_of_memory:
+            return f"memory ran out in each of {row.out_of_memory} checks; a worker has more with --memory"
+        if not row.rejected:
+            return "no input was drawn"
+        return f"each of {row.rejected} inputs is rejected ({self.reason})"
 
     def advice(self, specs: Sequence[TensorSpec]) -> str:
         """Return what to declare, empty while the model accepts enough or too little was drawn to tell."""

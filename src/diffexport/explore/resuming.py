@@ -59,6 +59,11 @@ def settings_record(settings: Settings) -> dict[str, Any]:
         "share": settings.share,
         "stop_after": settings.limits.stop_after.value,
         "steps": dataclasses.asdict(settings.steps),
+        **(
+            {}
+            if settings.budget is None
+            else {"rounds": settings.budget.rounds, "goes_on": settings.budget.goes_on}
+        ),
     }
 
 

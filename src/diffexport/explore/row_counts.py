@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from dataclasses import replace
 
 from diffexport.findings.events import Row, RowVerdict
 from diffexport.values import Outcome, Verdict
@@ -39,3 +41,14 @@ def _most_informative_line(text: str) -> str:
     lines = [re.sub(r"\x1b\[[\d;]*m", "", line).strip() for line in text.strip().splitlines()] or [""]
     line = next((line for line in lines if line.startswith("<class '")), lines[0])
     return re.sub(r"^<class '(?:[\w.]*\.)?(\w+)'>: *", r"\1: ", line)
+
+
+def counted_before(rows: Iterable[Row], runtimes: Iterable[str]) -> dict[str, Row]:
+    """Return rows to count in: copies of those that there are, and fresh ones."""
+    before = {row.runtime: row for row in rows}
+    copies = {
+        name: replace(before[name], known=dict(before[name].known), notes=dict(before[name].notes))
+        for name in runtimes
+        if name in before
+    }
+    return {name: copies.get(name) or Row(name) for name in runtimes}

@@ -15,8 +15,10 @@ from diffexport.explore.resuming import units_left
 from diffexport.explore.sample_checks import Announce
 from diffexport.explore.settings import Settings
 from diffexport.explore.target_facts import TargetFacts, plain_name
-from diffexport.explore.units import Unit, events_of_unit, forget
-from diffexport.explore.workers import run_parallel
+from diffexport.explore.turns import TurnOrder, order_of_use
+from diffexport.explore.units import Unit, forget
+from diffexport.explore.worker_tasks import Task
+from diffexport.explore.workers import in_this_process, run_parallel
 from diffexport.findings.events import CaseFailed, Event, RunStarted
 from diffexport.findings.journal import NOTHING_DONE, History
 from diffexport.processes import limited_steps
@@ -103,6 +105,7 @@ def events_of(plan: RunPlan, announce: Announce | None = None) -> Generator[Even
         stop_after=plan.settings.limits.stop_after,
         announce=announce,
         earlier=plan.history.suspects,
+        deadline=plan.settings.limits.deadline,
     )
 
 
@@ -118,6 +121,8 @@ def _carry_out(plan: RunPlan, announce: Announce) -> Iterator[Event]:
         versions=installed(),
         artefact=plan.artefact.path if plan.artefact is not None else "",
         asked=tuple(map(str, plan.modes)),
+        budget=plan.settings.budget,
+        ends=plan.settings.limits.deadline.wall,
     )
     for target in plan.targets:
         facts = plan.facts_of(target)
@@ -125,15 +130,44 @@ def _carry_out(plan: RunPlan, announce: Announce) -> Iterator[Event]:
             yield CaseFailed(facts.name, facts.problem)
     plan = replace(plan, targets=tuple(t for t in plan.targets if not plan.facts_of(t).problem))
     yield from plan.history.events()
-    units = units_left(_units(plan), plan.history)
     jobs = os.cpu_count() or 1 if plan.jobs is None else plan.jobs
+    tasks = _tasks(plan)
     if jobs:
-        yield from run_parallel(units, jobs)
+        yield from run_parallel(tasks, jobs, plan.settings.limits.deadline)
         return
     forget()
     with limited_steps(plan.settings.steps):
-        for unit in units:
-            yield from quietly(events_of_unit(unit, announce))
+        yield from quietly(in_this_process(tasks, announce, plan.settings.limits.deadline))
+
+
+def _tasks(plan: RunPlan) -> list[Task]:
+    """Return what there is to do, in turns where the plan has a budget."""
+    if plan.settings.budget is None:
+        return [Task(unit) for unit in units_left(_units(plan), plan.history)]
+    tasks = []
+    for unit in _units(plan):
+        if not unit.modes:
+            tasks += [Task(left) for left in units_left([unit], plan.history)]
+            continue
+        for shard in _shards(unit):
+            task = Task(shard, turns=TurnOrder(shard.modes, shard.settings))
+            task.go_on(plan.history)
+            tasks.append(task)
+    return tasks
+
+
+def _shards(unit: Unit) -> list[Unit]:
+    """Return units that are explored in turns side by side; how many follows from the modes alone.
+
+    Exports that take long are divided among two workers.
+    """
+    modes = order_of_use(unit.modes)
+    count = 1 if modes[0].description.is_cheap else min(2, len(modes))
+    exporter = modes[0].exporter
+    return [
+        replace(unit, modes=tuple(modes[number::count]), shard=f"{exporter}/{number}")
+        for number in range(count)
+    ]
 
 
 def _units(plan: RunPlan) -> list[Unit]:

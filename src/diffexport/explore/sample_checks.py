@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterator, Sequence
 
+from diffexport.backends.runtimes import runtime_of
 from diffexport.explore.accepted import Accepted
 from diffexport.explore.divergence_errors import Diverged, attribute, diverged
 from diffexport.explore.health import Health
@@ -34,6 +35,8 @@ Announce = Callable[[Suspected | CheckStarting], None]
 
 #: If so many samples of a block are rejected and no other is there before them, the rest of it is left out.
 _ENOUGH_REJECTED = 64
+#: How many times as long as the fastest a runtime takes that is spared samples; it gets one in so many.
+_SLOW, _ONE_IN = 20.0, 4
 
 
 class SampleChecks:
@@ -65,6 +68,8 @@ class SampleChecks:
         self._findings, self._health = findings, health
         self._noted = False
         self._tensor_places = [n for n, entry in enumerate(case.inputs) if isinstance(entry, TensorSpec)]
+        costs = {name: runtime_of(name).cost for name in runtimes}
+        self._quick = tuple(name for name in runtimes if costs[name] < _SLOW * min(costs.values()))
 
     def failures(
         self,
@@ -74,6 +79,7 @@ class SampleChecks:
         rows: dict[str, Row] | None,
         *,
         repeat: bool = True,
+        sparing: bool = False,
         deadline: Deadline = NO_DEADLINE,
     ) -> Iterator[Diverged]:
         """Check samples against one export, yielding the first new failure of each that has one.
@@ -84,6 +90,7 @@ class SampleChecks:
             samples: what to run on.
             rows: what is counted, by runtime; None counts nothing.
             repeat: see [Pipeline.export][diffexport.pipeline.Pipeline.export].
+            sparing: run only some of the samples on runtimes that take long.
             deadline: is asked between the stages of the pipeline.
 
         Raises:
@@ -92,10 +99,36 @@ class SampleChecks:
         example = export_inputs or samples[0]
         self._noted = False
         spared = self._without_known_crashes(mode, example, samples, rows)
+        if not sparing or len(self._quick) == len(self._runtimes):
+            parts = [(self._runtimes, spared)]
+        else:
+            rest = [inputs for number, inputs in enumerate(spared) if number % _ONE_IN]
+            parts = [(self._runtimes, spared[::_ONE_IN]), (self._quick, rest)]
+        for runtimes, part in parts:
+            if part:
+                yield from self._failures_on(
+                    runtimes, mode, example, part, rows, repeat=repeat, deadline=deadline
+                )
+            if len(part) >= _ENOUGH_REJECTED and not self._noted:
+                break
+        STEPS.begin("draw")
+
+    def _failures_on(
+        self,
+        runtimes: Sequence[str],
+        mode: Mode,
+        example: Inputs,
+        spared: Sequence[Inputs],
+        rows: dict[str, Row] | None,
+        *,
+        repeat: bool,
+        deadline: Deadline,
+    ) -> Iterator[Diverged]:
+        """Check samples on some runtimes; see [failures][]."""
         with self._pipeline.block(
             self._case,
             mode,
-            self._runtimes,
+            runtimes,
             export_inputs=example,
             strict=self._settings.strict,
             repeat=repeat,
@@ -110,7 +143,6 @@ class SampleChecks:
                     yield failure
                 if number + 1 == _ENOUGH_REJECTED and not self._noted:
                     break
-        STEPS.begin("draw")
 
     def _without_known_crashes(
         self, mode: Mode, example: Inputs, samples: Sequence[Inputs], rows: dict[str, Row] | None

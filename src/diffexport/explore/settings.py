@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import enum
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from diffexport.values import DEFAULT_STEP_LIMITS, NO_DEADLINE, Deadline, StepLimits
+from diffexport.values import DEFAULT_STEP_LIMITS, NO_DEADLINE, Budget, Deadline, StepLimits
 
 
 class StopAfter(enum.Enum):
@@ -57,6 +57,7 @@ class Settings:
             explored exports, or is refused in the same way. For matrices of thousands of modes.
         limits: when it ends.
         steps: what one step may cost, in a worker.
+        budget: how long modes are explored in turn; None: each is explored in one go.
     """
 
     examples: int = 30
@@ -69,3 +70,18 @@ class Settings:
     share: bool = False
     limits: Limits = Limits()
     steps: StepLimits = DEFAULT_STEP_LIMITS
+    budget: Budget | None = None
+
+    def keeping_to_budget(self, begun: float) -> Settings:
+        """Return settings whose limits keep to the budget, which began at ``begun`` as ``time.monotonic()`` counts."""
+        if self.budget is None or self.budget.seconds is None:
+            return self
+        seconds = self.budget.seconds
+        # What one finding takes to be made minimal is a part of it.
+        limits = replace(
+            self.limits,
+            deadline=Deadline(begun + seconds),
+            shrink_seconds=max(seconds / 6, 2.0),
+            quick_seconds=min(self.limits.quick_seconds, seconds / 20),
+        )
+        return replace(self, limits=limits)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -16,6 +16,7 @@ from diffexport.explore.file_case import case_for
 from diffexport.explore.kept_apart import KeptApart
 from diffexport.explore.sample_checks import Announce
 from diffexport.explore.settings import Settings
+from diffexport.explore.turns import Turn
 from diffexport.findings.events import (
     CaseFailed,
     Event,
@@ -51,6 +52,10 @@ class Unit:
         carried: what modes that are done have left for those here, see [ModeFinished][].
         before: findings that were made of it before; they are not made again.
         fatal: checks that are not to be made, because they end the process or do not end.
+        turn: the turn to take of the one mode; None explores the modes in one go.
+        shard: tells apart the units of one case that are explored in turns.
+        generation: changes when what is remembered of the unit in a process does not count any more; within one
+            generation ``carried``, ``before`` and ``fatal`` are those of its first turn.
     """
 
     target: str
@@ -66,6 +71,14 @@ class Unit:
     carried: tuple[Mapping[str, Any], ...] = ()
     before: tuple[Finding, ...] = ()
     fatal: tuple[FatalCheck, ...] = ()
+    turn: Turn | None = None
+    generation: int = 0
+    shard: str = ""
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """What tells units of one run apart that are explored in turns."""
+        return self.target, self.name, self.inputs, self.shard
 
 
 @cache
@@ -76,6 +89,7 @@ def _pipeline() -> Pipeline:
 def forget() -> None:
     """Start anew with what is remembered between units: what a run finds must not depend on runs before it."""
     _pipeline.cache_clear()
+    _EXPLORERS.clear()
 
 
 def warm_up() -> None:
@@ -100,25 +114,49 @@ def events_of_unit(unit: Unit, announce: Announce) -> Iterator[Event]:
     STEPS.limits = unit.settings.steps
     kept_apart = KeptApart(unit.target, unit.name)
     try:
-        yield from _events_of_case(unit, announce, kept_apart)
+        if unit.turn is None:
+            yield from _events_of_case(unit, announce, kept_apart)
+        else:
+            yield from _events_of_turn(unit, unit.turn, announce, kept_apart)
     finally:
         left = list(kept_apart.ended())
     yield from left
     STEPS.end()
 
 
-def _events_of_case(unit: Unit, announce: Announce, kept_apart: KeptApart) -> Iterator[Event]:
+#: The explorers of units that are explored in turns, with their generation.
+_EXPLORERS: dict[tuple[Any, ...], tuple[int, Explorer]] = {}
+
+
+def _events_of_turn(unit: Unit, turn: Turn, announce: Announce, kept_apart: KeptApart) -> Iterator[Event]:
+    """Take one turn of a mode, with the explorer of the turns before where it is still of use."""
+    generation, explorer = _EXPLORERS.get(unit.key, (None, None))
+    if explorer is None or generation != unit.generation:
+        explorer = yield from _explorer_of(unit, kept_apart)
+        if explorer is None:
+            return
+        _EXPLORERS[unit.key] = unit.generation, explorer
+    else:
+        yield from kept_apart.imported(explorer.case.name)
+    if unit.modes:
+        yield from explorer.take_turn(unit.modes[0], turn, announce)
+    else:
+        yield from explorer.explore((), announce)
+
+
+def _explorer_of(unit: Unit, kept_apart: KeptApart) -> Generator[Event, None, Explorer | None]:
+    """Return what explores the case of a unit; None if it cannot be had, which is said."""
     try:
         case = case_of_unit(unit)
     except DiffexportError as error:
         yield CaseFailed(unit.name, str(error))
-        return
+        return None
     except StepTooLong:
         text = f"importing {unit.target} does not end within {unit.settings.steps.import_seconds:g} s"
         yield CaseFailed(unit.name, text)
-        return
+        return None
     yield from kept_apart.imported(case.name)
-    explorer = Explorer(
+    return Explorer(
         case,
         unit.runtimes,
         unit.settings,
@@ -128,7 +166,11 @@ def _events_of_case(unit: Unit, announce: Announce, kept_apart: KeptApart) -> It
         fatal=unit.fatal,
         carried=unit.carried,
     )
-    for event in explorer.explore(unit.modes, announce):
+
+
+def _events_of_case(unit: Unit, announce: Announce, kept_apart: KeptApart) -> Iterator[Event]:
+    explorer = yield from _explorer_of(unit, kept_apart)
+    for event in () if explorer is None else explorer.explore(unit.modes, announce):
         yield event
         if isinstance(event, ModeFinished):
             yield from kept_apart.between_modes()

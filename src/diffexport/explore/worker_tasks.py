@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from diffexport.explore.turns import Turn, TurnOrder
 from diffexport.explore.units import Unit
 from diffexport.findings.events import (
     CaseFailed,
@@ -19,6 +20,7 @@ from diffexport.findings.events import (
     Row,
     RowVerdict,
 )
+from diffexport.findings.journal import History
 from diffexport.pipeline import FatalCheck
 from diffexport.values import FailureKey, Kind, Mode
 
@@ -53,6 +55,8 @@ class Task:
         asked: the modes that the worker was asked to do last.
         fatal_keys: the failures that fatal checks showed.
         given_up: nothing of it can be tested any more.
+        turns: whose turn it is, where modes are explored in turns; else None.
+        worker: who was asked last, and remembers the unit.
     """
 
     unit: Unit
@@ -67,6 +71,10 @@ class Task:
     asked: tuple[Mode, ...] = ()
     fatal_keys: set[FailureKey] = field(default_factory=set)
     given_up: bool = False
+    turns: TurnOrder | None = None
+    worker: Any = None
+    _generation: int = 0
+    _judged: bool = False
     _blame: bool = True
     _unexplained: Counter[tuple[str, str]] = field(default_factory=Counter)
     _hangs: dict[FailureKey, set[str]] = field(default_factory=dict)
@@ -80,16 +88,57 @@ class Task:
     @property
     def is_done(self) -> bool:
         """Whether nothing is left to ask a worker for, now that it has done what it was asked."""
+        if self.turns is not None:
+            return self.given_up or (self._judged and self.turns.next() is None)
         return self.given_up or set(self.left) <= set(self.asked)
 
     @property
     def wants_worker(self) -> bool:
         """Whether something is left to do, after its worker was lost; a unit without modes replays regressions."""
+        if self.turns is not None:
+            return not self.is_done
         return not self.given_up and (bool(self.left) or not self.unit.modes)
 
     def is_careful(self, mode: str) -> bool:
         """Return whether every check of a mode is announced."""
         return self.every_mode_careful or mode in self.careful
+
+    @property
+    def urgency(self) -> tuple[int, ...]:
+        """Sort key of what is next: replays first, then what is explored in one go, then turns in their order."""
+        if self.turns is None:
+            return (1,) if self.unit.modes else (0,)
+        return 2, *self.turns.key
+
+    def request_to(self, worker: Any) -> Unit:
+        """Return what a worker is asked to do next; where another one remembers the unit, with all that is known."""
+        if worker is not self.worker:
+            self.forget_worker()
+            self.worker = worker
+        return self.request() if self.turns is None else self._turn_request(self.turns)
+
+    def forget_worker(self) -> None:
+        """Let whoever is asked next begin with what the events have told."""
+        self.worker = None
+        self._generation += 1
+
+    def _turn_request(self, turns: TurnOrder) -> Unit:
+        """Return the turn that a worker is asked to take; after the last, that the health of the case is judged."""
+        following = turns.next()
+        mode, turn = following or (None, Turn(0))
+        self._judged = following is None
+        self.asked = () if mode is None else (mode,)
+        careful = self.every_mode_careful or (mode is not None and str(mode) in self.careful)
+        return replace(
+            self.unit,
+            modes=self.asked,
+            turn=turn,
+            generation=self._generation,
+            settings=replace(self.unit.settings, careful=careful, blame=self._blame),
+            before=tuple(self.findings),
+            carried=(*self.unit.carried, *self.carried),
+            fatal=tuple(self.fatal),
+        )
 
     def request(self) -> Unit:
         """Return what a worker is asked to do next."""
@@ -109,15 +158,35 @@ class Task:
     def take(self, event: Event) -> bool:
         """Note an event; return whether it says anything new."""
         if isinstance(event, ModeFinished):
-            self.finished.add(event.mode)
+            if self.turns is None:
+                self.finished.add(event.mode)
+            elif event.turns is not None:
+                self.turns.take(event)
+            else:
+                # It is left.
+                self.turns.leave_out(event.mode)
             self.carried.append(event.carried)
         elif isinstance(event, FindingMade):
             self.findings.append(event.finding)
+        elif isinstance(event, CaseFailed) and self.turns is not None:
+            self.given_up = True
         elif isinstance(event, Excluded):
             is_new = event not in self._said
             self._said.add(event)
+            if self.turns is not None:
+                for mode in event.texts:
+                    self.turns.leave_out(mode)
             return is_new
         return True
+
+    def go_on(self, history: History) -> None:
+        """Take note of the turns that an earlier run has done of it, and of what it found."""
+        modes = set(map(str, self.unit.modes))
+        for event in history.turns:
+            if event.case == self.unit.name and event.mode in modes and self.turns is not None:
+                self.turns.next()
+                self.take(event)
+        self.findings += [one for one in history.findings if one.identity.case == self.unit.name]
 
     def without_blame(self) -> None:
         """Find out no more which stage departs first: that ends the worker."""
@@ -159,6 +228,8 @@ class Task:
             yield from self.give_up_all(reason)
             return
         self.finished.add(mode)
+        if self.turns is not None:
+            self.turns.leave_out(mode)
         yield ModeFinished(
             self.unit.name, mode, tuple(self._row(mode, name, reason) for name in self.unit.runtimes)
         )
@@ -170,7 +241,9 @@ class Task:
             for check in self.fatal
             if check.mode == mode and (not check.runtimes or runtime in check.runtimes)
         ]
-        row = Row(runtime, reason=reason, diverging=len(fatal))
+        counted = () if self.turns is None else self.turns.rows_of(mode)
+        before = next((row for row in counted if row.runtime == runtime), Row(runtime))
+        row = replace(before, reason=reason, diverging=before.diverging + len(fatal))
         for divergence in fatal:
             row.worsen(RowVerdict.DIVERGES, divergence.stage, divergence.kind)
         return row

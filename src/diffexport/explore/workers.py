@@ -10,13 +10,17 @@ The parent sees at any time what a worker is doing. When one ends or hangs, what
 
 from __future__ import annotations
 
+import math
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import replace
+from typing import Any
 
 from diffexport.explore.fatal_unit import FatalResult, FatalUnit, first_sight, look_again
+from diffexport.explore.sample_checks import Announce
 from diffexport.explore.sent_events import to_be_sent
-from diffexport.explore.units import Unit, do, warm_up
+from diffexport.explore.turns import rounds_done
+from diffexport.explore.units import Unit, do, events_of_unit, warm_up
 from diffexport.explore.worker_tasks import CAREFUL_AFTER_KILLS, MOST_DEATHS, MOST_HANGS, MOST_KILLS, Task
 from diffexport.findings.events import CaseFailed, CheckStarting, Event, FindingMade, StateChanged, Suspected
 from diffexport.processes import (
@@ -41,28 +45,35 @@ from diffexport.values import NO_DEADLINE, Deadline, StepLimits
 
 #: Seconds that a worker may take to start, torch and all, on a busy machine.
 _START = 300.0
+#: Seconds that a worker has at least, after the time is over, to tell what it has counted.
+_LEAST_GRACE = 2.0
 #: What is done before any check: where that is fatal, nothing can be tested.
 _BEFORE_CHECKS = ("", "import", "build", "draw")
 
 
-def run_parallel(units: Iterable[Unit], jobs: int) -> Iterator[Event]:
-    """Do every unit on ``jobs`` worker processes; give every event, in the order each unit sends them.
+def run_parallel(tasks: Iterable[Task], jobs: int, deadline: Deadline = NO_DEADLINE) -> Iterator[Event]:
+    """Do every task on ``jobs`` worker processes; give every event, in the order each task sends them.
 
     The workers end with the iterator, also where that is closed before its end.
 
     Args:
-        units: heaviest first.
+        tasks: heaviest first; those that are explored in turns share the workers.
         jobs: number of processes, at least 1.
+        deadline: from then on nothing is begun. What is explored in turns ends itself by then; workers that have not
+            done so a little later are ended.
     """
-    yield from _Schedule(units, jobs).run()
+    yield from _Schedule(tasks, jobs, deadline).run()
 
 
 class _Schedule:
     """Which units wait, and which worker is on which."""
 
-    def __init__(self, units: Iterable[Unit], jobs: int) -> None:
-        self._waiting: deque[Task] = deque(map(Task, units))
+    def __init__(self, tasks: Iterable[Task], jobs: int, deadline: Deadline) -> None:
+        self._tasks = list(tasks)
+        self._waiting: deque[Task] = deque(self._tasks)
         self._jobs = jobs
+        self._deadline = deadline
+        self._grace = Deadline(deadline.wall + grace_after(deadline))
         self._busy: dict[ChildProcess, Task] = {}
         self._idle: list[ChildProcess] = []
         #: What workers that look at one fatal check again are on.
@@ -76,24 +87,50 @@ class _Schedule:
         try:
             for _ in range(min(self._jobs, len(self._waiting))):
                 self._give()
-            while self._busy:
-                for worker, received in receive_any(list(self._busy)):
+            while self._busy and not self._grace.passed:
+                for worker, received in receive_any(list(self._busy), self._grace):
                     yield from self._take(worker, received)
+            yield from what_is_left(self._tasks)
         finally:
             for worker in (*self._busy, *self._idle):
                 worker.stop()
 
+    def _unfinished(self) -> list[Task]:
+        """Return the tasks of which something is left, each once."""
+        return [*self._busy.values(), *self._waiting]
+
     def _give(self, task: Task | None = None, worker: ChildProcess | None = None) -> None:
-        """Let a worker, by default another one, do a task, by default the one that waits first."""
+        """Let a worker, by default another one, do a task, by default the one that is most urgent."""
+        if task is not None and task.turns is not None:
+            # After each turn the most urgent is asked for.
+            self._waiting.append(task)
+            task = None
         if task is None:
-            if not self._waiting:
-                if worker is not None:
-                    self._idle.append(worker)
-                return
-            task = self._waiting.popleft()
+            task = self._next_for(worker)
+        if task is None:
+            if worker is not None:
+                self._idle.append(worker)
+            return
         worker = worker or self._started(task.unit.settings.steps)
         self._busy[worker] = task
-        worker.send(task.request())
+        worker.send(task.request_to(worker))
+
+    def _next_for(self, worker: ChildProcess | None) -> Task | None:
+        """Take the task that a worker is to do next: the most urgent of its own and of those that nobody remembers.
+
+        Where there is none, one of another worker that is busy with something else; None if nothing waits.
+        """
+        if not self._waiting or self._deadline.passed:
+            return None
+
+        def key(item: tuple[int, Task]) -> tuple[Any, ...]:
+            number, task = item
+            is_of_another = task.worker is not None and task.worker is not worker
+            return is_of_another, *task.urgency, number
+
+        number, task = min(enumerate(self._waiting), key=key)
+        del self._waiting[number]
+        return task
 
     def _started(self, steps: StepLimits, *, fresh: bool = False) -> ChildProcess:
         if self._idle and not fresh:
@@ -123,6 +160,7 @@ class _Schedule:
         elif isinstance(received, Died | Hung):
             step, check = worker.step, worker.doing
             worker.stop()
+            self._forget(worker)
             del self._busy[worker]
             request = self._again.pop(worker, None)
             if request is not None:
@@ -151,8 +189,15 @@ class _Schedule:
             return
         # A case has changed what the next one would find.
         worker.stop()
+        self._forget(worker)
         if again is not None or self._waiting:
             self._give(again)
+
+    def _forget(self, worker: ChildProcess) -> None:
+        """Take note that a worker is gone, and what it remembered with it."""
+        for task in self._unfinished():
+            if task.worker is worker:
+                task.forget_worker()
 
     def _ended(
         self, task: Task, end: Died | Hung, step: ProcessStep, check: CheckStarting | None
@@ -237,6 +282,39 @@ class _Schedule:
                 yield FindingMade(replace(first_sight(request), flaky=True))
             yield from task.give_up(mode, "left after a check that ends the process, though not alone")
         self._give(task if task.wants_worker else None)
+
+
+def in_this_process(tasks: Sequence[Task], announce: Announce, deadline: Deadline) -> Iterator[Event]:
+    """Do every task in this process, in the order in which a single worker would do them.
+
+    Args:
+        tasks: as for [run_parallel][].
+        announce: told at once what cannot wait for the next event.
+        deadline: from then on nothing is begun.
+    """
+    waiting = list(tasks)
+    while waiting and not deadline.passed:
+        number, task = min(enumerate(waiting), key=lambda item: (*item[1].urgency, item[0]))
+        for event in events_of_unit(task.request_to(waiting), announce):
+            if task.take(event):
+                yield event
+        if task.is_done:
+            del waiting[number]
+    yield from what_is_left(tasks)
+
+
+def what_is_left(tasks: Iterable[Task]) -> Iterator[Event]:
+    """Say what was not reached of what is explored in turns, and how many rounds were done."""
+    in_turns = [task for task in tasks if task.turns is not None and not task.given_up]
+    for task in in_turns:
+        if task.turns is not None:
+            yield from task.turns.unreached(task.unit.name, task.unit.runtimes)
+    yield from rounds_done(task.turns for task in in_turns if task.turns is not None)
+
+
+def grace_after(deadline: Deadline) -> float:
+    """Return how many seconds after a deadline workers may still be at work: a twentieth of the time until then."""
+    return max(_LEAST_GRACE, deadline.left / 20) if deadline.wall < math.inf else 0.0
 
 
 def _what(step: ProcessStep, unit: Unit) -> str:

@@ -13,7 +13,7 @@ from diffexport.arrays import Array, finfo, is_complex, is_floating, part_dtype,
 from diffexport.oracle.comparison import apart, compare, same_bits, show
 from diffexport.oracle.noise import Noise, Widened
 from diffexport.oracle.operator_trace import OperatorTrace
-from diffexport.oracle.spread import explained, hopeless
+from diffexport.oracle.spread import MANY, as_exact, explained, hopeless
 from diffexport.oracle.tolerance import TOLERANCES, tight
 from diffexport.values import Aspect, Divergence, Evidence, Kind
 
@@ -105,7 +105,11 @@ class RoundingCheck:
         if eager.dtype != got.dtype or eager.shape != got.shape:
             return result
         places = np.flatnonzero(differs(eager, got))
-        runs = self._runs_of_trace(number)
+        if places.size and eager.size >= MANY:
+            fine = self._as_exact(number, places, got)
+            result.reshape(-1)[places[fine]] = True
+            places = places[~fine]
+        runs = self._runs_of_trace(number) if places.size else self._eager[number].reshape(1, -1)[:0]
         if places.size and runs.size:
             fine = explained(runs[:, places], eager.reshape(-1)[places], got.reshape(-1)[places])
             result.reshape(-1)[places[fine]] = True
@@ -207,6 +211,17 @@ class RoundingCheck:
             if is_complex(got.dtype):
                 return _near(once.real, got.real) & _near(once.imag, got.imag)
             return _near(once, got)
+
+    def _as_exact(self, number: int, places: Array, got: Array) -> Array:
+        """Return which of many values are about as near to those of float64 as eager's are."""
+        eager = self._eager[number]
+        reference = self._reference_of(number)
+        if reference is None or not is_floating(eager.dtype):
+            return np.zeros(places.size, bool)
+        # Measured on all elements, those that agree among them.
+        everywhere = as_exact(eager.reshape(-1), got.reshape(-1), reference.reshape(-1))
+        fine: Array = everywhere[places]
+        return fine
 
     def _same_infinity(self, number: int, places: Array, got: Array) -> Array:
         """Return which infinities are those of float64: eager has NaN there where it overflows on the way."""

@@ -6,6 +6,9 @@ exported model. A value is *explained* if
 - a run gave it, to within the tight tolerance of its dtype; or
 - it lies between the runs' values, or just beyond them, no further from the nearest than one and a half times what the
   next four on that side of it span. Two heaps of equal values therefore explain nothing between them;
+- many elements of one output differ, it is no further from the runs' values than one and a half times what those of the
+  median element span, and the runs' values for it span at least a quarter of that: few runs say little of how far apart
+  they may be for one element, and much for all of them together;
 - for NaN and infinities: a run gave the same; for integers and bools: a run gave that very value; for a zero of the
   other sign: a run gave such a zero, or a number of that sign.
 """
@@ -16,13 +19,22 @@ from typing import Any
 
 import numpy as np
 
-from diffexport.arrays import Array, is_complex, is_floating
+from diffexport.arrays import Array, finfo, is_complex, is_floating
 from diffexport.oracle.tolerance import tight
 
 #: The runs that measure how far apart the values next to one are, and how many times that far a value may lie away.
 NEIGHBOURS, REACH = 4, 1.5
 #: From how many runs on what never changed is taken not to; with fewer, values that repeat are heaps.
 ENOUGH = 32
+
+
+#: Which of eager's errors is typical, how many times that the exported model's may be, and how many units in the last
+#: place of the largest value it may be to be called rounding.
+_TYPICAL, _TIMES_TYPICAL, _MOST_UNITS = 0.75, 8.0, 4096.0
+#: From how many elements on they say of each other how far apart their values may be.
+MANY = 128
+#: Of what the values of the median element span, those of one that it speaks for span at least so much.
+_SHARE = 0.25
 
 
 def explained(runs: Array, eager: Array, got: Array) -> Array:
@@ -40,6 +52,8 @@ def explained(runs: Array, eager: Array, got: Array) -> Array:
     with np.errstate(all="ignore"):
         wide, value = everything.astype(np.float64), got.astype(np.float64)
         result = _among(wide, value, eager.dtype)
+        if len(value) >= MANY:
+            result |= _among_many(wide, value)
         result = np.where(np.isnan(value), np.isnan(wide).any(axis=0), result)
         result = np.where(np.isinf(value), (wide == value).any(axis=0), result)
         negative = np.signbit(wide) & ~np.isnan(wide)
@@ -79,6 +93,54 @@ def _among(wide: Array, value: Array, dtype: np.dtype[Any]) -> Array:
     apart_right = np.where(has_right, ordered[last, columns] - right, 0.0)
     inside: Array = near | (to_left <= REACH * apart_left) | (to_right <= REACH * apart_right)
     return inside & np.isfinite(value)
+
+
+def _among_many(wide: Array, value: Array) -> Array:
+    """Return which values are near those of the runs, as measured by what the runs of all elements span."""
+    highest, lowest = wide.max(axis=0), wide.min(axis=0)
+    spans = highest - lowest
+    known = np.isfinite(spans) & (spans > 0)
+    if known.sum() < MANY:
+        return np.zeros(value.shape, bool)
+    typical = float(np.median(spans[known]))
+    away = np.maximum(np.maximum(value - highest, lowest - value), 0)
+    near: Array = known & (spans >= _SHARE * typical) & (away <= REACH * typical)
+    return near
+
+
+def as_exact(eager: Array, got: Array, reference: Array) -> Array:
+    """Return which values are about as near to float64 as eager's are; none where that cannot be told from many.
+
+    An error is measured by those of eager in the elements of the output that are of the same magnitude or smaller, so
+    that large values excuse no small ones. Where eager itself is far from float64, it is no rounding of the last
+    operations, and nothing is said.
+
+    Args:
+        eager, got: of shape (elements,), of one real floating dtype.
+        reference: the same in float64, of shape (elements,).
+    """
+    result = np.zeros(eager.shape, bool)
+    with np.errstate(all="ignore"):
+        of_eager = np.abs(eager.astype(np.float64) - reference)
+        of_got = np.abs(got.astype(np.float64) - reference)
+        magnitude = np.abs(reference)
+    finite = np.isfinite(of_eager) & np.isfinite(of_got) & np.isfinite(magnitude)
+    if finite.sum() < MANY:
+        return result
+    order = np.flatnonzero(finite)[np.argsort(magnitude[finite], kind="stable")]
+    sorted_magnitude, errors = magnitude[order], of_eager[order]
+    unit = float(finfo(eager.dtype).eps)
+    start = 0
+    while start < len(order):
+        # Those up to twice as large as the smallest that is left, with all that are smaller still.
+        end = int(np.searchsorted(sorted_magnitude, 2 * sorted_magnitude[start], side="right"))
+        end = max(end, min(start + MANY, len(order)))
+        typical = float(np.quantile(errors[:end], _TYPICAL))
+        if end >= MANY and 0 < typical <= _MOST_UNITS * unit * sorted_magnitude[end - 1]:
+            part = order[start:end]
+            result[part] = of_got[part] <= _TIMES_TYPICAL * typical
+        start = end
+    return result
 
 
 def hopeless(runs: Array, eager: Array, got: Array) -> Array:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from diffexport.arrays import Feeder, Feeds, as_call, clone, digest
@@ -19,6 +19,9 @@ from diffexport.pipeline.memory_errors import ran_out_of_memory
 from diffexport.processes import STEPS
 from diffexport.subjects.cases import SCRIPTED, Case, Expectation, Expected, dynamic_axes
 from diffexport.values import Call, Divergence, Inputs, Mode
+
+#: Bytes that all models may have that are remembered.
+_MOST_BYTES = 256 << 20
 
 
 @dataclass(frozen=True)
@@ -83,7 +86,9 @@ class FreshExports:
         repeats_in: Callable[[Mode], bool] = lambda _: True,
     ) -> None:
         self._eager, self._repeats_in = eager, repeats_in
-        self._exports: BoundedCache[Exported] = BoundedCache(remembered)
+        self._exports: BoundedCache[Exported] = BoundedCache(
+            remembered, most_bytes=_MOST_BYTES, bytes_of=lambda exported: exported.export.size
+        )
         self._repeated: BoundedCache[bool] = BoundedCache(4 * remembered)
         self._graphs: BoundedCache[Graph] = BoundedCache(graphs)
 
@@ -103,9 +108,14 @@ class FreshExports:
         repeat = repeat and self._repeats_in(mode)
         call = as_call(inputs)
         key = (case_key(case), mode, digest(call))
+        once = (*key, "once")
         if not repeat and key not in self._exports:
-            return self._exports.get((*key, "once"), lambda: self._export(case, mode, call, False))
-        return self._exports.get(key, lambda: self._export(case, mode, call, True))
+            return self._exports.get(once, lambda: self._export(case, mode, call, False))
+        if once not in self._exports or key in self._exports:
+            return self._exports.get(key, lambda: self._export(case, mode, call, True))
+        # It was exported without being repeated, and verdicts rest on that.
+        first = self._exports.get(once, lambda: self._export(case, mode, call, False))
+        return self._exports.get(key, lambda: self._compared_with_another(first, case, mode, call))
 
     def feeder(self, case: Case, example: Call) -> Feeds:
         """Return what feeds a model that was exported on ``example``."""
@@ -117,19 +127,9 @@ class FreshExports:
 
     def _export(self, case: Case, mode: Mode, call: Call, repeat: bool) -> Exported:
         """Export, look at the graph, and go through the checks."""
-        module = self._eager.prepare(case).module
         STEPS.begin("export")
         expectation = case.expect(mode, self._eager.traits(case, call))
-        export = exporters.export(
-            copy.deepcopy(module),
-            clone(call),
-            mode,
-            dynamic=dynamic_axes(case, call),
-            repeat=repeat and self._is_first(case, mode),
-            terms=case.terms,
-            around=case.around,
-            custom_opsets=case.custom_opsets,
-        )
+        export = self._exported(case, mode, call, repeat=repeat and self._is_first(case, mode))
         model_digest, graph = self._graph(export, mode)
         facts = ExportFacts(case, mode, expectation, export, graph)
         # Eager may fail on these inputs as the export does. What may refuse anything says nothing of why.
@@ -154,6 +154,34 @@ class FreshExports:
             facts = ExportFacts(case, mode, expectation, export, graph, eager)
         divergences = tuple(divergence for check in CHECKS for divergence in check(facts))
         return Exported(expectation, model_digest, export, graph, divergences, refusal(facts))
+
+    def _compared_with_another(self, first: Exported, case: Case, mode: Mode, call: Call) -> Exported:
+        """Export once more where that is to be seen for a mode, and say how it differs from the first."""
+        if first.export.model is None or not self._is_first(case, mode):
+            return first
+        again = self._exported(case, mode, call, repeat=False)
+        difference = exporters.difference(first.export, again)
+        if not difference:
+            return first
+        export = replace(first.export, repeat=difference)
+        facts = ExportFacts(case, mode, first.expectation, export, first.graph)
+        divergences = tuple(divergence for check in CHECKS for divergence in check(facts))
+        return replace(first, export=export, divergences=divergences)
+
+    def _exported(self, case: Case, mode: Mode, call: Call, *, repeat: bool) -> exporters.Export:
+        """Export a copy of the model."""
+        module = self._eager.prepare(case).module
+        STEPS.begin("export")
+        return exporters.export(
+            copy.deepcopy(module),
+            clone(call),
+            mode,
+            dynamic=dynamic_axes(case, call),
+            repeat=repeat,
+            terms=case.terms,
+            around=case.around,
+            custom_opsets=case.custom_opsets,
+        )
 
     def _graph(self, export: exporters.Export, mode: Mode) -> tuple[bytes, Graph | None]:
         """Return the digest of an exported model with its files, and its graph."""

@@ -17,6 +17,9 @@ from diffexport.pipeline.eager_models import EagerModels, case_key
 from diffexport.subjects.cases import Case
 from diffexport.values import Inputs, Mode, Terms
 
+#: How many inputs are remembered with the runs of eager under noise, and how many elements their outputs may have.
+_ARBITERS, _SHARED_ELEMENTS = 16, 1 << 16
+
 
 class OutputComparison(Protocol):
     """Compares the outputs of exported models on one input with eager's."""
@@ -63,20 +66,28 @@ class Arbitration:
     def __init__(self, eager: EagerModels, remembered: int) -> None:
         self._eager = eager
         self._judgements: BoundedCache[oracle.ComparisonResult] = BoundedCache(remembered)
+        self._arbiters: BoundedCache[oracle.RoundingCheck] = BoundedCache(_ARBITERS)
 
     def comparison(self, case: Case, mode: Mode, inputs: Inputs, eager: EagerResult) -> OutputComparison:
         """Return what compares on these inputs; eager is run again once for all runtimes.
 
         What is said is remembered where the inputs are arrays and tensors alone.
         """
-        arbiter = oracle.RoundingCheck(eager.outputs, self._eager.rerun(case, mode, inputs))
+
+        def arbiter() -> oracle.RoundingCheck:
+            return oracle.RoundingCheck(eager.outputs, self._eager.rerun(case, mode, inputs))
+
         if not isinstance(inputs, tuple) or not all(
             isinstance(value, np.ndarray | torch.Tensor) for value in inputs
         ):
-            return arbiter
+            return arbiter()
         given = bits_of([array_of(value) for value in inputs]), len({id(value) for value in inputs})
         model = case_key(case), self._eager.trains(case, mode)
-        return RememberingComparison(arbiter, self._judgements, (model, given, bits_of(eager.outputs)))
+        key = model, given, bits_of(eager.outputs)
+        elements = sum(output.size for output in eager.outputs)
+        # What eager gives when it is run again is the same in every mode.
+        shared = self._arbiters.get(key, arbiter) if elements <= _SHARED_ELEMENTS else arbiter()
+        return RememberingComparison(shared, self._judgements, key)
 
 
 def judge_on_terms(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -32,10 +33,14 @@ from diffexport.pipeline.verdict_making import NOTHING_DIFFERS, VerdictMaker, ou
 from diffexport.processes import STEPS
 from diffexport.strategies import ordinary_like
 from diffexport.subjects.cases import Case
-from diffexport.values import Call, Deadline, Divergence, Inputs, Mode, Verdict
+from diffexport.values import Call, Deadline, Divergence, Inputs, Mode, Verdict, leaves
 
 #: Most samples that are run together, so that eager, the runtimes and the comparison each work at a stretch.
 TOGETHER = 64
+
+
+#: Most bytes of inputs that are run together, and about how many seconds that may take.
+_BYTES_TOGETHER, _SECONDS_TOGETHER = 4 << 20, 2.0
 
 
 @dataclass(frozen=True)
@@ -129,11 +134,17 @@ class Block:
         which stays in the processor's caches that way. That takes half the time of one after the other. What
         differs is arbitrated only when its turn comes: who stops at the first failure pays for no other.
         """
-        start = 0
+        start, together = 0, _together(samples, TOGETHER)
         while start < len(samples):
-            together = 1 if self._reuses_memory or self._question.example is None else TOGETHER
-            yield from self._check(samples[start : start + together])
-            start += together
+            if self._reuses_memory or self._question.example is None:
+                together = 1
+            self._question.deadline.check()
+            chunk, begun = samples[start : start + together], time.perf_counter()
+            yield from self._check(chunk)
+            start += len(chunk)
+            seconds = (time.perf_counter() - begun) / len(chunk)
+            # What takes long is not run together, so that an end of the time is seen.
+            together = min(_together(samples, TOGETHER), max(int(_SECONDS_TOGETHER / max(seconds, 1e-9)), 1))
 
     def _check(self, samples: Sequence[Inputs]) -> Iterator[list[Verdict]]:
         """Take samples through the pipeline: eager, export, check, load, run, compare, judge.
@@ -285,3 +296,11 @@ class Block:
                 )
             )
         return verdicts
+
+
+def _together(samples: Sequence[Inputs], most: int) -> int:
+    """Return how many samples are run together, by how large they are."""
+    if not samples:
+        return most
+    size = sum(getattr(value, "nbytes", 0) for value in leaves(as_call(samples[0])))
+    return max(min(most, _BYTES_TOGETHER // max(size, 1)), 1)

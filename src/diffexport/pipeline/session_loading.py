@@ -11,6 +11,9 @@ from diffexport.pipeline.bounded_cache import BoundedCache
 from diffexport.pipeline.exports import Exported
 from diffexport.processes import STEPS
 
+#: Bytes that the models of all sessions may have that are remembered.
+_MOST_BYTES = 512 << 20
+
 
 class SessionLoader(Protocol):
     """Loads exported models into runtimes."""
@@ -27,22 +30,26 @@ class CachingLoader:
     """
 
     def __init__(self, remembered: int) -> None:
-        self._sessions: BoundedCache[runtimes.Session | runtimes.LoadError] = BoundedCache(remembered)
+        self._sessions: BoundedCache[tuple[runtimes.Session | runtimes.LoadError, int]] = BoundedCache(
+            remembered, most_bytes=_MOST_BYTES, bytes_of=lambda loaded: loaded[1]
+        )
 
     def load(self, exported: Exported, runtime: str) -> runtimes.Session | runtimes.LoadError:
         """Load an exported model (memoised), or return why the runtime refuses it."""
         model = exported.export.model
         assert model is not None
 
-        def load() -> runtimes.Session | runtimes.LoadError:
+        def load() -> tuple[runtimes.Session | runtimes.LoadError, int]:
             STEPS.begin("load", runtime=runtime)
             with captured():
                 try:
-                    return runtimes.load(runtime, model, exported.export.files)
+                    loaded = runtimes.load(runtime, model, exported.export.files)
+                    # A session holds the weights once more.
+                    return loaded, exported.export.size
                 except runtimes.LoadError as error:
-                    return error
+                    return error, 0
 
-        return self._sessions.get((exported.digest, runtime), load)
+        return self._sessions.get((exported.digest, runtime), load)[0]
 
 
 class OrderingLoader:

@@ -20,7 +20,7 @@ from diffexport.processes.output import ChildOutput
 from diffexport.processes.pickling import dumps, loads
 from diffexport.processes.policy import Policy
 from diffexport.processes.received import Announced, Died, Hung, Ready, Received, Unreadable
-from diffexport.values import Deadline
+from diffexport.values import NO_DEADLINE, Deadline
 
 #: What the interpreter of a child is told to run. Nothing is imported before ``sys.path`` is the parent's: a module of
 #: a user's that is called as one of the standard library's must not be taken for that.
@@ -213,8 +213,14 @@ class ChildProcess:
         self.stop()
 
 
-def receive_any(children: Sequence[ChildProcess]) -> list[tuple[ChildProcess, Received]]:
+def receive_any(
+    children: Sequence[ChildProcess], deadline: Deadline = NO_DEADLINE
+) -> list[tuple[ChildProcess, Received]]:
     """Wait until one of several processes sends something, is dead, or is silent at its deadline.
+
+    Args:
+        children: the processes.
+        deadline: until when to wait at most.
 
     Returns:
         each process of which there is something, with one thing of it.
@@ -225,9 +231,9 @@ def receive_any(children: Sequence[ChildProcess]) -> list[tuple[ChildProcess, Re
         while True:
             each = [(child, child.next_received()) for child in children]
             ready = [(child, received) for child, received in each if received is not None]
-            if ready:
+            if ready or deadline.passed:
                 return ready
-            selector.select(min([_LOOK, *(child.deadline.left for child in children)]))
+            selector.select(min([_LOOK, deadline.left, *(child.deadline.left for child in children)]))
 
 
 def _warning_options(policy: Policy) -> list[str]:

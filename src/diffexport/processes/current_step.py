@@ -143,6 +143,8 @@ class Steps:
         self._board: Board | None = None
         self._process = 0
         self._limit = math.inf
+        self._since = time.monotonic()
+        self._spent: dict[str, float] = {}
         self.current = ProcessStep()
         self.limits = DEFAULT_STEP_LIMITS
 
@@ -163,14 +165,16 @@ class Steps:
         if self._board is None:
             return
         self._end_copy()
-        before = self.current
+        before, now = self.current, time.monotonic()
+        self._spent[before.name] = self._spent.get(before.name, 0.0) + now - self._since
+        self._since = now
         seconds = self._limit = self._seconds(name)
         self.current = ProcessStep(
             name,
             before.case if case is None else case,
             before.mode if mode is None else mode,
             runtime,
-            time.monotonic() + seconds,
+            now + seconds,
         )
         self._board.write(self.current)
 
@@ -179,6 +183,19 @@ class Steps:
         if self._board is not None:
             self._end_copy()
             self._board.extend(time.monotonic() + self._limit)
+
+    def take_spent(self) -> dict[str, float]:
+        """Return the seconds that were spent on each step, by its name, since this was asked before.
+
+        What lies between two tasks is not counted, and nothing is where nobody looks at the steps.
+        """
+        now = time.monotonic()
+        name = self.current.name
+        if self._board is not None:
+            self._spent[name] = self._spent.get(name, 0.0) + now - self._since
+        self._since = now
+        spent, self._spent = self._spent, {}
+        return {step: seconds for step, seconds in spent.items() if step and seconds}
 
     def end(self) -> None:
         """Say that nothing is being done."""

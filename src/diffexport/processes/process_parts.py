@@ -10,6 +10,7 @@ import random
 import resource
 import signal
 import sys
+import sysconfig
 import threading
 import warnings
 from collections.abc import Iterable, Iterator
@@ -159,7 +160,9 @@ def _threads() -> dict[int, str]:
     return {
         thread.ident: thread.name
         for thread in threading.enumerate()
-        if thread.ident is not None and not thread.name.startswith(_OWN_THREADS)
+        if thread.ident is not None
+        and not thread.name.startswith(_OWN_THREADS)
+        and not _is_of_a_library(thread)
     }
 
 
@@ -170,6 +173,15 @@ class _AtLeast(dict[int, str]):
         return isinstance(other, dict) and self.keys() >= other.keys()
 
     __hash__ = None
+
+
+def _is_of_a_library(thread: threading.Thread) -> bool:
+    """Return whether a thread is of a class of an installed library, and ends with the process.
+
+    The monitor of progress bars is one, which a library starts that shows some while it exports.
+    """
+    file = getattr(sys.modules.get(type(thread).__module__), "__file__", None) or ""
+    return thread.daemon and file.startswith(sysconfig.get_paths()["purelib"])
 
 
 def _new_threads(before: dict[int, str], now: dict[int, str]) -> Iterator[str]:

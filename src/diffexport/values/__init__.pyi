@@ -4,6 +4,9 @@ from .bounds import MOST_PATTERN as MOST_PATTERN
 from .bounds import MOST_SECONDS as MOST_SECONDS
 from .bounds import MOST_SEED as MOST_SEED
 from .bounds import MOST_TEXT as MOST_TEXT
+from .budget import Budget as Budget
+from .budget import in_words as in_words
+from .budget import parse_duration as parse_duration
 from .call import Call as Call
 from .call import Inputs as Inputs
 from .call import Path as Path

@@ -14,6 +14,7 @@ from .exporter_registry import exporter_of as exporter_of
 from .exporting import CapturedRun as CapturedRun
 from .exporting import Export as Export
 from .exporting import ExportFailure as ExportFailure
+from .exporting import difference as difference
 from .exporting import error_signature as error_signature
 from .exporting import export as export
 from .exporting import model_traits as model_traits

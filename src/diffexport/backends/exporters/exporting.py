@@ -79,6 +79,11 @@ class Export:
     chatter: str = field(default="", repr=False)
     files: Files = field(default=(), repr=False)
 
+    @property
+    def size(self) -> int:
+        """Bytes that the model and its files take."""
+        return len(self.model or b"") + sum(len(data) for _, data in self.files)
+
 
 def export(
     module: Any,
@@ -180,6 +185,13 @@ def _attempt(request: ExportRequest) -> tuple[Written | None, ExportFailure | No
             request.mode.exporter, f"export returns {type(written).__name__}, not what it has written"
         )
     return written, None
+
+
+def difference(first: Export, again: Export) -> str:
+    """Return how a second export of a model differs from the first, which succeeded; empty where it does not."""
+    assert first.model is not None
+    written = None if again.model is None else Written(again.model, again.files)
+    return _difference(Written(first.model, first.files), written, again.failure)
 
 
 def _difference(first: Written, again: Written | None, failure: ExportFailure | None) -> str:

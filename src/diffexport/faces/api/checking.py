@@ -11,6 +11,7 @@ from contextvars import ContextVar
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from time import monotonic
 from typing import Any, Unpack
 
 from diffexport.backends.runtimes import available, select
@@ -20,11 +21,13 @@ from diffexport.explore import (
     Announce,
     Explorer,
     Settings,
+    TurnOrder,
     apart,
     applicable,
     check_trial,
     deliver,
     drive,
+    order_of_use,
     replay_entry,
     shipped_for,
 )
@@ -39,12 +42,14 @@ from diffexport.processes import limited_steps
 from diffexport.subjects.cases import Case, Exclusion, Known, Rule
 from diffexport.values import (
     DEFAULT_STEP_LIMITS,
+    Budget,
     Inputs,
     Mode,
     StepLimits,
     TensorSpec,
     TermOptions,
     Verdict,
+    parse_duration,
     select_modes,
     slugify,
 )
@@ -131,6 +136,8 @@ def check(
     save: str | Path | None = None,
     matrices: Mapping[str, Sequence[str]] | None = None,
     limits: StepLimits = DEFAULT_STEP_LIMITS,
+    time: str | float | None = None,
+    rounds: int | None = None,
     emit: Callable[[Event], None] | None = None,
     **terms: Unpack[TermOptions],
 ) -> Result:
@@ -147,8 +154,7 @@ def check(
         examples: Hypothesis examples for each mode; by default the more, the fewer modes there are.
         seed: the same seed gives the same run.
         rules: expectations, tried before the general ones.
-        known: accepted divergences besides the catalogue's ([known_divergence][diffexport.known_divergence]); the
-            result fails where the regression of one no longer diverges.
+        known: accepted divergences besides the catalogue's ([known_divergence][diffexport.known_divergence]).
         exclude: mode pattern to the reason why such modes are not run.
         strict: let notes fail.
         extra_inputs: calls that are always checked as well, tuples or [Call][diffexport.Call]s.
@@ -157,6 +163,7 @@ def check(
         matrices: matrices besides ``default`` and ``full``, by name.
         limits: how long one export and one check may take, see [StepLimits][diffexport.StepLimits]; what runs in
             Python, or waits, longer than that becomes a finding. What hangs in native code cannot be interrupted here.
+        time, rounds: explore modes in turns, for so long (``"90s"``, or seconds) or so many rounds; see docs/budget.md.
         emit: receives every event as it happens.
         terms: see [Terms][diffexport.Terms].
 
@@ -166,7 +173,9 @@ def check(
     given: dict[str, Any] = {"rules": rules, "known": known, "exclude": exclude, "extra_inputs": extra_inputs}
     case = as_case(model, inputs=inputs, strategy=strategy, name=name, target=target, **given, **terms)
     chosen = select_modes((modes,) if isinstance(modes, str) else modes, matrices)
-    settings = settings_for(len(chosen), examples=examples, seed=seed, strict=strict, limits=limits)
+    settings = settings_for(
+        len(chosen), examples=examples, seed=seed, strict=strict, limits=limits, time=time, rounds=rounds
+    )
     return explored(case, chosen, runtimes, settings, save=save, emit=emit)
 
 
@@ -177,12 +186,27 @@ def settings_for(
     seed: int = 0,
     strict: bool = False,
     limits: StepLimits = DEFAULT_STEP_LIMITS,
+    time: str | float | None = None,
+    rounds: int | None = None,
 ) -> Settings:
-    """Return how a case is explored in a run over so many modes: the fewer, the more examples, unless said."""
+    """Return how a case is explored in a run over so many modes: the fewer, the more examples, unless said.
+
+    Raises:
+        UsageError: the time is none.
+    """
     profile = PROFILES["dev"]
-    if examples is None:
-        examples = profile.examples_for(modes)
-    return Settings(examples=examples, block=profile.block_for(modes), seed=seed, strict=strict, steps=limits)
+    budget = None
+    if time is not None or rounds is not None:
+        seconds = None if time is None else parse_duration(str(time))
+        budget = Budget(seconds, rounds, goes_on=examples is None)
+    return Settings(
+        examples=profile.examples_for(modes) if examples is None else examples,
+        block=profile.block_for(modes),
+        seed=seed,
+        strict=strict,
+        steps=limits,
+        budget=budget,
+    )
 
 
 def explored(
@@ -226,14 +250,19 @@ def explored(
         left = [mode for mode in modes if not history.is_settled(case.name, str(mode))]
         carried, shipped = history.carried(case.name), shipped_known(case.target)
         explorer = Explorer(of_case, names, settings, shipped, pipeline=pipeline, carried=carried)
-        yield from apart(case.name, explorer.explore(left, announce))
+        if settings.budget is None:
+            yield from apart(case.name, explorer.explore(left, announce))
+        else:
+            turns = TurnOrder.going_on(order_of_use(modes), settings, history.turns)
+            yield from apart(case.name, explorer.explore_in_turns(turns, announce))
 
     def announce(event: Suspected | CheckStarting) -> None:
         journal.announce(event)
         listen(event)
 
-    stop_after = settings.limits.stop_after
-    events = drive(work, stop_after=stop_after, announce=announce, earlier=history.suspects)
+    settings = settings.keeping_to_budget(monotonic())
+    ends: Any = {"stop_after": settings.limits.stop_after, "deadline": settings.limits.deadline}
+    events = drive(work, announce=announce, earlier=history.suspects, **ends)
     try:
         with limited_steps(settings.steps):
             deliver(events, store.take, journal.take, tally.take, listen)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import click
 from diffexport.errors import DiffexportError, UsageError, plain_text
 from diffexport.faces.cli.early_process import target_process
 from diffexport.faces.cli.interruptions import interruptible
-from diffexport.faces.cli.limit_options import limit_options, stored_options
+from diffexport.faces.cli.limit_options import budget_options, limit_options, stored_options
 from diffexport.faces.cli.option_types import (
     CHILD_JOBS,
     EXAMPLES,
@@ -32,6 +33,8 @@ from diffexport.faces.cli.option_types import (
 from diffexport.processes import forgive_standard_streams, lost_output
 from diffexport.values import built_in_runtime_choices
 
+#: When the command began, as ``time.monotonic()`` counts.
+BEGUN = time.monotonic()
 INPUT_HELP = "One for each argument: a tensor spec, e.g. 'float32[N, >=3]', or a strategy, e.g. 'just(0.5)'."
 RUNTIME_HELP = f"One of {', '.join(built_in_runtime_choices())}, or of a package: see diffexport backends."
 JOBS_HELP = "Worker processes; 0 imports and runs models in this one, which ends with them."
@@ -66,6 +69,7 @@ def cli() -> None:
 @click.option("--jobs", "-j", type=JOBS, help=JOBS_HELP)
 @click.option("--verbose", "-v", is_flag=True, help="Show what exporters printed with each finding.")
 @click.option("--resume", is_flag=True, help="Go on with what an earlier run of the same has done.")
+@budget_options
 @limit_options
 def run(targets: tuple[str, ...], **options: object) -> None:
     """Check cases in every configured mode: by default the catalogue's group seeds.
@@ -75,7 +79,7 @@ def run(targets: tuple[str, ...], **options: object) -> None:
     with target_process(targets, options) as process:
         from diffexport.faces.cli.run_command import run_command
 
-        sys.exit(run_command(targets, process=process, **options))  # type: ignore[arg-type]
+        sys.exit(run_command(targets, process=process, begun=BEGUN, **options))  # type: ignore[arg-type]
 
 
 @cli.command(epilog=EPILOG)

@@ -9,8 +9,8 @@ from typing import Any
 import click
 
 from diffexport.errors import DiffexportError, UsageError
-from diffexport.faces.cli.option_types import PATTERN, Seconds
-from diffexport.values import StepLimits, parse_size
+from diffexport.faces.cli.option_types import EXAMPLES, PATTERN, Seconds
+from diffexport.values import Budget, StepLimits, parse_duration, parse_size
 
 #: The names of these options, as a command gets them.
 LIMITS = ("export_timeout", "check_timeout", "import_timeout", "memory")
@@ -36,6 +36,42 @@ def limit_options(command: Callable[..., Any]) -> Callable[..., Any]:
     for option in reversed(options):
         command = option(command)
     return command
+
+
+def budget_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options ``--time`` and ``--rounds``."""
+    time = click.option(
+        "--time",
+        type=PATTERN,
+        metavar="TIME",
+        help="For all of it, such as 90s or 5m; 3m for a model of yours.",
+    )
+    rounds = click.option("--rounds", type=EXAMPLES, help="Rounds in which every mode has a turn.")
+    return time(rounds(command))
+
+
+def budget_of(
+    configured: Budget, default: float | None, *, time: str | None, rounds: int | None
+) -> Budget | None:
+    """Return how long modes are explored in turns; None: each is explored in one go, until its examples are done.
+
+    Args:
+        configured: of the project's configuration; with whether turns go on after the examples, where a time or a
+            number of rounds is given.
+        default: seconds where nothing is said; None: no limit.
+        time, rounds: as given on the command line.
+
+    Raises:
+        UsageError: the time is none.
+    """
+    try:
+        seconds = parse_duration(time) if time is not None else configured.seconds
+    except DiffexportError as error:
+        raise UsageError(f"--time: {error}") from None
+    rounds = configured.rounds if rounds is None else rounds
+    if seconds is not None or rounds is not None:
+        return replace(configured, seconds=seconds, rounds=rounds)
+    return None if default is None else Budget(default)
 
 
 def step_limits(

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from shlex import quote
+from time import monotonic
 from typing import Any
 
 import click
@@ -25,7 +26,7 @@ from diffexport.explore import (
 )
 from diffexport.faces.cli.chosen_runtimes import select_runtimes
 from diffexport.faces.cli.interruptions import undisturbed
-from diffexport.faces.cli.limit_options import step_limits
+from diffexport.faces.cli.limit_options import budget_of, step_limits
 from diffexport.faces.cli.written_reports import report_written
 from diffexport.findings.journal import RunJournal
 from diffexport.findings.regressions import FindingStore
@@ -34,7 +35,8 @@ from diffexport.infer.search import InferenceStatus
 from diffexport.infer.session import Inference, TargetProcess
 from diffexport.strategies import canonical
 from diffexport.subjects.catalogue import MAIN_JOB, expand
-from diffexport.values import select_modes
+from diffexport.subjects.targets import is_catalogue_name
+from diffexport.values import Budget, select_modes
 
 #: From this many modes on, modes that export the same model share their examples; see Settings.share.
 SHARING_FROM = 500
@@ -60,15 +62,18 @@ def run_command(
     verbose: bool = False,
     resume: bool = False,
     process: TargetProcess | None = None,
+    begun: float | None = None,
     **limits: Any,
 ) -> int:
     """Run and report; returns the exit code.
 
-    Targets are imported in ``process``, by default in this one.
+    Targets are imported in ``process``, by default in this one. The time of the budget runs from ``begun``, as
+    ``time.monotonic()`` counts.
 
     Raises:
         UsageError: an unknown case, mode, runtime or profile, or a target whose module raises an exception.
     """
+    begun = monotonic() if begun is None else begun
     loaded = configuration.load()
     chosen = configuration.profile(profile or loaded.profile)
     specs = canonical(inputs)
@@ -77,15 +82,8 @@ def run_command(
     texts = modes or (chosen.modes if profile else loaded.modes or chosen.modes)
     selected = select_modes(texts, loaded.matrices)
     ran_on = select_runtimes(runtimes or loaded.runtimes)
-    settings = Settings(
-        examples=examples or (None if profile else loaded.examples) or chosen.examples_for(len(selected)),
-        block=chosen.block_for(len(selected)),
-        seed=loaded.seed if seed is None else seed,
-        strict=loaded.strict if strict is None else strict,
-        steps=step_limits(loaded.steps, **limits),
-        share=len(selected) > SHARING_FROM,
-        limits=limits_of(fail_fast),
-    )
+    given = {"examples": examples, "seed": seed, "strict": strict, "fail_fast": fail_fast, **limits}
+    settings = _settings(loaded, chosen, len(selected), names, as_configured=not profile, **given)
     with TargetSession(process) as asked:
         facts = {name: asked.facts(name, specs) for name in names}
         inferred = {} if specs else inferred_inputs(facts, asked)
@@ -98,9 +96,45 @@ def run_command(
         inferred=inferred,
         facts=facts,
     )
+    plan = replace(plan, settings=settings.keeping_to_budget(begun))
     store = FindingStore(None if no_save else folder or base / loaded.regressions)
     journal = journal_of(plan, base / ".diffexport", resume=resume)
     return perform(plan, store, Tally(), json_file, verbose or chosen.name == "debug", journal)
+
+
+def _settings(
+    loaded: configuration.Config,
+    chosen: configuration.Profile,
+    modes: int,
+    names: Sequence[str],
+    *,
+    as_configured: bool,
+    examples: int | None,
+    seed: int | None,
+    strict: bool | None,
+    fail_fast: bool,
+    time: str | None = None,
+    rounds: int | None = None,
+    **limits: Any,
+) -> Settings:
+    """Return how the cases of a run over so many modes are explored: as the command line says, or is configured."""
+    number = examples or (loaded.examples if as_configured else None)
+    default = None if number or any(map(is_catalogue_name, names)) else chosen.seconds
+    return Settings(
+        examples=number or chosen.examples_for(modes),
+        block=chosen.block_for(modes),
+        seed=loaded.seed if seed is None else seed,
+        strict=loaded.strict if strict is None else strict,
+        steps=step_limits(loaded.steps, **limits),
+        share=modes > SHARING_FROM,
+        limits=limits_of(fail_fast),
+        budget=budget_of(
+            Budget(loaded.time, loaded.rounds, goes_on=number is None),
+            None if default is None else default * len(names),
+            time=time,
+            rounds=rounds,
+        ),
+    )
 
 
 def journal_of(plan: RunPlan, folder: Path, *, resume: bool) -> RunJournal:

@@ -138,6 +138,8 @@ class Checker:
             "seed": configuration.seed,
             "strict": configuration.strict,
             "limits": configuration.steps,
+            "time": config.getoption("--diffexport-time") or configuration.time,
+            "rounds": configuration.rounds,
             "matrices": configuration.matrices,
             "save": folder_of(config),
             **given,
@@ -184,6 +186,8 @@ class Checker:
                 seed=options["seed"],
                 strict=options["strict"],
                 limits=options["limits"],
+                time=options["time"],
+                rounds=options["rounds"],
             )
             with kept_journals(self._request.node):
                 result = explored(case, modes, options["runtimes"], settings, save=options["save"])

@@ -52,6 +52,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="matrix, mode or mode pattern that modes are taken from; may be repeated (default: as configured)",
     )
     group.addoption(
+        "--diffexport-time",
+        default=None,
+        metavar="TIME",
+        help="for each check of a model, such as 30s: its modes are explored in turns (default: as configured)",
+    )
+    group.addoption(
         "--diffexport-save",
         default=None,
         metavar="DIR",

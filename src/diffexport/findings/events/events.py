@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from diffexport.findings.events.row_verdict import KnownStatus, RowVerdict
-from diffexport.values import DEFAULT_TERMS, Call, Divergence, Identity, Terms, exporter_name
+from diffexport.values import DEFAULT_TERMS, Budget, Call, Divergence, Identity, Terms, exporter_name
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +93,9 @@ class Row:
 class RunStarted:
     """What is going to be done.
 
-    ``artefact`` is the file that is compared, where nothing is exported; ``asked`` has every mode as text.
+    ``artefact`` is the file that is compared, where nothing is exported; ``asked`` has every mode as text. ``budget``
+    says how long modes are explored in turns, if they are, and ``ends`` when that is over, as ``time.monotonic()``
+    counts.
     """
 
     cases: tuple[str, ...]
@@ -105,25 +108,41 @@ class RunStarted:
     versions: dict[str, str]
     artefact: str = ""
     asked: tuple[str, ...] = ()
+    budget: Budget | None = None
+    ends: float = math.inf
 
 
 @dataclass(frozen=True)
 class ModeFinished:
     """One mode of one case is done, on every runtime.
 
-    ``carried`` is what it leaves for the modes of the case that are explored after it, as plain data; see
-    ``explore/carried_over.py``.
+    Where modes are explored in turns, one turn of it is done, and what counts is the latest.
+
+    Attributes:
+        carried: what it leaves for the modes of the case that are explored after it, as plain data; see
+            ``explore/carried_over.py``.
+        turns: how many turns of it are done to their end; None where it is explored in one go.
+        spent: seconds since the last such event of this process, by what they were spent on.
     """
 
     case: str
     mode: str
     rows: tuple[Row, ...]
     carried: Mapping[str, Any] = field(default_factory=dict)
+    turns: int | None = None
+    spent: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def exporter(self) -> str:
         """The exporter of the mode."""
         return exporter_name(self.mode)
+
+
+@dataclass(frozen=True)
+class RoundsDone:
+    """How many rounds all modes had to their end, after the first look, where they are explored in turns."""
+
+    rounds: int
 
 
 @dataclass(frozen=True)
@@ -229,6 +248,7 @@ class RunFinished:
 Event = (
     RunStarted
     | ModeFinished
+    | RoundsDone
     | Suspected
     | FindingMade
     | CaseFailed

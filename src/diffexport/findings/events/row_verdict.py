@@ -8,6 +8,7 @@ import enum
 class RowVerdict(enum.StrEnum):
     """What became of one (case, mode, runtime), from the least telling to the worst."""
 
+    UNREACHED = "unreached"
     UNTESTED = "untested"
     AGREES = "agrees"
     REFUSED = "refused"

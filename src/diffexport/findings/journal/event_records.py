@@ -148,6 +148,7 @@ def mode_record(event: ModeFinished) -> dict[str, Any]:
         "mode": event.mode,
         "rows": [_row_record(row) for row in event.rows],
         "carried": dict(event.carried),
+        **({} if event.turns is None else {"turns": event.turns}),
     }
 
 
@@ -159,7 +160,9 @@ def mode_from(record: Mapping[str, Any]) -> ModeFinished:
     """
     try:
         rows = tuple(_row_from(row) for row in record["rows"])
-        return ModeFinished(str(record["case"]), str(record["mode"]), rows, dict(record["carried"]))
+        carried = dict(record["carried"])
+        turns = int(record["turns"]) if "turns" in record else None
+        return ModeFinished(str(record["case"]), str(record["mode"]), rows, carried, turns)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise RecordError(f"{type(error).__name__}: {error}") from None
 

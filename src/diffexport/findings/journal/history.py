@@ -38,6 +38,7 @@ class History:
         suspects: what was seen in a mode that is not done, and not shrunk.
         as_seen: those of them that were stored as they were seen, for the run was interrupted.
         excluded, replayed, changes: events as they were given.
+        turns: what was counted after each turn, where modes are explored in turns, in the order they were taken.
         report: where the earlier run was to write its report; empty if nowhere.
     """
 
@@ -49,6 +50,7 @@ class History:
     changes: tuple[StateChanged, ...] = ()
     report: str = ""
     as_seen: tuple[Finding, ...] = ()
+    turns: tuple[ModeFinished, ...] = ()
     _settled: frozenset[tuple[str, str]] = field(default=frozenset(), repr=False)
 
     @classmethod
@@ -68,7 +70,9 @@ class History:
         return reader.history()
 
     def __bool__(self) -> bool:
-        return bool(self.modes or self.findings or self.suspects or self.excluded or self.replayed)
+        return bool(
+            self.modes or self.turns or self.findings or self.suspects or self.excluded or self.replayed
+        )
 
     def is_settled(self, case: str, mode: str) -> bool:
         """Return whether a mode of a case is done, or is left out."""
@@ -93,11 +97,13 @@ class History:
         yield from self.changes
         yield from map(FindingMade, self.findings)
         yield from self.modes
+        yield from self.turns
 
     @property
     def summary(self) -> str:
         """How much there is, in words."""
-        parts = [f"{len(self.modes)} modes", f"{len(self.findings)} findings"]
+        modes = {(event.case, event.mode) for event in (*self.modes, *self.turns)}
+        parts = [f"{len(modes)} modes", f"{len(self.findings)} findings"]
         return ", ".join([*parts, *([f"{len(self.suspects)} to be shrunk"] if self.suspects else [])])
 
 
@@ -111,6 +117,7 @@ class _Reader:
     def __init__(self, names: set[str] | None) -> None:
         self._names = names
         self._modes: dict[tuple[str, str], ModeFinished] = {}
+        self._turns: list[ModeFinished] = []
         self._findings: dict[Identity, Finding] = {}
         self._suspects: dict[Identity, Finding] = {}
         self._as_seen: dict[Identity, Finding] = {}
@@ -126,7 +133,10 @@ class _Reader:
         try:
             if kind == "mode":
                 mode = mode_from(record)
-                self._modes.setdefault((mode.case, mode.mode), mode)
+                if mode.turns is not None:
+                    self._turns.append(mode)
+                else:
+                    self._modes.setdefault((mode.case, mode.mode), mode)
             elif kind in ("finding", "suspect"):
                 self._read_finding(record, kind)
             elif kind == "excluded":
@@ -177,8 +187,22 @@ class _Reader:
             tuple(self._changes),
             self._report,
             tuple(self._as_seen.values()),
+            tuple(self._turns_done()),
             frozenset(done | left_out),
         )
+
+    def _turns_done(self) -> Iterator[ModeFinished]:
+        """Yield the turns that were done to their end; of a mode in which something was lost, those before it."""
+        broken: set[tuple[str, str]] = set()
+        done: dict[tuple[str, str], int] = {}
+        for event in self._turns:
+            key = event.case, event.mode
+            # A turn that the end of the time has cut off counts as the turns before it.
+            done[key], before = event.turns or 0, done.get(key, 0)
+            if key not in broken and done[key] > before and self._is_done(event):
+                yield event
+            else:
+                broken.add(key)
 
     def _is_named(self, case: str) -> bool:
         return self._names is None or case in self._names

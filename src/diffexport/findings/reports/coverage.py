@@ -50,13 +50,15 @@ def untested(
 
 def is_untested(row: Row) -> bool:
     """Return whether nothing was tested that was to be; where the model itself raises on every input, nothing is."""
+    if row.verdict is RowVerdict.UNREACHED:
+        return True
     return row.verdict is RowVerdict.UNTESTED and (row.out_of_memory > 0 or not row.rejected)
 
 
 def _untested_rows(event: ModeFinished) -> Iterator[Untested]:
     reasons: dict[tuple[str, bool], list[str]] = {}
     for row in event.rows:
-        if row.verdict is RowVerdict.UNTESTED:
+        if row.verdict in (RowVerdict.UNTESTED, RowVerdict.UNREACHED):
             failed = is_untested(row)
             why = "no input was checked"
             if not failed:

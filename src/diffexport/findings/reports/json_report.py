@@ -31,6 +31,7 @@ def report_document(tally: Tally, store: FindingStore) -> dict[str, Any]:
         "seed": started.seed if started else None,
         "strict": started.strict if started else None,
         "artefact": (started.artefact or None) if started else None,
+        "budget": _budget(tally),
         "cases": list(started.cases) if started else [],
         "runtimes": list(started.runtimes) if started else [],
         "results": [
@@ -53,6 +54,7 @@ def report_document(tally: Tally, store: FindingStore) -> dict[str, Any]:
                 "tolerated": row.tolerated,
                 "unrefereed": row.unrefereed,
                 "seconds": round(row.seconds, 6),
+                "turns": event.turns,
             }
             for event in tally.modes
             for row in event.rows
@@ -72,6 +74,20 @@ def report_document(tally: Tally, store: FindingStore) -> dict[str, Any]:
             for _, e in sorted(tally.state_changes.items())
         ],
         "errors": [{"case": case, "message": message} for case, message in tally.failed.items()],
+    }
+
+
+def _budget(tally: Tally) -> dict[str, Any] | None:
+    """Return how long modes were explored in turns, and where the time went; None where they were not."""
+    budget = tally.started.budget if tally.started is not None else None
+    if budget is None:
+        return None
+    return {
+        "seconds": budget.seconds,
+        "rounds": budget.rounds,
+        "rounds_done": tally.rounds,
+        "out_of_time": tally.finished is not None and tally.finished.out_of_time,
+        "spent": {name: round(seconds, 3) for name, seconds in sorted(tally.spent.items())},
     }
 
 

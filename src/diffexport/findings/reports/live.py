@@ -20,6 +20,7 @@ STYLES: Mapping[str, str] = {
     RowVerdict.KNOWN: "yellow",
     RowVerdict.DIVERGES: "bold red",
     RowVerdict.UNTESTED: "dim",
+    RowVerdict.UNREACHED: "dim",
 }
 
 

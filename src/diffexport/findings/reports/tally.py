@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from diffexport.findings.events import (
@@ -15,6 +15,7 @@ from diffexport.findings.events import (
     FindingMade,
     KnownReplayed,
     ModeFinished,
+    RoundsDone,
     Row,
     RowVerdict,
     RunFinished,
@@ -37,6 +38,8 @@ class Tally:
 
     Attributes:
         command: gives the shell line that shows a finding again, where that is not ``diffexport run``.
+        rounds: how many rounds all modes had, where they are explored in turns.
+        spent: seconds of workers, by what they were spent on, where modes are explored in turns.
     """
 
     command: Callable[[Finding], str] | None = None
@@ -49,13 +52,18 @@ class Tally:
     replayed: list[KnownReplayed] = field(default_factory=list)
     excluded: list[Excluded] = field(default_factory=list)
     state_changes: dict[tuple[str, str], StateChanged] = field(default_factory=dict)
+    spent: dict[str, float] = field(default_factory=dict)
+    rounds: int | None = None
+    _places: dict[tuple[str, str], int] = field(default_factory=dict, repr=False)
 
     def take(self, event: Event) -> None:
         """Count one event."""
         if isinstance(event, FindingMade):
             _add(self.findings, event.finding)
         elif isinstance(event, ModeFinished):
-            _add(self.modes, event)
+            self._count_mode(event)
+        elif isinstance(event, RoundsDone):
+            self.rounds = event.rounds
         elif isinstance(event, CaseFailed):
             self.failed.setdefault(event.case, event.message)
         elif isinstance(event, Unhealthy):
@@ -73,6 +81,17 @@ class Tally:
         elif isinstance(event, RunFinished):
             self.finished = event
 
+    def _count_mode(self, event: ModeFinished) -> None:
+        """Count a mode; what was counted in earlier turns of it is in the latest."""
+        for name, seconds in event.spent.items():
+            self.spent[name] = self.spent.get(name, 0.0) + seconds
+        place = self._places.get((event.case, event.mode))
+        if place is not None and self.modes[place].turns is not None:
+            self.modes[place] = replace(event, turns=max(event.turns or 0, self.modes[place].turns or 0))
+            return
+        self._places[event.case, event.mode] = len(self.modes)
+        _add(self.modes, event)
+
     def _note_state(self, event: StateChanged) -> None:
         """Note a change of state once; where it was not put back each time, that counts."""
         known = self.state_changes.get((event.case, event.what))
@@ -88,6 +107,7 @@ class Tally:
             return order.get(case, len(order))
 
         self.modes.sort(key=lambda e: (place(e.case), Mode.parse(e.mode).complexity))
+        self._places = {(event.case, event.mode): number for number, event in enumerate(self.modes)}
         self.findings.sort(
             key=lambda f: (place(f.identity.case), Mode.parse(f.mode).complexity, f.identity.digest)
         )
@@ -114,7 +134,7 @@ class Tally:
     @property
     def nothing_tested(self) -> bool:
         """Whether not one input was compared, was refused as expected, or shows what is known."""
-        return all(row.verdict is RowVerdict.UNTESTED for row in self.rows())
+        return all(row.verdict in (RowVerdict.UNTESTED, RowVerdict.UNREACHED) for row in self.rows())
 
     def untested(self) -> list[Untested]:
         """Return what was asked for and was not tested, with reasons."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 
@@ -22,7 +23,7 @@ from diffexport.findings.regressions import FindingStore
 from diffexport.findings.reports.descriptions import describe
 from diffexport.findings.reports.live import STYLES, Live, versions_in_words
 from diffexport.findings.reports.tally import Tally
-from diffexport.values import in_order
+from diffexport.values import in_order, in_words
 
 _WORDS = {
     RowVerdict.AGREES: "agree",
@@ -30,12 +31,15 @@ _WORDS = {
     RowVerdict.KNOWN: "known",
     RowVerdict.DIVERGES: "NEW",
     RowVerdict.UNTESTED: "untested",
+    RowVerdict.UNREACHED: "unreached",
 }
 
 #: In a log, one line of progress for so many modes: none in the default matrix, enough of them over a night.
 PROGRESS_EVERY = 2000
 #: And one after so many seconds without, for modes that take long.
 PROGRESS_SECONDS = 300.0
+#: The same where modes are explored in turns.
+PROGRESS_SECONDS_IN_TURNS = 15.0
 
 
 class Terminal:
@@ -53,6 +57,7 @@ class Terminal:
         self._tally, self._store, self._verbose = tally, store, verbose
         self._live = Live(console)
         self._done = self._total = 0
+        self._looked_at: set[tuple[str, str]] = set()
         self._said = time.monotonic()
 
     def take(self, event: Event) -> None:
@@ -84,18 +89,34 @@ class Terminal:
         self._say(f"diffexport: {escape(against + names)}")
         modes = "" if event.artefact else f"{event.modes} modes × "
         self._say(
-            f"{modes}{len(event.runtimes)} runtimes, {event.examples} examples each, "
+            f"{modes}{len(event.runtimes)} runtimes, {_how_long(event)}, "
             f"profile {event.profile}, seed {event.seed}; {versions}"
         )
         self._live.start("modes", self._total)
 
     def _advance(self, event: ModeFinished) -> None:
-        self._live.advance(1, doing=f"{event.case} {event.exporter}")
-        self._done += 1
+        is_first = (event.case, event.mode) not in self._looked_at
+        self._looked_at.add((event.case, event.mode))
+        self._done += is_first
+        self._live.advance(int(is_first), doing=self._doing(event))
         silent = time.monotonic() - self._said
-        if not self._live.has_bar and (self._done % PROGRESS_EVERY == 0 or silent > PROGRESS_SECONDS):
+        many = is_first and self._done % PROGRESS_EVERY == 0
+        longest = PROGRESS_SECONDS if event.turns is None else PROGRESS_SECONDS_IN_TURNS
+        if not self._live.has_bar and (many or silent > longest):
             self._said = time.monotonic()
-            self._say(f"  {self._done} of {self._total} modes, now {event.case} {event.exporter}")
+            self._say(f"  {self._done} of {self._total} modes, now {escape(self._doing(event))}")
+
+    def _doing(self, event: ModeFinished) -> str:
+        """Return in words what is done now, what was found, and how much time is left."""
+        parts = [f"{event.case} {event.exporter}"]
+        if event.turns is not None:
+            parts.append(f"round {event.turns - 1}" if event.turns > 1 else "first look")
+            number = len(self._tally.findings)
+            parts += [f"{number} finding{'s' * (number != 1)}"] if number else []
+        started = self._tally.started
+        if started is not None and started.ends < math.inf:
+            parts.append(f"{in_words(max(started.ends - time.monotonic(), 0.0))} left")
+        return ", ".join(parts)
 
     def finish(self, remark: str = "") -> None:
         """Print the summary; call it once, also after an interruption, with what a person may do then."""
@@ -198,6 +219,7 @@ class Terminal:
         ]
         extra = f", {rejected} inputs rejected by eager" if rejected else ""
         self._say(f"\n{checks:,} checks{seconds}: {', '.join(parts)}{extra}")
+        self._rounds()
         if self._store.last_words:
             self._say(escape(self._store.last_words))
         if tally.nothing_tested:
@@ -215,6 +237,23 @@ class Terminal:
         }
         self._say(result.get(tally.exit_code, "[bold]interrupted[/]"))
 
+    def _rounds(self) -> None:
+        """Say how many rounds were done, and where the time went."""
+        tally = self._tally
+        if tally.rounds is None or tally.started is None or tally.started.budget is None:
+            return
+        rounds = f"{tally.rounds} round{'s' * (tally.rounds != 1)} after the first look"
+        late = tally.finished is not None and tally.finished.out_of_time
+        ended = "the time was over" if late else "all examples were done"
+        if not late and tally.started.budget.rounds is not None:
+            ended = "as asked"
+        total = sum(tally.spent.values())
+        where = sorted(tally.spent.items(), key=lambda item: -item[1])
+        shares = [f"{name} {seconds / total:.0%}" for name, seconds in where if seconds >= total / 50]
+        self._say(f"[dim]{rounds} ({ended}); time went to: {escape(', '.join(shares)) or 'nothing'}[/]")
+        if tally.rounds and late:
+            self._say(f"[dim]--rounds {tally.rounds} repeats them exactly[/]")
+
     def _why_nothing(self) -> str:
         tally = self._tally
         if tally.modes:
@@ -222,6 +261,18 @@ class Terminal:
         if tally.excluded:
             return ": every mode that was to be run is excluded" if not tally.failed else ""
         return ""
+
+
+def _how_long(event: RunStarted) -> str:
+    """Return in words how long the modes are explored."""
+    budget = event.budget
+    if budget is None:
+        return f"{event.examples} examples each"
+    parts = [f"{in_words(budget.seconds)}"] if budget.seconds is not None else []
+    rounds = "" if budget.rounds is None else f"{budget.rounds} round{'s' * (budget.rounds != 1)}"
+    parts += [rounds] if rounds else []
+    parts += [] if budget.goes_on else [f"{event.examples} examples each"]
+    return f"in turns, at most {' or '.join(parts)}"
 
 
 def _cell(counts: Counter[str]) -> str:
