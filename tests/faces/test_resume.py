@@ -116,6 +116,32 @@ def test_a_run_that_was_killed_goes_on_and_ends_as_if_it_had_not_been(cli, whole
     assert journals() == []
 
 
+IN_TURNS = tuple(
+    {"--examples": "--rounds", "3": "2"}.get(word, word) for word in RUN if word not in ("--jobs", "0")
+)
+
+
+@pytest.mark.slow
+def test_a_run_in_turns_that_was_killed_goes_on_where_it_was(cli, project):
+    """Killed in the middle of a round; the turns that were taken are not taken again, and the report is the same."""
+    in_this_process = (*IN_TURNS, "--jobs", "0")
+    cli(*in_this_process, "--json", "whole.json", code=1)
+    names = sorted(path.name for path in Path("found").iterdir())
+    shutil.rmtree("found")
+    for at in (60, 200):
+        ran = ended(*in_this_process, "--json", "report.json", *(["--resume"] if journals() else []), at=at)
+        assert ran.returncode == -signal.SIGKILL, ran.stdout + ran.stderr
+    (journal,) = journals()
+    assert journal.read_bytes().count(b'"turns"') > len(MODES)
+    ran = cli(*in_this_process, "--resume", code=1)
+    assert "resumed: " in ran.err
+    whole, report = report_of("whole.json"), report_of("report.json")
+    assert whole["budget"].pop("spent") is not None
+    assert report["budget"].pop("spent") is not None
+    assert report == whole
+    assert sorted(path.name for path in Path("found").iterdir()) == names
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("sign", ["SIGINT", "SIGTERM", "SIGHUP"])
 def test_a_run_that_was_asked_to_end_writes_its_report_and_goes_on(cli, whole, sign):

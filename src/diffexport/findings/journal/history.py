@@ -197,12 +197,14 @@ class _Reader:
         done: dict[tuple[str, str], int] = {}
         for event in self._turns:
             key = event.case, event.mode
-            # A turn that the end of the time has cut off counts as the turns before it.
-            done[key], before = event.turns or 0, done.get(key, 0)
-            if key not in broken and done[key] > before and self._is_done(event):
-                yield event
-            else:
+            if key in broken or (event.turns or 0) <= done.get(key, 0):
+                # One that the end of the time has cut off counts as the turns before it, and is taken again.
+                continue
+            if not self._is_done(event):
                 broken.add(key)
+                continue
+            done[key] = event.turns or 0
+            yield event
 
     def _is_named(self, case: str) -> bool:
         return self._names is None or case in self._names

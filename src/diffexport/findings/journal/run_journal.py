@@ -50,6 +50,7 @@ class RunJournal:
         self._report = ""
         told = (
             *history.modes,
+            *history.turns,
             *history.excluded,
             *history.replayed,
             *history.changes,
