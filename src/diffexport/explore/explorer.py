@@ -137,8 +137,7 @@ class Explorer:
             for mode in modes:
                 yield from self._explore_mode(mode)
             if (modes or self._health.rejected) and not self._health.accepted:
-                own = float_dtypes(self.pipeline.prepare(self.case).module)
-                raise UntestableError(self._health.nothing_accepted(self.case.name, self.case.specs, own))
+                raise UntestableError(self._health.nothing_accepted(self.case, self.pipeline))
             advice = self._health.advice(self.case.specs)
             if advice:
                 yield Unhealthy(self.case.name, f"case {self.case.name!r}: {advice}")

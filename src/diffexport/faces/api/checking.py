@@ -153,8 +153,7 @@ def check(
         inputs: a tensor spec or a Hypothesis strategy for each argument, see [make_case][diffexport.make_case]; or
         strategy: one for the tuple of positional arguments, or for a [Call][diffexport.Call] with keywords. Without
             either, diffexport works out how to call the model.
-        modes: matrices, modes or mode patterns.
-        runtimes: names, ``ort`` or ``all``.
+        modes, runtimes: matrices, modes or mode patterns; names, ``ort`` or ``all``.
         examples: Hypothesis examples for each mode; by default the more, the fewer modes there are.
         seed: the same seed gives the same run.
         rules: expectations, tried before the general ones.
@@ -167,7 +166,7 @@ def check(
         save: the folder for findings and for regressions of known divergences; those are else in ``tests/regressions``.
         matrices: matrices besides ``default`` and ``full``, by name.
         limits: how long one export and one check may take, see [StepLimits][diffexport.StepLimits]; what runs in
-            Python, or waits, longer than that becomes a finding. What hangs in native code cannot be interrupted here.
+            Python, or waits, for longer becomes a finding. What hangs in native code cannot be interrupted here.
         time, rounds: explore modes in turns, for so long (``"90s"``, or seconds) or so many rounds; see docs/budget.md.
         emit: receives every event as it happens.
         terms: see [Terms][diffexport.Terms].
@@ -180,8 +179,7 @@ def check(
     chosen = select_modes((modes,) if isinstance(modes, str) else modes, matrices)
     how: dict[str, Any] = {"examples": examples, "seed": seed, "strict": strict, "limits": limits}
     how |= {"time": time, "rounds": rounds, "scope": InputScope(ordinary, no_empty)}
-    settings = settings_for(len(chosen), **how)
-    return explored(case, chosen, runtimes, settings, save=save, emit=emit)
+    return explored(case, chosen, runtimes, settings_for(len(chosen), **how), save=save, emit=emit)
 
 
 def settings_for(
