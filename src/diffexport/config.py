@@ -15,6 +15,7 @@ from diffexport.errors import ConfigError, DiffexportError, UnknownNameError, sh
 from diffexport.subjects import catalogue
 from diffexport.subjects.cases import Exclusion, Known, parse_exclusions, parse_known, read_toml
 from diffexport.values import (
+    ALL_INPUTS,
     DEFAULT_REGRESSION_SIZE,
     DEFAULT_STEP_LIMITS,
     MATRICES,
@@ -24,6 +25,7 @@ from diffexport.values import (
     MOST_SECONDS,
     MOST_SEED,
     MOST_TEXT,
+    InputScope,
     StepLimits,
     check_runtime_choice,
     parse_duration,
@@ -92,6 +94,7 @@ class Config:
     seed: int = 0
     jobs: int | None = None
     strict: bool = False
+    scope: InputScope = ALL_INPUTS
     placeholders: tuple[str, ...] = ()
     regressions: str = "tests/regressions"
     steps: StepLimits = DEFAULT_STEP_LIMITS
@@ -113,6 +116,8 @@ _KEYS = (
     "seed",
     "jobs",
     "strict",
+    "ordinary",
+    "no_empty",
     "placeholders",
     "regressions",
     "export_timeout",
@@ -205,6 +210,7 @@ def parse(table: Any, file: Path) -> Config:
         seed=model.seed,
         jobs=model.jobs,
         strict=model.strict,
+        scope=InputScope(model.ordinary, model.no_empty),
         placeholders=tuple(model.placeholders),
         regressions=model.regressions,
         steps=StepLimits(
@@ -270,6 +276,8 @@ def _validated(table: dict[str, Any], place: str) -> Any:
         seed: at_most(MOST_SEED) = 0  # type: ignore[valid-type]
         jobs: at_most(MOST_JOBS) | None = None  # type: ignore[valid-type]
         strict: bool = False
+        ordinary: bool = False
+        no_empty: bool = False
         placeholders: list[Pattern] = []
         regressions: Text = "tests/regressions"
         export_timeout: Seconds = DEFAULT_STEP_LIMITS.export_seconds

@@ -38,6 +38,8 @@ RIGHT = {
     ("seed", "0"),
     ("jobs", "0"),
     ("strict", "true"),
+    ("ordinary", "true"),
+    ("no_empty", "true"),
     ("regressions", '"yes"'),
     ("placeholders", f'["{DEEP}"]'),
 }

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from diffexport.errors import UsageError
-from diffexport.strategies import texts
+from diffexport.strategies import input_texts, texts
 from diffexport.values.spec import TensorSpec
 
 
@@ -36,7 +36,7 @@ def drawn(text):
     found = []
 
     @settings(database=None, max_examples=30, suppress_health_check=list(HealthCheck))
-    @given(texts.parse_input(text))
+    @given(input_texts.parse_input(text))
     def draw(value):
         found.append(value)
 
@@ -109,14 +109,14 @@ def test_values_that_are_made():
 )
 def test_what_is_refused(text):
     with pytest.raises(UsageError):
-        texts.parse_input(text)
+        input_texts.parse_input(text)
 
 
 def test_specs_are_told_from_strategies():
-    assert texts.parse_input("float32[N, >=3]") == TensorSpec.parse("float32[N, >=3]")
-    assert texts.canonical(["float32[ N ,3]", " st.just(1)"]) == ("float32[N, 3]", "just(1)")
+    assert input_texts.parse_input("float32[N, >=3]") == TensorSpec.parse("float32[N, >=3]")
+    assert input_texts.canonical(["float32[ N ,3]", " st.just(1)"]) == ("float32[N, 3]", "just(1)")
     with pytest.raises(UsageError, match="did you mean 'float32'"):
-        texts.parse_input("float33[N]")
+        input_texts.parse_input("float33[N]")
 
 
 values = st.recursive(

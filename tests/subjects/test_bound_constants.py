@@ -10,7 +10,7 @@ from torch.autograd import Function
 from diffexport.errors import RegressionFileError, UsageError
 from diffexport.findings.regressions.stored_arguments import Decoder, SeenTensors, Value, encode
 from diffexport.findings.scripts.literals import literal
-from diffexport.subjects.targets.resolving import applied, case_of
+from diffexport.subjects.targets.making_cases import applied, case_of
 
 
 class Weighted(Function):

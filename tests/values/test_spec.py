@@ -84,7 +84,8 @@ def test_written_form_is_canonical():
         ("float32[3] in 2..1", "2 is more than 1"),
         ("float32[3] in ..", "are no bounds"),
         ("float32[3] in 3", "are no bounds"),
-        ("float32[3] in a..b", "are no bounds"),
+        ("float32[3] in a..b", "name two dimensions"),
+        ("float32[3] in 1b..2", "are no bounds"),
         ("complex64[3] in 0..1", "complex64 has no order"),
     ],
 )

@@ -11,6 +11,7 @@ from .arguments import names_in as names_in
 from .arguments import tensors_of as tensors_of
 from .arguments import walk as walk
 from .array_types import Array as Array
+from .bridge import float_dtypes as float_dtypes
 from .bridge import to_array as to_array
 from .bridge import to_tensor as to_tensor
 from .dtypes import BFLOAT16 as BFLOAT16

@@ -37,3 +37,10 @@ def to_tensor(array: Array) -> torch.Tensor:
     if array.dtype == BFLOAT16:
         return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
     return torch.from_numpy(array)
+
+
+def float_dtypes(module: torch.nn.Module) -> tuple[str, ...]:
+    """Return the names of the floating dtypes of a module's parameters, or of its buffers where it has none."""
+    tensors: list[torch.Tensor] = [*module.parameters()] or [*module.buffers()]
+    names = [str(tensor.dtype).removeprefix("torch.") for tensor in tensors if tensor.is_floating_point()]
+    return tuple(dict.fromkeys(names))

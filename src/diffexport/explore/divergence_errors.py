@@ -82,7 +82,7 @@ def _texts(case: Case) -> tuple[str, ...]:
         return case.texts
     if case.target == case.name or len(case.specs) < len(case.inputs):
         return ()
-    return tuple(str(spec) for spec in case.specs)
+    return case.input_texts
 
 
 def attribute(verdicts: Sequence[Verdict]) -> Iterator[tuple[Verdict, Divergence, Identity]]:

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from diffexport.arrays import as_call
 from diffexport.explore.export_examples import export_shapes, export_variety, plain_shapes
 from diffexport.pipeline import Pipeline
-from diffexport.strategies import LAYOUTS, Trial, examples, trials
+from diffexport.strategies import LAYOUTS, VARIETY, Trial, examples, trials
 from diffexport.subjects.cases import Case
-from diffexport.values import Call, Mode, Shape
+from diffexport.values import Call, Inputs, Mode, Shape
 
 
 class Drawing:
@@ -41,7 +41,7 @@ class Drawing:
         if not self.case.inputs:
             return self.case.strategy.map(lambda args: Trial((), (_as_inputs(args),)))  # type: ignore[no-any-return]
         shapes = self.export_shapes(mode) if variety is None else self.usual_shapes(mode)[:variety]
-        return trials(
+        drawn = trials(
             self.case.inputs,
             dynamic=mode.dynamic,
             export_shapes=shapes,
@@ -53,6 +53,12 @@ class Drawing:
             variety=self.export_variety(mode)[:variety],
             dynamic_axes=self._dynamic_axes(),
         )
+        return drawn if self.case.form is None else drawn.map(self._arranged)
+
+    def _arranged(self, trial: Trial) -> Trial:
+        """Return a trial whose arguments are arranged as the case says."""
+        call_of = self.case.call_of
+        return Trial(call_of(trial.export_inputs), tuple(map(call_of, trial.samples)))
 
     def export_shapes(self, mode: Mode) -> Sequence[tuple[Shape, ...]]:
         """Return the joint shapes that a mode is exported at.
@@ -75,11 +81,18 @@ class Drawing:
         specs = self.case.specs
         if len(specs) < len(self.case.inputs):
             return False
-        return bool(self.pipeline.eager(self.case, mode, as_call(examples(shapes, specs))).error)
+        return bool(self.pipeline.eager(self.case, mode, as_call(self._example(shapes))).error)
+
+    def _example(self, shapes: tuple[Shape, ...]) -> Inputs:
+        """Return an ordinary call at these shapes; there are specs for all arguments."""
+        return self.case.call_of(examples(shapes, self.case.specs))
 
     def export_variety(self, mode: Mode) -> Sequence[tuple[str, str, bool]]:
         """Return what the example to export with may be like."""
-        return export_variety(mode)
+        variety = export_variety(mode)
+        if not any(spec.scope.ordinary for spec in self.case.specs):
+            return variety
+        return [one for one in variety if one[0] != "extreme"] or VARIETY[:1]
 
     def _dynamic_axes(self) -> tuple[tuple[int, ...], ...] | None:
         """Return for each spec the axes at which the case's terms let it be run at other sizes; None: at any."""
@@ -99,7 +112,7 @@ class Drawing:
         chosen = plain if plain in shapes else shapes[0]
         if self._raises(mode, chosen):
             return ()
-        exported = self.pipeline.export(self.case, mode, as_call(examples(chosen, specs)), repeat=repeat)
+        exported = self.pipeline.export(self.case, mode, as_call(self._example(chosen)), repeat=repeat)
         return exported.graph.constants if exported.graph is not None else ()
 
 

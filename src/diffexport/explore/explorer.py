@@ -137,7 +137,7 @@ class Explorer:
             for mode in modes:
                 yield from self._explore_mode(mode)
             if (modes or self._health.rejected) and not self._health.accepted:
-                raise UntestableError(self._health.nothing_accepted(self.case.name))
+                raise UntestableError(self._health.nothing_accepted(self.case, self.pipeline))
             advice = self._health.advice(self.case.specs)
             if advice:
                 yield Unhealthy(self.case.name, f"case {self.case.name!r}: {advice}")
@@ -235,8 +235,9 @@ class Explorer:
             yield from self._check_extra(mode, rows)
             return
         shapes = self.drawing.usual_shapes(mode)[0]
-        example = examples(shapes, specs)
-        for samples in first_samples(specs, shapes, dynamic=mode.dynamic):
+        example = self.case.call_of(examples(shapes, specs))
+        for drawn in first_samples(specs, shapes, dynamic=mode.dynamic):
+            samples = [self.case.call_of(values) for values in drawn]
             for failure in list(self._failures(mode, example, samples, rows, repeat=False, sparing=True)):
                 if failure.identity not in self._pending:
                     # It is made minimal when every mode has had its first look.
@@ -343,14 +344,14 @@ class Explorer:
         specs, given = self.case.specs, tensors_of(as_call(call))
         if (
             mode.dynamic
-            and not call.kwargs
-            and len(specs) == len(self.case.inputs) == len(given) == len(call.args)
+            and len(specs) == len(self.case.inputs) == len(given) == len(call.args) + len(call.kwargs)
+            and self.case.speaks_of(call)
         ):
             plain = plain_shapes(specs)
             shapes = [tuple(tensor.shape) for tensor in given]
             same_ranks = list(map(len, plain)) == list(map(len, shapes))
             if same_ranks and admits_all(specs, shapes) and self.case.terms.dynamic_axes is None:
-                return examples(plain, specs)
+                return self.case.call_of(examples(plain, specs))
         return ordinary_like(as_call(call))
 
     def _is_explored(self, mode: Mode) -> bool:
@@ -361,7 +362,7 @@ class Explorer:
         specs = self.case.specs
         if not self.settings.share or not specs or len(specs) < len(self.case.inputs):
             return False
-        args = as_call(examples(plain_shapes(specs), specs))
+        args = as_call(self.case.call_of(examples(plain_shapes(specs), specs)))
         if self.pipeline.eager(self.case, mode, args).error:
             return False
         exported = self.pipeline.export(self.case, mode, args, repeat=False)
@@ -390,8 +391,9 @@ class Explorer:
         specs = self.case.specs
         shapes = plain_shapes(specs)
         data = hashlib.shake_128(self._seed(mode).to_bytes(8)).digest(64)
-        (inputs,) = decode_block(data, shapes, specs, limit=1)
-        failure = next(self._failures(mode, examples(shapes, specs), (inputs,), rows, repeat=False), None)
+        (drawn,) = decode_block(data, shapes, specs, limit=1)
+        example, inputs = self.case.call_of(examples(shapes, specs)), self.case.call_of(drawn)
+        failure = next(self._failures(mode, example, (inputs,), rows, repeat=False), None)
         if failure is None:
             return False
         self._suspect(failure)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -21,7 +20,7 @@ from diffexport.findings.events import Finding
 from diffexport.pipeline import Pipeline
 from diffexport.processes import STEPS
 from diffexport.subjects.cases import Case
-from diffexport.values import Call, DeadlinePassed, Identity, Mode, TensorSpec, admits_all
+from diffexport.values import DeadlinePassed, Identity, Inputs, Mode, TensorSpec, admits_all
 
 
 class FindingMaker:
@@ -95,14 +94,14 @@ class FindingMaker:
     def _to_minimise(self, point: Point) -> Case:
         """Return the case; for a call that its specs do not speak of, one without them, which leaves tensors be."""
         inputs = point.inputs
-        if not self._case.extra_inputs or (not isinstance(inputs, Call) and self._fits(inputs)):
+        if not self._case.extra_inputs or self._fits(inputs):
             return self._case
         return replace(self._case, inputs=(), strategy=st.nothing())
 
-    def _fits(self, inputs: Sequence[Any]) -> bool:
-        if len(inputs) != len(self._case.inputs):
+    def _fits(self, inputs: Inputs) -> bool:
+        if not self._case.speaks_of(inputs):
             return False
-        pairs = zip(self._case.inputs, inputs, strict=True)
+        pairs = zip(self._case.inputs, self._case.values_of(inputs), strict=True)
         given = [(entry, array_of(value)) for entry, value in pairs if isinstance(entry, TensorSpec)]
         return all(
             hasattr(value, "dtype") and value.dtype.name == entry.dtype for entry, value in given

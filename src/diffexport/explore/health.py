@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from diffexport.arrays import float_dtypes
 from diffexport.findings.events import Row
+from diffexport.pipeline import Pipeline
+from diffexport.subjects.cases import Case
 from diffexport.values import Shape, TensorSpec
 
 #: From this many samples on a case is judged, and the share of rejected ones that is too much.
@@ -50,16 +53,20 @@ class Health:
         """The reason given most often."""
         return max(self.reasons, key=lambda reason: self.reasons[reason], default="")
 
-    def nothing_accepted(self, case: str) -> str:
-        """Return what there is to say of a case whose model accepted nothing."""
+    def nothing_accepted(self, case: Case, pipeline: Pipeline) -> str:
+        """Return what there is to say of a case whose model accepted nothing; ``pipeline`` has the model."""
         if self.out_of_memory == self.rejected:
             return (
-                f"case {case!r}: memory ran out on every one of {self.rejected} generated inputs "
+                f"case {case.name!r}: memory ran out on every one of {self.rejected} generated inputs "
                 f"({self.reason}); a worker has more with --memory, and inputs are smaller with --input"
             )
+        own = float_dtypes(pipeline.prepare(case).module)
+        given = {spec.dtype for spec in case.specs if "float" in spec.dtype}
+        is_other = len(own) == 1 and bool(given) and own[0] not in given
+        hint, dtype = (f"its parameters are {own[0]}; ", own[0]) if is_other else ("", "float32")
         return (
-            f"case {case!r}: the model raises in eager on every one of {self.rejected} generated inputs "
-            f"({self.reason}); say what its inputs must be like, for instance --input 'float32[N, 3]', or "
+            f"case {case.name!r}: the model raises in eager on every one of {self.rejected} generated inputs "
+            f"({self.reason}); {hint}say what its inputs must be like, for instance --input '{dtype}[N, 3]', or "
             "Case(inputs=…) or strategy=…"
         )
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from diffexport.findings.events import Event, ModeFinished, StateChanged
 from diffexport.processes import StateChanges, StateSnapshot, process_parts
 from diffexport.pytorch import torch_parts
+from diffexport.values import place_of
 
 #: What changes once more what importing a module changed: it is imported once in a process, and its targets are worked
 #: on several times.
@@ -73,7 +74,7 @@ class KeptApart:
             name: what the case is called, where that is known only now.
         """
         self._name = name or self._name
-        place = self._target.rpartition(":")[0] or self._target
+        place = place_of(self._target) or self._target
         for redo in _ON_IMPORT.get(place, ()):
             with contextlib.suppress(Exception):
                 redo()

@@ -216,16 +216,20 @@ class Minimiser:
         improved = True
         while improved and self._checks_left > 0:
             improved = False
-            for candidate in self._candidates.with_smaller_shapes(best.point.inputs):
+            for candidate in self._candidates.with_smaller_shapes(self._values(best)):
                 seen = self._try_inputs(best, candidate)
                 if seen is not None:
                     best, improved = seen, True
                     break
         return self._simpler_values(best)
 
-    def _try_inputs(self, best: SeenFailure, inputs: tuple[Any, ...]) -> SeenFailure | None:
+    def _values(self, best: SeenFailure) -> tuple[Any, ...]:
+        return self._case.values_of(best.point.inputs)
+
+    def _try_inputs(self, best: SeenFailure, values: tuple[Any, ...]) -> SeenFailure | None:
+        inputs = self._case.call_of(values)
         point = replace(best.point, inputs=inputs)
-        shapes, before = [np.shape(x) for x in inputs], [np.shape(x) for x in best.point.inputs]
+        shapes, before = [np.shape(x) for x in values], [np.shape(x) for x in self._values(best)]
         axes_are_given = self._case.terms.dynamic_axes is not None
         if not best.point.mode.dynamic or axes_are_given or shapes == before:
             export_inputs = (
@@ -233,17 +237,17 @@ class Minimiser:
             )
             return self._try(best, replace(point, export_inputs=export_inputs))
         ranks = [len(shape) for shape in shapes]
-        if ranks != [np.ndim(x) for x in best.point.export_inputs]:
+        if ranks != [np.ndim(x) for x in self._case.values_of(best.point.export_inputs)]:
             point = replace(point, export_inputs=self._candidates.ordinary(inputs))
         return self._try(best, point)
 
     def _simpler_values(self, best: SeenFailure) -> SeenFailure:
-        for place in self._candidates.changeable(best.point.inputs):
-            zeros = self._candidates.with_zeros(best.point.inputs, place)
+        for place in self._candidates.changeable(self._values(best)):
+            zeros = self._candidates.with_zeros(self._values(best), place)
             if zeros is not None:
                 best = self._try_inputs(best, zeros) or best
-            for index in np.ndindex(best.point.inputs[place].shape):
-                for candidate in self._candidates.with_a_simpler_element(best.point.inputs, place, index):
+            for index in np.ndindex(self._values(best)[place].shape):
+                for candidate in self._candidates.with_a_simpler_element(self._values(best), place, index):
                     seen = self._try_inputs(best, candidate)
                     if seen is not None:
                         best = seen

@@ -64,6 +64,7 @@ def settings_record(settings: Settings) -> dict[str, Any]:
             if settings.budget is None
             else {"rounds": settings.budget.rounds, "goes_on": settings.budget.goes_on}
         ),
+        "scope": settings.scope.document(),
     }
 
 

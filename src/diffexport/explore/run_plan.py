@@ -123,6 +123,7 @@ def _carry_out(plan: RunPlan, announce: Announce) -> Iterator[Event]:
         asked=tuple(map(str, plan.modes)),
         budget=plan.settings.budget,
         ends=plan.settings.limits.deadline.wall,
+        scope=plan.settings.scope,
     )
     for target in plan.targets:
         facts = plan.facts_of(target)

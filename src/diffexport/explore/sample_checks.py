@@ -17,7 +17,6 @@ from diffexport.processes import STEPS
 from diffexport.subjects.cases import Case
 from diffexport.values import (
     NO_DEADLINE,
-    Call,
     Deadline,
     Identity,
     Inputs,
@@ -218,8 +217,9 @@ class SampleChecks:
         shapes: tuple[Shape, ...] = ()
         if verdict.on_example:
             inputs = example
-        if self._case.specs and not isinstance(inputs, Call):
-            shapes = tuple([tuple(inputs[place].shape) for place in self._tensor_places])
+        if self._case.specs and self._case.speaks_of(inputs):
+            values = self._case.values_of(inputs)
+            shapes = tuple([tuple(values[place].shape) for place in self._tensor_places])
         if verdict.outcome is not Outcome.REJECTED:
             self._health.accept(shapes)
             self._noted = True

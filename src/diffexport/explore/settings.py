@@ -6,7 +6,15 @@ import enum
 import math
 from dataclasses import dataclass, replace
 
-from diffexport.values import DEFAULT_STEP_LIMITS, NO_DEADLINE, Budget, Deadline, StepLimits
+from diffexport.values import (
+    ALL_INPUTS,
+    DEFAULT_STEP_LIMITS,
+    NO_DEADLINE,
+    Budget,
+    Deadline,
+    InputScope,
+    StepLimits,
+)
 
 
 class StopAfter(enum.Enum):
@@ -58,6 +66,7 @@ class Settings:
         limits: when it ends.
         steps: what one step may cost, in a worker.
         budget: how long modes are explored in turn; None: each is explored in one go.
+        scope: which inputs are left out.
     """
 
     examples: int = 30
@@ -71,6 +80,7 @@ class Settings:
     limits: Limits = Limits()
     steps: StepLimits = DEFAULT_STEP_LIMITS
     budget: Budget | None = None
+    scope: InputScope = ALL_INPUTS
 
     def keeping_to_budget(self, begun: float) -> Settings:
         """Return settings whose limits keep to the budget, which began at ``begun`` as ``time.monotonic()`` counts."""

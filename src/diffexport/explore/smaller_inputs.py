@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,28 +10,33 @@ import torch
 
 from diffexport.arrays import array_of, to_array
 from diffexport.explore.number_simplicity import simpler_values
-from diffexport.strategies import examples
+from diffexport.strategies import arranged_rows, examples, is_ordinary
 from diffexport.subjects.cases import Case
-from diffexport.values import TensorSpec, admits_all, leaves, mapped, paths
+from diffexport.values import Inputs, TensorSpec, admits_all, bounded_at, leaves, mapped, paths
 
 #: Most elements of a leading axis, and most positions along any axis, that are tried one by one.
 _LEADING, _POSITIONS = 8, 16
 
 
 class SmallerInputs:
-    """Makes candidates for the inputs of a case, simplest first."""
+    """Makes candidates for the inputs of a case, simplest first.
+
+    Save for [ordinary][], inputs are the values of a call in a row, see ``Case.values_of``.
+    """
 
     def __init__(self, case: Case) -> None:
         self._case = case
 
-    def ordinary(self, inputs: Any) -> Any:
+    def ordinary(self, inputs: Inputs) -> Inputs:
         """Return ordinary example inputs of the same shapes; what no spec speaks of is kept."""
         if not self._case.specs:
             return inputs
-        pairs = list(zip(self._case.inputs, inputs, strict=True))
+        pairs = list(zip(self._case.inputs, self._case.values_of(inputs), strict=True))
         shapes = [tuple(value.shape) for entry, value in pairs if isinstance(entry, TensorSpec)]
         ordinary = iter(examples(shapes, self._case.specs))
-        return tuple(next(ordinary) if isinstance(entry, TensorSpec) else value for entry, value in pairs)
+        return self._case.call_of(
+            [next(ordinary) if isinstance(entry, TensorSpec) else value for entry, value in pairs]
+        )
 
     def changeable(self, inputs: tuple[Any, ...]) -> list[int]:
         """Return the places of the arguments that may be changed: arrays that a spec speaks of."""
@@ -59,7 +63,7 @@ class SmallerInputs:
                     picked = np.take(candidate[place], np.arange(size)[cut], axis=along)
                     candidate = put(candidate, place, picked)
                 if self._is_admitted(candidate):
-                    yield candidate
+                    yield self._admitted_values(candidate)
 
     def _without_a_leading_axis(self, inputs: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
         leads: dict[str, list[int]] = {}
@@ -76,7 +80,7 @@ class SmallerInputs:
                         kept = np.array(inputs[place][min(index, size - 1)], order="C")
                         candidate = put(candidate, place, kept)
                 if self._is_admitted(candidate):
-                    yield candidate
+                    yield self._admitted_values(candidate)
 
     def _axes_of_one_size(self, inputs: tuple[Any, ...]) -> list[list[tuple[int, int]]]:
         """Return the axes that must keep one size together: those that share a name, else each alone."""
@@ -96,27 +100,62 @@ class SmallerInputs:
         shapes = [value.shape for entry, value in pairs if isinstance(entry, TensorSpec)]
         return admits_all(self._case.specs, shapes)
 
+    def _admitted_values(self, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Return inputs of admitted shapes with values that their specs admit at these: an index is below a size."""
+        places = [place for place, entry in enumerate(self._case.inputs) if isinstance(entry, TensorSpec)]
+        specs = bounded_at(self._case.specs, [np.shape(inputs[place]) for place in places])
+        for place, spec in zip(places, specs, strict=True):
+            array = inputs[place]
+            if isinstance(array, np.ndarray) and array.size and (spec.is_bounded or spec.kind is not None):
+                low, high = spec.range_at()
+                within = (
+                    array if _all_within(array, low, high) else np.clip(array, low, high).astype(array.dtype)
+                )
+                inputs = put(inputs, place, arranged_rows(within, spec))
+        return inputs
+
+    def _spec_at(self, inputs: tuple[Any, ...], place: int) -> TensorSpec:
+        """Return the spec of an argument with the bounds that it has at the shapes of all of them."""
+        spec: TensorSpec = self._case.inputs[place]
+        if spec.named_bound is None:
+            return spec
+        pairs = zip(self._case.inputs, inputs, strict=True)
+        shapes = [np.shape(value) for entry, value in pairs if isinstance(entry, TensorSpec)]
+        before = sum(isinstance(entry, TensorSpec) for entry in self._case.inputs[:place])
+        return bounded_at(self._case.specs, shapes)[before]
+
     def with_zeros(self, inputs: tuple[Any, ...], place: int) -> tuple[Any, ...] | None:
         """Return inputs with one argument all zeros; None if the spec forbids that, or it is so already."""
         zeros = put(inputs, place, np.zeros_like(inputs[place]))
-        return zeros if _within(self._case.inputs[place], 0) and not same_inputs(zeros, inputs) else None
+        return zeros if _within(self._spec_at(inputs, place), 0) and not same_inputs(zeros, inputs) else None
 
     def with_a_simpler_element(
         self, inputs: tuple[Any, ...], place: int, index: tuple[int, ...]
     ) -> Iterator[tuple[Any, ...]]:
         """Yield inputs with a simpler value, within the bounds of the spec, for one element of one argument."""
+        spec = self._spec_at(inputs, place)
         for value in simpler_values(inputs[place][index]):
-            if _within(self._case.inputs[place], value):
+            if _within(spec, value):
                 changed = np.array(inputs[place])
                 changed[index] = value
                 yield put(inputs, place, changed)
 
 
 def _within(spec: TensorSpec, value: Any) -> bool:
-    if spec.low is None and spec.high is None:
+    """Return whether one element may have this value, whatever the others are."""
+    if spec.kind is not None and spec.kind.name == "probabilities":
+        # The others of its row would have to change with it.
+        return False
+    if spec.scope.ordinary and not is_ordinary(np.asarray(value)).all():
+        return False
+    if not spec.is_bounded:
         return True
-    low, high = (-math.inf if spec.low is None else spec.low), (math.inf if spec.high is None else spec.high)
-    return low <= float(value) <= high
+    low, high = spec.range_at()
+    return (low is None or low <= float(value)) and (high is None or float(value) <= high)
+
+
+def _all_within(array: np.ndarray[Any, Any], low: float | None, high: float | None) -> bool:
+    return (low is None or bool((array >= low).all())) and (high is None or bool((array <= high).all()))
 
 
 def as_arrays(inputs: Any) -> Any:

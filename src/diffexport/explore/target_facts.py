@@ -13,6 +13,7 @@ from diffexport.explore.kept_apart import kept_apart
 from diffexport.processes import raised_by_code, without_copies
 from diffexport.subjects.cases import Case, Exclusion, Known
 from diffexport.subjects.targets import declares_inputs, is_catalogue_name, resolve
+from diffexport.values import name_in
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class TargetFacts:
 
 def plain_name(target: str) -> str:
     """Return what a target is called of which nothing is known."""
-    return target if is_catalogue_name(target) else target.rpartition(":")[2]
+    return target if is_catalogue_name(target) else name_in(target)
 
 
 def facts_of(

@@ -10,6 +10,7 @@ from diffexport.explore.target_facts import TargetFacts, facts_of
 from diffexport.infer.session import Inference, InferenceSession, ProcessGone, TargetProcess
 from diffexport.subjects import catalogue
 from diffexport.subjects.targets import is_catalogue_name, resolve
+from diffexport.values import place_of
 
 if TYPE_CHECKING:
     from diffexport.backends.model_files import Artefact
@@ -65,7 +66,7 @@ class TargetSession:
             facts = facts_of(target, inputs, artefact, wants_parameters)
             # Nothing was lost: it was this process that it was imported in.
             return TargetFacts(facts.name, problem=facts.problem) if facts.lost else facts
-        place = target.rpartition(":")[0]
+        place = place_of(target)
         if place in self._lost:
             return _lost(target, self._lost[place])
         try:

@@ -180,14 +180,14 @@ def case_of_unit(unit: Unit) -> Case:
     """Return the case that a unit is about, with what the project excludes of it.
 
     Raises:
-        DiffexportError: its target names none.
+        DiffexportError: its target names none, or none of its inputs are in scope.
     """
     STEPS.begin("import", case=unit.name, mode="")
     if unit.artefact is None:
         case = resolve(unit.target, inputs=unit.inputs)
     else:
         case = case_for(unit.target, unit.inputs, unit.artefact)
-    return replace(case, exclude=(*case.exclude, *unit.exclude))
+    return replace(case, exclude=(*case.exclude, *unit.exclude)).within(unit.settings.scope)
 
 
 def speaks_of(entry: Known, regression: Regression, result: Replay) -> bool:

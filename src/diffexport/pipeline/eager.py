@@ -14,7 +14,7 @@ from diffexport.arrays import Array, to_array, walk
 from diffexport.errors import error_line
 from diffexport.pipeline.memory_errors import ran_out_of_memory
 from diffexport.subjects.cases import Case
-from diffexport.values import Place, leaves
+from diffexport.values import Path, Place, path_text, paths
 
 #: torch's seed while a case builds its module.
 BUILD_SEED = 0
@@ -40,6 +40,8 @@ class EagerResult(NamedTuple):
 
     A Python number among the outputs is an output like any other. ``foreign`` says which of them are neither
     tensors nor numbers nor None, and so can be no output of an ONNX model; they are not among ``outputs``.
+    ``names`` say where each of the outputs stands in what the model returns, ``past_key_values[0].keys``; there are
+    none where that is one tensor or a tuple of them.
     ``out_of_memory`` says that the error is not the model's: memory ran out.
     """
 
@@ -48,6 +50,7 @@ class EagerResult(NamedTuple):
     numbers: tuple[NoTensor, ...] = ()
     foreign: tuple[NoTensor, ...] = ()
     out_of_memory: bool = False
+    names: tuple[str, ...] = ()
 
 
 @dataclass
@@ -100,7 +103,9 @@ def outputs_of(result: Any, *, keep_none: bool = False) -> EagerResult:
     outputs: list[Array] = []
     numbers: list[NoTensor] = []
     foreign: list[NoTensor] = []
-    for leaf in leaves(result):
+    places: list[Path] = []
+    for path, leaf in paths(result):
+        count = len(outputs)
         described = NoTensor(Place.output(len(outputs) + len(foreign)), type(leaf).__name__)
         if isinstance(leaf, torch.Tensor):
             try:
@@ -114,7 +119,11 @@ def outputs_of(result: Any, *, keep_none: bool = False) -> EagerResult:
             outputs.append(np.asarray(None))
         elif leaf is not None:
             foreign.append(described)
-    return EagerResult(tuple(outputs), numbers=tuple(numbers), foreign=tuple(foreign))
+        if len(outputs) > count:
+            places.append(path)
+    is_nested = any(len(path) > 1 or isinstance(path[-1], str) for path in places if path)
+    names = tuple(map(path_text, places)) if is_nested else ()
+    return EagerResult(tuple(outputs), numbers=tuple(numbers), foreign=tuple(foreign), names=names)
 
 
 def _all_tensors(values: tuple[Any, ...]) -> bool:

@@ -13,10 +13,11 @@ from diffexport import oracle
 from diffexport.arrays import as_call, clone
 from diffexport.backends import exporters
 from diffexport.chatter import captured
-from diffexport.errors import TargetError, error_line
+from diffexport.errors import DiffexportError, TargetError, error_line
 from diffexport.pipeline.eager import BUILD_SEED, EagerResult, Prepared, outputs_of, tensors_in
 from diffexport.pipeline.rerun import rerun
 from diffexport.processes import STEPS, end_copy, raised_by_code, without_copies
+from diffexport.pytorch import follow_containers
 from diffexport.subjects.cases import Case
 from diffexport.values import Call, Inputs, Mode
 
@@ -47,6 +48,9 @@ class EagerModels:
                     # Random weights have to be the same ones when a regression is replayed.
                     torch.manual_seed(BUILD_SEED)
                     module = case.build()
+            except DiffexportError:
+                # It says what is wrong with the target.
+                raise
             except raised_by_code() as error:
                 raise TargetError(
                     f"case {case.name!r}: building the model raises {type(error).__name__}: {error_line(error)}"
@@ -55,6 +59,8 @@ class EagerModels:
                 raise TargetError(
                     f"case {case.name!r}: build returns {type(module).__name__}, not a torch.nn.Module"
                 )
+            # What it takes and returns may be registered by what was imported for it.
+            follow_containers()
             has_buffers = any(True for _ in module.buffers())
             self._prepared[key] = Prepared(case, module, module.training, has_buffers, {})
         return self._prepared[key]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from diffexport import oracle
@@ -96,6 +97,7 @@ class VerdictMaker:
         for divergence in divergences:
             if divergence.kind is Kind.OUT_OF_MEMORY:
                 return self.rejected(runtime, divergence.message, out_of_memory=True)
+        divergences = [_with_name(divergence, eager) for divergence in divergences]
         everything = (*exported.divergences, *divergences)
         failing = tuple(d for d in everything if self._strict or d.severity is Severity.FAILURE)
         notes = tuple(d for d in everything if not self._strict and d.severity is Severity.NOTE)
@@ -117,6 +119,17 @@ class VerdictMaker:
             judgement.unrefereed,
             judgement.tolerated,
         )
+
+
+def _with_name(divergence: Divergence, eager: EagerResult) -> Divergence:
+    """Return a divergence whose message says where its output stands in what the model returns, if that is nested."""
+    place = divergence.place
+    if place.number is None or place.number >= len(eager.names):
+        return divergence
+    named = f"{place} ({eager.names[place.number]})"
+    if named in divergence.message:
+        return divergence
+    return replace(divergence, message=divergence.message.replace(place.text, named, 1))
 
 
 def outputs_left_out(eager: EagerResult) -> list[Divergence]:

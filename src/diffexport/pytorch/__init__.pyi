@@ -1,5 +1,6 @@
 from .changes import Change as Change
 from .changes import Watched as Watched
+from .containers import follow_containers as follow_containers
 from .dispatch import Handler as Handler
 from .dispatch import intercepted as intercepted
 from .dynamo import dynamo_program as dynamo_program

@@ -24,7 +24,8 @@ from hypothesis.errors import InvalidArgument
 
 from diffexport.arrays import Array
 from diffexport.strategies.tables import PLAIN, SEPARATORS, table
-from diffexport.values import Shape, TensorSpec
+from diffexport.strategies.value_kinds import arranged_rows
+from diffexport.values import Shape, TensorSpec, bounded_at
 
 #: Arrangements and how many of the separators choose each.
 ARRANGEMENTS = (("literal", 11), ("plain", 7), ("one-odd", 6), ("tied", 3), ("sorted", 3), ("constant", 2))
@@ -52,7 +53,7 @@ def decode_block(
     cap: int = 255,
     limit: int = MAX_SAMPLES,
 ) -> list[tuple[Array, ...]]:
-    """Turn bytes into samples, each one array for every shape and spec; at least one sample.
+    """Turn bytes into samples, each one array for every shape and spec; at least one sample, one without any spec.
 
     Args:
         data: the bytes.
@@ -66,10 +67,10 @@ def decode_block(
     """
     if limit < 1:
         raise InvalidArgument(f"limit={limit} must be at least 1")
-    tables = [
-        table(spec.dtype, variant=variant, constants=constants, low=spec.low, high=spec.high)
-        for spec in specs
-    ]
+    if not specs:
+        return [()]
+    specs = bounded_at(specs, shapes)
+    tables = [_table(spec, variant, constants) for spec in specs]
     parts = [2 if spec.dtype.startswith("complex") else 1 for spec in specs]
     counts = [math.prod(shape) * n for shape, n in zip(shapes, parts, strict=True)]
     codes = np.frombuffer(data, dtype=np.uint8).astype(np.intp)
@@ -78,12 +79,32 @@ def decode_block(
     rows, arrangements = _rows(codes, sum(counts), limit)
     columns: list[Array] = []
     for shape, spec, values, places in zip(shapes, specs, tables, _turns(tuple(counts)), strict=True):
-        arranged = _arrange(rows[:, places], arrangements, values, spec.dtype == "bool")
+        as_they_are = spec.dtype == "bool" or (spec.kind is not None and spec.kind.name == "mask")
+        arranged = _arrange(rows[:, places], arrangements, values, as_they_are)
         if spec.dtype.startswith("complex"):
             arranged = np.ascontiguousarray(arranged).view(spec.dtype)
-        columns.append(arranged.reshape(len(rows), *shape))
+        column = arranged.reshape(len(rows), *shape)
+        if spec.kind is not None and shape:
+            column = arranged_rows(column, spec, rows[:, places].reshape(column.shape))
+        columns.append(column)
     # Each sample owns its memory: a view of the block would keep all of it alive, and have an odd offset.
     return list(zip(*[[np.array(arranged) for arranged in column] for column in columns], strict=True))
+
+
+def _table(spec: TensorSpec, variant: int, constants: tuple[float, ...]) -> Array:
+    """Return the values of a spec in order of code."""
+    if not spec.is_bounded and not spec.scope.ordinary:
+        return table(spec.dtype, variant=variant, constants=constants)
+    low, high = spec.range_at()
+    return table(
+        spec.dtype,
+        variant=variant,
+        constants=constants,
+        low=low,
+        high=high,
+        kind=spec.kind,
+        ordinary=spec.scope.ordinary,
+    )
 
 
 def _rows(codes: Array, needed: int, limit: int) -> tuple[Array, Array]:

@@ -16,7 +16,8 @@ from hypothesis.errors import InvalidArgument
 from diffexport.arrays import Array, part_dtype, tensors_of, to_tensor
 from diffexport.errors import suggestion
 from diffexport.strategies.tables import limits
-from diffexport.values import DTYPES, Call, Shape, TensorSpec, mapped
+from diffexport.strategies.value_kinds import arranged_rows
+from diffexport.values import DTYPES, Call, Shape, TensorSpec, bounded_at, mapped
 
 #: What example values may be like, the usual first.
 FLAVOURS = ("ordinary", "zeros", "ones", "negative", "extreme")
@@ -57,17 +58,33 @@ def examples(
     if flavour not in FLAVOURS:
         raise InvalidArgument(f"flavour={flavour!r} is not an example{suggestion(flavour, FLAVOURS)}")
     arrays = []
-    for number, (shape, spec) in enumerate(zip(shapes, specs, strict=True)):
-        values = np.roll(_cycle(spec.dtype, flavour), -3 * number)
-        if spec.low is not None or spec.high is not None:
+    for number, (shape, spec) in enumerate(zip(shapes, bounded_at(specs, shapes), strict=True)):
+        among = "ordinary" if flavour == "extreme" and spec.scope.ordinary else flavour
+        values = np.roll(_cycle(spec.dtype, among), -3 * number)
+        if spec.is_bounded:
+            low, high = spec.range_at()
             # Ordinary numbers in bounds that they do not know: clipped, with NaN (an extreme) becoming the lowest.
-            values = np.clip(np.nan_to_num(values, nan=spec.low or 0.0), spec.low, spec.high).astype(
-                values.dtype
-            )
+            values = np.clip(np.nan_to_num(values, nan=low or 0.0), low, high).astype(values.dtype)
         parts = (*shape, 2) if spec.dtype.startswith("complex") else shape
         array = np.resize(values, parts) if np.prod(parts, dtype=np.int64) else np.empty(parts, values.dtype)
-        arrays.append(array.view(spec.dtype).reshape(shape) if parts is not shape else array)
+        array = array.view(spec.dtype).reshape(shape) if parts is not shape else array
+        arrays.append(array if spec.kind is None or not array.size else _of_kind(array, spec, flavour))
     return tuple(arrays)
+
+
+def _of_kind(array: Array, spec: TensorSpec, flavour: str) -> Array:
+    """Return an example as its kind asks for: rows of probabilities, and masks that leave out the end of some rows."""
+    if (
+        spec.kind is not None
+        and spec.kind.name == "mask"
+        and array.ndim
+        and flavour in ("ordinary", "negative")
+    ):
+        mask = np.ones(array.shape, dtype=array.dtype)
+        if mask.shape[-1] > 1:
+            mask.reshape(-1, mask.shape[-1])[1::2, -1] = 0
+        return mask
+    return arranged_rows(array, spec)
 
 
 def ordinary(shapes: Sequence[Shape], dtypes: Sequence[str]) -> tuple[Array, ...]:

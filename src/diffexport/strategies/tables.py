@@ -23,7 +23,9 @@ from hypothesis.errors import InvalidArgument
 
 from diffexport.arrays import Array, finfo, is_floating, part_dtype
 from diffexport.errors import suggestion
-from diffexport.values import DTYPES
+from diffexport.strategies.value_kinds import kind_values, ordinary_values
+from diffexport.strategies.value_kinds import spread as _spread
+from diffexport.values import DTYPES, ValueKind
 
 #: The k-th value of a class in a variant.
 Value = Callable[[int, int], Any]
@@ -37,13 +39,6 @@ VARIANTS = 64
 #: Codes for the constants of the model and their neighbours.
 CONSTANTS = 16
 
-_SEED = 0.6180339887498949
-
-
-def _spread(k: int) -> float:
-    """Return the k-th number of a low-discrepancy sequence in [0, 1): multiples of the golden ratio."""
-    return (k * _SEED) % 1.0
-
 
 @functools.lru_cache(maxsize=4096)
 def table(
@@ -53,6 +48,8 @@ def table(
     constants: tuple[float, ...] = (),
     low: float | None = None,
     high: float | None = None,
+    kind: ValueKind | None = None,
+    ordinary: bool = False,
 ) -> Array:
     """Return the 256 values of ``dtype`` in order of code; a complex dtype has the table of its parts.
 
@@ -61,6 +58,8 @@ def table(
         variant: which of the tables; 0 is the simplest.
         constants: numbers that matter to the model; they and their neighbours get codes of their own.
         low, high: bounds of the values, inclusive. With a bound there is no NaN; without one on its side, no limit.
+        kind: what the values are like within the bounds.
+        ordinary: finite ordinary values only, see [InputScope][diffexport.values.InputScope].
 
     Raises:
         InvalidArgument: an unknown dtype or variant, or bounds that no value of the dtype lies between.
@@ -73,7 +72,10 @@ def table(
         raise InvalidArgument(f"variant={variant} must be from 0 to {VARIANTS - 1}")
     part = part_dtype(np.dtype(dtype))
     values: Array
-    if dtype == "bool":
+    of_kind = None if kind is None else kind_values(kind, variant, low, high)
+    if of_kind is not None:
+        values = np.array(of_kind).astype(part)
+    elif dtype == "bool":
         values = np.arange(256) % 2 == 1
     else:
         values = np.empty(256, dtype=part)
@@ -81,8 +83,10 @@ def table(
         with np.errstate(all="ignore"):
             for code, value in enumerate(_values(part, variant, constants)):
                 values[code] = value
-    if low is not None or high is not None:
+    if of_kind is None and (low is not None or high is not None):
         values = _bounded(values, dtype, low, high)
+    if ordinary:
+        values = ordinary_values(values)
     values.setflags(write=False)
     return values
 

@@ -18,7 +18,7 @@ import importlib
 import math
 import re
 import types
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +26,10 @@ from hypothesis import strategies as st
 from hypothesis.errors import InvalidArgument
 
 from diffexport.errors import UsageError, error_text, shown
-from diffexport.values import DTYPES, TensorSpec, check_sizes
+from diffexport.values import (
+    DTYPES,
+    TensorSpec,
+)
 
 #: The strategies that a text may call, for messages.
 STRATEGIES = ("just", "none", "booleans", "integers", "floats", "sampled_from", "tuples", "arrays")
@@ -44,8 +47,8 @@ _PLAIN: dict[str, Callable[..., Any]] = {
     "collections.deque": collections.deque,
     "collections.OrderedDict": collections.OrderedDict,
 }
-_PREFIX = re.compile(r"(?:hypothesis\.)?(?:st|strategies)\.(?=\w+\()")
-_SPEC = re.compile(rf"\s*(?:{'|'.join(DTYPES)})\s*(?:\[|\bin\b|\Z)")
+PREFIX = re.compile(r"(?:hypothesis\.)?(?:st|strategies)\.(?=\w+\()")
+_SPEC = re.compile(rf"\s*(?:{'|'.join(DTYPES)})\s*(?:\[|\b[a-z]+\b|\Z)")
 
 Entry = TensorSpec | st.SearchStrategy[Any]
 
@@ -83,7 +86,7 @@ def names_in_text(text: str) -> list[str]:
         UsageError: it does not parse.
     """
     names: list[str] = []
-    nodes: list[ast.AST] = [_tree(text, text)]
+    nodes: list[ast.AST] = [tree_of(text, text)]
     while nodes:
         node = nodes.pop()
         if isinstance(node, ast.Name | ast.Attribute):
@@ -98,85 +101,31 @@ def is_spec(text: str) -> bool:
     return "(" not in text or _SPEC.match(text) is not None
 
 
-def parse_input(text: str) -> Entry:
-    """Return the spec or the strategy that a text stands for.
-
-    Raises:
-        UsageError: it is neither.
-    """
-    if is_spec(text):
-        return TensorSpec.parse(text)
-    with _not_too_deep(text):
-        return _strategy(_tree(_PREFIX.sub("", text.strip()), text), text)
-
-
-def parse_inputs(texts: Iterable[str | Entry]) -> tuple[Entry, ...]:
-    """Parse several, one for each argument, leaving those already parsed as they are.
-
-    Raises:
-        UsageError: a text does not parse, or specs contradict each other.
-    """
-    entries = tuple(parse_input(text) if isinstance(text, str) else text for text in texts)
-    check_sizes([entry for entry in entries if isinstance(entry, TensorSpec)])
-    return entries
-
-
-def split(texts: Iterable[str]) -> tuple[tuple[Entry, ...], dict[int, Any]]:
-    """Parse the texts of all arguments and set the constants apart, ``just(…)`` and ``none()``, by position.
-
-    What never changes is no input of an exported model, and exporters refuse most values that are no tensors.
-
-    Raises:
-        UsageError: see [parse_inputs][].
-    """
-    entries: list[Entry] = []
-    constants: dict[int, Any] = {}
-    for place, text in enumerate(texts):
-        node = None if is_spec(text) else _tree(_PREFIX.sub("", text.strip()), text)
-        called = node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else ""
-        if isinstance(node, ast.Call) and called == "just" and len(node.args) == 1 and not node.keywords:
-            with _not_too_deep(text):
-                constants[place] = _value(node.args[0], text)
-        elif isinstance(node, ast.Call) and called == "none" and not node.args and not node.keywords:
-            constants[place] = None
-        else:
-            entries.append(parse_input(text))
-    return parse_inputs(entries), constants
-
-
-def canonical(texts: Iterable[str]) -> tuple[str, ...]:
-    """Return the texts, checked, in the form in which they are stored and shown.
-
-    Raises:
-        UsageError: see [parse_inputs][].
-    """
-    texts = tuple(texts)
-    entries = parse_inputs(texts)
-    return tuple(
-        str(entry) if isinstance(entry, TensorSpec) else _PREFIX.sub("", text.strip())
-        for entry, text in zip(entries, texts, strict=True)
-    )
-
-
 def value_of(text: str) -> Any:
     """Return the value that a text stands for, as it may stand inside ``just(…)``.
 
     Raises:
         UsageError: it is no literal, no importable name and no call that only makes a value.
     """
-    with _not_too_deep(text):
-        return _value(_tree(text, text), text)
+    with not_too_deep(text):
+        return value_in(tree_of(text, text), text)
 
 
 @contextlib.contextmanager
-def _not_too_deep(text: str) -> Iterator[None]:
+def not_too_deep(text: str) -> Iterator[None]:
+    """Say of a text that is nested too deeply that it is."""
     try:
         yield
     except RecursionError:
         raise UsageError(f"{shown(text)} is nested too deeply; give it in Python: inputs=[…]") from None
 
 
-def _tree(text: str, whole: str) -> ast.expr:
+def tree_of(text: str, whole: str) -> ast.expr:
+    """Return the syntax tree of a text, which is part of ``whole``.
+
+    Raises:
+        UsageError: it does not parse.
+    """
     try:
         return ast.parse(text, mode="eval").body
     except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -186,14 +135,19 @@ def _tree(text: str, whole: str) -> ast.expr:
         ) from None
 
 
-def _strategy(node: ast.expr, text: str) -> st.SearchStrategy[Any]:
+def strategy_of(node: ast.expr, text: str) -> st.SearchStrategy[Any]:
+    """Return the strategy that a syntax tree calls.
+
+    Raises:
+        UsageError: it is none, or its arguments are wrong.
+    """
     name = node.func.id if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) else ""
     if not isinstance(node, ast.Call) or name not in STRATEGIES:
         raise UsageError(f"{shown(text)} is no strategy; what can be written is {', '.join(STRATEGIES)}(…)")
     if name == "tuples":
-        return st.tuples(*(_strategy(item, text) for item in node.args))
-    args = [_value(item, text) for item in node.args]
-    kwargs = {key.arg or "": _value(key.value, text) for key in node.keywords}
+        return st.tuples(*(strategy_of(item, text) for item in node.args))
+    args = [value_in(item, text) for item in node.args]
+    kwargs = {key.arg or "": value_in(key.value, text) for key in node.keywords}
     if name == "arrays":
         from diffexport.strategies.trial_strategies import arrays as make
     else:
@@ -209,19 +163,26 @@ def _strategy(node: ast.expr, text: str) -> st.SearchStrategy[Any]:
     return strategy
 
 
-def _value(node: ast.expr, text: str) -> Any:
+def value_in(node: ast.expr, text: str) -> Any:
+    """Return the value that a syntax tree stands for.
+
+    Raises:
+        UsageError: it is no literal, no name and no call that makes a value.
+    """
     if isinstance(node, ast.Constant):
         return node.value
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd):
-        number = _value(node.operand, text)
+        number = value_in(node.operand, text)
         if isinstance(number, int | float | complex) or hasattr(number, "dtype"):
             return -number if isinstance(node.op, ast.USub) else number
     if isinstance(node, ast.Tuple | ast.List | ast.Set):
         kind = {ast.Tuple: tuple, ast.List: list, ast.Set: set}[type(node)]
-        return _of_hashable(text, kind, [_value(item, text) for item in node.elts])
+        return _of_hashable(text, kind, [value_in(item, text) for item in node.elts])
     if isinstance(node, ast.Dict) and None not in node.keys:
-        keys = [_value(key, text) for key in node.keys if key is not None]
-        return _of_hashable(text, dict, list(zip(keys, [_value(v, text) for v in node.values], strict=True)))
+        keys = [value_in(key, text) for key in node.keys if key is not None]
+        return _of_hashable(
+            text, dict, list(zip(keys, [value_in(v, text) for v in node.values], strict=True))
+        )
     if isinstance(node, ast.Name | ast.Attribute):
         return named(ast.unparse(node))
     if isinstance(node, ast.Call):
@@ -246,8 +207,8 @@ def _made(node: ast.Call, text: str) -> Any:
             f"{shown(called)} in {shown(text)} cannot be called in a text; what can is torch.tensor and the like, "
             "modules, dataclasses and named tuples. Give anything else in Python: inputs=[…, strategies.just(value)]"
         )
-    args = [_value(item, text) for item in node.args]
-    kwargs = {key.arg or "": _value(key.value, text) for key in node.keywords}
+    args = [value_in(item, text) for item in node.args]
+    kwargs = {key.arg or "": value_in(key.value, text) for key in node.keywords}
     try:
         rule = _RULE.get()
         if called.removeprefix("torch.") in _SIZED:

@@ -1,7 +1,8 @@
 """What a model is called with, and the one way to walk through nested containers of arguments and outputs.
 
-Containers are tuples (named ones too), lists, dicts and dataclasses; everything else is a leaf. The order is the
-one in which exporters flatten: as written, dicts in the order of their keys' insertion (torch 2.13, all of them).
+Containers are tuples (named ones too), lists, dicts, dataclasses, and what is registered with torch as one;
+everything else is a leaf. The order is the one in which exporters flatten: as written, dicts in the order of their
+keys' insertion (torch 2.13, all of them), what is registered as it says itself.
 """
 
 from __future__ import annotations
@@ -64,6 +65,44 @@ class Call:
 Inputs = Sequence[Any] | Call
 
 
+@dataclass(frozen=True, eq=False)
+class RegisteredContainer:
+    """How the values of a type are walked through that is registered as a container.
+
+    Attributes:
+        items: what is in a value, with its keys.
+        rebuilt: makes a copy of a value with other items.
+    """
+
+    items: Callable[[Any], list[tuple[Any, Any]]]
+    rebuilt: Callable[[Any, Sequence[Any]], Any]
+
+
+#: Returns how the values of a type are walked through; None where it is not registered.
+LookUp = Callable[[type], RegisteredContainer | None]
+_LOOK_UPS: list[LookUp] = []
+
+
+def follow_registered(look_up: LookUp) -> None:
+    """Walk from now on through the containers that ``look_up`` knows as well."""
+    if look_up not in _LOOK_UPS:
+        _LOOK_UPS.append(look_up)
+
+
+def _registered(kind: type) -> RegisteredContainer | None:
+    for look_up in _LOOK_UPS:
+        found = look_up(kind)
+        if found is not None:
+            return found
+    return None
+
+
+def path_text(path: Path) -> str:
+    """Return a path as one would write it behind a value: ``past_key_values[0].keys``."""
+    text = "".join(f".{key}" if isinstance(key, str) else f"[{key!r}]" for key in path)
+    return text.removeprefix(".")
+
+
 def paths(value: Any, at: Path = ()) -> Iterator[tuple[Path, Any]]:
     """Yield every leaf with where it stands, in the order in which exporters flatten."""
     inside = _items(value)
@@ -91,6 +130,9 @@ def mapped(value: Any, change: Callable[[Any], Any]) -> Any:
                 done[id(value)] = change(value), value
             return done[id(value)][0]
         items = {key: rebuilt(item) for key, item in inside}
+        registered = _registered(type(value))
+        if registered is not None:
+            return registered.rebuilt(value, list(items.values()))
         if isinstance(value, dict):
             # Copied, for the sake of its type.
             same = copy.copy(value)
@@ -106,6 +148,9 @@ def mapped(value: Any, change: Callable[[Any], Any]) -> Any:
 
 def _items(value: Any) -> list[tuple[Any, Any]] | None:
     """Return what is in a container with its keys; None for what is none."""
+    registered = _registered(type(value))
+    if registered is not None:
+        return registered.items(value)
     kind = _container(type(value))  # type: ignore[arg-type]  # mypy: a type is not hashable
     if kind is None:
         return None

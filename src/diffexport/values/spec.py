@@ -6,8 +6,8 @@ leading ``...`` any number of further dimensions of any size. ``float32[]`` is 0
 
 Inputs that broadcast with each other share names that end in ``?``: ``N?`` is N or 1. A leading ``...B`` stands
 for the same dimensions wherever it occurs, ``...B?`` for some of the last of them, each its size or 1: two inputs
-``float32[...B?]`` are any two that broadcast. After the brackets, ``in LO..HI`` bounds the values, both ends
-included; a bounded input has no NaN.
+``float32[...B?]`` are any two that broadcast. After the brackets may stand what the values are like, and bounds of
+them, both ends included; see [diffexport.values.value_ranges][]. A bounded input has no NaN.
 """
 
 from __future__ import annotations
@@ -19,6 +19,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from diffexport.errors import UsageError, shown, suggestion
+from diffexport.values.input_scope import ALL_INPUTS, InputScope
+from diffexport.values.value_ranges import (
+    Bound,
+    SizeBound,
+    ValueKind,
+    bound_text,
+    parse_bounds,
+    parse_kind,
+)
 
 DTYPES = (
     "float32",
@@ -57,7 +66,10 @@ _DIM = re.compile(
 )
 _TOO_LONG = re.compile(r"[0-9]{19}")
 _LEADING = re.compile(r"\.\.\.(?:(?P<name>[A-Za-z_]\w*)(?P<one>\?)?)?\Z")
-_SPEC = re.compile(r"\s*(?P<dtype>\w+)\s*(?:\[(?P<dims>.*)\])?\s*(?:\bin\s+(?P<bounds>\S+)\s*)?")
+_SPEC = re.compile(
+    r"\s*(?P<dtype>\w+)\s*(?:\[(?P<dims>.*)\])?\s*"
+    r"(?:\b(?!in\s)(?P<kind>[a-z]+)(?:\((?P<numbers>[^()]*)\))?\s*)?(?:\bin\s+(?P<bounds>\S+)\s*)?"
+)
 
 
 @dataclass(frozen=True)
@@ -118,7 +130,8 @@ class TensorSpec:
 
     ``leading`` says that any number of dimensions of any size may stand before ``dims``; where ``lead`` is a
     name, the same ones as in the other specs of that name (``lead_one``: some of the last of them, each its size or 1).
-    ``low`` and ``high`` bound the values.
+    ``low`` and ``high`` bound the values, ``kind`` says what they are like; ``scope`` says what is left out, and is no
+    part of the text.
     """
 
     dtype: str = "float32"
@@ -126,8 +139,10 @@ class TensorSpec:
     leading: bool = True
     lead: str | None = None
     lead_one: bool = False
-    low: float | None = None
-    high: float | None = None
+    low: Bound = None
+    high: Bound = None
+    kind: ValueKind | None = None
+    scope: InputScope = ALL_INPUTS
 
     @classmethod
     def parse(cls, text: str) -> TensorSpec:
@@ -145,9 +160,10 @@ class TensorSpec:
                 f"unknown dtype {shown(dtype)} in tensor spec {shown(text)}{suggestion(dtype, DTYPES)}"
             )
         try:
-            low, high = _bounds(match["bounds"], dtype)
+            kind = parse_kind(match["kind"], match["numbers"], dtype)
+            low, high = parse_bounds(match["bounds"], dtype, kind)
             if inside is None:
-                return cls(dtype, low=low, high=high)
+                return cls(dtype, low=low, high=high, kind=kind)
             parts = [part.strip() for part in inside.split(",")] if inside.strip() else []
             lead = _LEADING.match(parts[0]) if parts else None
             check_rank(len(parts) if lead is None else len(parts) - 1 + MAX_LEADING)
@@ -155,15 +171,52 @@ class TensorSpec:
         except UsageError as error:
             raise UsageError(f"in tensor spec {shown(text)}: {error}") from None
         if lead is None:
-            return cls(dtype, dims, False, low=low, high=high)
-        return cls(dtype, dims, True, lead["name"], lead["one"] is not None, low, high)
+            return cls(dtype, dims, False, low=low, high=high, kind=kind)
+        return cls(dtype, dims, True, lead["name"], lead["one"] is not None, low, high, kind)
 
     def __str__(self) -> str:
         lead = [f"...{self.lead or ''}{'?' * self.lead_one}"] if self.leading else []
         text = f"{self.dtype}[{', '.join([*lead, *(str(dim) for dim in self.dims)])}]"
-        if self.low is None and self.high is None:
+        if self.kind is not None:
+            text = f"{text} {self.kind}"
+        if (self.low, self.high) == ((None, None) if self.kind is None else self.kind.implied(self.dtype)):
             return text
-        return f"{text} in {_number(self.low)}..{_number(self.high)}"
+        return f"{text} in {bound_text(self.low)}..{bound_text(self.high)}"
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether the values have a bound."""
+        return self.low is not None or self.high is not None
+
+    @property
+    def named_bound(self) -> str | None:
+        """The name of the dimension that a bound follows; None where none does."""
+        return next((bound.name for bound in (self.low, self.high) if isinstance(bound, SizeBound)), None)
+
+    def range_at(self, size: int | None = None) -> tuple[float | None, float | None]:
+        """Return the bounds as numbers, where the dimension that they name has this size."""
+        low, high = (
+            bound.at(size) if isinstance(bound, SizeBound) and size is not None else bound
+            for bound in (self.low, self.high)
+        )
+        assert not isinstance(low, SizeBound), self
+        assert not isinstance(high, SizeBound), self
+        return low, high
+
+    def within(self, scope: InputScope) -> TensorSpec:
+        """Return the same without what is not in scope.
+
+        Raises:
+            UsageError: nothing is left.
+        """
+        if not scope.no_empty:
+            return replace(self, scope=scope)
+        if any(dim.high == 0 for dim in self.dims):
+            raise UsageError(
+                f"tensor spec {shown(str(self))} admits empty tensors only, and none is to be empty"
+            )
+        dims = tuple(replace(dim, low=max(dim.low, 1)) for dim in self.dims)
+        return replace(self, dims=dims, scope=scope)
 
     def ranks(self) -> tuple[int, ...]:
         """Return the ranks to try, smallest first."""
@@ -175,6 +228,8 @@ class TensorSpec:
         extra = len(shape) - len(self.dims)
         if extra < 0 or (extra > 0 and not self.leading):
             return False
+        if self.scope.no_empty and 0 in shape:
+            return False
         pairs = zip(self.dims, shape[extra:], strict=True)
         return all(dim.admits(size) or (dim.one and size == 1) for dim, size in pairs)
 
@@ -183,10 +238,10 @@ class TensorSpec:
 
         The dimensions of a named lead are named by their distance from the end of it, ``B_1`` the last.
         """
-        extra = rank - len(self.dims)
+        extra, least = rank - len(self.dims), int(self.scope.no_empty)
         if self.lead is None:
-            return (Dim(),) * extra + self.dims
-        named = tuple(Dim(0, None, f"{self.lead}_{n}", self.lead_one) for n in range(extra, 0, -1))
+            return (Dim(least),) * extra + self.dims
+        named = tuple(Dim(least, None, f"{self.lead}_{n}", self.lead_one) for n in range(extra, 0, -1))
         return named + self.dims
 
 
@@ -200,34 +255,6 @@ def check_rank(rank: int) -> None:
         raise UsageError(
             f"a tensor may have {MAX_DIMS} dimensions at most, leading ones included; it has {rank}"
         )
-
-
-def _bounds(text: str | None, dtype: str) -> tuple[float | None, float | None]:
-    if text is None:
-        return None, None
-    low_text, dots, high_text = text.partition("..")
-    try:
-        low, high = (float(part) if part else None for part in (low_text, high_text))
-    except ValueError:
-        dots = ""
-    if not dots or (low is None and high is None) or low != low or high != high or _infinite(low, high):
-        raise UsageError(f"{text!r} are no bounds; write for instance 'in 0..1', 'in 0..' or 'in -1e3..-2'")
-    if low is not None and high is not None and low > high:
-        raise UsageError(f"bounds {text!r} allow no value: {low_text} is more than {high_text}")
-    if dtype.startswith("complex"):
-        raise UsageError(f"bounds {text!r}: {dtype} has no order")
-    return low, high
-
-
-def _infinite(low: float | None, high: float | None) -> bool:
-    """Return whether only an infinity is within the bounds."""
-    return low == math.inf or high == -math.inf
-
-
-def _number(value: float | None) -> str:
-    if value is None:
-        return ""
-    return str(int(value)) if abs(value) < 1e15 and value == int(value) else repr(value)
 
 
 def admits_all(specs: Sequence[TensorSpec], shapes: Sequence[Sequence[int]]) -> bool:
@@ -254,30 +281,6 @@ def admits_all(specs: Sequence[TensorSpec], shapes: Sequence[Sequence[int]]) -> 
         if fixed and any(extra > fixed[0] for extra, _ in lead):
             return False
     return all(len(agreed) == 1 for agreed in sizes.values())
-
-
-def pinned(
-    specs: Sequence[TensorSpec], shapes: Sequence[Shape], free: Sequence[Sequence[int]]
-) -> tuple[TensorSpec, ...]:
-    """Return the specs with every axis at the size it has in ``shapes``, save those that are ``free`` in each.
-
-    A name that stands at an axis which is not free is pinned wherever it occurs.
-    """
-    every = [spec.dims_for(len(shape)) for spec, shape in zip(specs, shapes, strict=True)]
-    fixed = {
-        dim.name
-        for dims, free_axes in zip(every, free, strict=True)
-        for axis, dim in enumerate(dims)
-        if axis not in free_axes and dim.name is not None
-    }
-    pinned_specs = []
-    for spec, dims, shape, free_axes in zip(specs, every, shapes, free, strict=True):
-        kept = tuple(
-            dim if axis in free_axes and dim.name not in fixed else Dim(size, size)
-            for axis, (dim, size) in enumerate(zip(dims, shape, strict=True))
-        )
-        pinned_specs.append(replace(spec, dims=kept, leading=False, lead=None, lead_one=False))
-    return tuple(pinned_specs)
 
 
 def shapes_of_ranks(

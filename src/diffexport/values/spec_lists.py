@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from diffexport.errors import UsageError, shown
+from diffexport.values.named_bounds import follow_dimensions
 from diffexport.values.spec import DTYPES, TensorSpec, check_rank
 
 #: Most bytes that the smallest tensors of all inputs together may have: eager, the runtimes and the comparison each
@@ -19,9 +20,10 @@ def parse_specs(texts: Iterable[str | TensorSpec]) -> tuple[TensorSpec, ...]:
     """Parse several specs, leaving those already parsed as they are.
 
     Raises:
-        UsageError: a text does not parse, or a shared name can have no common size.
+        UsageError: a text does not parse, a bound names no dimension, or the smallest tensors are too large.
     """
     specs = tuple(text if isinstance(text, TensorSpec) else TensorSpec.parse(text) for text in texts)
+    specs = follow_dimensions(specs)
     check_sizes(specs)
     return specs
 

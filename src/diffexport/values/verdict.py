@@ -17,6 +17,7 @@ from typing import Any
 
 from diffexport.values.place import Place
 from diffexport.values.signatures import Aspect
+from diffexport.values.target_texts import place_of
 
 
 class Stage(enum.StrEnum):
@@ -235,8 +236,8 @@ class Identity:
         parts = [self.case, self.exporter, self.runtime, self.stage, self.kind, self.where, self.signature]
         if self.target not in ("", self.case):
             # Two models of one name in two files are two cases, however the way to a file is written.
-            place, colon, attribute = self.target.rpartition(":")
-            parts.append(posixpath.normpath(place.replace("\\", "/")) + colon + attribute)
+            place = place_of(self.target)
+            parts.append(posixpath.normpath(place.replace("\\", "/")) + self.target[len(place) :])
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:8]
 
     @property

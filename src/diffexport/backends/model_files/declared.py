@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ import numpy as np
 from diffexport.arrays import BFLOAT16, is_complex, part_dtype
 from diffexport.backends.graphs import Declared, DeclaredDim
 from diffexport.errors import UsageError, one_line
-from diffexport.values import DTYPES, Dim, TensorSpec, check_sizes
+from diffexport.values import DTYPES, Dim, TensorSpec, check_sizes, following
 
 #: Sizes that are tried for a free dimension besides the usual ones.
 LARGER = (9, 17, 65)
@@ -56,12 +57,16 @@ def narrowed(
         axes.append([_Axis(dim, size, where, n) for n, (dim, size) in enumerate(zip(own, dims, strict=True))])
     _unify([axis for row in axes for axis in row])
     found = []
+    now: dict[str, Dim] = {}
     for spec, value, row in zip(specs, declared, axes, strict=True):
+        own = spec.dims_for(len(row)) if row else ()
+        now |= {dim.name: axis.dim for dim, axis in zip(own, row, strict=True) if dim.name is not None}
         if not row and value.shape is None:
             found.append(spec)
             continue
         dims_of = tuple(axis.dim for axis in row)
-        found.append(TensorSpec(spec.dtype, dims_of, False, None, False, spec.low, spec.high))
+        found.append(replace(spec, dims=dims_of, leading=False, lead=None, lead_one=False))
+    found = [following(spec, now) for spec in found]
     check_sizes(found)
     return tuple(found)
 

@@ -1,16 +1,91 @@
-"""onnx's ReferenceEvaluator: slow, plain numpy, and what the standard's own tests run on."""
+"""onnx's ReferenceEvaluator: slow, plain numpy, and what the standard's own tests run on.
+
+numpy adds halves up in half precision, which neither PyTorch nor any runtime does that models are deployed on, and
+which LayerNormalization's ``stash_type`` forbids. So operators that add up many terms get float16 and bfloat16 as
+float32 here, and their results are rounded once (onnx 1.23: ``rt_nodes_``, each with ``op_type`` and ``run``).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 from onnx.reference import ReferenceEvaluator
 
+from diffexport.arrays import BFLOAT16
 from diffexport.backends.runtimes.outputs import flat
 from diffexport.backends.runtimes.runtime_protocol import LoadError, RunError, Runtime, RuntimeScript
 from diffexport.errors import error_text
+
+#: Operators that add up terms, whole rows of them or windows.
+_ADDING = frozenset(
+    (
+        *(
+            "Attention",
+            "AveragePool",
+            "BatchNormalization",
+            "Conv",
+            "ConvTranspose",
+            "CumSum",
+            "Einsum",
+            "Gemm",
+            "GRU",
+        ),
+        *(
+            "GlobalAveragePool",
+            "GlobalLpPool",
+            "GroupNormalization",
+            "InstanceNormalization",
+            "LayerNormalization",
+        ),
+        *(
+            "LogSoftmax",
+            "LpNormalization",
+            "LpPool",
+            "LRN",
+            "LSTM",
+            "MatMul",
+            "MeanVarianceNormalization",
+            "ReduceL1",
+        ),
+        *(
+            "ReduceL2",
+            "ReduceLogSum",
+            "ReduceLogSumExp",
+            "ReduceMean",
+            "ReduceProd",
+            "ReduceSum",
+            "ReduceSumSquare",
+        ),
+        *("RMSNormalization", "RNN", "Softmax"),
+    )
+)
+_HALVES = (np.dtype(np.float16), BFLOAT16)
+
+
+def _add_up_in_float32(evaluator: Any) -> None:
+    """Let operators that add up terms do so in float32 where they are given halves; in functions and bodies, too."""
+    for node in evaluator.rt_nodes_:
+        for held in list(vars(node).values()):
+            if isinstance(held, ReferenceEvaluator):
+                _add_up_in_float32(held)
+        if getattr(node, "op_type", "") in _ADDING:
+            node.run = functools.partial(_rounded_once, node.run)
+
+
+def _rounded_once(run: Callable[..., Any], *given: Any, **attributes: Any) -> Any:
+    half = next((value.dtype for value in given if getattr(value, "dtype", None) in _HALVES), None)
+    if half is None:
+        return run(*given, **attributes)
+    wide = [
+        value.astype(np.float32) if getattr(value, "dtype", None) in _HALVES else value for value in given
+    ]
+    results = run(*wide, **attributes)
+    return tuple(
+        value.astype(half) if getattr(value, "dtype", None) == np.float32 else value for value in results
+    )
 
 
 class ReferenceSession:
@@ -61,7 +136,9 @@ class ReferenceRuntime(Runtime):
 
         try:
             proto = onnx.load(model) if isinstance(model, str) else onnx.load_model_from_string(model)
-            return ReferenceSession(ReferenceEvaluator(proto))
+            evaluator = ReferenceEvaluator(proto)
+            _add_up_in_float32(evaluator)
+            return ReferenceSession(evaluator)
         except Exception as error:
             raise LoadError(f"{type(error).__name__}: {error_text(error)}") from error
 

@@ -41,9 +41,11 @@ from diffexport.pipeline import Pipeline
 from diffexport.processes import limited_steps
 from diffexport.subjects.cases import Case, Exclusion, Known, Rule
 from diffexport.values import (
+    ALL_INPUTS,
     DEFAULT_STEP_LIMITS,
     Budget,
     Inputs,
+    InputScope,
     Mode,
     StepLimits,
     TensorSpec,
@@ -120,7 +122,7 @@ def assert_agrees(
 def check(
     model: Any,
     *,
-    inputs: Sequence[str | TensorSpec | Any] = (),
+    inputs: Sequence[str | TensorSpec | Any] | Mapping[str, Any] = (),
     strategy: Any = None,
     modes: str | Iterable[str] = ("default",),
     runtimes: str | Iterable[str] = ("all",),
@@ -130,6 +132,8 @@ def check(
     known: Iterable[Known] = (),
     exclude: Mapping[str, str] | Sequence[Exclusion] = (),
     strict: bool = False,
+    ordinary: bool = False,
+    no_empty: bool = False,
     extra_inputs: Sequence[Inputs] = (),
     name: str = "",
     target: str = "",
@@ -146,23 +150,23 @@ def check(
     Args:
         model: a [Case][diffexport.Case], a ``torch.nn.Module`` (instance, class or factory) or an
             ``autograd.Function``.
-        inputs: one entry for each positional argument, a tensor spec or a Hypothesis strategy; or
+        inputs: a tensor spec or a Hypothesis strategy for each argument, see [make_case][diffexport.make_case]; or
         strategy: one for the tuple of positional arguments, or for a [Call][diffexport.Call] with keywords. Without
             either, diffexport works out how to call the model.
-        modes: matrices, modes or mode patterns.
-        runtimes: names, ``ort`` or ``all``.
+        modes, runtimes: matrices, modes or mode patterns; names, ``ort`` or ``all``.
         examples: Hypothesis examples for each mode; by default the more, the fewer modes there are.
         seed: the same seed gives the same run.
         rules: expectations, tried before the general ones.
         known: accepted divergences besides the catalogue's ([known_divergence][diffexport.known_divergence]).
         exclude: mode pattern to the reason why such modes are not run.
         strict: let notes fail.
+        ordinary, no_empty: finite ordinary values only, no dimension of size 0; of what is drawn for specs.
         extra_inputs: calls that are always checked as well, tuples or [Call][diffexport.Call]s.
         name, target: what the case is called; the text by which a stored regression finds it again.
         save: the folder for findings and for regressions of known divergences; those are else in ``tests/regressions``.
         matrices: matrices besides ``default`` and ``full``, by name.
         limits: how long one export and one check may take, see [StepLimits][diffexport.StepLimits]; what runs in
-            Python, or waits, longer than that becomes a finding. What hangs in native code cannot be interrupted here.
+            Python, or waits, for longer becomes a finding. What hangs in native code cannot be interrupted here.
         time, rounds: explore modes in turns, for so long (``"90s"``, or seconds) or so many rounds; see docs/budget.md.
         emit: receives every event as it happens.
         terms: see [Terms][diffexport.Terms].
@@ -173,10 +177,9 @@ def check(
     given: dict[str, Any] = {"rules": rules, "known": known, "exclude": exclude, "extra_inputs": extra_inputs}
     case = as_case(model, inputs=inputs, strategy=strategy, name=name, target=target, **given, **terms)
     chosen = select_modes((modes,) if isinstance(modes, str) else modes, matrices)
-    settings = settings_for(
-        len(chosen), examples=examples, seed=seed, strict=strict, limits=limits, time=time, rounds=rounds
-    )
-    return explored(case, chosen, runtimes, settings, save=save, emit=emit)
+    how: dict[str, Any] = {"examples": examples, "seed": seed, "strict": strict, "limits": limits}
+    how |= {"time": time, "rounds": rounds, "scope": InputScope(ordinary, no_empty)}
+    return explored(case, chosen, runtimes, settings_for(len(chosen), **how), save=save, emit=emit)
 
 
 def settings_for(
@@ -188,6 +191,7 @@ def settings_for(
     limits: StepLimits = DEFAULT_STEP_LIMITS,
     time: str | float | None = None,
     rounds: int | None = None,
+    scope: InputScope = ALL_INPUTS,
 ) -> Settings:
     """Return how a case is explored in a run over so many modes: the fewer, the more examples, unless said.
 
@@ -206,6 +210,7 @@ def settings_for(
         strict=strict,
         steps=limits,
         budget=budget,
+        scope=scope,
     )
 
 
@@ -221,7 +226,7 @@ def explored(
     """Replay what is known of a case, and explore it; see [check][] for the arguments.
 
     Raises:
-        UsageError: there is no such runtime.
+        UsageError: there is no such runtime, or nothing of an input is in scope.
         KeyboardInterrupt: it was interrupted; what was seen by then is stored.
     """
     names = select((runtimes,) if isinstance(runtimes, str) else runtimes)
@@ -233,7 +238,7 @@ def explored(
 
     # A pipeline of its own: another model may have been checked under this name.
     pipeline = Pipeline()
-    of_case = replace(case, known=applicable(case.known))
+    of_case = replace(case, known=applicable(case.known)).within(settings.scope)
     open_journal = JOURNALS.get()
     journal = RunJournal.none() if open_journal is None else open_journal(case, modes, names, settings)
     history = journal.history
@@ -268,7 +273,7 @@ def explored(
             deliver(events, store.take, journal.take, tally.take, listen)
     finally:
         journal.close(complete=False)
-    return Result(case.name, tally, store, case.terms, case.texts)
+    return Result(case.name, tally, store, case.terms, case.texts, settings.scope)
 
 
 def _replayed(case: Case, modes: Sequence[Mode], folder: Path, pipeline: Pipeline) -> Iterator[KnownReplayed]:

@@ -27,7 +27,7 @@ def case_options(options: Mapping[str, Any]) -> dict[str, Any]:
 def as_case(
     model: Any,
     *,
-    inputs: Sequence[str | TensorSpec | Any] = (),
+    inputs: Sequence[str | TensorSpec | Any] | Mapping[str, Any] = (),
     strategy: Any = None,
     rules: Sequence[Rule] = (),
     known: Iterable[Known] = (),
@@ -48,7 +48,7 @@ def as_case(
     if isinstance(model, Case):
         if inputs or strategy is not None:
             given = make_case(model.name, model.build, inputs=inputs, strategy=strategy)
-            model = replace(model, inputs=given.inputs, strategy=given.strategy)
+            model = replace(model, inputs=given.inputs, form=given.form, strategy=given.strategy)
         added: Case = replace(
             model,
             rules=(*rules, *model.rules),

@@ -35,6 +35,8 @@ class CheckOptions(TermOptions, total=False):
     known: Iterable[Known]
     exclude: Mapping[str, str] | Sequence[Exclusion]
     strict: bool
+    ordinary: bool
+    no_empty: bool
     name: str
     extra_inputs: Sequence[Inputs]
     limits: StepLimits

@@ -11,7 +11,7 @@ from diffexport.errors import UntestableError
 from diffexport.findings.events import Excluded, Finding, KnownReplayed, ModeFinished
 from diffexport.findings.regressions import FindingStore
 from diffexport.findings.reports import Tally, describe
-from diffexport.values import DEFAULT_TERMS, Terms
+from diffexport.values import ALL_INPUTS, DEFAULT_TERMS, InputScope, Terms
 
 
 class FindingsError(AssertionError):
@@ -32,6 +32,7 @@ class Result:
         store: where findings are stored as regressions, and why one could not be.
         terms: on which terms the case was checked.
         inferred: the texts of the inputs, where they were worked out and not declared.
+        scope: which inputs were left out.
     """
 
     case: str
@@ -39,6 +40,7 @@ class Result:
     store: FindingStore
     terms: Terms = DEFAULT_TERMS
     inferred: tuple[str, ...] = ()
+    scope: InputScope = ALL_INPUTS
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -151,6 +153,8 @@ class Result:
         lines = []
         if self.inferred:
             lines.append(f"  inputs worked out, to be pasted and edited: inputs={list(self.inferred)!r}")
+        if not self.scope.is_everything:
+            lines.append(f"  inputs: {self.scope}")
         if self.terms != DEFAULT_TERMS:
             lines.append(f"  on the terms {self.terms}")
         rows = self.tally.rows()

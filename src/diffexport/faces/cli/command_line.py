@@ -17,7 +17,13 @@ import click
 from diffexport.errors import DiffexportError, UsageError, plain_text
 from diffexport.faces.cli.early_process import target_process
 from diffexport.faces.cli.interruptions import interruptible
-from diffexport.faces.cli.limit_options import budget_options, limit_options, stored_options
+from diffexport.faces.cli.limit_options import (
+    budget_options,
+    limit_options,
+    scope_options,
+    stored_options,
+    weights_option,
+)
 from diffexport.faces.cli.option_types import (
     CHILD_JOBS,
     EXAMPLES,
@@ -35,7 +41,10 @@ from diffexport.values import built_in_runtime_choices
 
 #: When the command began, as ``time.monotonic()`` counts.
 BEGUN = time.monotonic()
-INPUT_HELP = "One for each argument: a tensor spec, e.g. 'float32[N, >=3]', or a strategy, e.g. 'just(0.5)'."
+INPUT_HELP = (
+    "One for each argument: a tensor spec, e.g. 'float32[N, >=3]', or a strategy, e.g. 'just(0.5)'; by name: "
+    "'mask=bool[B, N] mask'."
+)
 RUNTIME_HELP = f"One of {', '.join(built_in_runtime_choices())}, or of a package: see diffexport backends."
 JOBS_HELP = "Worker processes; 0 imports and runs models in this one, which ends with them."
 EPILOG = "Exit codes: 0 all as expected, 1 findings, 2 wrong use or not all tested, 130 interrupted."
@@ -70,6 +79,8 @@ def cli() -> None:
 @click.option("--verbose", "-v", is_flag=True, help="Show what exporters printed with each finding.")
 @click.option("--resume", is_flag=True, help="Go on with what an earlier run of the same has done.")
 @budget_options
+@weights_option
+@scope_options
 @limit_options
 def run(targets: tuple[str, ...], **options: object) -> None:
     """Check cases in every configured mode: by default the catalogue's group seeds.
@@ -110,6 +121,8 @@ def run(targets: tuple[str, ...], **options: object) -> None:
 @click.option("--strict", is_flag=True, default=None, help="Let notes fail too: sign of zero.")
 @click.option("--fail-fast", is_flag=True, help="Stop at the first new divergence.")
 @click.option("--jobs", "-j", type=click.IntRange(0, 1), default=1, help=JOBS_HELP)
+@weights_option
+@scope_options
 @limit_options
 def compare(model: Path, target: str, **options: object) -> None:
     """Compare an ONNX file that already exists with the model it is said to be of."""
@@ -147,6 +160,8 @@ def compare(model: Path, target: str, **options: object) -> None:
 @click.option("--jobs", "-j", type=JOBS, help=JOBS_HELP)
 @click.option("--list", "listed", is_flag=True, help="Only list the mutators.")
 @click.option("--resume", is_flag=True, help="Go on with what an earlier run of the same has done.")
+@weights_option
+@scope_options
 @limit_options
 def mutate(targets: tuple[str, ...], **options: object) -> None:
     """Plant bugs in exported models and see which the check catches.

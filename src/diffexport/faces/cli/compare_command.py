@@ -15,11 +15,11 @@ from diffexport.backends import model_files as artefacts
 from diffexport.backends.model_files import Artefact
 from diffexport.explore import RunPlan, Settings, TargetSession
 from diffexport.faces.cli.chosen_runtimes import select_runtimes
-from diffexport.faces.cli.limit_options import step_limits
+from diffexport.faces.cli.limit_options import input_scope, step_limits, with_weights
 from diffexport.faces.cli.run_command import limits_of, perform
 from diffexport.findings.events import Finding
 from diffexport.findings.regressions import FindingStore
-from diffexport.findings.reports import Tally, quote
+from diffexport.findings.reports import Tally, quote, scope_options
 from diffexport.infer.session import TargetProcess
 from diffexport.strategies import canonical
 from diffexport.values import Mode, Severity
@@ -55,8 +55,9 @@ def compare_command(
     """
     loaded = configuration.load()
     specs = canonical(inputs)
+    (target,) = with_weights((target,), limits.get("weights"))
     chosen = select_runtimes(runtimes or loaded.runtimes)
-    steps = step_limits(loaded.steps, **limits)
+    steps = step_limits(loaded.steps, limits)
     read = partial(artefacts.read_model_apart, limits=steps) if jobs else artefacts.read_model
     artefact = read(model, mode=None if mode is None else Mode.parse(mode))
     with TargetSession(process) as asked:
@@ -71,6 +72,7 @@ def compare_command(
             block=BLOCK,
             seed=loaded.seed if seed is None else seed,
             strict=loaded.strict if strict is None else strict,
+            scope=input_scope(loaded.scope, limits),
             steps=steps,
             limits=limits_of(fail_fast),
         ),
@@ -92,6 +94,7 @@ def _command(given: Sequence[str], settings: Settings, finding: Finding) -> str:
     """Return the shell line that shows a finding again, which begins with what was given."""
     words = [*given, "--runtime", finding.runtime]
     words += ["--examples", str(settings.examples), "--seed", str(settings.seed)]
+    words += scope_options(settings.scope)
     noted = finding.divergence.severity is Severity.NOTE
     return " ".join(map(quote, [*words, *(["--strict"] if noted else [])]))
 

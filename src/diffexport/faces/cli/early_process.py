@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from diffexport.faces.cli.limit_options import LIMITS, step_limits
+from diffexport.faces.cli.limit_options import step_limits
 
 if TYPE_CHECKING:
     from diffexport.infer.session import TargetProcess
@@ -35,7 +35,7 @@ def target_process(targets: Sequence[str], options: Mapping[str, object]) -> Ite
     if (loaded.jobs if given is None else given) == 0:
         yield None
         return
-    limits = step_limits(loaded.steps, **{name: options.get(name) for name in LIMITS})  # type: ignore[arg-type]
+    limits = step_limits(loaded.steps, options)
     process = TargetProcess(
         memory=limits.memory or MEMORY, import_seconds=limits.import_seconds, preload=(_QUESTIONS,)
     )

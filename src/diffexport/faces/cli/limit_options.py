@@ -1,16 +1,17 @@
-"""The options that say what one step may cost."""
+"""The options that say what one step may cost, and which inputs are left out."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import click
 
 from diffexport.errors import DiffexportError, UsageError
-from diffexport.faces.cli.option_types import EXAMPLES, PATTERN, Seconds
-from diffexport.values import Budget, StepLimits, parse_duration, parse_size
+from diffexport.faces.cli.option_types import EXAMPLES, PATH, PATTERN, Seconds
+from diffexport.values import Budget, InputScope, StepLimits, parse_duration, parse_size
 
 #: The names of these options, as a command gets them.
 LIMITS = ("export_timeout", "check_timeout", "import_timeout", "memory")
@@ -74,23 +75,64 @@ def budget_of(
     return None if default is None else Budget(default)
 
 
-def step_limits(
-    configured: StepLimits,
-    *,
-    export_timeout: float | None = None,
-    check_timeout: float | None = None,
-    import_timeout: float | None = None,
-    memory: str | None = None,
-) -> StepLimits:
-    """Return the limits that are configured, with those that the command line gives in their place.
+def scope_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options ``--ordinary`` and ``--no-empty``."""
+    ordinary = click.option(
+        "--ordinary",
+        is_flag=True,
+        default=None,
+        help="Finite ordinary values only: no NaN, infinity or subnormal, nothing huge or tiny.",
+    )
+    no_empty = click.option("--no-empty", is_flag=True, default=None, help="No dimension of size 0.")
+    return ordinary(no_empty(command))
+
+
+def weights_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the option ``--weights``."""
+    option = click.option(
+        "--weights",
+        type=PATH,
+        metavar="FILE",
+        help="A .safetensors file that the model's weights are taken from.",
+    )
+    return option(command)
+
+
+def with_weights(targets: Sequence[str], weights: Path | None) -> tuple[str, ...]:
+    """Return targets, the one that is a model of the user's with the weights that it gets.
+
+    Raises:
+        UsageError: there are several, it is of the catalogue, or the file cannot be read.
+    """
+    if weights is None:
+        return tuple(targets)
+    from diffexport.subjects.targets import Application, Weights
+
+    parts = Application.parse(targets[0]) if len(targets) == 1 else None
+    if parts is None:
+        raise UsageError(
+            "--weights are for one target that is a model of your own: module:attr or file.py:attr"
+        )
+    return (str(replace(parts, weights=Weights.of_file(weights))),)
+
+
+def input_scope(configured: InputScope, options: Mapping[str, Any]) -> InputScope:
+    """Return the configured scope with what the options of a command leave out besides."""
+    ordinary, no_empty = (bool(options.get(name)) for name in ("ordinary", "no_empty"))
+    return InputScope(configured.ordinary or ordinary, configured.no_empty or no_empty)
+
+
+def step_limits(configured: StepLimits, options: Mapping[str, Any]) -> StepLimits:
+    """Return the limits that are configured, with those that the options of a command give in their place.
 
     Raises:
         UsageError: the memory is no size.
     """
+    memory = options.get("memory")
     given = {
-        "export_seconds": export_timeout,
-        "check_seconds": check_timeout,
-        "import_seconds": import_timeout,
+        "export_seconds": options.get("export_timeout"),
+        "check_seconds": options.get("check_timeout"),
+        "import_seconds": options.get("import_timeout"),
         "memory": None if memory is None else _size(memory),
     }
     changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}

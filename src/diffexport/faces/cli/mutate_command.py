@@ -14,7 +14,7 @@ from diffexport import config as configuration
 from diffexport.explore import Settings, TargetFacts, TargetSession, applicable, shipped_for, what_is_asked
 from diffexport.faces.cli.chosen_runtimes import select_runtimes
 from diffexport.faces.cli.interruptions import undisturbed
-from diffexport.faces.cli.limit_options import step_limits
+from diffexport.faces.cli.limit_options import input_scope, step_limits, with_weights
 from diffexport.faces.cli.run_command import RESUMABLE
 from diffexport.faces.cli.written_reports import report_written
 from diffexport.infer.session import TargetProcess
@@ -71,11 +71,10 @@ def mutate_command(
         UsageError: an unknown case, mode, runtime or mutator, or a target that does not import.
     """
     if listed:
-        _list()
-        return 0
+        return _list()
     loaded = configuration.load()
     specs = canonical(inputs)
-    names = expand(targets or loaded.cases or (MAIN_JOB,))
+    names = expand(with_weights(targets, limits.get("weights")) or loaded.cases or (MAIN_JOB,))
     with TargetSession(process) as asked:
         facts = {name: asked.facts(name, specs) for name in names}
     chosen = select(only, (NAME,))
@@ -85,7 +84,8 @@ def mutate_command(
         block=BLOCK,
         seed=loaded.seed if seed is None else seed,
         strict=loaded.strict if strict is None else strict,
-        steps=step_limits(loaded.steps, **limits),
+        scope=input_scope(loaded.scope, limits),
+        steps=step_limits(loaded.steps, limits),
         shrink=False,
     )
     ran_on = select_runtimes(runtimes or RUNTIMES)
@@ -97,9 +97,10 @@ def mutate_command(
         settings.examples,
         settings.seed,
         settings.strict,
+        settings.scope,
     )
-    accepted = (sorted(chosen), *loaded.known)
-    asked_for = what_is_asked(names, dict.fromkeys(names, specs), selected, ran_on, settings, accepted)
+    inputs_of, accepted = dict.fromkeys(names, specs), (sorted(chosen), *loaded.known)
+    asked_for = what_is_asked(names, inputs_of, selected, ran_on, settings, accepted)
     base = loaded.file.parent if loaded.file is not None else Path.cwd()
     journal = MutationJournal(base / ".diffexport", asked_for, resume=resume, say=_say)
     _carry_out(todo, tally, jobs, journal)
@@ -156,6 +157,7 @@ def _carry_out(
     click.echo(
         f"diffexport mutate: {', '.join(tally.cases)}; {', '.join(tally.modes)}; on {', '.join(tally.runtimes)}, "
         f"{tally.examples} examples each, seed {tally.seed}"
+        + ("" if tally.scope.is_everything else f"; inputs: {tally.scope}")
     )
 
     def take(report: JobReport) -> None:
@@ -174,7 +176,7 @@ def _carry_out(
     tally.reports.sort(key=lambda report: (tally.cases.index(report.case), tally.modes.index(report.mode)))
 
 
-def _list() -> None:
+def _list() -> int:
     every = {**mutators(), NAME: MUTATOR}
     width = max(map(len, every))
     for title, control in (("bugs", False), ("controls", True)):
@@ -183,3 +185,4 @@ def _list() -> None:
             if mutator.control is control:
                 note = "  (a note)" if mutator.severity.value == "note" else ""
                 click.echo(f"  {name:<{width}}  {mutator.summary}{note}")
+    return 0

@@ -42,7 +42,7 @@ def replay_command(
         UsageError: a path does not exist, or there is nothing to replay.
     """
     loaded = configuration.load()
-    steps = step_limits(loaded.steps, **(limits or {}))
+    steps = step_limits(loaded.steps, limits or {})
     base = loaded.file.parent if loaded.file is not None else Path.cwd()
     if not paths:
         default = base / loaded.regressions
@@ -120,6 +120,6 @@ def show_command(
         RegressionFileError: the file cannot be read, or there is no script for it.
     """
     loaded = configuration.load()
-    steps = step_limits(loaded.steps, **(limits or {}))
+    steps = step_limits(loaded.steps, limits or {})
     with Replayer((), _rules(loaded, allow_outside, largest), steps) as replayer:
         return replayer.script(file)

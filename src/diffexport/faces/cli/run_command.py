@@ -26,7 +26,7 @@ from diffexport.explore import (
 )
 from diffexport.faces.cli.chosen_runtimes import select_runtimes
 from diffexport.faces.cli.interruptions import undisturbed
-from diffexport.faces.cli.limit_options import budget_of, step_limits
+from diffexport.faces.cli.limit_options import budget_of, input_scope, step_limits, with_weights
 from diffexport.faces.cli.written_reports import report_written
 from diffexport.findings.journal import RunJournal
 from diffexport.findings.regressions import FindingStore
@@ -77,7 +77,7 @@ def run_command(
     loaded = configuration.load()
     chosen = configuration.profile(profile or loaded.profile)
     specs = canonical(inputs)
-    names = expand(tuple(targets) or loaded.cases or (MAIN_JOB,))
+    names = expand(with_weights(targets, limits.get("weights")) or loaded.cases or (MAIN_JOB,))
     base = loaded.file.parent if loaded.file is not None else Path.cwd()
     texts = modes or (chosen.modes if profile else loaded.modes or chosen.modes)
     selected = select_modes(texts, loaded.matrices)
@@ -125,7 +125,8 @@ def _settings(
         block=chosen.block_for(modes),
         seed=loaded.seed if seed is None else seed,
         strict=loaded.strict if strict is None else strict,
-        steps=step_limits(loaded.steps, **limits),
+        scope=input_scope(loaded.scope, limits),
+        steps=step_limits(loaded.steps, limits),
         share=modes > SHARING_FROM,
         limits=limits_of(fail_fast),
         budget=budget_of(

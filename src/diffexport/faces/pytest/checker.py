@@ -137,6 +137,8 @@ class Checker:
             "examples": configuration.examples,
             "seed": configuration.seed,
             "strict": configuration.strict,
+            "ordinary": configuration.scope.ordinary,
+            "no_empty": configuration.scope.no_empty,
             "limits": configuration.steps,
             "time": config.getoption("--diffexport-time") or configuration.time,
             "rounds": configuration.rounds,
@@ -168,6 +170,7 @@ class Checker:
         """
         from diffexport.errors import DiffexportError
         from diffexport.faces.api import as_case, case_options, explored, settings_for
+        from diffexport.values import InputScope
 
         exporter, mode = given.pop(EXPORTER, None), given.get(MODE)
         selected = test_modes(model_test, self._request.config)
@@ -188,6 +191,7 @@ class Checker:
                 limits=options["limits"],
                 time=options["time"],
                 rounds=options["rounds"],
+                scope=InputScope(options["ordinary"], options["no_empty"]),
             )
             with kept_journals(self._request.node):
                 result = explored(case, modes, options["runtimes"], settings, save=options["save"])

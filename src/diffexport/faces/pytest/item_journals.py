@@ -56,7 +56,7 @@ def _opened(
     config = item.config
     asked = what_is_asked(
         (case.target or case.name,),
-        {case.name: [*map(str, case.inputs)] if case.specs else [*case.texts]},
+        {case.name: [*case.input_texts] if case.specs else [*case.texts]},
         modes,
         runtimes,
         settings,

@@ -8,7 +8,17 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from diffexport.findings.events.row_verdict import KnownStatus, RowVerdict
-from diffexport.values import DEFAULT_TERMS, Budget, Call, Divergence, Identity, Terms, exporter_name
+from diffexport.values import (
+    ALL_INPUTS,
+    DEFAULT_TERMS,
+    Budget,
+    Call,
+    Divergence,
+    Identity,
+    InputScope,
+    Terms,
+    exporter_name,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +105,7 @@ class RunStarted:
 
     ``artefact`` is the file that is compared, where nothing is exported; ``asked`` has every mode as text. ``budget``
     says how long modes are explored in turns, if they are, and ``ends`` when that is over, as ``time.monotonic()``
-    counts.
+    counts. ``scope`` says which inputs are left out.
     """
 
     cases: tuple[str, ...]
@@ -110,6 +120,7 @@ class RunStarted:
     asked: tuple[str, ...] = ()
     budget: Budget | None = None
     ends: float = math.inf
+    scope: InputScope = ALL_INPUTS
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Any
 from diffexport.errors import UsageError
 from diffexport.strategies import NameRule, anything_named, names_in_text
 from diffexport.subjects.targets import file_of, imported, is_catalogue_name
-from diffexport.values import DEFAULT_REGRESSION_SIZE
+from diffexport.values import DEFAULT_REGRESSION_SIZE, place_of
 
 _DTYPE = re.compile(
     r"(?:numpy\.(?:bool_?|u?int(?:8|16|32|64)|(?:float|complex)\d+)|onnx\.TensorProto(?:\.\w+)?)"
@@ -103,7 +103,7 @@ class _OwnNames:
         if is_catalogue_name(self.target):
             return anything_named(name)
         root, _, attribute = name.partition(".")
-        place = self.target.rpartition(":")[0]
+        place = place_of(self.target)
         if place.endswith(".py") and _is_of_file(Path(place), root):
             try:
                 return operator.attrgetter(attribute)(imported(self.target))
@@ -127,7 +127,7 @@ def _is_own(target: str, name: str) -> bool:
     if "__" in name.partition(".")[2]:
         # What Python keeps there is no argument.
         return False
-    place, root = target.rpartition(":")[0], name.partition(".")[0]
+    place, root = place_of(target), name.partition(".")[0]
     if is_catalogue_name(target):
         return name.startswith(f"{_CATALOGUE}.")
     if not place.endswith(".py"):

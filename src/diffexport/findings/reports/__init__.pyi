@@ -7,6 +7,7 @@ from .live import STYLES as STYLES
 from .live import Live as Live
 from .live import versions_in_words as versions_in_words
 from .reproduce import quote as quote
+from .reproduce import scope_options as scope_options
 from .tally import EXIT_FINDINGS as EXIT_FINDINGS
 from .tally import EXIT_INTERRUPTED as EXIT_INTERRUPTED
 from .tally import EXIT_OK as EXIT_OK

@@ -30,6 +30,7 @@ def report_document(tally: Tally, store: FindingStore) -> dict[str, Any]:
         "profile": started.profile if started else None,
         "seed": started.seed if started else None,
         "strict": started.strict if started else None,
+        "scope": started.scope.document() if started else None,
         "artefact": (started.artefact or None) if started else None,
         "budget": _budget(tally),
         "cases": list(started.cases) if started else [],

@@ -9,7 +9,7 @@ from diffexport.config import PROFILES
 from diffexport.findings.events import Finding
 from diffexport.findings.regressions import FindingStore
 from diffexport.findings.reports.tally import Tally
-from diffexport.values import Severity
+from diffexport.values import InputScope, Severity
 
 
 def reproduce_line(finding: Finding, tally: Tally, store: FindingStore) -> str:
@@ -21,16 +21,22 @@ def reproduce_line(finding: Finding, tally: Tally, store: FindingStore) -> str:
         return tally.command(finding)
     specs = "".join(f" --input {quote(spec)}" for spec in finding.specs)
     strict = " --strict" if finding.divergence.severity is Severity.NOTE else ""
-    examples = ""
+    examples = scope = ""
     if tally.started is not None:
+        scope = "".join(f" {option}" for option in scope_options(tally.started.scope))
         # As many as a run over one mode has: what many modes found with a few examples each, one needs more for.
         profile = PROFILES.get(tally.started.profile)
         alone = profile.examples_for(1) if profile is not None else 0
         examples = f" --examples {max(tally.started.examples, alone)}"
     return (
         f"diffexport run {quote(finding.target)}{specs} --modes {quote(finding.mode)} "
-        f"--runtime {finding.runtime}{examples} --seed {finding.seed}{strict}"
+        f"--runtime {finding.runtime}{examples} --seed {finding.seed}{scope}{strict}"
     )
+
+
+def scope_options(scope: InputScope) -> list[str]:
+    """Return the options that leave out of the inputs what a scope leaves out."""
+    return ["--ordinary"] * scope.ordinary + ["--no-empty"] * scope.no_empty
 
 
 def quote(text: str) -> str:

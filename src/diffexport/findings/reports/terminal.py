@@ -92,6 +92,8 @@ class Terminal:
             f"{modes}{len(event.runtimes)} runtimes, {_how_long(event)}, "
             f"profile {event.profile}, seed {event.seed}; {versions}"
         )
+        if not event.scope.is_everything:
+            self._say(f"inputs: {event.scope}")
         self._live.start("modes", self._total)
 
     def _advance(self, event: ModeFinished) -> None:

@@ -85,6 +85,8 @@ def model_source(regression: Regression, case: Case) -> ModelSource:
     constants = dict(build.constants) if isinstance(build, Bound) else {}
     if applied is None:
         value = _unwrapped(build.build if isinstance(build, Bound) else build)
+        if parsed is not None and (parsed.arguments or parsed.weights):
+            value = look_up(f"{parsed.place}:{parsed.attribute}")
     else:
         value = look_up(regression.target)
     stored = regression.target if parsed is None else f"{parsed.place}:{parsed.attribute}"
@@ -100,7 +102,7 @@ def model_source(regression: Regression, case: Case) -> ModelSource:
         imports, definitions, name = [], *_imported(places, reason)
     function = isinstance(value, type) and issubclass(value, torch.autograd.Function)
     module = None if function else _built(case)
-    given, whole = arguments(len(Call.of(regression.export_inputs).args), constants)
+    given, whole = arguments(Call.of(regression.export_inputs), constants)
     if isinstance(value, torch.nn.Module):
         expression = name
     elif function:
@@ -109,7 +111,11 @@ def model_source(regression: Regression, case: Case) -> ModelSource:
         expression = "Applied()"
     else:
         plain = name.removeprefix("target.") == getattr(value, "__qualname__", "")
-        expression = f"{name}()" if plain else f'getattr({name}, "build", {name})()'
+        call = "()" if parsed is None else parsed.written_call
+        expression = f"{name}{call}" if plain else f'getattr({name}, "build", {name}){call}'
+    if parsed is not None and parsed.weights is not None:
+        imports, definitions = [*imports, "import safetensors.torch"], [*definitions, WITH_WEIGHTS]
+        expression = f"with_weights({expression}, {parsed.weights.path!r})"
     if constants and not function:
         definitions.append(with_constants(given, whole))
         expression = f"WithConstants({expression})"
@@ -123,6 +129,12 @@ def with_constants(given: str, whole: str) -> str:
     start = indented("def __init__(self, inner):", "super().__init__()", "self.inner = inner")
     forward = indented(f"def forward(self, {given}):", f"return self.inner({whole})")
     return indented("class WithConstants(torch.nn.Module):", start, "", forward)
+
+
+#: Gives a model the weights in a file.
+WITH_WEIGHTS = indented(
+    "def with_weights(model, path):", "safetensors.torch.load_model(model, path)", "return model"
+)
 
 
 @dataclass(frozen=True)
@@ -150,13 +162,15 @@ def function_source(function: Any) -> Function:
     return Function([], [f"{textwrap.indent(text, '# ')}\n{stub}"], name)
 
 
-def arguments(count: int, constants: Mapping[int, Any]) -> tuple[str, str]:
+def arguments(call: Call, constants: Mapping[int | str, Any]) -> tuple[str, str]:
     """Return the parameters of a forward, and all arguments that it calls with, constants in their places."""
-    given = [f"x{number}" for number in range(count)]
+    given = [f"x{number}" for number in range(len(call.args))]
     whole = list(given)
-    for place, value in sorted(constants.items()):
+    for place, value in sorted((key, value) for key, value in constants.items() if isinstance(key, int)):
         whole.insert(place, literal(value))
-    return ", ".join(given), ", ".join(whole)
+    whole += [f"{name}={name}" for name in call.kwargs]
+    whole += [f"{key}={literal(value)}" for key, value in constants.items() if isinstance(key, str)]
+    return ", ".join([*given, *call.kwargs]), ", ".join(whole)
 
 
 def applied_definitions(name: str, given: str, whole: str, flags: Sequence[str]) -> list[str]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from diffexport.findings.regressions import (
     of_libraries,
 )
 from diffexport.findings.scripts.model_source import (
+    WITH_WEIGHTS,
     ModelSource,
     NoSourceError,
     applied_definitions,
@@ -32,10 +35,10 @@ from diffexport.findings.scripts.model_source import (
 )
 from diffexport.findings.scripts.script import standalone_script
 from diffexport.findings.scripts.written_model import ModelForm, WrittenModel, written_model
-from diffexport.strategies import is_spec, names_under, value_of
+from diffexport.strategies import is_spec, names_under, read_nested, value_of
 from diffexport.subjects.cases import Case, make_case
 from diffexport.subjects.targets import Application, check_inside, is_catalogue_name, is_part_of_python
-from diffexport.values import Call, TensorSpec, leaves
+from diffexport.values import Call, TensorSpec, leaves, split_name
 
 _JUST = re.compile(r"(?:hypothesis\.)?(?:(?:st|strategies)\.)?just\((?P<value>.*)\)\s*", re.DOTALL)
 _NONE = re.compile(r"(?:hypothesis\.)?(?:(?:st|strategies)\.)?none\(\)\s*")
@@ -78,20 +81,23 @@ def unexecuted_script(regression: Regression, project: Path | None = None) -> st
         written, reason = WrittenModel(ModelForm.UNKNOWN, None, attribute), str(error.args[0])
     texts = regression.specs or written.inputs
     constants = _constants(texts, regression.target)
-    case = _unbuilt(regression, [text for place, text in enumerate(texts) if place not in constants])
-    model = _source(regression, written, place, attribute, parts.flags if parts else (), constants, reason)
+    names = [split_name(text)[0] for text in texts]
+    generated = [text for place, text in enumerate(texts) if (names[place] or place) not in constants]
+    case = _unbuilt(regression, generated)
+    target = parts or Application(place, attribute)
+    model = _source(regression, written, target, constants, reason)
     return standalone_script(regression, case, model)
 
 
-def _constants(texts: Sequence[str], target: str) -> dict[int, Any]:
-    """Return the arguments that are constants of the model, by position; those with names are not looked up."""
-    constants: dict[int, Any] = {}
-    for place, text in enumerate(texts):
+def _constants(texts: Sequence[str], target: str) -> dict[int | str, Any]:
+    """Return the arguments that are constants of the model, by position or name; names in them are not looked up."""
+    constants: dict[int | str, Any] = {}
+    for place, (name, text) in enumerate(map(split_name, texts)):
         just = None if is_spec(text) else _JUST.fullmatch(text.strip())
         if just is not None:
-            constants[place] = _value(just["value"], target)
+            constants[name or place] = _value(just["value"], target)
         elif not is_spec(text) and _NONE.fullmatch(text.strip()):
-            constants[place] = None
+            constants[name or place] = None
     return constants
 
 
@@ -109,25 +115,28 @@ def _unbuilt(regression: Regression, texts: Sequence[str]) -> Case:
     def build() -> Any:
         raise UsageError("a case of which nothing is executed cannot be built")
 
-    entries: list[Any] = []
-    for text in texts:
+    def read(text: str) -> Any:
         try:
-            entries.append(TensorSpec.parse(text))
+            return TensorSpec.parse(text)
         except DiffexportError:
-            entries.append(st.nothing())
-    if not entries:
-        entries = [TensorSpec.parse("float32[...]")] * max(len(Call.of(regression.inputs).args), 1)
-    case = make_case(regression.case or "model", build, inputs=entries, target=regression.target)
+            return st.nothing()
+
+    pairs = [split_name(text) for text in texts]
+    inputs = Call(
+        [read_nested(text, read) for name, text in pairs if not name],
+        {name: read_nested(text, read) for name, text in pairs if name},
+    )
+    if not pairs:
+        inputs = Call([TensorSpec.parse("float32[...]")] * max(len(Call.of(regression.inputs).args), 1))
+    case = make_case(regression.case or "model", build, inputs=inputs, target=regression.target)
     return Case(**{**vars(case), "terms": regression.terms})
 
 
 def _source(
     regression: Regression,
     written: WrittenModel,
-    place: str,
-    attribute: str,
-    flags: Sequence[str],
-    constants: dict[int, Any],
+    target: Application,
+    constants: dict[int | str, Any],
     reason: str,
 ) -> ModelSource:
     """Return the model of a regression as source: copied, or else imported by the script."""
@@ -139,22 +148,31 @@ def _source(
             raise NoSourceError("what it is shows only when it is imported")
         imports, definitions = copied_definitions(written.file.text, written.file.package, name)
     except (NoSourceError, ImportError, SyntaxError, ValueError, RecursionError) as error:
-        imports, (definitions, name) = [], importing_definitions(place, attribute, str(error))
-    given, whole = arguments(len(Call.of(regression.export_inputs).args), constants)
+        imports, (definitions, name) = [], importing_definitions(target.place, target.attribute, str(error))
+    given, whole = arguments(Call.of(regression.export_inputs), constants)
+    flags, call = target.flags, target.written_call
     kind = ModelForm.FUNCTION if {"parameter", "without-symbolic"} & set(flags) else written.form
+    if target.arguments and kind is ModelForm.UNKNOWN:
+        kind = ModelForm.CALLED
     if kind in (ModelForm.FUNCTION, ModelForm.UNKNOWN):
         definitions += applied_definitions(name, given, whole, flags)
     expression = {
         ModelForm.FUNCTION: "Applied()",
-        ModelForm.CALLED: f"{name}()",
-        ModelForm.ASSIGNED: f"{name} if isinstance({name}, torch.nn.Module) else {name}()",
+        ModelForm.CALLED: f"{name}{call}",
+        ModelForm.ASSIGNED: f"{name} if isinstance({name}, torch.nn.Module) else {name}{call}",
         ModelForm.UNKNOWN: f"made({name})",
     }[kind]
     if kind is ModelForm.UNKNOWN:
         definitions.append(_MADE)
+    if target.weights is not None:
+        imports, definitions = [*imports, "import safetensors.torch"], [*definitions, WITH_WEIGHTS]
+        expression = f"with_weights({expression}, {target.weights.path!r})"
     if constants and kind is not ModelForm.FUNCTION:
         definitions.append(with_constants(given, whole))
         expression = f"WithConstants({expression})"
+        kind_of = inspect.Parameter.POSITIONAL_OR_KEYWORD
+        takes = [inspect.Parameter(name, kind_of) for name in given.split(", ")]
+        written = replace(written, forward=inspect.Signature(takes))
     text = "\n".join(definitions)
     if kind is not ModelForm.FUNCTION and (
         kind is ModelForm.UNKNOWN or _RANDOM.search(text) or "target." in name

@@ -37,7 +37,8 @@ class Argument:
             return tensor_of(self.shape or (), self.choice.dtype, self.choice.domain, number)
         if self.choice.kind is ArgumentKind.TENSORS and self.choice.count:
             return tuple(
-                tensor_of(self.shape or (), "float32", "any", number + k) for k in range(self.choice.count)
+                tensor_of(self.shape or (), self.choice.dtype, "any", number + k)
+                for k in range(self.choice.count)
             )
         return value_of(self.choice.text)
 
@@ -91,5 +92,5 @@ def describe(candidate: Candidate) -> str:
                 f"{choice.dtype}[{shape}]" + ("" if choice.domain == "any" else f" ({choice.domain})")
             )
         else:
-            parts.append(f"{choice.count} × float32[{shape}]" if choice.count else choice.text)
+            parts.append(f"{choice.count} × {choice.dtype}[{shape}]" if choice.count else choice.text)
     return ", ".join(parts)

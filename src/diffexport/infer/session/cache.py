@@ -15,6 +15,7 @@ from pathlib import Path
 
 from diffexport import atomic
 from diffexport.infer.session.inference import Inference
+from diffexport.values import place_of
 from diffexport.versions import installed
 
 #: Raised whenever inference finds other things than before.
@@ -44,7 +45,7 @@ def key(target: str, asked: Sequence[str], folder: Path | None = None) -> Path |
 
 def source_files(target: str, base: Path) -> Iterator[Path]:
     """Yield the source files around a target: its own, or those of its package; none where they are not found."""
-    place = target.rpartition(":")[0]
+    place = place_of(target)
     if place.endswith(".py"):
         file = base / place
         if file.is_file():

@@ -60,10 +60,11 @@ def _answer(
     from diffexport.infer.evidence import Library, around
     from diffexport.infer.session.inference import Inference
     from diffexport.strategies import named
+    from diffexport.values import name_in
 
     target = request["target"]
     say(IMPORTING)
-    name = target.rpartition(":")[2]
+    name = name_in(target)
     try:
         with captured():
             model = named(request["loader"])(target)

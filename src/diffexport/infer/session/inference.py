@@ -25,7 +25,7 @@ class Inference:
     Attributes:
         status: how it ended.
         inputs: one text for each positional argument, a tensor spec or a strategy, as
-            [parse_input][diffexport.strategies.texts.parse_input] reads it.
+            [parse_input][diffexport.strategies.input_texts.parse_input] reads it.
         call: the call in one line, for people.
         message: for people: what could not be worked out, what was tried, how to declare it.
         notes: warnings about what was seen while probing.

@@ -13,13 +13,14 @@ from diffexport.infer.session import cache
 from diffexport.infer.session.child import IMPORTING, TRYING, WIDENING
 from diffexport.infer.session.inference import Inference
 from diffexport.infer.session.target_process import STARTING, ProcessGone, TargetProcess
+from diffexport.values import name_in, place_of
 
 #: Seconds for the module of a target to be imported, and for the child to answer after its time.
 _IMPORT, _GRACE = 60.0, 3.0
 #: How many candidates may end the process before the model is given up.
 _DEATHS = 3
 #: What looks a target up, by dotted name.
-LOADER = "diffexport.subjects.targets.resolving.look_up"
+LOADER = "diffexport.subjects.targets.resolving.made_for_inference"
 
 
 class InferenceSession:
@@ -77,7 +78,7 @@ class InferenceSession:
             per_call: the longest a single call may take, in seconds.
             roots: files and folders whose source may call it; by default its package, or its file.
         """
-        place, _, name = target.rpartition(":")
+        place, name = place_of(target), name_in(target)
         if place in self._broken:
             return replace(self._broken[place], name=name, target=target)
         asked = (f"{seconds}", f"{per_call}", self._loader, *map(str, roots))
@@ -148,7 +149,7 @@ def _ended(target: str, gone: ProcessGone, died: Sequence[str]) -> Inference:
         f"target {target!r}: {doing} ends the process or does not end ({gone.how}){tried}; {status.meaning}. "
         "Declare what it takes with --input, for instance --input 'float32[N, 3]'"
     )
-    return Inference(status, message=message, tried=len(died), name=target.rpartition(":")[2], target=target)
+    return Inference(status, message=message, tried=len(died), name=name_in(target), target=target)
 
 
 def infer_target(

@@ -6,11 +6,13 @@ import inspect
 import re
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from diffexport.arrays import float_dtypes
 from diffexport.chatter import captured
 from diffexport.errors import TargetError
 from diffexport.infer.evidence import (
@@ -192,8 +194,16 @@ class _Work:
             known = [site.arguments[place] for site in self._sites if place < len(site.arguments)]
             given: list[SiteValue] = [one for one in known if one is not None]
             usage = evidence.get(parameter.name, Usage())
-            choices_of.append(tuple(choices(parameter, place, usage, given, documentation, self._subject)))
+            found = choices(parameter, place, usage, given, documentation, self._subject)
+            choices_of.append(tuple(self._of_its_dtype(choice) for choice in found))
         return Space(tuple(names), tuple(choices_of), tuple(evidence[name] for name in names), cost)
+
+    def _of_its_dtype(self, choice: Choice) -> Choice:
+        """Return a choice with tensors of the dtype that all parameters of the model have, in place of float32."""
+        own = () if self._subject.is_function else float_dtypes(self._subject.module)
+        if len(own) != 1 or not (choice.is_tensor or choice.count) or choice.dtype != "float32":
+            return choice
+        return replace(choice, dtype=own[0])
 
     def _success(self, result: SearchResult) -> Inference:
         candidate = result.candidate
@@ -304,12 +314,12 @@ def hinted(module: torch.nn.Module, usage: Usage) -> None:
 
 
 def _text(argument: Argument, spec: TensorSpec | None) -> str:
-    """Return the strategy of one argument as a text."""
+    """Return the text of one argument: a spec, several of them in a tuple, or a constant."""
     choice: Choice = argument.choice
     if choice.is_tensor:
         return str(spec if spec is not None else TensorSpec(choice.dtype, (), True))
     if choice.count:
         shape = ", ".join(map(str, argument.shape or ()))
-        one = f"arrays('float32[{shape}]')"
-        return f"tuples({', '.join([one] * choice.count)})"
+        several = ", ".join([f"{choice.dtype}[{shape}]"] * choice.count)
+        return f"({several},)" if choice.count == 1 else f"({several})"
     return "none()" if choice.text == "None" else f"just({choice.text})"

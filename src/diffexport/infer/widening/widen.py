@@ -316,7 +316,7 @@ class _Widener:
                 spec, choice = specs[place], argument.choice
                 value = tensor_of(least.get(place, ()), choice.dtype, choice.domain, place)
                 if _class(spec.dtype) == "int":
-                    value = torch.full_like(value, int((spec.high if high else spec.low) or 0))
+                    value = torch.full_like(value, int(spec.range_at()[high] or 0))
                 arguments.append(value)
             outcome = self._prober.call(arguments, copied=False)
             outcomes.append(outcome.ran and bool(outcome.tensors))

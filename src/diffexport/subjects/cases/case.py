@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Unpack
 
 from diffexport.errors import UsageError
+from diffexport.strategies import is_nested, read_nested
 from diffexport.subjects.cases import exclusion
 from diffexport.subjects.cases.exclusion import Exclusion
 from diffexport.subjects.cases.expectation import TRAITS, Assertion, Expectation, Expected, Rule, expect
@@ -15,13 +16,17 @@ from diffexport.subjects.cases.known import Known
 from diffexport.values import (
     DEFAULT_TERMS,
     Call,
+    CallForm,
     Inputs,
+    InputScope,
     Mode,
     ModePattern,
+    Slot,
     TensorSpec,
     TermOptions,
     Terms,
     parse_specs,
+    split_names,
 )
 
 #: Makes the context manager that is entered for the length of each export.
@@ -38,6 +43,8 @@ class Case:
         inputs: one entry for each positional argument: a [TensorSpec][diffexport.values.TensorSpec] (or its text,
             ``float32[..., >=3]``) for a tensor, a Hypothesis strategy for anything else. Leave it empty when
             ``strategy`` is given.
+        form: how ``inputs`` are arranged into a call, by name or inside of lists, tuples and dicts; None where each is
+            a positional argument.
         strategy: a Hypothesis strategy for the tuple of positional arguments or a
             [Call][diffexport.Call] with keywords, instead of ``inputs``; it is evaluated one sample at a time.
         traits: traits of the model that expectations are stated over; None: found by tracing it.
@@ -74,6 +81,7 @@ class Case:
     extra_inputs: tuple[Call, ...] = ()
     known: tuple[Known, ...] = ()
     exclude: tuple[Exclusion, ...] = ()
+    form: CallForm | None = field(default=None, hash=False)
 
     @property
     def specs(self) -> tuple[TensorSpec, ...]:
@@ -84,6 +92,49 @@ class Case:
     def exclusions(self) -> tuple[Exclusion, ...]:
         """Its own exclusions, and those that its terms entail."""
         return (exclusion.SCRIPTED, *self.exclude) if self.terms.script else self.exclude
+
+    def within(self, scope: InputScope) -> Case:
+        """Return the same case without the inputs that are not in scope; what a strategy gives is left as it is.
+
+        Raises:
+            UsageError: nothing of an input is left.
+        """
+        if scope.is_everything:
+            return self
+        entries = [entry.within(scope) if isinstance(entry, TensorSpec) else entry for entry in self.inputs]
+        return replace(self, inputs=tuple(entries))
+
+    @property
+    def input_texts(self) -> tuple[str, ...]:
+        """A text for each argument, with the name that it is given by; what is no spec as it is shown."""
+        return tuple(map(str, self.inputs)) if self.form is None else self.form.texts(self.inputs)
+
+    def call_of(self, values: Sequence[Any]) -> Inputs:
+        """Return the call with a value for each of ``inputs``; a tuple where all are positional."""
+        return tuple(values) if self.form is None else self.form.call_of(values)
+
+    def values_of(self, inputs: Inputs) -> tuple[Any, ...]:
+        """Return the values of a call, one for each of ``inputs``: the reverse of [call_of][].
+
+        Raises:
+            UsageError: it has other arguments.
+        """
+        if self.form is not None:
+            return self.form.values_of(inputs)
+        call = Call.of(inputs)
+        if call.kwargs or len(call.args) != len(self.inputs):
+            raise UsageError(
+                f"case {self.name!r} takes {len(self.inputs)} positional arguments and no others"
+            )
+        return call.args
+
+    def speaks_of(self, inputs: Inputs) -> bool:
+        """Return whether a call has the arguments that ``inputs`` speak of."""
+        try:
+            self.values_of(inputs)
+        except UsageError:
+            return False
+        return True
 
     def expect(self, mode: Mode, traits: frozenset[str]) -> Expectation:
         """Return what should happen in ``mode``, given the traits of the model."""
@@ -101,7 +152,7 @@ def make_case(
     name: str,
     build: Callable[[], Any],
     *,
-    inputs: Sequence[str | TensorSpec | Any] = (),
+    inputs: Sequence[str | TensorSpec | Any] | Mapping[str, Any] | Call = (),
     strategy: Any = None,
     traits: Sequence[str] | None = None,
     rules: Sequence[Rule] = (),
@@ -121,17 +172,16 @@ def make_case(
     """Make a [Case][] from texts; see there for the arguments, and [Terms][diffexport.Terms] for the others.
 
     Args:
-        exclude: mode pattern to the reason why such modes are not run.
+        inputs: a list, texts with names (``mask=bool[B]``), a dict by name, or a [Call][]; entries may be nested.
+        exclude: mode pattern to the reason why.
 
     Raises:
-        UsageError: no name, both or neither of ``inputs`` and ``strategy``, an unknown trait, a spec that
-            does not parse, an unknown option, an exclusion without a reason, an ``around`` that is not callable, a
-            custom opset that is no positive number.
+        UsageError: no name, both or neither of ``inputs`` and ``strategy``, or one of the others is wrong.
     """
     if not name:
         raise UsageError("a case needs a name")
     agreed = Terms.of(terms)
-    inputs = _listed(name, inputs)
+    form, inputs = _arranged(name, inputs)
     if bool(inputs) == (strategy is not None):
         raise UsageError(f"case {name!r}: give either inputs or strategy, one of them")
     _check_inputs(name, inputs)
@@ -141,6 +191,7 @@ def make_case(
         name=name,
         build=build,
         inputs=tuple(next(parsed) if isinstance(e, str | TensorSpec) else e for e in inputs),
+        form=form,
         strategy=strategy,
         traits=None if traits is None else frozenset(traits),
         rules=tuple(rules),
@@ -189,12 +240,37 @@ def _check_export(
             )
 
 
-def _listed(name: str, inputs: Any) -> Sequence[Any]:
-    if isinstance(inputs, str | TensorSpec) or not isinstance(inputs, Sequence):
+def _arranged(name: str, inputs: Any) -> tuple[CallForm | None, Sequence[Any]]:
+    """Return how inputs are arranged into a call, None where all are positional, and the inputs in a row."""
+    if isinstance(inputs, str | TensorSpec) or not isinstance(inputs, Sequence | Mapping | Call):
         raise UsageError(
             f"case {name!r}: inputs={inputs!r} must be a list, one entry for each argument; write [{inputs!r}]"
         )
-    return inputs
+    entries: list[Any] = []
+
+    def slots(entry: Any) -> Any:
+        if isinstance(entry, dict):
+            return {key: slots(item) for key, item in entry.items()}
+        if type(entry) in (list, tuple) and entry:
+            return type(entry)(slots(item) for item in entry)
+        if isinstance(entry, str) and is_nested(entry):
+            return read_nested(entry, slots)
+        entries.append(entry)
+        return Slot(len(entries) - 1)
+
+    if isinstance(inputs, Mapping):
+        inputs = Call((), inputs)
+    if isinstance(inputs, Call):
+        names = ("",) * len(inputs.args) + tuple(map(str, inputs.kwargs))
+        rests = [*inputs.args, *inputs.kwargs.values()]
+    else:
+        names, texts = split_names([entry if isinstance(entry, str) else "" for entry in inputs])
+        rests = [text if isinstance(entry, str) else entry for entry, text in zip(inputs, texts, strict=True)]
+    given = [slots(entry) for entry in rests]
+    count = names.count("")
+    if not any(names) and all(isinstance(item, Slot) for item in given):
+        return None, entries
+    return CallForm(Call(given[:count], dict(zip(names[count:], given[count:], strict=True)))), entries
 
 
 def extra_calls(extra: Sequence[Inputs]) -> tuple[Call, ...]:

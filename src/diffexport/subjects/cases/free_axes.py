@@ -17,8 +17,10 @@ def dynamic_axes(case: Case, inputs: Inputs) -> DynamicAxes | None:
     if len(case.specs) == len(entries) == len(tensors_of(call)):
         # One spec for each tensor, wherever it stands.
         values = list(tensors_of(call))
-    elif not case.specs or len(values) != len(entries) or call.kwargs:
+    elif not case.specs or not case.speaks_of(call):
         return None
+    else:
+        values = list(case.values_of(call))
     axes: list[dict[int, str | None]] = []
     for entry, value in zip(entries, values, strict=True):
         for tensor in tensors_of((value,)):

@@ -1,6 +1,7 @@
-"""Targets that say more than a name: ``module:Function+parameter``, and what is made of them.
+"""Targets that say more than a name: ``module:Function+parameter``, ``module:Net(8, 16)``, and what is made of them.
 
-Behind the name of an ``autograd.Function`` may stand flags, each with a ``+``:
+Behind the name of a class or a factory may stand the arguments that it is called with, literals, and behind that of any
+model ``+weights('FILE.safetensors')``. Behind the name of an ``autograd.Function`` may stand flags, each with a ``+``:
 
 ``parameter``         its tensors come out of a computation with a parameter, so that they require gradients
 ``without-symbolic``  its own ``symbolic`` is taken away
@@ -9,15 +10,16 @@ Behind the name of an ``autograd.Function`` may stand flags, each with a ``+``:
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 from diffexport.errors import TargetError, suggestion
+from diffexport.subjects.targets.configured import Weights, literal_arguments
+from diffexport.values import target_parts
 
 FLAGS = ("parameter", "without-symbolic", "stubs")
-_TEXT = re.compile(r"(?P<place>.+):(?P<attribute>[^\W\d][\w.<>]*)(?P<flags>(?:\+[\w-]+)*)", re.DOTALL)
+_WEIGHTS = "weights"
 
 
 @dataclass(frozen=True)
@@ -28,11 +30,15 @@ class Application:
         place: a module or a file.
         attribute: what is in it.
         flags: some of [FLAGS][], in that order.
+        arguments: what it is called with, brackets included; empty where nothing is said.
+        weights: what it gets; None where nothing is said.
     """
 
     place: str
     attribute: str
     flags: tuple[str, ...] = ()
+    arguments: str = ""
+    weights: Weights | None = None
 
     @classmethod
     def parse(cls, text: str) -> Application | None:
@@ -41,21 +47,44 @@ class Application:
         Raises:
             TargetError: there is no such flag.
         """
-        match = _TEXT.fullmatch(text)
-        if match is None:
+        parts = target_parts(text)
+        if parts is None:
             return None
-        flags = [flag for flag in (match["flags"] or "").split("+") if flag]
-        for flag in flags:
-            if flag not in FLAGS:
-                raise TargetError(f"target {text!r}: there is no +{flag}{suggestion(flag, FLAGS)}")
-        return cls(match["place"], match["attribute"], tuple(flag for flag in FLAGS if flag in flags))
+        given = dict(parts.flags)
+        weights = Weights.parse(given.pop(_WEIGHTS), text) if _WEIGHTS in given else None
+        for flag, arguments in given.items():
+            if flag not in FLAGS or arguments:
+                known = (*FLAGS, f"{_WEIGHTS}('FILE.safetensors')")
+                raise TargetError(f"target {text!r}: there is no +{flag}{arguments}{suggestion(flag, known)}")
+        if given.keys() - {"stubs"} and (parts.arguments or weights):
+            raise TargetError(
+                f"target {text!r}: an autograd.Function, which flags are for, has no arguments or weights"
+            )
+        flags = tuple(flag for flag in FLAGS if flag in given)
+        return cls(parts.place, parts.attribute, flags, parts.arguments, weights)
 
     def __str__(self) -> str:
-        return f"{self.place}:{self.attribute}{''.join(f'+{flag}' for flag in self.flags)}"
+        flags = "".join(f"+{flag}" for flag in self.flags)
+        return f"{self.place}:{self.name}{flags}{self.weights or ''}"
+
+    @property
+    def name(self) -> str:
+        """What the model is called: the attribute, with its arguments."""
+        return f"{self.attribute}{self.arguments}"
+
+    @property
+    def written_call(self) -> str:
+        """The brackets and arguments of the call that makes the model, written anew from their values.
+
+        Raises:
+            TargetError: something in them is no literal.
+        """
+        args, kwargs = literal_arguments(self.arguments or "()", str(self))
+        return f"({', '.join([*map(repr, args), *(f'{name}={value!r}' for name, value in kwargs.items())])})"
 
     @property
     def is_plain(self) -> bool:
-        """Whether the model is what the name says, and nothing else."""
+        """Whether no Function is applied otherwise than as it is."""
         return set(self.flags) <= {"stubs"}
 
     def flagged(self, *flags: str) -> Application:

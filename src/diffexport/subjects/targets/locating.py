@@ -10,6 +10,7 @@ from pathlib import Path
 
 from diffexport.errors import TargetError
 from diffexport.subjects.targets.application import Application
+from diffexport.values import place_of
 
 
 def spec_of(module: str, folders: tuple[Path, ...] = ()) -> importlib.machinery.ModuleSpec | None:
@@ -60,20 +61,22 @@ def is_part_of_python(module: str) -> bool:
 
 
 def check_inside(text: str, folder: Path) -> None:
-    """Return if a target is no file, or one below a folder.
+    """Return if a target is no file, or one below a folder; of its weights likewise.
 
     Raises:
         TargetError: its file lies elsewhere, also through a link.
     """
     parts = Application.parse(text)
-    place = text.rpartition(":")[0] if parts is None else parts.place
-    if not place.endswith(".py"):
-        return
-    try:
-        inside = Path(place).resolve().is_relative_to(folder.resolve())
-    except (OSError, RuntimeError, ValueError):
-        inside = False
-    if not inside:
-        raise TargetError(
-            f"target {text!r}: its file lies outside of {folder}; --allow-outside lets it be run"
-        )
+    place = place_of(text)
+    files = [("file", place)] if place.endswith(".py") else []
+    if parts is not None and parts.weights is not None:
+        files.append(("file of weights", parts.weights.path))
+    for what, file in files:
+        try:
+            inside = Path(file).resolve().is_relative_to(folder.resolve())
+        except (OSError, RuntimeError, ValueError):
+            inside = False
+        if not inside:
+            raise TargetError(
+                f"target {text!r}: its {what} lies outside of {folder}; --allow-outside lets it be run"
+            )

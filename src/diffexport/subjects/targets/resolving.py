@@ -9,28 +9,37 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import inspect
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from diffexport.errors import (
     DiffexportError,
     TargetError,
     UnknownNameError,
-    UsageError,
     error_line,
     error_text,
 )
 from diffexport.processes import raised_by_code, without_copies
 from diffexport.subjects import catalogue
-from diffexport.subjects.cases import Case, make_case
+from diffexport.subjects.cases import Case
 from diffexport.subjects.targets.application import Application
+from diffexport.subjects.targets.bound_constants import binding
+from diffexport.subjects.targets.configured import WithWeights, called
 from diffexport.subjects.targets.factories import check_factory
 from diffexport.subjects.targets.importing import CannotImport, Importer, run_file
 from diffexport.subjects.targets.locating import is_part_of_python
+from diffexport.subjects.targets.making_cases import (
+    applied,
+    case_of_forward,
+    generated_names,
+    has_setup_context,
+)
+from diffexport.values import name_in, place_of
+
+if TYPE_CHECKING:
+    pass
 
 
 def is_catalogue_name(text: str) -> bool:
@@ -71,6 +80,8 @@ def resolve(
     if parts is not None and not parts.is_plain:
         return _applied_case(parts, text, inputs or otherwise, stored)
     module, value = _looked_up(text, stored)
+    if parts is not None and (parts.arguments or parts.weights):
+        return _configured_case(parts, value, module, text, inputs or otherwise, stored)
     options = getattr(value, "diffexport_test", None)
     if options is not None:
         # A test of a model: it knows how it is checked.
@@ -115,7 +126,7 @@ def imported(text: str) -> Any:
     """
     parts = Application.parse(text)
     if parts is None:
-        return _import(text.rpartition(":")[0], text)
+        return _import(place_of(text), text)
     return _import(parts.place, text, stand_in="stubs" in parts.flags)
 
 
@@ -124,7 +135,7 @@ def _looked_up(text: str, stored: bool) -> tuple[Any, Any]:
     parts = Application.parse(text)
     module = imported(text)
     if parts is None:
-        return module, _lookup(module, text.rpartition(":")[2], text)
+        return module, _lookup(module, name_in(text), text)
     if ".<locals>." in parts.attribute:
         return module, _local(module, parts.attribute, text, stored)
     return module, _lookup(module, parts.attribute, text)
@@ -140,12 +151,13 @@ def with_inputs(case: Case, inputs: Sequence[str]) -> Case:
         return case
     from diffexport.strategies import split
 
-    entries, constants = split(inputs)
+    given = split(inputs)
     changed = {
-        "inputs": entries,
+        "inputs": given.entries,
+        "form": given.form,
         "strategy": None,
         "texts": tuple(inputs),
-        "build": binding(case.build, constants),
+        "build": binding(case.build, given.constants, generated_names(given)),
     }
     return Case(**{**vars(case), **changed})
 
@@ -272,20 +284,22 @@ def _applied_case(parts: Application, text: str, inputs: Sequence[str], stored: 
     """Return the case of a Function that is applied otherwise than as it is."""
     function = look_up(text, stored=stored)
     build, name = parts.builder(function), parts.attribute.rpartition(".")[2]
-    return _case(name, build, function.forward, text, inputs, skip=int(not has_setup_context(function)))
+    return case_of_forward(
+        name, build, function.forward, text, inputs, skip=int(not has_setup_context(function))
+    )
 
 
 def _as_case(value: Any, module: Any, text: str, inputs: Sequence[str], stored: bool) -> Case:
     import torch
 
-    name = text.rpartition(":")[2]
+    name = name_in(text)
     if isinstance(value, torch.nn.Module):
-        return _case(name, lambda: value, value.forward, text, inputs)
+        return case_of_forward(name, lambda: value, value.forward, text, inputs)
     if isinstance(value, type) and issubclass(value, torch.nn.Module):
-        return _case(name, value, value.forward, text, inputs, skip=1)
+        return case_of_forward(name, value, value.forward, text, inputs, skip=1)
     if isinstance(value, type) and issubclass(value, torch.autograd.Function):
         context = int(not has_setup_context(value))
-        return _case(name, lambda: applied(value), value.forward, text, inputs, skip=context)
+        return case_of_forward(name, lambda: applied(value), value.forward, text, inputs, skip=context)
     if callable(value):
         check_factory(value, module, text, stored=stored)
         try:
@@ -296,7 +310,7 @@ def _as_case(value: Any, module: Any, text: str, inputs: Sequence[str], stored: 
                 f"target {text!r}: calling it raises {type(error).__name__}: {error_text(error)}"
             ) from error
         if isinstance(built, torch.nn.Module):
-            return _case(name, value, built.forward, text, inputs)
+            return case_of_forward(name, value, built.forward, text, inputs)
         raise TargetError(f"target {text!r}: calling it gives {type(built).__name__}, not a torch.nn.Module")
     raise TargetError(
         f"target {text!r} is a {type(value).__name__}; it must be a diffexport Case, a torch.nn.Module (instance, "
@@ -304,67 +318,70 @@ def _as_case(value: Any, module: Any, text: str, inputs: Sequence[str], stored: 
     )
 
 
-def applied(function: Any) -> Any:
-    """Return a module whose forward applies an ``autograd.Function``."""
+def _configured_case(
+    parts: Application, value: Any, module: Any, text: str, inputs: Sequence[str], stored: bool
+) -> Case:
+    """Return the case of a model that is made with arguments, or gets weights."""
+    build = _maker(parts, value, module, text, stored)
     import torch
 
-    class AppliedFunction(torch.nn.Module):
-        def forward(self, *args: Any) -> Any:
-            return function.apply(*args)
-
-    AppliedFunction.__name__ = AppliedFunction.__qualname__ = f"Applied{function.__name__}"
-    return AppliedFunction()
+    if isinstance(value, type) and issubclass(value, torch.nn.Module) and not parts.weights:
+        return case_of_forward(parts.name, build, value.forward, text, inputs, skip=1)
+    return case_of_forward(parts.name, build, built_once(build).forward, text, inputs)
 
 
-@dataclass(frozen=True, eq=False)
-class Bound:
-    """Makes a module of which some arguments are constants: those at ``constants``, by position in the whole call."""
-
-    build: Callable[[], Any]
-    constants: tuple[tuple[int, Any], ...]
-
-    def __call__(self) -> Any:
-        """Return the module, which takes the other arguments."""
-        import torch
-
-        constants = self.constants
-        modules = [place for place, value in constants if isinstance(value, torch.nn.Module)]
-
-        class WithConstants(torch.nn.Module):
-            def __init__(self, inner: torch.nn.Module) -> None:
-                super().__init__()
-                self.inner = inner
-                # Where they can be seen: parameters must be known to exporters, and copied along.
-                self.given = torch.nn.ModuleDict(
-                    {str(place): value for place, value in constants if isinstance(value, torch.nn.Module)}
-                )
-
-            def forward(self, *args: Any) -> Any:
-                merged = list(args)
-                for place, value in constants:
-                    merged.insert(place, self.given[str(place)] if place in modules else value)
-                return self.inner(*merged)
-
-        return WithConstants(self.build())
-
-
-def binding(build: Callable[[], Any], constants: Mapping[int, Any]) -> Callable[[], Any]:
-    """Return what makes the module with constants in place of some arguments, if there are any."""
-    return Bound(build, tuple(sorted(constants.items()))) if constants else build
-
-
-def case_of(name: str, build: Callable[[], Any], texts: Sequence[str], target: str) -> Case:
-    """Make a case of a model and a text for each argument; constants among them become part of the model.
+def _maker(parts: Application, value: Any, module: Any, text: str, stored: bool) -> Callable[[], Any]:
+    """Return what makes a model with the arguments and the weights of its target.
 
     Raises:
-        UsageError: a text does not parse, or all of them are constants.
+        TargetError: it is nothing that takes them.
     """
-    from diffexport.strategies import split
+    import torch
 
-    entries, constants = split(texts)
-    if not entries:
-        raise UsageError(f"{name}: every argument is a constant, so that there is nothing to generate")
-    return make_case(name, binding(build, constants), inputs=entries, target=target, texts=texts)
+    is_module = isinstance(value, torch.nn.Module)
+    is_function = isinstance(value, type) and issubclass(value, torch.autograd.Function)
+    if (
+        is_function
+        or not callable(value)
+        or (is_module and parts.arguments)
+        or hasattr(value, "diffexport_test")
+    ):
+        raise TargetError(
+            f"target {text!r}: arguments are for a class or a factory of models, weights for a torch.nn.Module; "
+            f"{parts.attribute} is a {type(value).__name__}"
+        )
+    if not (is_module or (isinstance(value, type) and issubclass(value, torch.nn.Module))):
+        check_factory(value, module, text, stored=stored)
+    build = (lambda: value) if is_module else called(value, parts.arguments or "()", text)
+    return build if parts.weights is None else WithWeights(build, parts.weights, text)
+
+
+def built_once(build: Callable[[], Any]) -> Any:
+    """Return the module that is made; torch's random numbers are what they were, afterwards.
+
+    Raises:
+        TargetError: it is no module, or cannot be made.
+    """
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        built = build()
+    if not isinstance(built, torch.nn.Module):
+        raise TargetError(f"what is made is {type(built).__name__}, not a torch.nn.Module")
+    return built
+
+
+def made_for_inference(text: str) -> Any:
+    """Return what a target names, the module itself where it says with which arguments or weights that is made.
+
+    Raises:
+        TargetError: see [look_up][].
+    """
+    parts = Application.parse(text)
+    module, value = _looked_up(text, stored=False)
+    if parts is None or not (parts.arguments or parts.weights):
+        return value
+    return built_once(_maker(parts, value, module, text, stored=False))
 
 
 def builder_of(model: Any) -> Callable[[], Any]:
@@ -386,33 +403,3 @@ def builder_of(model: Any) -> Callable[[], Any]:
         f"{model!r} is a {type(model).__name__}; it must be a torch.nn.Module (instance, class or factory) or an "
         "autograd.Function"
     )
-
-
-def has_setup_context(function: Any) -> bool:
-    """Return whether an ``autograd.Function`` has a ``setup_context``, so that its forward takes no ``ctx``."""
-    import torch
-
-    return bool(function.setup_context is not torch.autograd.Function.setup_context)
-
-
-def _case(name: str, build: Any, forward: Any, text: str, inputs: Sequence[str], *, skip: int = 0) -> Case:
-    if not inputs:
-        # Without a declaration each required argument is taken to be a float tensor of any shape. Faces ask the room
-        # infer/ first, which knows better.
-        count = len(_required(forward)[skip:])
-        if count == 0:
-            raise TargetError(
-                f"target {text!r}: its forward has no required argument, so there is nothing to generate; "
-                "say what it takes with --input, for instance --input 'float32[N, 3]'"
-            )
-        inputs = ["float32[...]"] * count
-    return case_of(name, build, inputs, text)
-
-
-def _required(forward: Any) -> list[str]:
-    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return [
-        parameter.name
-        for parameter in inspect.signature(forward).parameters.values()
-        if parameter.kind in kinds and parameter.default is inspect.Parameter.empty
-    ]

@@ -12,6 +12,7 @@ from diffexport.findings.regressions import SeenTensors, encode_tensor
 from diffexport.findings.reports import EXIT_FINDINGS, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, values
 from diffexport.tools.mutate.mutation_jobs import JobReport, MutantOutcome
 from diffexport.tools.mutate.registry import BUG_VERDICTS, MutantVerdict, mutators
+from diffexport.values import ALL_INPUTS, InputScope
 from diffexport.versions import installed
 
 FORMAT_VERSION = 1
@@ -29,6 +30,7 @@ class MutationTally:
     examples: int
     seed: int
     strict: bool
+    scope: InputScope = ALL_INPUTS
     reports: list[JobReport] = field(default_factory=list)
     seconds: float | None = None
     interrupted: bool = False
@@ -163,6 +165,7 @@ def mutation_document(tally: MutationTally) -> dict[str, Any]:
         "interrupted": tally.interrupted,
         "seed": tally.seed,
         "strict": tally.strict,
+        "scope": tally.scope.document(),
         "examples": tally.examples,
         "cases": list(tally.cases),
         "modes": list(tally.modes),

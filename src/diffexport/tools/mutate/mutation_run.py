@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from diffexport.arrays import as_call
+from diffexport.arrays import as_call, tensors_of
 from diffexport.backends.graphs import declared_inputs, inspect_graph
 from diffexport.backends.model_files import Artefact
 from diffexport.backends.runtimes import RunError
@@ -88,7 +88,8 @@ def do(request: MutationRequest, tell: Tell) -> JobEnd:
 def _done(request: MutationRequest, state: KeptApart, tell: Tell) -> JobEnd:
     job = request.job
     try:
-        case, mode = resolve(job.target, inputs=job.inputs), Mode.parse(job.mode)
+        scope = job.settings.scope
+        case, mode = resolve(job.target, inputs=job.inputs).within(scope), Mode.parse(job.mode)
         list(state.imported())
         pipeline = Pipeline()
         try:
@@ -96,7 +97,8 @@ def _done(request: MutationRequest, state: KeptApart, tell: Tell) -> JobEnd:
         except _Refused as refused:
             return JobEnd(str(refused))
         STEPS.begin("plant")
-        trial = _MutantTrial(job, pipeline, artefact, case_for(job.target, job.inputs, artefact), tell)
+        checked = case_for(job.target, job.inputs, artefact).within(scope)
+        trial = _MutantTrial(job, pipeline, artefact, checked, tell)
         if request.start == 0:
             problem = trial.try_unchanged()
             if problem:
@@ -144,7 +146,7 @@ def _exported(pipeline: Pipeline, case: Case, mode: Mode) -> tuple[Artefact, dic
     if not case.specs or len(case.specs) < len(case.inputs):
         raise _Refused("its inputs are not given by tensor specs alone, so that nothing could be judged")
     joint = _joint_shape(case)
-    call = as_call(examples(joint, case.specs))
+    call = as_call(case.call_of(examples(joint, case.specs)))
     error = pipeline.eager(case, mode, call).error
     if error:
         raise _Refused(f"the model raises on the example {list(map(list, joint))}: {error}")
@@ -161,7 +163,7 @@ def _exported(pipeline: Pipeline, case: Case, mode: Mode) -> tuple[Artefact, dic
     session = pipeline.session(exported, RUNTIME)
     shapes = dict(zip(names, joint, strict=True))
     if not isinstance(session, Exception):
-        feeds = {name: np.asarray(tensor) for name, tensor in zip(names, call.args, strict=True)}
+        feeds = {name: np.asarray(tensor) for name, tensor in zip(names, tensors_of(call), strict=True)}
         try:
             results = session.run({name: feeds[name] for name in declared})
         except RunError as failure:
@@ -192,7 +194,7 @@ def _candidates(job: MutationJob, case: Case, mode: Mode, draft: Draft) -> Itera
     for candidate in candidates(draft, chosen):
         yield _GRAPH, candidate
     if symbolics.NAME in job.only and not mode.description.ignores_symbolic:
-        call = as_call(examples(_joint_shape(case), case.specs))
+        call = as_call(case.call_of(examples(_joint_shape(case), case.specs)))
 
         def export() -> bytes | None:
             # Another pipeline: this one remembers what it exported.

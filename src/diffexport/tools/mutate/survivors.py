@@ -21,7 +21,8 @@ from diffexport import oracle
 from diffexport.arrays import BFLOAT16, Array, as_parts, finfo, is_complex, is_floating, part_dtype
 from diffexport.backends import runtimes
 from diffexport.processes import STEPS
-from diffexport.values import Dim, Divergence, Severity, Shape, TensorSpec, representative_shapes
+from diffexport.strategies import arranged_rows, ordinary_values
+from diffexport.values import Dim, Divergence, Severity, Shape, TensorSpec, bounded_at, representative_shapes
 
 RUNTIME = "ort-disabled"
 #: Most runs for one pool of values: at the first joint shape, at each of the others. Most elements of one tensor.
@@ -196,10 +197,13 @@ class MutantComparer:
     def _pool(self, spec: TensorSpec, kind: str, random: np.random.Generator) -> Array:
         """Return values of one kind that a spec admits."""
         pool = _pool(np.dtype(spec.dtype) if spec.dtype != "bfloat16" else BFLOAT16, kind, self._own, random)
-        if spec.low is None and spec.high is None:
+        if spec.scope.ordinary:
+            pool = ordinary_values(pool)
+        if not spec.is_bounded:
             return pool
-        low = -math.inf if spec.low is None else spec.low
-        high = math.inf if spec.high is None else spec.high
+        least, most = spec.range_at()
+        low = -math.inf if least is None else least
+        high = math.inf if most is None else most
         within = pool[(pool >= low) & (pool <= high)]
         return within if within.size else np.full(1, min(max(0.0, low), high), pool.dtype)
 
@@ -207,14 +211,17 @@ class MutantComparer:
         self, joint: tuple[Shape, ...], kind: str, random: np.random.Generator
     ) -> Iterator[tuple[Array, ...]]:
         """Yield samples whose elements go through a pool, each input in an order of its own."""
-        pools = [self._pool(spec, kind, random) for spec in self._specs]
+        specs = bounded_at(self._specs, joint)
+        pools = [self._pool(spec, kind, random) for spec in specs]
         pools = [random.permutation(pool) for pool in pools]
         most = max((math.prod(shape) for shape in joint), default=0)
         runs = 1 if not most else math.ceil(max(pool.size for pool in pools) / most)
         for run in range(runs):
             yield tuple(
-                np.take(pool, np.arange(math.prod(shape)) + run * most, mode="wrap").reshape(shape)
-                for pool, shape in zip(pools, joint, strict=True)
+                arranged_rows(
+                    np.take(pool, np.arange(math.prod(shape)) + run * most, mode="wrap").reshape(shape), spec
+                )
+                for pool, shape, spec in zip(pools, joint, specs, strict=True)
             )
 
     def _dense(self, joint: tuple[Shape, ...], random: np.random.Generator) -> Iterator[tuple[Array, ...]]:
@@ -231,14 +238,12 @@ class MutantComparer:
 
     def _pairs(self, joint: tuple[Shape, ...], random: np.random.Generator) -> Iterator[tuple[Array, ...]]:
         """Yield tensors full of one special value each: every one of them, or every pair."""
-        pools = [
-            self._pool(spec, "special", random)[: 4096 if len(self._specs) == 1 else 64]
-            for spec in self._specs
-        ]
+        specs = bounded_at(self._specs, joint)
+        pools = [self._pool(spec, "special", random)[: 4096 if len(specs) == 1 else 64] for spec in specs]
         for chosen in itertools.product(*pools):
             yield tuple(
-                np.full(shape, value, pool.dtype)
-                for shape, value, pool in zip(joint, chosen, pools, strict=True)
+                arranged_rows(np.full(shape, value, pool.dtype), spec)
+                for shape, value, pool, spec in zip(joint, chosen, pools, specs, strict=True)
             )
 
 
