@@ -5,7 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from diffexport.arrays.tensor_texts import decode_array, encode_array, encode_number, reads, shorten_hex
+from diffexport.arrays.array_readings import reads
+from diffexport.arrays.number_texts import encode_number, shorten_hex
+from diffexport.arrays.tensor_texts import decode_array, encode_array
 from diffexport.errors import RegressionFileError
 
 FLOATS = ("float16", "bfloat16", "float32", "float64", "complex64")

@@ -4,6 +4,8 @@ from .example_inputs import FLAVOURS as FLAVOURS
 from .example_inputs import examples as examples
 from .example_inputs import ordinary as ordinary
 from .example_inputs import ordinary_like as ordinary_like
+from .large_tensors import LARGE_SAMPLE as LARGE_SAMPLE
+from .large_tensors import is_large as is_large
 from .layout import LAYOUTS as LAYOUTS
 from .layout import lay_out as lay_out
 from .layout import layouts as layouts

@@ -7,14 +7,16 @@ zeros, ones, negative or extreme must not make a difference to what is exported.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from hypothesis.errors import InvalidArgument
 
-from diffexport.arrays import Array, part_dtype, tensors_of, to_tensor
+from diffexport.arrays import Array, Filling, as_number, fill, part_dtype, tensors_of, to_tensor
 from diffexport.errors import suggestion
+from diffexport.strategies.large_tensors import LARGE_SAMPLE
 from diffexport.strategies.tables import limits
 from diffexport.values import DTYPES, Call, Shape, TensorSpec, mapped
 
@@ -56,7 +58,7 @@ def examples(
     """
     if flavour not in FLAVOURS:
         raise InvalidArgument(f"flavour={flavour!r} is not an example{suggestion(flavour, FLAVOURS)}")
-    arrays = []
+    arrays: list[Array] = []
     for number, (shape, spec) in enumerate(zip(shapes, specs, strict=True)):
         values = np.roll(_cycle(spec.dtype, flavour), -3 * number)
         if spec.low is not None or spec.high is not None:
@@ -64,6 +66,9 @@ def examples(
             values = np.clip(np.nan_to_num(values, nan=spec.low or 0.0), spec.low, spec.high).astype(
                 values.dtype
             )
+        if math.prod(shape) > LARGE_SAMPLE and not spec.dtype.startswith("complex"):
+            arrays.append(fill(Filling(spec.dtype, shape, "repeated", tuple(as_number(value) for value in values))))
+            continue
         parts = (*shape, 2) if spec.dtype.startswith("complex") else shape
         array = np.resize(values, parts) if np.prod(parts, dtype=np.int64) else np.empty(parts, values.dtype)
         arrays.append(array.view(spec.dtype).reshape(shape) if parts is not shape else array)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ from diffexport.arrays import Array
 from diffexport.errors import UsageError
 from diffexport.strategies.block import MAX_SAMPLES, block_bytes, decode_block
 from diffexport.strategies.example_inputs import FLAVOURS, examples
+from diffexport.strategies.large_tensors import decode_sample, is_large, sample_bytes, samples_at_once
 from diffexport.strategies.layout import LAYOUTS, lay_out
 from diffexport.strategies.tables import VARIANTS
 from diffexport.values import (
@@ -52,11 +53,13 @@ class Trial:
     """What a model is exported with, and a block of what it is run on.
 
     Positional arguments: numpy arrays where a spec stands, torch tensors where an array could not say the layout
-    or ``requires_grad``, and whatever a strategy gives.
+    or ``requires_grad``, and whatever a strategy gives. ``large`` is what a trial of large tensors was drawn from: two
+    of the same are the same trial; None where it has none.
     """
 
     export_inputs: Any
     samples: tuple[Any, ...]
+    large: Hashable = None
 
 
 def trials(
@@ -203,29 +206,47 @@ def _trial(draw: st.DrawFn, plan: _Plan) -> Trial:
     variant = draw(_VARIANT)[1] % VARIANTS
     # 0 lets any number of bytes be drawn, so that a block can shrink from its full size to nothing.
     full = draw(_FULL)[1] >= 16
-    # Tensors without elements are all the same sample.
-    length = block_bytes(plan.max_samples) if any(math.prod(shape) for shape in run) else 0
-    data = draw(st.binary(min_size=length if full else 0, max_size=length)) if length else b""
-    block = decode_block(
-        data,
-        run,
-        plan.specs,
-        variant=variant,
-        constants=plan.constants,
-        cap=cap if cap < 16 else 255,
-        limit=plan.max_samples,
-    )
+    samples: list[tuple[Any, ...]]
+    large: Hashable = None
+    if is_large(run):
+        data = _draw_large(draw, run, plan.max_samples, full)
+        samples = [
+            decode_sample(each, run, plan.specs, variant=variant, constants=plan.constants) for each in data
+        ]
+        # Other layouts would take their memory again.
+        run_layout, with_grad, aliased = "contiguous", False, False
+        large = (exported, run, flavour, example_layout, example_grad, variant, data)
+    else:
+        samples = _draw_block(draw, plan, run, variant, cap if cap < 16 else 255, full)
     others = [draw(entry) for entry in plan.entries if isinstance(entry, st.SearchStrategy)]
     example: list[Any] = list(examples(exported, plan.specs, flavour))
-    example = _laid_out(example, example_layout, example_grad)
-    samples: list[tuple[Any, ...]] = block
+    example = _laid_out(example, "contiguous" if is_large(exported) else example_layout, example_grad)
     if aliased or with_grad or run_layout != "contiguous":
         samples = [
-            tuple(_laid_out(_aliased(sample, plan.specs, aliased), run_layout, with_grad)) for sample in block
+            tuple(_laid_out(_aliased(sample, plan.specs, aliased), run_layout, with_grad)) for sample in samples
         ]
     if others:
         samples = [_arguments(plan, sample, others) for sample in samples]
-    return Trial(_arguments(plan, example, others), tuple(samples))
+    return Trial(_arguments(plan, example, others), tuple(samples), None if others else large)
+
+
+def _draw_block(
+    draw: st.DrawFn, plan: _Plan, run: tuple[Shape, ...], variant: int, cap: int, full: bool
+) -> list[tuple[Array, ...]]:
+    """Draw the samples of a block."""
+    # Tensors without elements are all the same sample.
+    length = block_bytes(plan.max_samples) if any(math.prod(shape) for shape in run) else 0
+    data = draw(st.binary(min_size=length if full else 0, max_size=length)) if length else b""
+    return decode_block(
+        data, run, plan.specs, variant=variant, constants=plan.constants, cap=cap, limit=plan.max_samples
+    )
+
+
+def _draw_large(draw: st.DrawFn, run: tuple[Shape, ...], most: int, full: bool) -> tuple[bytes, ...]:
+    """Draw what is in each of few samples of large tensors."""
+    length, count = sample_bytes(run), samples_at_once(run, most)
+    of_one = st.binary(min_size=length if full else 0, max_size=length)
+    return tuple(draw(st.lists(of_one, min_size=count if full else 1, max_size=count)))
 
 
 def _pick(draw: st.DrawFn, choice: st.SearchStrategy[tuple[str, int]], options: Sequence[Any]) -> Any:
