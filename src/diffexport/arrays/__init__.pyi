@@ -27,6 +27,8 @@ from .dtypes import part_dtype as part_dtype
 from .fillings import FilledArray as FilledArray
 from .fillings import Filling as Filling
 from .fillings import as_number as as_number
+from .fillings import decoded_number as decoded_number
+from .fillings import decoded_numbers as decoded_numbers
 from .fillings import fill as fill
 from .fillings import filling_of as filling_of
 from .found_fillings import differing as differing
@@ -42,7 +44,9 @@ from .number_texts import encode_number as encode_number
 from .number_texts import parse_number as parse_number
 from .tensor_texts import INLINE_LIMIT as INLINE_LIMIT
 from .tensor_texts import MAX_EXTENT as MAX_EXTENT
+from .tensor_texts import check_layout as check_layout
 from .tensor_texts import decode_array as decode_array
 from .tensor_texts import encode_array as encode_array
 from .tensor_texts import from_side_file as from_side_file
 from .tensor_texts import to_side_file as to_side_file
+from .tensor_texts import with_strides as with_strides

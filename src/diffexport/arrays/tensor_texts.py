@@ -66,19 +66,7 @@ def decode_array(document: Mapping[str, Any], *, values: Array | None = None) ->
     Raises:
         RegressionFileError: a field is missing or does not fit the others.
     """
-    name = document.get("dtype")
-    if name not in _DTYPES:
-        raise RegressionFileError(f"unknown dtype {name!r} (known: {', '.join(_DTYPES)})")
-    dtype = np.dtype(name)
-    try:
-        shape = tuple(int(size) for size in document["shape"])
-        strides = tuple(int(step) for step in document["strides"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise RegressionFileError(f"a tensor needs dtype, shape and strides: {error!r}") from None
-    if len(strides) != len(shape):
-        raise RegressionFileError(f"shape {list(shape)} and strides {list(strides)} do not go together")
-    if any(not 0 <= size < 2**40 for size in shape):
-        raise RegressionFileError(f"shape {list(shape)} is no shape of a tensor that was stored")
+    dtype, shape, strides = check_layout(document)
     if values is None:
         raw = document.get("values")
         if not isinstance(raw, list):
@@ -97,6 +85,27 @@ def decode_array(document: Mapping[str, Any], *, values: Array | None = None) ->
     if values.size != math.prod(shape) or values.dtype != dtype:
         raise RegressionFileError(f"expected {dtype}{list(shape)}, found {values.dtype}{list(values.shape)}")
     return with_strides(values.reshape(shape), strides)
+
+
+def check_layout(document: Mapping[str, Any]) -> tuple[np.dtype[Any], tuple[int, ...], tuple[int, ...]]:
+    """Return dtype, shape and strides (in elements) of a JSON object.
+
+    Raises:
+        RegressionFileError: one is missing, is none or does not fit the others.
+    """
+    name = document.get("dtype")
+    if name not in _DTYPES:
+        raise RegressionFileError(f"unknown dtype {name!r} (known: {', '.join(_DTYPES)})")
+    try:
+        shape = tuple(int(size) for size in document["shape"])
+        strides = tuple(int(step) for step in document["strides"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise RegressionFileError(f"a tensor needs dtype, shape and strides: {error!r}") from None
+    if len(strides) != len(shape):
+        raise RegressionFileError(f"shape {list(shape)} and strides {list(strides)} do not go together")
+    if any(not 0 <= size < 2**40 for size in shape):
+        raise RegressionFileError(f"shape {list(shape)} is no shape of a tensor that was stored")
+    return np.dtype(name), shape, strides
 
 
 def with_strides(array: Array, strides: Sequence[int]) -> Array:

@@ -22,6 +22,7 @@ from .stored_arguments import SeenTensors as SeenTensors
 from .stored_arguments import encode_tensor as encode_tensor
 from .stored_arguments import is_tensor as is_tensor
 from .stored_arguments import offset_of as offset_of
+from .stored_fillings import LeftOut as LeftOut
 from .stored_names import StoredName as StoredName
 from .stored_names import check_own as check_own
 from .stored_names import is_of_libraries as is_of_libraries

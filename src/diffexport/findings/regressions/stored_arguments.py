@@ -21,17 +21,21 @@ import torch
 from diffexport.arrays import (
     INLINE_LIMIT,
     MAX_EXTENT,
+    array_digest,
     array_of,
     as_call,
+    check_layout,
     decode_array,
     encode_array,
     encode_number,
     from_side_file,
     parse_number,
     to_side_file,
+    with_strides,
 )
 from diffexport.errors import DiffexportError, RegressionFileError
 from diffexport.findings.regressions.file_reading import MOST_DIMENSIONS, parse_npy, read_side_file
+from diffexport.findings.regressions.stored_fillings import Filled, LeftOut, decode_filling, encode_filling
 from diffexport.findings.regressions.stored_names import (
     StoredName,
     check_own,
@@ -43,7 +47,7 @@ from diffexport.values import DEFAULT_REGRESSION_SIZE, NamedValue
 
 
 class Tensor(pydantic.BaseModel, extra="forbid"):
-    """A tensor; its values may lie in a side file."""
+    """A tensor; its values may lie in a side file, or be what it is filled with; of an output a digest may be all."""
 
     dtype: str
     shape: list[int]
@@ -51,6 +55,8 @@ class Tensor(pydantic.BaseModel, extra="forbid"):
     reads: str = ""
     values: list[Any] | None = None
     file: str | None = None
+    filled: Filled | None = None
+    digest: str | None = None
     requires_grad: bool = False
     offset: int = 0
     same_as: int | None = None
@@ -62,6 +68,9 @@ class Value(pydantic.BaseModel, extra="forbid"):
     type: Literal["none", "bool", "int", "float", "str", "tuple", "list", "dict", "named"]
     value: Any = None
 
+
+#: Most bytes of an output that is stored as it is.
+_LARGEST_OUTPUT = 1 << 20
 
 Argument = Tensor | Value
 _ADAPTER: pydantic.TypeAdapter[Argument] = pydantic.TypeAdapter(Argument)
@@ -91,8 +100,12 @@ def offset_of(value: Any) -> int:
 
 
 def encode_tensor(value: Any, seen: SeenTensors, *, with_values: bool = True) -> dict[str, Any]:
-    """Return the JSON object of an array or a tensor."""
-    document = encode_array(array_of(value), with_values=with_values)
+    """Return the JSON object of an array or a tensor; a large one has what it is filled with, where that says it all."""
+    array = array_of(value)
+    filled = encode_filling(array) if array.size >= INLINE_LIMIT else None
+    document = encode_array(array, with_values=with_values and filled is None)
+    if filled is not None:
+        document["filled"] = filled
     number = seen.number_of(value)
     if getattr(value, "requires_grad", False):
         document["requires_grad"] = True
@@ -103,22 +116,33 @@ def encode_tensor(value: Any, seen: SeenTensors, *, with_values: bool = True) ->
     return document
 
 
-def encode(value: Any, seen: SeenTensors, stem: str = "") -> tuple[dict[str, Any], bytes | None]:
+def encode(
+    value: Any, seen: SeenTensors, stem: str = "", *, output: bool = False
+) -> tuple[dict[str, Any], bytes | None]:
     """Return the JSON object of an argument, and the content of the side file it refers to.
 
-    ``stem`` begins the name of a side file; without it there is none.
+    ``stem`` begins the name of a side file; without it there is none. A very large ``output`` that no filling says is
+    left out but for its digest: it can be made again.
 
     Raises:
         RegressionFileError: it is of a type that cannot be stored.
     """
+    if isinstance(value, LeftOut):
+        laid_out = {"dtype": value.dtype.name, "shape": list(value.shape), "strides": list(value.strides)}
+        return laid_out | {"reads": value.reads, "digest": value.digest}, None
     if is_tensor(value):
         array = array_of(value)
         if array.size < INLINE_LIMIT or not stem:
             return encode_tensor(value, seen), None
+        document = encode_tensor(value, seen, with_values=False)
+        if "filled" in document:
+            return document, None
+        if output and array.nbytes > _LARGEST_OUTPUT:
+            return document | {"digest": array_digest(array)}, None
         buffer = io.BytesIO()
         np.save(buffer, to_side_file(array), allow_pickle=False)
         file = f"{stem}.{_digest(buffer.getvalue())}.npy"
-        return {**encode_tensor(value, seen, with_values=False), "file": file}, buffer.getvalue()
+        return {**document, "file": file}, buffer.getvalue()
     if value is None:
         return {"type": "none"}, None
     for kind in (bool, int, str):
@@ -217,6 +241,8 @@ class Decoder:
         """
         if isinstance(argument, Value):
             return self._value(argument)
+        if argument.digest is not None:
+            return _left_out(argument, argument.digest)
         self._allowance.spend(argument)
         try:
             value = _placed(self._array(argument), argument)
@@ -236,6 +262,9 @@ class Decoder:
 
     def _array(self, argument: Tensor) -> Any:
         document = {"dtype": argument.dtype, "shape": argument.shape, "strides": argument.strides}
+        if argument.filled is not None:
+            dtype, _, strides = check_layout(document)
+            return with_strides(decode_filling(argument.filled, dtype.name, argument.shape), strides)
         if argument.file is None:
             return decode_array({**document, "values": argument.values})
         side = self._path.parent / argument.file
@@ -296,6 +325,18 @@ class Decoder:
         except pydantic.ValidationError as error:
             raise RegressionFileError(f"inside a {container}: {error.errors()[0]['msg']}") from None
         return self.decode(argument)
+
+
+def _left_out(argument: Tensor, digest: str) -> LeftOut:
+    """Return an output of which only a digest was stored.
+
+    Raises:
+        RegressionFileError: it does not fit together.
+    """
+    if (argument.values, argument.file, argument.filled) != (None, None, None):
+        raise RegressionFileError("a tensor of which there is a digest has no values")
+    dtype, shape, strides = check_layout(argument.model_dump())
+    return LeftOut(dtype, shape, strides, argument.reads, digest)
 
 
 def shown(value: Any) -> str:
