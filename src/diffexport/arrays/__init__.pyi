@@ -40,6 +40,7 @@ from .inputs import arrays_of as arrays_of
 from .inputs import as_call as as_call
 from .inputs import as_plain as as_plain
 from .inputs import digest as digest
+from .inputs import in_few_bytes as in_few_bytes
 from .number_texts import encode_number as encode_number
 from .number_texts import parse_number as parse_number
 from .tensor_texts import INLINE_LIMIT as INLINE_LIMIT

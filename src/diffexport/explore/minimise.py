@@ -8,16 +8,18 @@ failure: kind, place and signature.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
 
+from diffexport.arrays import Array, array_digest
 from diffexport.backends.runtimes import compared_with, family
 from diffexport.errors import InvalidModeError
+from diffexport.explore.large_values import LARGE_TENSOR, LargeValues
 from diffexport.explore.point import Point, SeenFailure
-from diffexport.explore.smaller_inputs import SmallerInputs, as_arrays, same_inputs
+from diffexport.explore.smaller_inputs import SmallerInputs, as_arrays, put, same_inputs
 from diffexport.explore.timekeeper import Timekeeper
 from diffexport.oracle import same_bits
 from diffexport.subjects.cases import Case, excluding
@@ -84,6 +86,8 @@ class Minimiser:
         self._same_exporter = same_exporter or pipeline.same_in_every_mode
         self._exclusions = case.exclusions
         self._candidates = SmallerInputs(case)
+        #: Arrays with which the failure was gone.
+        self._not_shown: set[Hashable] = set()
         self.simplest: SeenFailure | None = None
 
     def run(self, start: Point, wanted: Divergence) -> SeenFailure | None:
@@ -242,7 +246,9 @@ class Minimiser:
             zeros = self._candidates.with_zeros(best.point.inputs, place)
             if zeros is not None:
                 best = self._try_inputs(best, zeros) or best
-            for index in np.ndindex(best.point.inputs[place].shape):
+            if best.point.inputs[place].size > LARGE_TENSOR:
+                best = self._simpler_as_a_whole(best, place)
+            for index in self._candidates.single_elements(best.point.inputs[place]):
                 for candidate in self._candidates.with_a_simpler_element(best.point.inputs, place, index):
                     seen = self._try_inputs(best, candidate)
                     if seen is not None:
@@ -251,6 +257,30 @@ class Minimiser:
                 if self._checks_left <= 0:
                     return best
         return best
+
+
+    def _simpler_as_a_whole(self, best: SeenFailure, place: int) -> SeenFailure:
+        """Make a large tensor simpler: a constant background, and the elements that the failure needs."""
+        simplest = [best]
+
+        def attempt(array: Array) -> bool:
+            now = simplest[-1].point
+            if same_inputs((array,), (now.inputs[place],)):
+                return True
+            # A search is begun again after other things have become simpler, and then mostly asks the same.
+            asked = (now.mode, now.runtime, place, array.shape, array_digest(array))
+            if asked in self._not_shown:
+                return False
+            self._not_shown.add(asked)
+            seen = self._try_inputs(simplest[-1], put(simplest[-1].point.inputs, place, array))
+            if seen is not None:
+                simplest[-1] = seen
+                self._not_shown.discard(asked)
+            return seen is not None
+
+        search = LargeValues(self._case.inputs[place], attempt, lambda: self._checks_left <= 0)
+        search.simplify(best.point.inputs[place])
+        return simplest[-1]
 
 
 def _counterparts(mode: Mode, exporter: str) -> Iterator[Mode]:
