@@ -24,6 +24,7 @@ from diffexport.strategies.large_tensors import decode_sample, is_large, sample_
 from diffexport.strategies.layout import LAYOUTS, lay_out
 from diffexport.strategies.tables import VARIANTS
 from diffexport.values import (
+    MAX_ELEMENTS,
     Shape,
     TensorSpec,
     admits_all,
@@ -35,6 +36,8 @@ from diffexport.values import (
 
 #: Most dimensions whose sizes one trial draws.
 _SIZES = 12
+#: How many times larger a tensor may be that is large at its least sizes.
+_ROOM = 4
 #: What an argument may be given as: a spec or its text, or any Hypothesis strategy.
 Input = TensorSpec | str | st.SearchStrategy[Any]
 
@@ -74,6 +77,8 @@ def trials(
     same: bool = False,
     variety: Sequence[tuple[str, str, bool]] = VARIETY[:1],
     dynamic_axes: Sequence[Sequence[int]] | None = None,
+    sizes: Sequence[int] = (),
+    most_elements: int = MAX_ELEMENTS,
 ) -> st.SearchStrategy[Trial]:
     """Draw a trial.
 
@@ -90,6 +95,8 @@ def trials(
         variety: what the example may be like; see [VARIETY][diffexport.strategies.VARIETY].
         dynamic_axes: for each spec, the axes whose size may be another one when it is run; None: every one that it
             leaves free.
+        sizes: larger sizes of dimensions, smallest first, of which one is drawn in about a quarter of all cases.
+        most_elements: of one tensor of drawn sizes; four times as many as its least sizes have, where those are more.
 
     Raises:
         InvalidArgument: no input, no export shape, an unknown layout or variety, a block that cannot hold a sample or
@@ -116,6 +123,8 @@ def trials(
         same,
         tuple(sorted(variety, key=VARIETY.index)),
         None if dynamic_axes is None else tuple(map(tuple, dynamic_axes)),
+        tuple(sizes),
+        most_elements,
     )
     return _trial(plan)
 
@@ -164,6 +173,17 @@ class _Plan:
     same: bool
     variety: tuple[tuple[str, str, bool], ...]
     dynamic_axes: tuple[tuple[int, ...], ...] | None = None
+    sizes: tuple[int, ...] = ()
+    most_elements: int = MAX_ELEMENTS
+
+    def shapes_at(self, exported: tuple[Shape, ...], chosen: Sequence[int]) -> tuple[Shape, ...]:
+        """Return the shapes that a model which was exported at others is run at."""
+        specs, ranks = self.specs_at(exported), [len(shape) for shape in exported]
+        most = self.most_elements
+        if any(math.prod(shape) > most for shape in exported):
+            least = shapes_of_ranks(specs, ranks, itertools.repeat(0), most=0)
+            most = max(most, *(_ROOM * math.prod(shape) for shape in least))
+        return shapes_of_ranks(specs, ranks, itertools.cycle(chosen), larger=self.sizes, most=most)
 
     def specs_at(self, shapes: tuple[Shape, ...]) -> Sequence[TensorSpec]:
         """Return the specs of what may be run on a model that was exported at ``shapes``."""
@@ -195,8 +215,7 @@ def _trial(draw: st.DrawFn, plan: _Plan) -> Trial:
     # Every fourth trial of dynamic axes is run at the shapes it was exported at.
     if plan.dynamic and any(exported) and draw(_APART)[1] < 192:
         dims = min(sum(map(len, exported)), _SIZES)
-        sizes = itertools.cycle([draw(size)[1] for size in _SIZE_OF[:dims]])
-        run = shapes_of_ranks(plan.specs_at(exported), [len(shape) for shape in exported], sizes)
+        run = plan.shapes_at(exported, [draw(size)[1] for size in _SIZE_OF[:dims]])
     flavour, example_layout, example_grad = _pick(draw, _VARIETY, plan.variety)
     run_layout = _pick(draw, _LAYOUT, plan.layouts)
     with_grad = plan.requires_grad and draw(_GRADIENT)[1] >= 224
