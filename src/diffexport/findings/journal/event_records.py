@@ -132,6 +132,7 @@ def finding_from(record: Mapping[str, Any]) -> Finding:
             exporters=stored.exporters,
             seed=stored.seed,
             terms=stored.terms,
+            weights=stored.weights,
             shrunk=bool(record["shrunk"]),
             flaky=bool(record["flaky"]),
             chatter=str(record["chatter"]),

@@ -65,7 +65,7 @@ class Regression:
     """A stored divergence; fields as in [Finding][diffexport.findings.events.Finding].
 
     ``specs`` are the tensor specs of the inputs when they were given on the command line, else empty; ``terms``
-    those on which it was checked, so that it is replayed on the same ones.
+    those on which it was checked, so that it is replayed on the same ones. ``weights`` is a digest of the model's.
     """
 
     case: str
@@ -86,6 +86,7 @@ class Regression:
     terms: Terms = DEFAULT_TERMS
     seed: int = 0
     versions: Mapping[str, str] = field(default_factory=dict)
+    weights: str = ""
 
     @property
     def identity(self) -> Identity:
@@ -137,6 +138,7 @@ class _Document(pydantic.BaseModel, extra="forbid"):
     exporters: list[str] = []
     seed: int = 0
     versions: dict[str, str] = {}
+    weights: str = ""
 
 
 def dumps(regression: Regression, stem: str) -> tuple[str, dict[str, bytes]]:
@@ -162,7 +164,7 @@ def dumps(regression: Regression, stem: str) -> tuple[str, dict[str, bytes]]:
 
     document = {
         "diffexport": "regression",
-        "version": VERSION if any(map(_is_since_2, everything)) else 1,
+        "version": VERSION if regression.weights or any(map(_is_since_2, everything)) else 1,
         "case": regression.case,
         "target": regression.target,
         **({"specs": list(regression.specs)} if regression.specs else {}),
@@ -183,6 +185,7 @@ def dumps(regression: Regression, stem: str) -> tuple[str, dict[str, bytes]]:
         "exporters": list(regression.exporters),
         "seed": regression.seed,
         "versions": dict(regression.versions),
+        **({"weights": regression.weights} if regression.weights else {}),
     }
     return _pretty(document) + "\n", side
 
@@ -356,6 +359,7 @@ def _regression(document: _Document, path: Path, allowance: Allowance) -> Regres
         exporters=tuple(document.exporters),
         seed=document.seed,
         versions=document.versions,
+        weights=document.weights,
     )
 
 
