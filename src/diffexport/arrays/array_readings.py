@@ -28,7 +28,7 @@ def reads(array: Array) -> str:
 
 
 def described(array: Array) -> str:
-    """Return values, dtype and shape: ``[nan, 1] float32[2]``, ``zeros float32[1, 3, 224, 224] but [0, 2, 17, 4] = nan``."""
+    """Return values, dtype and shape: ``[nan, 1] float32[2]``, ``zeros float32[1, 3, 64, 64] but [0, 2, 7, 4] = 1``."""
     what, otherwise = _reading(array)
     return f"{what} {array.dtype}[{', '.join(map(str, array.shape))}]{otherwise}"
 
@@ -66,7 +66,9 @@ def _background(filling: Filling) -> str:
     numbers = [_short(number) for number in decoded_numbers(filling)]
     seed = f", seed {filling.seed}"
     if filling.family == "constant":
-        return {"0": "zeros", "1": "ones", "0+0j": "zeros", "1+0j": "ones"}.get(numbers[0], f"full of {numbers[0]}")
+        return {"0": "zeros", "1": "ones", "0+0j": "zeros", "1+0j": "ones"}.get(
+            numbers[0], f"full of {numbers[0]}"
+        )
     if filling.family == "uniform":
         return f"uniform({numbers[0]}..{numbers[1]}{seed})"
     if filling.family == "normal":
@@ -103,7 +105,9 @@ def _summary(array: Array) -> str:
         with np.errstate(invalid="ignore"):  # of a signalling NaN in bfloat16
             nans, finite = int(np.count_nonzero(np.isnan(parts))), np.isfinite(parts)
         infinite = parts.size - nans - int(np.count_nonzero(finite))
-        text = "".join(f", {count} {name}" for count, name in ((nans, "nan"), (infinite, "infinite")) if count)
+        text = "".join(
+            f", {count} {name}" for count, name in ((nans, "nan"), (infinite, "infinite")) if count
+        )
         parts = parts if not text else parts[finite]
     of = "parts" if is_complex(array.dtype) else "values"
     between = f"{of} from {_short(parts.min())} to {_short(parts.max())}" if parts.size else f"no finite {of}"

@@ -13,8 +13,8 @@ A filling is a family with its numbers and a seed, and a few placed elements on 
 ``sparse``     the first number, and one in ``every`` one of the others, of ``(every, first, others…)``
 =============  ==========================================================================================
 
-Chance is the raw 64 bits of numpy's PCG64 (``numpy.random.PCG64(seed).random_raw``), whose stream numpy promises to keep,
-and arithmetic on them is that of IEEE 754: no function of numpy's whose algorithm may change decides about a bit.
+Chance is the raw 64 bits of numpy's PCG64 (``numpy.random.PCG64(seed).random_raw``), whose stream numpy promises to
+keep, and arithmetic on them is that of IEEE 754: no function of numpy's whose algorithm may change decides about a bit.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ class Filling:
                 raise ValueError(f"there is no element {list(index)} in {list(self.shape)}")
 
 
-class FilledArray(np.ndarray):  # type: ignore[type-arg]
+class FilledArray(np.ndarray):
     """A read-only array that knows what it was filled with, and so can be sent in a few bytes.
 
     Attributes:
@@ -203,7 +203,7 @@ def _raw(chance: np.random.PCG64, count: int) -> Array:
     return bits
 
 
-def _repeated(filling: Filling, dtype: np.dtype[Any], size: int) -> _Values:
+def _repeated(filling: Filling, dtype: np.dtype[Any], _size: int) -> _Values:
     numbers = _numbers(filling.numbers, dtype)
     return lambda start, stop, _chance: numbers[_places(start, stop) % len(numbers)]
 
@@ -214,31 +214,35 @@ def _sorted(filling: Filling, dtype: np.dtype[Any], size: int) -> _Values:
     return lambda start, stop, _chance: numbers[_places(start, stop) // max(run, 1)]
 
 
-def _among(filling: Filling, dtype: np.dtype[Any], size: int) -> _Values:
+def _among(filling: Filling, dtype: np.dtype[Any], _size: int) -> _Values:
     numbers = _numbers(filling.numbers, dtype)
     count = np.uint64(len(numbers))
     return lambda start, stop, chance: numbers[(_raw(chance, stop - start) >> np.uint64(11)) % count]
 
 
-def _sparse(filling: Filling, dtype: np.dtype[Any], size: int) -> _Values:
+def _sparse(filling: Filling, dtype: np.dtype[Any], _size: int) -> _Values:
     every, numbers = np.uint64(filling.numbers[0]), _numbers(filling.numbers[1:], dtype)
     others = np.uint64(len(numbers) - 1)
 
     def values(start: int, stop: int, chance: np.random.PCG64) -> Array:
         raw = _raw(chance, stop - start)
-        chosen = np.where((raw >> np.uint64(32)) % every == 0, (raw & np.uint64(0xFFFFFFFF)) % others + np.uint64(1), 0)
+        chosen = np.where(
+            (raw >> np.uint64(32)) % every == 0, (raw & np.uint64(0xFFFFFFFF)) % others + np.uint64(1), 0
+        )
         return numbers[chosen.astype(np.int64)]
 
     return values
 
 
-def _ramp(filling: Filling, dtype: np.dtype[Any], size: int) -> _Values:
+def _ramp(filling: Filling, dtype: np.dtype[Any], _size: int) -> _Values:
     first, step = _computed(filling.numbers[:2], dtype)
     period = int(filling.numbers[2])
-    return lambda start, stop, _chance: _cast(first + step * (_places(start, stop) % period).astype(first.dtype), dtype)
+    return lambda start, stop, _chance: _cast(
+        first + step * (_places(start, stop) % period).astype(first.dtype), dtype
+    )
 
 
-def _uniform(filling: Filling, dtype: np.dtype[Any], size: int) -> _Values:
+def _uniform(filling: Filling, dtype: np.dtype[Any], _size: int) -> _Values:
     low, high = _computed(filling.numbers, dtype)
     if not is_floating(dtype):
         span = np.uint64((int(high) - int(low) + 1) % (1 << 64))
@@ -257,12 +261,14 @@ def _uniform(filling: Filling, dtype: np.dtype[Any], size: int) -> _Values:
     return values
 
 
-def _normal(filling: Filling, dtype: np.dtype[Any], size: int) -> _Values:
+def _normal(filling: Filling, dtype: np.dtype[Any], _size: int) -> _Values:
     mean, deviation = _computed(filling.numbers, dtype)
 
     def values(start: int, stop: int, chance: np.random.PCG64) -> Array:
         raw = _raw(chance, stop - start)
-        total = sum(((raw >> np.uint64(shift)) & np.uint64(0xFFFF)).astype(np.float64) for shift in (0, 16, 32, 48))
+        total = sum(
+            ((raw >> np.uint64(shift)) & np.uint64(0xFFFF)).astype(np.float64) for shift in (0, 16, 32, 48)
+        )
         return _cast(mean + deviation * ((total - 131070.0) * _TO_DEVIATIONS), dtype)
 
     return values

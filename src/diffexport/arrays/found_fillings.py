@@ -1,4 +1,4 @@
-"""Fillings found from the values of an array, however it was made: a background and few elements that differ from it."""
+"""Fillings found from the values of an array, however it was made: a background and few other elements."""
 
 from __future__ import annotations
 
@@ -73,7 +73,8 @@ def _constant(array: Array, bits: Array, most_placed: int) -> Filling | None:
     flat = np.ascontiguousarray(array).view(np.ndarray).reshape(-1)
     background = np.array([wanted]).view(array.dtype)[0]
     placed = tuple(
-        (tuple(int(i) for i in np.unravel_index(place, array.shape)), as_number(flat[place])) for place in places
+        (tuple(int(i) for i in np.unravel_index(place, array.shape)), as_number(flat[place]))
+        for place in places
     )
     return Filling(array.dtype.name, array.shape, "constant", (as_number(background),), 0, placed)
 

@@ -1,7 +1,8 @@
 """Numbers as texts: exact ones, which a machine reads back to the last bit, and short ones for people.
 
 Floats are C99 hexadecimal (``0x1.8p+1``), ``inf``, ``-inf`` or ``nan``; the bits of a NaN other than the usual one are
-kept as ``nan:7fc00001``. A complex number is a list of its real and its imaginary part. Integers and bools are themselves.
+kept as ``nan:7fc00001``. A complex number is a list of its real and its imaginary part. Integers and bools are
+themselves.
 """
 
 from __future__ import annotations

@@ -88,7 +88,11 @@ class Drawing:
         wanted = dict.fromkeys((mined[0] + 1, *((max(mined) + 1,) if mode.description.is_cheap else ())))
         shapes = [
             shapes_of_ranks(
-                self.case.specs, ranks, itertools.repeat(LARGER_FROM), larger=(size,), most=self._most_elements
+                self.case.specs,
+                ranks,
+                itertools.repeat(LARGER_FROM),
+                larger=(size,),
+                most=self._most_elements,
             )
             for size in wanted
         ]

@@ -17,8 +17,8 @@ from diffexport.explore.seeded import steady_draws
 from diffexport.strategies import Trial
 from diffexport.values import Identity
 
-#: Most trials of large tensors that Hypothesis tries after the first failure: each costs seconds, and what they hold is made
-#: simpler in fewer steps afterwards.
+#: Most trials of large tensors that Hypothesis tries after the first failure: each costs seconds, and what they hold is
+#: made simpler in fewer steps afterwards.
 LARGE_TRIALS = 40
 
 

@@ -1,9 +1,9 @@
 """Large tensors made simpler as a whole: a constant background, and the few elements that a failure needs.
 
 An element at a time would cost a check for each of millions. Here a check decides about half of what is left: a search
-for the shortest beginning of the tensor that still shows the failure finds one element that it needs with as many checks as the
-number of elements has bits, and is begun again until the elements that were found are enough (as QuickXplain does,
-Junker 2004, for constraints).
+for the shortest beginning of the tensor that still shows the failure finds one element that it needs, with as many
+checks as the number of elements has bits, and is begun again until the elements that were found are enough (as
+QuickXplain does, Junker 2004, for constraints).
 """
 
 from __future__ import annotations
@@ -147,7 +147,9 @@ def simplest_number(spec: TensorSpec, dtype: np.dtype[Any]) -> Any:
     number = dtype.type(nearest)
     if low <= float(number) <= high:
         return number
-    return np.nextafter(number, dtype.type(0 if abs(float(number)) > abs(nearest) else math.copysign(math.inf, nearest)))
+    return np.nextafter(
+        number, dtype.type(0 if abs(float(number)) > abs(nearest) else math.copysign(math.inf, nearest))
+    )
 
 
 def within(spec: TensorSpec, value: Any) -> bool:

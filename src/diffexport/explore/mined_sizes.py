@@ -26,13 +26,29 @@ MOST_MINED = 10
 _OF_SIZES = frozenset({"shape", "size", "numel", "len", "ndim", "dim", "shape_as_tensor", "sym_size"})
 #: Functions whose numbers are counts of elements.
 _COUNTING = frozenset(
-    {"topk", "min", "max", "clamp", "narrow", "split", "chunk", "unfold", "pad", "arange", "view", "reshape", "range"}
+    {
+        "topk",
+        "min",
+        "max",
+        "clamp",
+        "narrow",
+        "split",
+        "chunk",
+        "unfold",
+        "pad",
+        "arange",
+        "view",
+        "reshape",
+        "range",
+    }
 )
 #: Powers of two, with their neighbours: block sizes, widths of vectors.
 POWERS = tuple(2**k + step for k in range(3, 12) for step in (-1, 0, 1))
 
 
-def mined_sizes(module: torch.nn.Module, constants: Iterable[float], examples: Iterable[Sequence[int]]) -> tuple[int, ...]:
+def mined_sizes(
+    module: torch.nn.Module, constants: Iterable[float], examples: Iterable[Sequence[int]]
+) -> tuple[int, ...]:
     """Return up to [MOST_MINED][] numbers that may be thresholds of sizes, the likeliest first.
 
     Args:

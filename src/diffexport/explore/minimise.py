@@ -258,7 +258,6 @@ class Minimiser:
                     return best
         return best
 
-
     def _simpler_as_a_whole(self, best: SeenFailure, place: int) -> SeenFailure:
         """Make a large tensor simpler: a constant background, and the elements that the failure needs."""
         simplest = [best]

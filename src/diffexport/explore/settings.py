@@ -55,8 +55,8 @@ class Settings:
         blame: find out which stage departs first.
         share: give a mode one example instead of all when it exports, byte for byte, what a mode already
             explored exports, or is refused in the same way. For matrices of thousands of modes.
-        larger_sizes: draw sizes of dimensions beyond the smallest ones, too: those that the model seems to depend on, and
-            those around powers of two.
+        larger_sizes: draw sizes of dimensions beyond the smallest ones, too: those that the model seems to depend on,
+            and those around powers of two.
         most_elements: of a tensor whose sizes are drawn.
         limits: when it ends.
         steps: what one step may cost, in a worker.

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from diffexport.arrays import Array, array_of, filling_of, found_filling, to_array
-from diffexport.explore.large_values import MOST_SINGLE, LARGE_TENSOR, within
+from diffexport.explore.large_values import LARGE_TENSOR, MOST_SINGLE, within
 from diffexport.explore.number_simplicity import simpler_values
 from diffexport.strategies import examples
 from diffexport.subjects.cases import Case
@@ -104,7 +104,11 @@ class SmallerInputs:
         if array.size <= LARGE_TENSOR:
             return np.ndindex(array.shape)
         filling = found_filling(array, MOST_SINGLE)
-        return [index for index, _ in filling.placed] if filling is not None and filling.family == "constant" else ()
+        return (
+            [index for index, _ in filling.placed]
+            if filling is not None and filling.family == "constant"
+            else ()
+        )
 
     def with_a_simpler_element(
         self, inputs: tuple[Any, ...], place: int, index: tuple[int, ...]
@@ -163,4 +167,4 @@ def _same_bits(one: Any, other: Any) -> bool:
     if filling_of(one) is not None and filling_of(one) == filling_of(other):
         return True
     bits = [np.ascontiguousarray(array).view(np.ndarray).reshape(-1).view(np.uint8) for array in (one, other)]
-    return np.array_equal(*bits)
+    return np.array_equal(bits[0], bits[1])

@@ -8,7 +8,7 @@ import torch
 
 
 def weights_digest(module: torch.nn.Module) -> str:
-    """Return 16 hexadecimal digits that tell parameters and buffers, by name, from others; empty where there are none."""
+    """Return 16 hexadecimal digits that tell parameters and buffers from others; empty where there are none."""
     state = hashlib.sha256()
     named = [*module.named_parameters(), *module.named_buffers()]
     for name, tensor in named:

@@ -67,7 +67,9 @@ def examples(
                 values.dtype
             )
         if math.prod(shape) > LARGE_SAMPLE and not spec.dtype.startswith("complex"):
-            arrays.append(fill(Filling(spec.dtype, shape, "repeated", tuple(as_number(value) for value in values))))
+            arrays.append(
+                fill(Filling(spec.dtype, shape, "repeated", tuple(as_number(value) for value in values)))
+            )
             continue
         parts = (*shape, 2) if spec.dtype.startswith("complex") else shape
         array = np.resize(values, parts) if np.prod(parts, dtype=np.int64) else np.empty(parts, values.dtype)

@@ -14,7 +14,16 @@ from typing import Any
 
 import numpy as np
 
-from diffexport.arrays import Array, FilledArray, Filling, as_number, fill, is_complex, is_floating, part_dtype
+from diffexport.arrays import (
+    Array,
+    FilledArray,
+    Filling,
+    as_number,
+    fill,
+    is_complex,
+    is_floating,
+    part_dtype,
+)
 from diffexport.strategies.block import CODED, decode_block
 from diffexport.strategies.tables import PLAIN, SEPARATORS, table
 from diffexport.values import Shape, TensorSpec
@@ -43,7 +52,16 @@ _WEIGHTS = (
 )
 _FAMILY_OF = tuple(name for name, weight in _WEIGHTS for _ in range(weight))
 #: What a normal tensor may be spread by: mean and deviation.
-_SPREADS = ((0.0, 1.0), (0.0, 0.02), (0.0, 0.5), (0.5, 0.25), (0.0, 4.0), (1.0, 0.1), (0.0, 20.0), (0.0, 100.0))
+_SPREADS = (
+    (0.0, 1.0),
+    (0.0, 0.02),
+    (0.0, 0.5),
+    (0.5, 0.25),
+    (0.0, 4.0),
+    (1.0, 0.1),
+    (0.0, 20.0),
+    (0.0, 100.0),
+)
 _NUMBERS, _PLACE = 4, 4
 #: Bytes that one large tensor takes: family, seed, numbers, their kind, how many are placed, and each of those.
 TENSOR_BYTES = 1 + 2 + _NUMBERS + 1 + 1 + MOST_PLACED * _PLACE
@@ -65,7 +83,12 @@ def sample_bytes(shapes: Sequence[Shape]) -> int:
 
 
 def decode_sample(
-    data: bytes, shapes: Sequence[Shape], specs: Sequence[TensorSpec], *, variant: int, constants: tuple[float, ...]
+    data: bytes,
+    shapes: Sequence[Shape],
+    specs: Sequence[TensorSpec],
+    *,
+    variant: int,
+    constants: tuple[float, ...],
 ) -> tuple[Array, ...]:
     """Turn bytes into one sample; bytes that are missing are 0.
 
@@ -149,7 +172,11 @@ class _Numbers:
         if family in ("normal", "ramp", "uniform"):
             return self._computed(family, plain)
         if family == "sparse":
-            return family, (1 << 2 + self._kind % 12, self.element(0), *(self.element(code) for code in plain))
+            return family, (
+                1 << 2 + self._kind % 12,
+                self.element(0),
+                *(self.element(code) for code in plain),
+            )
         if family == "repeated":
             return family, tuple(self.element(code) for code in plain[: 2 + self._kind % 3])
         several = [(code + 16 * turn) % PLAIN for turn in range(4) for code in plain]
@@ -167,10 +194,10 @@ class _Numbers:
             return family, (as_number(mean), as_number(deviation))
         if family == "ramp":
             # As many steps as there is room for.
-            step = 1 if not is_floating(self._part) else (1.0, 0.5, 0.25, 0.125)[self._kind % 4]
+            step: float = 1 if not is_floating(self._part) else (1.0, 0.5, 0.25, 0.125)[self._kind % 4]
             room = int(min((second - first) / step, 1 << 40)) if self._bounded else 1 << self._kind % 16
             if not self._bounded and not is_floating(self._part):
-                room = min(room, int(np.iinfo(self._part).max) - first)
+                room = min(room, int(np.iinfo(self._part).max) - int(first))
             return family, (as_number(first), as_number(step), max(room, 0) + 1)
         if first == second and not self._bounded:
             first, second = (0, 16) if first >= 0 else (first, 0)

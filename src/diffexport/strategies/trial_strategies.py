@@ -96,7 +96,7 @@ def trials(
         dynamic_axes: for each spec, the axes whose size may be another one when it is run; None: every one that it
             leaves free.
         sizes: larger sizes of dimensions, smallest first, of which one is drawn in about a quarter of all cases.
-        most_elements: of one tensor of drawn sizes; four times as many as its least sizes have, where those are more.
+        most_elements: of one tensor; four times as many as its least sizes have, where those are more.
 
     Raises:
         InvalidArgument: no input, no export shape, an unknown layout or variety, a block that cannot hold a sample or
@@ -104,13 +104,11 @@ def trials(
     """
     entries = check_inputs(inputs)
     specs = [entry for entry in entries if isinstance(entry, TensorSpec)]
-    if not 1 <= max_samples <= MAX_SAMPLES:
-        raise InvalidArgument(f"max_samples={max_samples} must be from 1 to {MAX_SAMPLES}")
+    _check_block(max_samples)
     export_shapes = representative_shapes(specs, 6) if export_shapes is None else export_shapes
     _check_export_shapes(specs, export_shapes)
-    for name, given, known in (("layouts", layouts, LAYOUTS), ("variety", variety, VARIETY)):
-        if not given or any(one not in known for one in given):
-            raise InvalidArgument(f"{name}={list(given)!r} must be some of {list(known)}")
+    _check_choices("layouts", layouts, LAYOUTS)
+    _check_choices("variety", variety, VARIETY)
     plan = _Plan(
         entries,
         specs,
@@ -127,6 +125,16 @@ def trials(
         most_elements,
     )
     return _trial(plan)
+
+
+def _check_block(max_samples: int) -> None:
+    if not 1 <= max_samples <= MAX_SAMPLES:
+        raise InvalidArgument(f"max_samples={max_samples} must be from 1 to {MAX_SAMPLES}")
+
+
+def _check_choices(name: str, given: Sequence[Any], known: Sequence[Any]) -> None:
+    if not given or any(one not in known for one in given):
+        raise InvalidArgument(f"{name}={list(given)!r} must be some of {list(known)}")
 
 
 def _check_export_shapes(specs: Sequence[TensorSpec], export_shapes: Sequence[tuple[Shape, ...]]) -> None:
@@ -242,7 +250,8 @@ def _trial(draw: st.DrawFn, plan: _Plan) -> Trial:
     example = _laid_out(example, "contiguous" if is_large(exported) else example_layout, example_grad)
     if aliased or with_grad or run_layout != "contiguous":
         samples = [
-            tuple(_laid_out(_aliased(sample, plan.specs, aliased), run_layout, with_grad)) for sample in samples
+            tuple(_laid_out(_aliased(sample, plan.specs, aliased), run_layout, with_grad))
+            for sample in samples
         ]
     if others:
         samples = [_arguments(plan, sample, others) for sample in samples]

@@ -111,7 +111,9 @@ class Regression:
         ranks = sum(np.ndim(value) for value in flat)
         call, seen = Call.of(self.inputs), SeenTensors()
         stored = [encode(value, seen, "side") for value in (*call.args, *call.kwargs.values())]
-        length = len(json.dumps([document for document, _ in stored])) + sum(len(side or b"") for _, side in stored)
+        length = len(json.dumps([document for document, _ in stored])) + sum(
+            len(side or b"") for _, side in stored
+        )
         return (self.mode.complexity, elements, ranks, length)
 
 

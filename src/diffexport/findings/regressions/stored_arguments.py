@@ -100,7 +100,7 @@ def offset_of(value: Any) -> int:
 
 
 def encode_tensor(value: Any, seen: SeenTensors, *, with_values: bool = True) -> dict[str, Any]:
-    """Return the JSON object of an array or a tensor; a large one has what it is filled with, where that says it all."""
+    """Return the JSON object of an array or a tensor; a large one is what it is filled with, if that says all."""
     array = array_of(value)
     filled = encode_filling(array) if array.size >= INLINE_LIMIT else None
     document = encode_array(array, with_values=with_values and filled is None)

@@ -13,32 +13,32 @@ from diffexport.arrays import BFLOAT16, Filling, decoded_number, decoded_numbers
 
 #: Functions of a script that make values, by the name of a family. Their results are what diffexport fills with.
 _MAKERS = {
-    "filled_repeated": '''def filled_repeated(numbers, count):
-    return np.resize(numbers, count)''',
-    "filled_ramp": '''def filled_ramp(start, step, period, count):
-    return start + step * (np.arange(count) % period).astype(start.dtype)''',
-    "filled_uniform": '''def filled_uniform(low, high, seed, count):
+    "filled_repeated": """def filled_repeated(numbers, count):
+    return np.resize(numbers, count)""",
+    "filled_ramp": """def filled_ramp(start, step, period, count):
+    return start + step * (np.arange(count) % period).astype(start.dtype)""",
+    "filled_uniform": """def filled_uniform(low, high, seed, count):
     share = (np.random.PCG64(seed).random_raw(count) >> np.uint64(11)).astype(np.float64) * 2.0**-53
-    return np.clip(low * (1.0 - share) + high * share, low, high)''',
-    "filled_integers": '''def filled_integers(low, high, seed, count):
+    return np.clip(low * (1.0 - share) + high * share, low, high)""",
+    "filled_integers": """def filled_integers(low, high, seed, count):
     raw, span = np.random.PCG64(seed).random_raw(count), np.uint64((high - low + 1) % 2**64)
-    return (raw % span if span else raw) + np.uint64(low % 2**64)''',
-    "filled_normal": '''def filled_normal(mean, deviation, seed, count):
+    return (raw % span if span else raw) + np.uint64(low % 2**64)""",
+    "filled_normal": """def filled_normal(mean, deviation, seed, count):
     raw = np.random.PCG64(seed).random_raw(count)
     total = sum(((raw >> np.uint64(shift)) & np.uint64(0xFFFF)).astype(np.float64) for shift in (0, 16, 32, 48))
-    return mean + deviation * ((total - 131070.0) * (1.7320508075688772 / 65536))''',
-    "filled_among": '''def filled_among(numbers, seed, count):
-    return numbers[(np.random.PCG64(seed).random_raw(count) >> np.uint64(11)) % np.uint64(len(numbers))]''',
-    "filled_sorted": '''def filled_sorted(numbers, count):
-    return numbers[np.arange(count) // max(-(-count // len(numbers)), 1)]''',
-    "filled_sparse": '''def filled_sparse(every, background, numbers, seed, count):
+    return mean + deviation * ((total - 131070.0) * (1.7320508075688772 / 65536))""",
+    "filled_among": """def filled_among(numbers, seed, count):
+    return numbers[(np.random.PCG64(seed).random_raw(count) >> np.uint64(11)) % np.uint64(len(numbers))]""",
+    "filled_sorted": """def filled_sorted(numbers, count):
+    return numbers[np.arange(count) // max(-(-count // len(numbers)), 1)]""",
+    "filled_sparse": """def filled_sparse(every, background, numbers, seed, count):
     raw = np.random.PCG64(seed).random_raw(count)
     others = numbers[(raw & np.uint64(0xFFFFFFFF)) % np.uint64(len(numbers))]
-    return np.where((raw >> np.uint64(32)) % np.uint64(every) == 0, others, background)''',
-    "with_elements": '''def with_elements(tensor, elements):
+    return np.where((raw >> np.uint64(32)) % np.uint64(every) == 0, others, background)""",
+    "with_elements": """def with_elements(tensor, elements):
     for index, value in elements.items():
         tensor[index] = torch.tensor(value, dtype=tensor.dtype)
-    return tensor''',
+    return tensor""",
 }
 #: What a script binds for them at its top level.
 MAKERS = frozenset(_MAKERS)
@@ -102,7 +102,9 @@ def _made(filling: Filling, dtype: np.dtype[Any], literal: Callable[[Any], str])
     elif filling.family == "uniform" and part.kind in "iu":
         text = f"filled_integers({int(numbers[0])}, {int(numbers[1])}, {filling.seed}, {count})"
     else:
-        text = f"filled_{filling.family}({literal(numbers[0])}, {literal(numbers[1])}, {filling.seed}, {count})"
+        text = (
+            f"filled_{filling.family}({literal(numbers[0])}, {literal(numbers[1])}, {filling.seed}, {count})"
+        )
     return f"{text}.astype(np.{part.name})"
 
 

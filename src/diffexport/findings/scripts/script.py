@@ -177,6 +177,14 @@ def _runtime_script(regression: Regression) -> RuntimeScript:
     return script
 
 
+def _dtype_at(regression: Regression) -> np.dtype[Any]:
+    """Return the dtype of the output that the divergence is at; a file that was written by hand may lack it."""
+    number = regression.place.number
+    outputs = () if number is None else regression.eager[number:]
+    known = outputs and isinstance(outputs[0], np.ndarray | LeftOut)
+    return outputs[0].dtype if known else np.dtype(np.float32)
+
+
 def _main(
     regression: Regression,
     case: Case,
@@ -191,9 +199,7 @@ def _main(
     training = regression.mode.training if regression.mode.honours("training") else ""
     mode = {"EVAL": ".eval()", "TRAINING": ".train()"}.get(training, "")
     template = template_for(regression) if test is None else check_templates.ASSERTION
-    # Of the output that the divergence is at; a file that was written by hand may lack it.
-    outputs = () if place.number is None else regression.eager[place.number :]
-    dtype = outputs[0].dtype if outputs and isinstance(outputs[0], np.ndarray | LeftOut) else np.dtype(np.float32)
+    dtype = _dtype_at(regression)
     in_values = torch.bfloat16 in _met(regression) and runs.run_bfloat16
     example = _literals(regression.export_inputs)
     inputs = _literals(regression.inputs) if "feeds" in template else example
