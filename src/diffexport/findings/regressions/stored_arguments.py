@@ -121,8 +121,8 @@ def encode(
 ) -> tuple[dict[str, Any], bytes | None]:
     """Return the JSON object of an argument, and the content of the side file it refers to.
 
-    ``stem`` begins the name of a side file; without it there is none. A very large ``output`` that no filling says is
-    left out but for its digest: it can be made again.
+    ``stem`` begins the name of a side file; without it there is none. Of a very large ``output`` there is what it reads
+    like and a digest: it is made again when the finding is replayed.
 
     Raises:
         RegressionFileError: it is of a type that cannot be stored.
@@ -134,11 +134,11 @@ def encode(
         array = array_of(value)
         if array.size < INLINE_LIMIT or not stem:
             return encode_tensor(value, seen), None
+        if output and array.nbytes > _LARGEST_OUTPUT:
+            return encode_array(array, with_values=False) | {"digest": array_digest(array)}, None
         document = encode_tensor(value, seen, with_values=False)
         if "filled" in document:
             return document, None
-        if output and array.nbytes > _LARGEST_OUTPUT:
-            return document | {"digest": array_digest(array)}, None
         buffer = io.BytesIO()
         np.save(buffer, to_side_file(array), allow_pickle=False)
         file = f"{stem}.{_digest(buffer.getvalue())}.npy"

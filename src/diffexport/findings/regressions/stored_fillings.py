@@ -84,4 +84,5 @@ class LeftOut:
     digest: str
 
     def __repr__(self) -> str:
-        return f"{self.reads} {self.dtype}[{', '.join(map(str, self.shape))}]"
+        what, but, otherwise = self.reads.partition(" but ")
+        return f"{what} {self.dtype}[{', '.join(map(str, self.shape))}]{but}{otherwise}"
