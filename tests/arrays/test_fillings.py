@@ -125,7 +125,9 @@ def test_backgrounds_are_found_in_values():
     assert differing(array, np.float32(-0.0), 1) is None
 
 
-@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "complex64", "complex128", "uint64", "bool", "int8"])
+@pytest.mark.parametrize(
+    "dtype", ["float16", "bfloat16", "complex64", "complex128", "uint64", "bool", "int8"]
+)
 def test_backgrounds_are_found_in_every_dtype(dtype):
     array = np.zeros((20, 30), np.dtype(dtype))
     array[4, 5] = 1

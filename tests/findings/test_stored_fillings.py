@@ -52,7 +52,9 @@ def test_a_finding_of_4096_squared_is_a_file_of_a_few_kib(tmp_path: Path):
     assert left_out.shape == (SIDE, SIDE)
     assert repr(left_out).startswith("values from -3.4")
     assert values(got.eager) == repr(left_out)
-    assert values(got.inputs).startswith("zeros float32[4096, 4096] but [17, 4] = nan, normal(mean 0, deviation 1, seed 9)")
+    assert values(got.inputs).startswith(
+        "zeros float32[4096, 4096] but [17, 4] = nan, normal(mean 0, deviation 1, seed 9)"
+    )
     again, _ = save(replace(got, case="again"), tmp_path)
     assert load(again).eager == got.eager
 
@@ -164,7 +166,9 @@ def test_a_script_makes_the_same_bits_in_plain_numpy_and_torch(filling):
 
 
 def test_every_function_that_a_script_may_need_is_needed_by_some_filling():
-    assert {name for filling in FILLINGS for name in MAKERS if f"{name}(" in literal(fill(filling))} == set(_MAKERS)
+    assert {name for filling in FILLINGS for name in MAKERS if f"{name}(" in literal(fill(filling))} == set(
+        _MAKERS
+    )
 
 
 def test_bits_that_no_literal_says_are_written_as_bytes():

@@ -48,6 +48,10 @@ class LargeValues:
             return array
         if self._attempt(plain):
             return plain
+        return self._moved(self._fewer(array, plain), plain)
+
+    def _fewer(self, array: Array, plain: Array) -> Array:
+        """Return an array that shows the failure with as few elements as possible that differ from the plain one."""
         few = self._placed_alone(array, plain)
         if few is not None:
             return few
@@ -55,6 +59,26 @@ class LargeValues:
         if constant is not None:
             return self._few_elements(constant, plain, np.arange(0), constant)
         return self._few_elements(array, plain, np.arange(0), self._said_in_few_numbers(array, plain))
+
+    def _moved(self, array: Array, plain: Array) -> Array:
+        """Return the array with its few elements moved to the beginning of each axis where the failure lets them."""
+        places = differing(array, plain.flat[0], _MOST_NEEDED)
+        for place in () if places is None else places:
+            index = tuple(int(i) for i in np.unravel_index(place, array.shape))
+            targets = [(0,) * array.ndim]
+            targets += [(*index[:axis], 0, *index[axis + 1 :]) for axis in range(array.ndim)]
+            while targets and not self._is_over():
+                target = targets.pop(0)
+                if target == index or differing(array[target].reshape(1), plain.flat[0], 0) is None:
+                    continue
+                moved = np.array(array)
+                moved[target], moved[index] = array[index], plain.flat[0]
+                if self._attempt(moved):
+                    array, index = moved, target
+                    targets = [
+                        (*index[:axis], 0, *index[axis + 1 :]) for axis in range(array.ndim) if index[axis]
+                    ]
+        return array
 
     def _placed_alone(self, array: Array, plain: Array) -> Array | None:
         """Return the array with only some of the elements that were placed in it; None if that is not enough."""

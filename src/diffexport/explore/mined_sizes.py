@@ -69,7 +69,7 @@ def mined_sizes(
     attributes += [value for each in own for value in vars(each).values() if type(value) is int]
     likely = [number for tree in trees for number in _compared(tree)]
     others = [number for tree in trees for number in _numbers(tree)]
-    whole = [int(constant) for constant in constants if constant == int(constant)]
+    whole = [int(constant) for constant in constants if float(constant).is_integer()]
     sizes = [size for shape in examples for size in shape]
     found = dict.fromkeys(n for n in (*likely, *attributes, *sizes, *whole, *others) if _LEAST <= n <= _MOST)
     return tuple(itertools.islice(found, MOST_MINED))
