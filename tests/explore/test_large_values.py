@@ -77,22 +77,21 @@ def test_a_failure_keeps_what_it_needs(spec, array, fails, simplest, most_checks
     assert checks[0] <= most_checks
 
 
+def checks_for(side: int) -> int:
+    array = np.random.default_rng(1).normal(size=(side, side)).astype(np.float32)
+    array[side // 2 + 1, 3] = np.inf
+    checks = []
+
+    def attempt(candidate):
+        checks.append(candidate.size)
+        return bool(np.isinf(candidate[side // 2 + 1, 3]))
+
+    LargeValues(TensorSpec.parse("float32[*, *]"), attempt, lambda: False).simplify(array)
+    return len(checks)
+
+
 def test_the_number_of_checks_grows_with_the_logarithm_of_the_size():
-    counts = []
-    for side in (32, 1024):
-        array = np.zeros((side, side), np.float32)
-        array[side // 2 + 1, 3] = np.inf
-        checks = []
-        fails = lambda a, side=side: bool(np.isinf(a[side // 2 + 1, 3]))  # noqa: E731
-        search = LargeValues(
-            TensorSpec.parse("float32[*, *]"),
-            lambda a: checks.append(a.size) or fails(a),
-            lambda: False,  # noqa: B023
-        )
-        # As something that is not said in few numbers.
-        search.simplify(array + np.random.default_rng(1).normal(size=array.shape).astype(np.float32))
-        counts.append(len(checks))
-    assert counts[1] - counts[0] <= 12
+    assert checks_for(1024) - checks_for(32) <= 12
 
 
 def test_a_search_that_is_over_has_what_was_found_until_then():
@@ -115,8 +114,9 @@ def test_a_search_that_is_over_has_what_was_found_until_then():
         ("int8 in ..-2", -2),
         ("float32 in 0.1..0.2", np.float32(0.1)),
         ("bool", False),
-    ]
-    + [("int64 in 0.5..2", 1), ("complex64", 0)],
+        ("int64 in 0.5..2", 1),
+        ("complex64", 0),
+    ],
 )
 def test_the_simplest_number_is_within_the_bounds(text, number):
     spec = TensorSpec.parse(text)

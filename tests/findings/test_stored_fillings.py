@@ -12,15 +12,14 @@ import pytest
 import torch
 from test_stored_arguments import finding, regression
 
-from diffexport import Call
 from diffexport.arrays import FilledArray, Filling, array_of, fill, in_few_bytes
 from diffexport.errors import RegressionFileError
 from diffexport.findings.regressions import LeftOut, load, save
 from diffexport.findings.regressions.recording import regression_of
+from diffexport.findings.regressions.stored_arguments import SeenTensors
 from diffexport.findings.reports.descriptions import values
 from diffexport.findings.reports.json_report import _value
-from diffexport.findings.regressions.stored_arguments import SeenTensors
-from diffexport.findings.scripts.filled_values import MAKERS, _MAKERS, makers_used
+from diffexport.findings.scripts.filled_values import _MAKERS, MAKERS, makers_used
 from diffexport.findings.scripts.literals import literal
 from diffexport.strategies import lay_out
 
@@ -158,7 +157,7 @@ def test_a_script_makes_the_same_bits_in_plain_numpy_and_torch(filling):
     scope = {"np": np, "torch": torch, "math": math}
     for maker in makers_used(text):
         exec(maker, scope)
-    tensor = eval(text, scope)
+    tensor = eval(text, scope)  # noqa: S307
     made = array_of(tensor)
     assert made.dtype == array.dtype
     assert made.shape == array.shape

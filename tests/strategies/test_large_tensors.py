@@ -80,8 +80,12 @@ def test_elements_are_placed_anywhere():
         "float16 in 0..1",
         "float32 in ..-2",
         "bfloat16 in 0..0.9",
-    ]
-    + ["float64 in 1e300..", "uint64", "int32 in 7..7", "complex64", "float32 in 0.1..0.1000001"],
+        "float64 in 1e300..",
+        "uint64",
+        "int32 in 7..7",
+        "complex64",
+        "float32 in 0.1..0.1000001",
+    ],
 )
 def test_dtypes_and_bounds_are_kept(text):
     spec = TensorSpec.parse(text)
