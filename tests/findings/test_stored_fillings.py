@@ -14,7 +14,7 @@ from test_stored_arguments import finding, regression
 
 from diffexport.arrays import FilledArray, Filling, array_of, fill, in_few_bytes
 from diffexport.errors import RegressionFileError
-from diffexport.findings.regressions import LeftOut, load, save
+from diffexport.findings.regressions import LeftOut, decode_tensors, encode_tensor, load, save
 from diffexport.findings.regressions.recording import regression_of
 from diffexport.findings.regressions.stored_arguments import SeenTensors
 from diffexport.findings.reports.descriptions import values
@@ -124,6 +124,19 @@ def test_reports_have_what_a_tensor_is_filled_with():
     assert document["filled"]["placed"] == [[[17, 4], "nan"]]
     assert "values" not in document
     assert len(json.dumps(document)) < 500
+    many = _value(np.arange(70_000.0), SeenTensors())
+    assert "values" not in many
+    assert len(many["digest"]) == 16
+    assert len(_value(np.arange(300.0), SeenTensors())["values"]) == 300
+
+
+def test_the_tensors_of_a_call_are_read_back_together():
+    one, other = noise((20, 20)), np.arange(3.0)
+    seen = SeenTensors()
+    documents = json.loads(json.dumps([encode_tensor(value, seen) for value in (one, other, one)]))
+    got = decode_tensors(documents)
+    assert [array.tobytes() for array in got] == [one.tobytes(), other.tobytes(), one.tobytes()]
+    assert got[0] is got[2]
 
 
 def test_outputs_that_can_be_said_in_few_numbers_are_sent_so():

@@ -11,6 +11,7 @@ import hashlib
 import io
 import math
 import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -69,6 +70,8 @@ class Value(pydantic.BaseModel, extra="forbid"):
     value: Any = None
 
 
+#: Most elements that a report has one by one.
+_MOST_REPORTED = 1 << 16
 #: Most bytes of an output that is stored as it is.
 _LARGEST_OUTPUT = 1 << 20
 
@@ -116,6 +119,15 @@ def encode_tensor(value: Any, seen: SeenTensors, *, with_values: bool = True) ->
     return document
 
 
+def reported_tensor(value: Any, seen: SeenTensors) -> dict[str, Any]:
+    """Return the JSON object of an array or a tensor for a report; of very many values a digest."""
+    array = array_of(value)
+    document = encode_tensor(value, seen, with_values=array.size <= _MOST_REPORTED)
+    if "values" not in document and "filled" not in document:
+        document["digest"] = array_digest(array)
+    return document
+
+
 def encode(
     value: Any, seen: SeenTensors, stem: str = "", *, output: bool = False
 ) -> tuple[dict[str, Any], bytes | None]:
@@ -128,8 +140,7 @@ def encode(
         RegressionFileError: it is of a type that cannot be stored.
     """
     if isinstance(value, LeftOut):
-        laid_out = {"dtype": value.dtype.name, "shape": list(value.shape), "strides": list(value.strides)}
-        return laid_out | {"reads": value.reads, "digest": value.digest}, None
+        return value.document(), None
     if is_tensor(value):
         array = array_of(value)
         if array.size < INLINE_LIMIT or not stem:
@@ -325,6 +336,17 @@ class Decoder:
         except pydantic.ValidationError as error:
             raise RegressionFileError(f"inside a {container}: {error.errors()[0]['msg']}") from None
         return self.decode(argument)
+
+
+def decode_tensors(documents: Iterable[Mapping[str, Any]]) -> tuple[Any, ...]:
+    """Return the arrays, or tensors, of one call that [encode_tensor][] made objects of.
+
+    Raises:
+        RegressionFileError: it does not fit together, or would take too much.
+        ValueError: one is no such object.
+    """
+    decoder = Decoder(Path())
+    return tuple([decoder.decode(Tensor.model_validate(document)) for document in documents])
 
 
 def _left_out(argument: Tensor, digest: str) -> LeftOut:

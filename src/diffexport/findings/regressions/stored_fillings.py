@@ -83,6 +83,16 @@ class LeftOut:
     reads: str
     digest: str
 
+    def document(self) -> dict[str, Any]:
+        """Return its JSON object."""
+        return {
+            "dtype": self.dtype.name,
+            "shape": list(self.shape),
+            "strides": list(self.strides),
+            "reads": self.reads,
+            "digest": self.digest,
+        }
+
     def __repr__(self) -> str:
         what, but, otherwise = self.reads.partition(" but ")
         return f"{what} {self.dtype}[{', '.join(map(str, self.shape))}]{but}{otherwise}"
