@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from diffexport.arrays import as_call, tensors_of
 from diffexport.explore.export_examples import export_shapes, export_variety, plain_shapes
 from diffexport.explore.mined_sizes import larger_sizes, mined_sizes
+from diffexport.explore.settings import Settings
 from diffexport.pipeline import Pipeline
 from diffexport.strategies import LAYOUTS, Trial, examples, trials
 from diffexport.subjects.cases import Case
@@ -38,6 +39,12 @@ class Drawing:
     ) -> None:
         self.case, self.pipeline, self.block = case, pipeline, block
         self._larger_sizes, self._most_elements = larger_sizes, most_elements
+
+    @classmethod
+    def under(cls, settings: Settings, case: Case, pipeline: Pipeline) -> Drawing:
+        """Return what draws for a case as the settings say."""
+        sizes = settings.larger_sizes
+        return cls(case, pipeline, settings.block, larger_sizes=sizes, most_elements=settings.most_elements)
 
     def trials(
         self, mode: Mode, variety: int | None = None, block: int | None = None
