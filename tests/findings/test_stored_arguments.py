@@ -33,7 +33,7 @@ GRADIENT = torch.ones(2, 3).t().requires_grad_()
 PLACED = torch.arange(8.0)[3:5]
 CALL = Call(
     (ARRAY, (GRADIENT, [None, "text", {"deep": ARRAY}])),
-    {"shape": (1, 2), "mask": PLACED, "again": PLACED, "scale": 2.5, "flag": True, "many": np.zeros(300)},
+    {"shape": (1, 2), "mask": PLACED, "again": PLACED, "scale": 2.5, "flag": True, "many": np.arange(300.0)},
 )
 
 

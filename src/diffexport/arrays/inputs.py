@@ -9,8 +9,14 @@ import numpy as np
 import torch
 
 from diffexport.arrays.arguments import clone, tensors_of
+from diffexport.arrays.array_types import Array
 from diffexport.arrays.bridge import to_array, to_tensor
+from diffexport.arrays.fillings import fill, filling_of
+from diffexport.arrays.found_fillings import found_filling
 from diffexport.values import Call, Inputs, mapped
+
+#: Elements from which on an array is looked at for what it is filled with, and how many may be otherwise.
+_MANY, _FEW = 4096, 64
 
 
 def as_call(inputs: Inputs) -> Call:
@@ -39,11 +45,19 @@ def as_plain(inputs: Inputs) -> tuple[Any, ...] | Call:
 
     def kept(leaf: Any) -> Any:
         if isinstance(leaf, torch.Tensor) and not leaf.requires_grad and not leaf.storage_offset():
-            return to_array(clone(leaf))
-        return clone(leaf)
+            return in_few_bytes(to_array(clone(leaf)))
+        return in_few_bytes(leaf) if isinstance(leaf, np.ndarray) else clone(leaf)
 
     call: Call = mapped(Call.of(inputs), kept)
     return call.plain()
+
+
+def in_few_bytes(array: Array) -> Array:
+    """Return a large array as one that is sent in a few bytes, if it is a background with few other elements."""
+    if array.size < _MANY or not array.flags.c_contiguous or filling_of(array) is not None:
+        return array
+    filling = found_filling(array, _FEW)
+    return array if filling is None else fill(filling)
 
 
 def array_of(value: Any) -> Any:

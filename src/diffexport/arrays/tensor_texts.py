@@ -9,14 +9,15 @@ imaginary part. Integers and bools are themselves.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from diffexport.arrays.array_readings import reads
 from diffexport.arrays.array_types import Array
-from diffexport.arrays.dtypes import BFLOAT16, is_complex, part_dtype
+from diffexport.arrays.dtypes import BFLOAT16
+from diffexport.arrays.number_texts import encode_number, store_number
 from diffexport.errors import RegressionFileError
 
 #: From this many elements on, values belong into a side file.
@@ -27,7 +28,6 @@ MAX_EXTENT = 1 << 20
 _INTEGERS = tuple(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))
 _FLOATS = ("float16", "bfloat16", "float32", "float64")
 _DTYPES = (*_FLOATS, "complex64", "complex128", *_INTEGERS, "bool")
-_HEX = re.compile(r"-?0x[0-9a-f]+(\.[0-9a-f]+)?p[+-]?\d+|-?inf|nan", re.IGNORECASE)
 
 
 def encode_array(array: Array, *, with_values: bool = True) -> dict[str, Any]:
@@ -60,51 +60,13 @@ def _extent(shape: Sequence[int], steps: Sequence[int]) -> int:
     return 1 + sum((size - 1) * step for size, step in zip(shape, steps, strict=True))
 
 
-def encode_number(value: Any) -> Any:
-    """Return a number as JSON: floats as text, complex ones as two of them, integers and bools as they are."""
-    if isinstance(value, np.complexfloating):
-        return [encode_number(value.real), encode_number(value.imag)]
-    if isinstance(value, np.bool_ | bool):
-        return bool(value)
-    if isinstance(value, np.integer | int):
-        return int(value)
-    number = float(value)
-    if math.isnan(number):
-        bits = np.asarray(value).view(f"u{np.asarray(value).dtype.itemsize}")
-        usual = np.asarray(np.nan, dtype=np.asarray(value).dtype).view(bits.dtype)
-        return "nan" if bits == usual else f"nan:{int(bits):x}"
-    if math.isinf(number):
-        return "inf" if number > 0 else "-inf"
-    return shorten_hex(number.hex())
-
-
-def shorten_hex(text: str) -> str:
-    """Drop trailing zeros of a hexadecimal float: ``0x1.8000000000000p+1`` becomes ``0x1.8p+1``."""
-    mantissa, exponent = text.split("p")
-    if "." in mantissa:
-        mantissa = mantissa.rstrip("0").rstrip(".")
-    return f"{mantissa}p{exponent}"
-
-
 def decode_array(document: Mapping[str, Any], *, values: Array | None = None) -> Array:
     """Return the array of a JSON object, with the stated strides.
 
     Raises:
         RegressionFileError: a field is missing or does not fit the others.
     """
-    name = document.get("dtype")
-    if name not in _DTYPES:
-        raise RegressionFileError(f"unknown dtype {name!r} (known: {', '.join(_DTYPES)})")
-    dtype = np.dtype(name)
-    try:
-        shape = tuple(int(size) for size in document["shape"])
-        strides = tuple(int(step) for step in document["strides"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise RegressionFileError(f"a tensor needs dtype, shape and strides: {error!r}") from None
-    if len(strides) != len(shape):
-        raise RegressionFileError(f"shape {list(shape)} and strides {list(strides)} do not go together")
-    if any(not 0 <= size < 2**40 for size in shape):
-        raise RegressionFileError(f"shape {list(shape)} is no shape of a tensor that was stored")
+    dtype, shape, strides = check_layout(document)
     if values is None:
         raw = document.get("values")
         if not isinstance(raw, list):
@@ -116,7 +78,7 @@ def decode_array(document: Mapping[str, Any], *, values: Array | None = None) ->
         values = np.empty(len(raw), dtype=dtype)
         for index, item in enumerate(raw):
             try:
-                _store(values, index, item)
+                store_number(values, index, item)
             except (ValueError, OverflowError) as error:
                 shown = repr(item) if len(repr(item)) <= 200 else f"{repr(item)[:200]}…"
                 raise RegressionFileError(f"value {index} is {shown}: {error}") from None
@@ -125,50 +87,25 @@ def decode_array(document: Mapping[str, Any], *, values: Array | None = None) ->
     return with_strides(values.reshape(shape), strides)
 
 
-def _store(values: Array, index: int, item: Any) -> None:
-    """Put one number of a JSON document into a flat array.
+def check_layout(document: Mapping[str, Any]) -> tuple[np.dtype[Any], tuple[int, ...], tuple[int, ...]]:
+    """Return dtype, shape and strides (in elements) of a JSON object.
 
     Raises:
-        ValueError: it is not a number of the array's dtype.
-        OverflowError: it is too large.
+        RegressionFileError: one is missing, is none or does not fit the others.
     """
-    dtype = values.dtype
-    if is_complex(dtype):
-        if not isinstance(item, list) or len(item) != 2:
-            raise ValueError("expected a list of a real and an imaginary part")
-        for place, number in enumerate(item):
-            _store(values.view(part_dtype(dtype)), 2 * index + place, number)
-    elif dtype == np.bool_:
-        if not isinstance(item, bool):
-            raise ValueError("expected true or false")
-        values[index] = item
-    elif np.issubdtype(dtype, np.integer):
-        if isinstance(item, bool) or not isinstance(item, int):
-            raise ValueError("expected a whole number")
-        values[index] = item
-    elif isinstance(item, str) and item.startswith("nan:"):
-        values[index : index + 1].view(f"u{dtype.itemsize}")[0] = int(item[4:], 16)
-        if not math.isnan(float(values[index])):
-            raise ValueError("these are not the bits of a NaN")
-    elif isinstance(item, str):
-        number = parse_number(item)
-        with np.errstate(over="ignore"):
-            values[index] = number
-        if float(values[index]) != number and not math.isnan(number):
-            raise ValueError(f"not a {dtype} value")
-    else:
-        raise ValueError("expected a hexadecimal float as text")
-
-
-def parse_number(text: str) -> float:
-    """Return the float that a text of [encode_number][] stands for.
-
-    Raises:
-        ValueError: it is not hexadecimal; decimals are refused rather than read as something else.
-    """
-    if not _HEX.fullmatch(text):
-        raise ValueError("expected a hexadecimal float such as 0x1.8p+1, inf, -inf or nan")
-    return float.fromhex(text)
+    name = document.get("dtype")
+    if name not in _DTYPES:
+        raise RegressionFileError(f"unknown dtype {name!r} (known: {', '.join(_DTYPES)})")
+    try:
+        shape = tuple(int(size) for size in document["shape"])
+        strides = tuple(int(step) for step in document["strides"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise RegressionFileError(f"a tensor needs dtype, shape and strides: {error!r}") from None
+    if len(strides) != len(shape):
+        raise RegressionFileError(f"shape {list(shape)} and strides {list(strides)} do not go together")
+    if any(not 0 <= size < 2**40 for size in shape):
+        raise RegressionFileError(f"shape {list(shape)} is no shape of a tensor that was stored")
+    return np.dtype(name), shape, strides
 
 
 def with_strides(array: Array, strides: Sequence[int]) -> Array:
@@ -202,32 +139,3 @@ def to_side_file(array: Array) -> Array:
 def from_side_file(array: Array, dtype: str) -> Array:
     """Return the array that [to_side_file][] made ``array`` of, if that was of the given dtype."""
     return array.view(BFLOAT16) if dtype == BFLOAT16.name and array.dtype == np.uint16 else array
-
-
-def reads(array: Array) -> str:
-    """Return a short text of the values for a person, ``[nan, 1, -0]``; long ones are cut."""
-    text = np.array2string(
-        array,
-        separator=", ",
-        threshold=64,
-        max_line_width=10_000,
-        formatter={
-            "float_kind": _number,
-            "complex_kind": _complex,
-            "numpystr": _number,  # what numpy does not know otherwise: bfloat16
-            "bool": lambda value: str(value).lower(),
-        },
-    )
-    return " ".join(text.split())
-
-
-def _number(value: Any) -> str:
-    number = float(value)
-    if number == int(number) if math.isfinite(number) and abs(number) < 1e7 else False:
-        return "-0" if number == 0 and math.copysign(1, number) < 0 else str(int(number))
-    return str(value)
-
-
-def _complex(value: Any) -> str:
-    imaginary = _number(value.imag)
-    return f"{_number(value.real)}{'' if imaginary.startswith('-') else '+'}{imaginary}j"

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cache
 
-from diffexport.arrays import as_plain
+from diffexport.arrays import as_plain, in_few_bytes
 from diffexport.backends.runtimes import family
 from diffexport.explore.point import Point, SeenFailure
 from diffexport.findings.events import Finding
@@ -58,8 +58,8 @@ def diverged(
         divergence=divergence,
         inputs=as_plain(point.inputs),
         export_inputs=as_plain(point.export_inputs),
-        eager=verdict.eager,
-        got=verdict.got,
+        eager=tuple(map(in_few_bytes, verdict.eager)),
+        got=tuple(map(in_few_bytes, verdict.got)),
         exporters=(point.mode.exporter,),
         seed=seed,
         shrunk=shrunk,

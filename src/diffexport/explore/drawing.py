@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
 from hypothesis import strategies as st
 
-from diffexport.arrays import as_call
+from diffexport.arrays import as_call, tensors_of
 from diffexport.explore.export_examples import export_shapes, export_variety, plain_shapes
+from diffexport.explore.mined_sizes import larger_sizes, mined_sizes
+from diffexport.explore.settings import Settings
 from diffexport.pipeline import Pipeline
 from diffexport.strategies import LAYOUTS, VARIETY, Trial, examples, trials
 from diffexport.subjects.cases import Case
-from diffexport.values import Call, Inputs, Mode, Shape
+from diffexport.values import (
+    LARGER_FROM,
+    MAX_ELEMENTS,
+    Call,
+    Inputs,
+    Mode,
+    Shape,
+    admits_all,
+    shapes_of_ranks,
+)
 
 
 class Drawing:
@@ -22,10 +34,26 @@ class Drawing:
         case: the model under test.
         pipeline: exports the case once, to mine the numbers in its graph.
         block: most samples in one example.
+        larger_sizes, most_elements: see [Settings][diffexport.explore.Settings].
     """
 
-    def __init__(self, case: Case, pipeline: Pipeline, block: int) -> None:
+    def __init__(
+        self,
+        case: Case,
+        pipeline: Pipeline,
+        block: int,
+        *,
+        larger_sizes: bool = False,
+        most_elements: int = MAX_ELEMENTS,
+    ) -> None:
         self.case, self.pipeline, self.block = case, pipeline, block
+        self._larger_sizes, self._most_elements = larger_sizes, most_elements
+
+    @classmethod
+    def under(cls, settings: Settings, case: Case, pipeline: Pipeline) -> Drawing:
+        """Return what draws for a case as the settings say."""
+        sizes = settings.larger_sizes
+        return cls(case, pipeline, settings.block, larger_sizes=sizes, most_elements=settings.most_elements)
 
     def trials(
         self, mode: Mode, variety: int | None = None, block: int | None = None
@@ -40,18 +68,24 @@ class Drawing:
         """
         if not self.case.inputs:
             return self.case.strategy.map(lambda args: Trial((), (_as_inputs(args),)))  # type: ignore[no-any-return]
-        shapes = self.export_shapes(mode) if variety is None else self.usual_shapes(mode)[:variety]
+        shapes = self.export_shapes(mode) if variety is None else self.usual_shapes(mode)
+        constants = self._constants(mode, shapes[:variety], repeat=variety is None)
+        mined = self._mined(constants) if self._larger_sizes else ()
+        larger = self._larger_shapes(mode, mined, shapes) if variety != 1 else []
+        in_turn = [*shapes, *larger] if variety is None else [*shapes[:1], *larger, *shapes[1:]]
         drawn = trials(
             self.case.inputs,
             dynamic=mode.dynamic,
-            export_shapes=shapes,
+            export_shapes=in_turn[:variety],
             max_samples=block or self.block,
-            constants=self._constants(mode, shapes, repeat=variety is None),
+            constants=constants,
             layouts=LAYOUTS,
             requires_grad=True,
             same=True,
             variety=self.export_variety(mode)[:variety],
             dynamic_axes=self._dynamic_axes(),
+            sizes=larger_sizes(mined) if self._larger_sizes else (),
+            most_elements=self._most_elements,
         )
         return drawn if self.case.form is None else drawn.map(self._arranged)
 
@@ -59,6 +93,36 @@ class Drawing:
         """Return a trial whose arguments are arranged as the case says."""
         call_of = self.case.call_of
         return Trial(call_of(trial.export_inputs), tuple(map(call_of, trial.samples)))
+
+    def _mined(self, constants: Sequence[float]) -> tuple[int, ...]:
+        """Return the numbers that may be thresholds of the model's sizes."""
+        given = [call for call in self.case.extra_inputs if self.case.specs]
+        examples = [tuple(tensor.shape) for call in given for tensor in tensors_of(as_call(call))]
+        return mined_sizes(self.pipeline.prepare(self.case).module, constants, examples)
+
+    def _larger_shapes(
+        self, mode: Mode, mined: Sequence[int], besides: Sequence[tuple[Shape, ...]]
+    ) -> list[tuple[Shape, ...]]:
+        """Return joint shapes to export at whose sizes are beyond what was mined: other branches may be taken there."""
+        if not mined or not self.case.specs:
+            return []
+        ranks = [len(shape) for shape in plain_shapes(self.case.specs)]
+        wanted = dict.fromkeys((mined[0] + 1, *((max(mined) + 1,) if mode.description.is_cheap else ())))
+        shapes = [
+            shapes_of_ranks(
+                self.case.specs,
+                ranks,
+                itertools.repeat(LARGER_FROM),
+                larger=(size,),
+                most=self._most_elements,
+            )
+            for size in wanted
+        ]
+        return [
+            joint
+            for joint in dict.fromkeys(shapes)
+            if joint not in besides and admits_all(self.case.specs, joint) and not self._raises(mode, joint)
+        ]
 
     def export_shapes(self, mode: Mode) -> Sequence[tuple[Shape, ...]]:
         """Return the joint shapes that a mode is exported at.

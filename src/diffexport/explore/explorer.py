@@ -91,7 +91,7 @@ class Explorer:
     ) -> None:
         self.case, self.runtimes, self.settings = case, tuple(runtimes), settings
         self.pipeline = pipeline or Pipeline()
-        self.drawing = drawing or Drawing(case, self.pipeline, settings.block)
+        self.drawing = drawing or Drawing.under(settings, case, self.pipeline)
         self.findings = {} if findings is None else findings
         accepted = Accepted(case, known, self.pipeline)
         self._timekeeper = Timekeeper(settings.limits)

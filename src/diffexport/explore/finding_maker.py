@@ -17,7 +17,7 @@ from diffexport.explore.point import Point, SeenFailure
 from diffexport.explore.settings import Settings
 from diffexport.explore.timekeeper import Timekeeper
 from diffexport.findings.events import Finding
-from diffexport.pipeline import Pipeline
+from diffexport.pipeline import Pipeline, weights_digest
 from diffexport.processes import STEPS
 from diffexport.subjects.cases import Case
 from diffexport.values import DeadlinePassed, Identity, Inputs, Mode, TensorSpec, admits_all
@@ -47,6 +47,7 @@ class FindingMaker:
         self._case, self._pipeline, self._accepted = case, pipeline, accepted
         self._settings, self._timekeeper = settings, timekeeper
         self._findings = findings
+        self._weights: str | None = None
 
     def make(self, failure: Diverged, flaky: bool) -> Finding | None:
         """Make a finding of a failure; None where what it comes down to is known, or was found before.
@@ -69,6 +70,7 @@ class FindingMaker:
         # Better one without anybody to blame than none.
         with contextlib.suppress(DeadlinePassed):
             finding = self._blamed(finding)
+        finding = self._with_weights(finding)
         self._findings[finding.identity] = finding
         return finding
 
@@ -83,8 +85,17 @@ class FindingMaker:
         finding = replace(failure.finding, shrunk=False) if seen is None else self._at(seen, shrunk=False)
         if finding.identity in self._findings and finding.identity != failure.identity:
             return None
+        finding = self._with_weights(finding)
         self._findings[finding.identity] = finding
         return finding
+
+    def _with_weights(self, finding: Finding) -> Finding:
+        """Return the finding with a digest of the weights, where it is one of a target."""
+        if self._case.target == self._case.name:
+            return finding
+        if self._weights is None:
+            self._weights = weights_digest(self._pipeline.prepare(self._case).module)
+        return replace(finding, weights=self._weights)
 
     def _minimiser(self, case: Case, checks: int) -> Minimiser:
         return Minimiser(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,10 @@ from diffexport.explore.divergence_errors import Diverged, failures_in
 from diffexport.explore.seeded import steady_draws
 from diffexport.strategies import Trial
 from diffexport.values import Identity
+
+#: Most trials of large tensors that Hypothesis tries after the first failure: each costs seconds, and what they hold is
+#: made simpler in fewer steps afterwards.
+LARGE_TRIALS = 40
 
 
 @dataclass
@@ -46,6 +50,8 @@ class HypothesisRound:
     counting: bool
     _suspected: set[Identity] = field(default_factory=set, repr=False)
     _is_checking: bool = field(default=False, repr=False)
+    _large_left: int = field(default=LARGE_TRIALS, repr=False)
+    _failed_large: set[Hashable] = field(default_factory=set, repr=False)
 
     def failures(self) -> list[tuple[Diverged, bool]]:
         """Run; return each failure as small as Hypothesis made it, and whether it did not show again.
@@ -92,11 +98,22 @@ class HypothesisRound:
         )
 
     def _test(self, trial: Trial) -> None:
+        if self._is_spared(trial):
+            return
         self._is_checking = True
         for failure in self.check(trial, self.counting):
             if failure.identity not in self._suspected:
                 self._suspected.add(failure.identity)
                 self.suspect(failure)
             self._is_checking = self.counting = False
+            if trial.large is not None:
+                self._failed_large.add(trial.large)
             raise failure
         self._is_checking = False
+
+    def _is_spared(self, trial: Trial) -> bool:
+        """Whether a trial of large tensors is left out while Hypothesis shrinks; never one that has failed."""
+        if trial.large is None or not self._suspected or trial.large in self._failed_large:
+            return False
+        self._large_left -= 1
+        return self._large_left < 0

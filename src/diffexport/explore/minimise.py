@@ -8,16 +8,18 @@ failure: kind, place and signature.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
 
+from diffexport.arrays import Array, array_digest
 from diffexport.backends.runtimes import compared_with, family
 from diffexport.errors import InvalidModeError
+from diffexport.explore.large_values import LARGE_TENSOR, LargeValues
 from diffexport.explore.point import Point, SeenFailure
-from diffexport.explore.smaller_inputs import SmallerInputs, as_arrays, same_inputs
+from diffexport.explore.smaller_inputs import SmallerInputs, as_arrays, put, same_inputs
 from diffexport.explore.timekeeper import Timekeeper
 from diffexport.oracle import same_bits
 from diffexport.subjects.cases import Case, excluding
@@ -84,6 +86,8 @@ class Minimiser:
         self._same_exporter = same_exporter or pipeline.same_in_every_mode
         self._exclusions = case.exclusions
         self._candidates = SmallerInputs(case)
+        #: Arrays with which the failure was gone.
+        self._not_shown: set[Hashable] = set()
         self.simplest: SeenFailure | None = None
 
     def run(self, start: Point, wanted: Divergence) -> SeenFailure | None:
@@ -246,7 +250,9 @@ class Minimiser:
             zeros = self._candidates.with_zeros(self._values(best), place)
             if zeros is not None:
                 best = self._try_inputs(best, zeros) or best
-            for index in np.ndindex(self._values(best)[place].shape):
+            if self._values(best)[place].size > LARGE_TENSOR:
+                best = self._simpler_as_a_whole(best, place)
+            for index in self._candidates.single_elements(self._values(best)[place]):
                 for candidate in self._candidates.with_a_simpler_element(self._values(best), place, index):
                     seen = self._try_inputs(best, candidate)
                     if seen is not None:
@@ -255,6 +261,35 @@ class Minimiser:
                 if self._checks_left <= 0:
                     return best
         return best
+
+    def _simpler_as_a_whole(self, best: SeenFailure, place: int) -> SeenFailure:
+        """Make a large tensor simpler: a constant background, and the elements that the failure needs."""
+        simplest = [best]
+
+        def attempt(array: Array) -> bool:
+            now = simplest[-1].point
+            values = self._case.values_of(now.inputs)
+            if same_inputs((array,), (values[place],)):
+                return True
+            # A search is begun again after other things have become simpler, and then mostly asks the same.
+            asked = (now.mode, now.runtime, place, array.shape, array_digest(array))
+            if asked in self._not_shown:
+                return False
+            self._not_shown.add(asked)
+            seen = self._try_inputs(simplest[-1], put(values, place, array))
+            if seen is not None:
+                simplest[-1] = seen
+                self._not_shown.discard(asked)
+            return seen is not None
+
+        values = self._values(best)
+        spec = self._candidates.spec_at(values, place)
+        if spec.kind is not None and spec.kind.name in ("probabilities", "mask"):
+            # What a row may hold, one element does not say.
+            return best
+        search = LargeValues(spec, attempt, lambda: self._checks_left <= 0)
+        search.simplify(values[place])
+        return simplest[-1]
 
 
 def _counterparts(mode: Mode, exporter: str) -> Iterator[Mode]:

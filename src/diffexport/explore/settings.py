@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from diffexport.values import (
     ALL_INPUTS,
     DEFAULT_STEP_LIMITS,
+    MAX_ELEMENTS,
     NO_DEADLINE,
     Budget,
     Deadline,
@@ -63,6 +64,9 @@ class Settings:
         blame: find out which stage departs first.
         share: give a mode one example instead of all when it exports, byte for byte, what a mode already
             explored exports, or is refused in the same way. For matrices of thousands of modes.
+        larger_sizes: draw sizes of dimensions beyond the smallest ones, too: those that the model seems to depend on,
+            and those around powers of two.
+        most_elements: of a tensor whose sizes are drawn.
         limits: when it ends.
         steps: what one step may cost, in a worker.
         budget: how long modes are explored in turn; None: each is explored in one go.
@@ -77,6 +81,8 @@ class Settings:
     careful: bool = False
     blame: bool = True
     share: bool = False
+    larger_sizes: bool = False
+    most_elements: int = MAX_ELEMENTS
     limits: Limits = Limits()
     steps: StepLimits = DEFAULT_STEP_LIMITS
     budget: Budget | None = None

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 import torch
 
-from diffexport.arrays import array_of, to_array
+from diffexport.arrays import Array, array_of, filling_of, found_filling, to_array
+from diffexport.explore.large_values import LARGE_TENSOR, MOST_SINGLE, within
 from diffexport.explore.number_simplicity import simpler_values
-from diffexport.strategies import arranged_rows, examples, is_ordinary
+from diffexport.strategies import arranged_rows, examples
 from diffexport.subjects.cases import Case
 from diffexport.values import Inputs, TensorSpec, admits_all, bounded_at, leaves, mapped, paths
 
-#: Most elements of a leading axis, and most positions along any axis, that are tried one by one.
+#: Most elements of a leading axis, and longest axis, of which positions are tried one by one.
 _LEADING, _POSITIONS = 8, 16
 
 
@@ -52,12 +53,7 @@ class SmallerInputs:
         for axes in self._axes_of_one_size(inputs):
             number, axis = axes[0]
             size = inputs[number].shape[axis]
-            cuts: list[Any] = [slice(0, 1), slice(0, size // 2), slice(size // 2, size)] if size > 2 else []
-            cuts += [
-                [position for position in range(size) if position != dropped]
-                for dropped in reversed(range(min(size, _POSITIONS)))
-            ]
-            for cut in cuts:
+            for cut in _cuts(size):
                 candidate = inputs
                 for place, along in axes:
                     picked = np.take(candidate[place], np.arange(size)[cut], axis=along)
@@ -114,7 +110,7 @@ class SmallerInputs:
                 inputs = put(inputs, place, arranged_rows(within, spec))
         return inputs
 
-    def _spec_at(self, inputs: tuple[Any, ...], place: int) -> TensorSpec:
+    def spec_at(self, inputs: tuple[Any, ...], place: int) -> TensorSpec:
         """Return the spec of an argument with the bounds that it has at the shapes of all of them."""
         spec: TensorSpec = self._case.inputs[place]
         if spec.named_bound is None:
@@ -126,36 +122,48 @@ class SmallerInputs:
 
     def with_zeros(self, inputs: tuple[Any, ...], place: int) -> tuple[Any, ...] | None:
         """Return inputs with one argument all zeros; None if the spec forbids that, or it is so already."""
-        zeros = put(inputs, place, np.zeros_like(inputs[place]))
-        return zeros if _within(self._spec_at(inputs, place), 0) and not same_inputs(zeros, inputs) else None
+        zeros = put(inputs, place, np.zeros_like(inputs[place], subok=False))
+        return zeros if within(self.spec_at(inputs, place), 0) and not same_inputs(zeros, inputs) else None
+
+    def single_elements(self, array: Array) -> Iterable[tuple[int, ...]]:
+        """Return the places of the elements to make simpler one by one.
+
+        Of a large array those that differ from its background, where it has one and they are few; else none.
+        """
+        if array.size <= LARGE_TENSOR:
+            return np.ndindex(array.shape)
+        filling = found_filling(array, MOST_SINGLE)
+        return (
+            [index for index, _ in filling.placed]
+            if filling is not None and filling.family == "constant"
+            else ()
+        )
 
     def with_a_simpler_element(
         self, inputs: tuple[Any, ...], place: int, index: tuple[int, ...]
     ) -> Iterator[tuple[Any, ...]]:
         """Yield inputs with a simpler value, within the bounds of the spec, for one element of one argument."""
-        spec = self._spec_at(inputs, place)
+        spec = self.spec_at(inputs, place)
         for value in simpler_values(inputs[place][index]):
-            if _within(spec, value):
+            if within(spec, value):
                 changed = np.array(inputs[place])
                 changed[index] = value
                 yield put(inputs, place, changed)
 
 
-def _within(spec: TensorSpec, value: Any) -> bool:
-    """Return whether one element may have this value, whatever the others are."""
-    if spec.kind is not None and spec.kind.name == "probabilities":
-        # The others of its row would have to change with it.
-        return False
-    if spec.scope.ordinary and not is_ordinary(np.asarray(value)).all():
-        return False
-    if not spec.is_bounded:
-        return True
-    low, high = spec.range_at()
-    return (low is None or low <= float(value)) and (high is None or float(value) <= high)
-
-
 def _all_within(array: np.ndarray[Any, Any], low: float | None, high: float | None) -> bool:
     return (low is None or bool((array >= low).all())) and (high is None or bool((array <= high).all()))
+
+
+def _cuts(size: int) -> list[Any]:
+    """Return what is kept of an axis of this size: one position, a half, and all but a few positions."""
+    cuts: list[Any] = [slice(0, 1), slice(0, size // 2), slice(size // 2, size)] if size > 2 else []
+    if size > _POSITIONS:
+        shares = [size >> bits for bits in range(2, size.bit_length())]
+        return cuts + [cut for share in shares for cut in (slice(0, size - share), slice(share, size))]
+    return cuts + [
+        [position for position in range(size) if position != dropped] for dropped in reversed(range(size))
+    ]
 
 
 def as_arrays(inputs: Any) -> Any:
@@ -185,5 +193,12 @@ def same_inputs(one: Any, other: Any) -> bool:
 
 def _same_leaf(one: Any, other: Any) -> bool:
     if isinstance(one, np.ndarray) and isinstance(other, np.ndarray):
-        return one.tobytes() == other.tobytes() and one.shape == other.shape
+        return one.shape == other.shape and one.dtype == other.dtype and _same_bits(one, other)
     return type(one) is type(other) and bool(one == other)
+
+
+def _same_bits(one: Any, other: Any) -> bool:
+    if filling_of(one) is not None and filling_of(one) == filling_of(other):
+        return True
+    bits = [np.ascontiguousarray(array).view(np.ndarray).reshape(-1).view(np.uint8) for array in (one, other)]
+    return np.array_equal(bits[0], bits[1])

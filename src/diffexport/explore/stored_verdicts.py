@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -96,6 +97,12 @@ def judge_file(
 
 def _judged(path: Path, regression: Regression, result: Replay, entry: Known | None) -> Judged:
     """Return whether what a replay showed is what should be."""
+    judged = _as_it_should_be(path, regression, result, entry)
+    notes = [note for note in (judged.note, result.note) if note]
+    return replace(judged, note="; ".join(notes))
+
+
+def _as_it_should_be(path: Path, regression: Regression, result: Replay, entry: Known | None) -> Judged:
     if result.status is Status.ERROR:
         return Judged(path, result.status, False, "", result.message, result.elsewhere)
     if entry is None:

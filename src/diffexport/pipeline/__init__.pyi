@@ -8,3 +8,4 @@ from .pipeline import fresh_stages as fresh_stages
 from .sample_block import TOGETHER as TOGETHER
 from .sample_block import Block as Block
 from .sample_block import Stages as Stages
+from .weights_digest import weights_digest as weights_digest

@@ -7,6 +7,8 @@ from .example_inputs import ordinary_like as ordinary_like
 from .input_texts import SplitInputs as SplitInputs
 from .input_texts import canonical as canonical
 from .input_texts import split as split
+from .large_tensors import LARGE_SAMPLE as LARGE_SAMPLE
+from .large_tensors import is_large as is_large
 from .layout import LAYOUTS as LAYOUTS
 from .layout import lay_out as lay_out
 from .layout import layouts as layouts

@@ -70,7 +70,7 @@ def decode_block(
     if not specs:
         return [()]
     specs = bounded_at(specs, shapes)
-    tables = [_table(spec, variant, constants) for spec in specs]
+    tables = [values_of_spec(spec, variant, constants) for spec in specs]
     parts = [2 if spec.dtype.startswith("complex") else 1 for spec in specs]
     counts = [math.prod(shape) * n for shape, n in zip(shapes, parts, strict=True)]
     codes = np.frombuffer(data, dtype=np.uint8).astype(np.intp)
@@ -91,7 +91,7 @@ def decode_block(
     return list(zip(*[[np.array(arranged) for arranged in column] for column in columns], strict=True))
 
 
-def _table(spec: TensorSpec, variant: int, constants: tuple[float, ...]) -> Array:
+def values_of_spec(spec: TensorSpec, variant: int, constants: tuple[float, ...]) -> Array:
     """Return the values of a spec in order of code."""
     if not spec.is_bounded and not spec.scope.ordinary:
         return table(spec.dtype, variant=variant, constants=constants)

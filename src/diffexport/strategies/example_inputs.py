@@ -7,14 +7,16 @@ zeros, ones, negative or extreme must not make a difference to what is exported.
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from hypothesis.errors import InvalidArgument
 
-from diffexport.arrays import Array, part_dtype, tensors_of, to_tensor
+from diffexport.arrays import Array, Filling, as_number, fill, part_dtype, tensors_of, to_tensor
 from diffexport.errors import suggestion
+from diffexport.strategies.large_tensors import LARGE_SAMPLE
 from diffexport.strategies.tables import limits
 from diffexport.strategies.value_kinds import arranged_rows
 from diffexport.values import DTYPES, Call, Shape, TensorSpec, bounded_at, mapped
@@ -57,7 +59,7 @@ def examples(
     """
     if flavour not in FLAVOURS:
         raise InvalidArgument(f"flavour={flavour!r} is not an example{suggestion(flavour, FLAVOURS)}")
-    arrays = []
+    arrays: list[Array] = []
     for number, (shape, spec) in enumerate(zip(shapes, bounded_at(specs, shapes), strict=True)):
         among = "ordinary" if flavour == "extreme" and spec.scope.ordinary else flavour
         values = np.roll(_cycle(spec.dtype, among), -3 * number)
@@ -65,6 +67,11 @@ def examples(
             low, high = spec.range_at()
             # Ordinary numbers in bounds that they do not know: clipped, with NaN (an extreme) becoming the lowest.
             values = np.clip(np.nan_to_num(values, nan=low or 0.0), low, high).astype(values.dtype)
+        if math.prod(shape) > LARGE_SAMPLE and not spec.dtype.startswith("complex") and spec.kind is None:
+            arrays.append(
+                fill(Filling(spec.dtype, shape, "repeated", tuple(as_number(value) for value in values)))
+            )
+            continue
         parts = (*shape, 2) if spec.dtype.startswith("complex") else shape
         array = np.resize(values, parts) if np.prod(parts, dtype=np.int64) else np.empty(parts, values.dtype)
         array = array.view(spec.dtype).reshape(shape) if parts is not shape else array

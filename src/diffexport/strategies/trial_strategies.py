@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,9 +20,11 @@ from diffexport.arrays import Array
 from diffexport.errors import UsageError
 from diffexport.strategies.block import MAX_SAMPLES, block_bytes, decode_block
 from diffexport.strategies.example_inputs import FLAVOURS, examples
+from diffexport.strategies.large_tensors import decode_sample, is_large, sample_bytes, samples_at_once
 from diffexport.strategies.layout import LAYOUTS, lay_out
 from diffexport.strategies.tables import VARIANTS
 from diffexport.values import (
+    MAX_ELEMENTS,
     Shape,
     TensorSpec,
     admits_all,
@@ -34,6 +36,8 @@ from diffexport.values import (
 
 #: Most dimensions whose sizes one trial draws.
 _SIZES = 12
+#: How many times larger a tensor may be that is large at its least sizes.
+_ROOM = 4
 #: What an argument may be given as: a spec or its text, or any Hypothesis strategy.
 Input = TensorSpec | str | st.SearchStrategy[Any]
 
@@ -52,11 +56,13 @@ class Trial:
     """What a model is exported with, and a block of what it is run on.
 
     Positional arguments: numpy arrays where a spec stands, torch tensors where an array could not say the layout
-    or ``requires_grad``, and whatever a strategy gives.
+    or ``requires_grad``, and whatever a strategy gives. ``large`` is what a trial of large tensors was drawn from: two
+    of the same are the same trial; None where it has none.
     """
 
     export_inputs: Any
     samples: tuple[Any, ...]
+    large: Hashable = None
 
 
 def trials(
@@ -71,6 +77,8 @@ def trials(
     same: bool = False,
     variety: Sequence[tuple[str, str, bool]] = VARIETY[:1],
     dynamic_axes: Sequence[Sequence[int]] | None = None,
+    sizes: Sequence[int] = (),
+    most_elements: int = MAX_ELEMENTS,
 ) -> st.SearchStrategy[Trial]:
     """Draw a trial.
 
@@ -87,6 +95,8 @@ def trials(
         variety: what the example may be like; see [VARIETY][diffexport.strategies.VARIETY].
         dynamic_axes: for each spec, the axes whose size may be another one when it is run; None: every one that it
             leaves free.
+        sizes: larger sizes of dimensions, smallest first, of which one is drawn in about a quarter of all cases.
+        most_elements: of one tensor; four times as many as its least sizes have, where those are more.
 
     Raises:
         InvalidArgument: no input, no export shape, an unknown layout or variety, a block that cannot hold a sample or
@@ -94,13 +104,11 @@ def trials(
     """
     entries = check_inputs(inputs)
     specs = [entry for entry in entries if isinstance(entry, TensorSpec)]
-    if not 1 <= max_samples <= MAX_SAMPLES:
-        raise InvalidArgument(f"max_samples={max_samples} must be from 1 to {MAX_SAMPLES}")
+    _check_block(max_samples)
     export_shapes = representative_shapes(specs, 6) if export_shapes is None else export_shapes
     _check_export_shapes(specs, export_shapes)
-    for name, given, known in (("layouts", layouts, LAYOUTS), ("variety", variety, VARIETY)):
-        if not given or any(one not in known for one in given):
-            raise InvalidArgument(f"{name}={list(given)!r} must be some of {list(known)}")
+    _check_choices("layouts", layouts, LAYOUTS)
+    _check_choices("variety", variety, VARIETY)
     plan = _Plan(
         entries,
         specs,
@@ -113,8 +121,20 @@ def trials(
         same,
         tuple(sorted(variety, key=VARIETY.index)),
         None if dynamic_axes is None else tuple(map(tuple, dynamic_axes)),
+        tuple(sizes),
+        most_elements,
     )
     return _trial(plan)
+
+
+def _check_block(max_samples: int) -> None:
+    if not 1 <= max_samples <= MAX_SAMPLES:
+        raise InvalidArgument(f"max_samples={max_samples} must be from 1 to {MAX_SAMPLES}")
+
+
+def _check_choices(name: str, given: Sequence[Any], known: Sequence[Any]) -> None:
+    if not given or any(one not in known for one in given):
+        raise InvalidArgument(f"{name}={list(given)!r} must be some of {list(known)}")
 
 
 def _check_export_shapes(specs: Sequence[TensorSpec], export_shapes: Sequence[tuple[Shape, ...]]) -> None:
@@ -161,6 +181,17 @@ class _Plan:
     same: bool
     variety: tuple[tuple[str, str, bool], ...]
     dynamic_axes: tuple[tuple[int, ...], ...] | None = None
+    sizes: tuple[int, ...] = ()
+    most_elements: int = MAX_ELEMENTS
+
+    def shapes_at(self, exported: tuple[Shape, ...], chosen: Sequence[int]) -> tuple[Shape, ...]:
+        """Return the shapes that a model which was exported at others is run at."""
+        specs, ranks = self.specs_at(exported), [len(shape) for shape in exported]
+        most = self.most_elements
+        if any(math.prod(shape) > most for shape in exported):
+            least = shapes_of_ranks(specs, ranks, itertools.repeat(0), most=0)
+            most = max(most, *(_ROOM * math.prod(shape) for shape in least))
+        return shapes_of_ranks(specs, ranks, itertools.cycle(chosen), larger=self.sizes, most=most)
 
     def specs_at(self, shapes: tuple[Shape, ...]) -> Sequence[TensorSpec]:
         """Return the specs of what may be run on a model that was exported at ``shapes``."""
@@ -192,8 +223,7 @@ def _trial(draw: st.DrawFn, plan: _Plan) -> Trial:
     # Every fourth trial of dynamic axes is run at the shapes it was exported at.
     if plan.dynamic and any(exported) and draw(_APART)[1] < 192:
         dims = min(sum(map(len, exported)), _SIZES)
-        sizes = itertools.cycle([draw(size)[1] for size in _SIZE_OF[:dims]])
-        run = shapes_of_ranks(plan.specs_at(exported), [len(shape) for shape in exported], sizes)
+        run = plan.shapes_at(exported, [draw(size)[1] for size in _SIZE_OF[:dims]])
     flavour, example_layout, example_grad = _pick(draw, _VARIETY, plan.variety)
     run_layout = _pick(draw, _LAYOUT, plan.layouts)
     with_grad = plan.requires_grad and draw(_GRADIENT)[1] >= 224
@@ -203,29 +233,48 @@ def _trial(draw: st.DrawFn, plan: _Plan) -> Trial:
     variant = draw(_VARIANT)[1] % VARIANTS
     # 0 lets any number of bytes be drawn, so that a block can shrink from its full size to nothing.
     full = draw(_FULL)[1] >= 16
-    # Tensors without elements are all the same sample.
-    length = block_bytes(plan.max_samples) if any(math.prod(shape) for shape in run) else 0
-    data = draw(st.binary(min_size=length if full else 0, max_size=length)) if length else b""
-    block = decode_block(
-        data,
-        run,
-        plan.specs,
-        variant=variant,
-        constants=plan.constants,
-        cap=cap if cap < 16 else 255,
-        limit=plan.max_samples,
-    )
+    samples: list[tuple[Any, ...]]
+    large: Hashable = None
+    if is_large(run):
+        data = _draw_large(draw, run, plan.max_samples, full)
+        samples = [
+            decode_sample(each, run, plan.specs, variant=variant, constants=plan.constants) for each in data
+        ]
+        # Other layouts would take their memory again.
+        run_layout, with_grad, aliased = "contiguous", False, False
+        large = (exported, run, flavour, example_layout, example_grad, variant, data)
+    else:
+        samples = _draw_block(draw, plan, run, variant, cap if cap < 16 else 255, full)
     others = [draw(entry) for entry in plan.entries if isinstance(entry, st.SearchStrategy)]
     example: list[Any] = list(examples(exported, plan.specs, flavour))
-    example = _laid_out(example, example_layout, example_grad)
-    samples: list[tuple[Any, ...]] = block
+    example = _laid_out(example, "contiguous" if is_large(exported) else example_layout, example_grad)
     if aliased or with_grad or run_layout != "contiguous":
         samples = [
-            tuple(_laid_out(_aliased(sample, plan.specs, aliased), run_layout, with_grad)) for sample in block
+            tuple(_laid_out(_aliased(sample, plan.specs, aliased), run_layout, with_grad))
+            for sample in samples
         ]
     if others:
         samples = [_arguments(plan, sample, others) for sample in samples]
-    return Trial(_arguments(plan, example, others), tuple(samples))
+    return Trial(_arguments(plan, example, others), tuple(samples), None if others else large)
+
+
+def _draw_block(
+    draw: st.DrawFn, plan: _Plan, run: tuple[Shape, ...], variant: int, cap: int, full: bool
+) -> list[tuple[Array, ...]]:
+    """Draw the samples of a block."""
+    # Tensors without elements are all the same sample.
+    length = block_bytes(plan.max_samples) if any(math.prod(shape) for shape in run) else 0
+    data = draw(st.binary(min_size=length if full else 0, max_size=length)) if length else b""
+    return decode_block(
+        data, run, plan.specs, variant=variant, constants=plan.constants, cap=cap, limit=plan.max_samples
+    )
+
+
+def _draw_large(draw: st.DrawFn, run: tuple[Shape, ...], most: int, full: bool) -> tuple[bytes, ...]:
+    """Draw what is in each of few samples of large tensors."""
+    length, count = sample_bytes(run), samples_at_once(run, most)
+    of_one = st.binary(min_size=length if full else 0, max_size=length)
+    return tuple(draw(st.lists(of_one, min_size=count if full else 1, max_size=count)))
 
 
 def _pick(draw: st.DrawFn, choice: st.SearchStrategy[tuple[str, int]], options: Sequence[Any]) -> Any:

@@ -63,7 +63,9 @@ from .runtime_names import runtime_choices as runtime_choices
 from .signatures import Aspect as Aspect
 from .signatures import MissingNodes as MissingNodes
 from .spec import DTYPES as DTYPES
+from .spec import LARGER_FROM as LARGER_FROM
 from .spec import MAX_DIMS as MAX_DIMS
+from .spec import MAX_ELEMENTS as MAX_ELEMENTS
 from .spec import Dim as Dim
 from .spec import Shape as Shape
 from .spec import TensorSpec as TensorSpec

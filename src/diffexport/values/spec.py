@@ -54,6 +54,8 @@ SPAN = 5
 MAX_LEADING = 3
 #: Most elements of a generated tensor.
 MAX_ELEMENTS = 512
+#: Of the numbers that choose a size, those from this one on choose a larger one where there are any: one byte in four.
+LARGER_FROM = 192
 #: Most elements of a tensor all of whose dimensions are one and the same.
 _MAX_SHARED = 1 << 16
 #: Most dimensions of a tensor, leading ones included: what numpy, torch and ONNX Runtime all take.
@@ -284,9 +286,17 @@ def admits_all(specs: Sequence[TensorSpec], shapes: Sequence[Sequence[int]]) -> 
 
 
 def shapes_of_ranks(
-    specs: Sequence[TensorSpec], ranks: Sequence[int], choose: Iterator[int]
+    specs: Sequence[TensorSpec],
+    ranks: Sequence[int],
+    choose: Iterator[int],
+    *,
+    larger: Sequence[int] = (),
+    most: int = MAX_ELEMENTS,
 ) -> tuple[Shape, ...]:
     """Build one shape for each spec, sizes taken from ``choose`` as indices into [Dim.sizes][], last dimension first.
+
+    Indices from [LARGER_FROM][] on choose one of the ``larger`` sizes, if there are any and it is admitted. No tensor
+    has more than ``most`` elements unless its least sizes make it so.
 
     A name shared by several dimensions gets the strictest minimum of them. A dimension that broadcasts is 1
     where the next index is one of two in five, and never what comes first. Inputs that share a lead get as many
@@ -306,13 +316,18 @@ def shapes_of_ranks(
             if dim.name is not None and dim.name in bound:
                 shape.append(1 if dim.one and next(choose) % 5 in (3, 4) else bound[dim.name])
                 continue
-            sizes = strictest.get(dim.name or "", dim).sizes()
-            size = sizes[next(choose) % len(sizes)]
+            strict = strictest.get(dim.name or "", dim)
+            sizes, index = strict.sizes(), next(choose)
             # The dimensions before need their least sizes, too.
             needed = math.prod(
                 max(bound.get(before.name or "", before.low), 1) for before in dims[axis + 1 :]
             )
-            if math.prod(shape) * size * needed > MAX_ELEMENTS or _is_repeated(dim.name, size, specs):
+            size = sizes[index % len(sizes)]
+            if larger and index >= LARGER_FROM:
+                wanted = larger[(index - LARGER_FROM) % len(larger)]
+                if strict.admits(wanted) and math.prod(shape) * wanted * needed <= most:
+                    size = wanted
+            if math.prod(shape) * size * needed > most or _is_repeated(dim.name, size, specs):
                 size = sizes[0]
             if dim.name is not None:
                 bound[dim.name] = size

@@ -36,10 +36,12 @@ from diffexport.infer.session import Inference, TargetProcess
 from diffexport.strategies import canonical
 from diffexport.subjects.catalogue import MAIN_JOB, expand
 from diffexport.subjects.targets import is_catalogue_name
-from diffexport.values import Budget, select_modes
+from diffexport.values import MAX_ELEMENTS, Budget, select_modes
 
 #: From this many modes on, modes that export the same model share their examples; see Settings.share.
 SHARING_FROM = 500
+#: Most elements of a tensor whose sizes are free, for a model of a user's.
+MOST_ELEMENTS = 4096
 #: What is said at the end of a run that was interrupted.
 RESUMABLE = "the same command with --resume goes on from here"
 
@@ -119,7 +121,8 @@ def _settings(
 ) -> Settings:
     """Return how the cases of a run over so many modes are explored: as the command line says, or is configured."""
     number = examples or (loaded.examples if as_configured else None)
-    default = None if number or any(map(is_catalogue_name, names)) else chosen.seconds
+    of_catalogue = any(map(is_catalogue_name, names))
+    default = None if number or of_catalogue else chosen.seconds
     return Settings(
         examples=number or chosen.examples_for(modes),
         block=chosen.block_for(modes),
@@ -129,6 +132,9 @@ def _settings(
         steps=step_limits(loaded.steps, limits),
         share=modes > SHARING_FROM,
         limits=limits_of(fail_fast),
+        # The models of the catalogue are small, and what is found in them is known.
+        larger_sizes=not of_catalogue,
+        most_elements=MAX_ELEMENTS if of_catalogue else MOST_ELEMENTS,
         budget=budget_of(
             Budget(loaded.time, loaded.rounds, goes_on=number is None),
             None if default is None else default * len(names),

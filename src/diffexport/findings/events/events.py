@@ -40,6 +40,7 @@ class Finding:
         blame: the stage that departs first (capture, conversion, optimiser, kernel) and the votes that say so; empty
             where there was nothing to vote on.
         terms: on which terms the case was checked.
+        weights: a digest of the weights of a target's model; empty where it has none, or none was made.
         shrunk: False when the run was interrupted before it was minimal.
         flaky: the failure did not show again when repeated.
         chatter: what exporter and runtime printed.
@@ -62,6 +63,7 @@ class Finding:
     specs: tuple[str, ...] = ()
     blame: tuple[str, str] | tuple[()] = ()
     terms: Terms = DEFAULT_TERMS
+    weights: str = ""
 
 
 @dataclass

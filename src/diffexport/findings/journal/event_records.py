@@ -79,6 +79,14 @@ def _stored(record: Mapping[str, Any]) -> Regression:
         return loads(record["regression"], Path(folder) / f"{_STEM}.diffexport.json")
 
 
+def _check_unnamed(stored: Regression) -> None:
+    calls = (stored.inputs, stored.export_inputs, stored.eager, stored.got)
+    if any(isinstance(leaf, StoredName) for call in calls for leaf in leaves(call)):
+        raise RecordError(
+            "it has an argument that is known by its name, whose module would have to be imported"
+        )
+
+
 def finding_from(record: Mapping[str, Any]) -> Finding:
     """Return the finding that a record was made of.
 
@@ -87,11 +95,7 @@ def finding_from(record: Mapping[str, Any]) -> Finding:
     """
     try:
         stored = _stored(record)
-        calls = (stored.inputs, stored.export_inputs, stored.eager, stored.got)
-        if any(isinstance(leaf, StoredName) for call in calls for leaf in leaves(call)):
-            raise RecordError(
-                "it has an argument that is known by its name, whose module would have to be imported"
-            )
+        _check_unnamed(stored)
         element = record["element"]
         divergence = Divergence(
             stored.stage,
@@ -132,6 +136,7 @@ def finding_from(record: Mapping[str, Any]) -> Finding:
             exporters=stored.exporters,
             seed=stored.seed,
             terms=stored.terms,
+            weights=stored.weights,
             shrunk=bool(record["shrunk"]),
             flaky=bool(record["flaky"]),
             chatter=str(record["chatter"]),

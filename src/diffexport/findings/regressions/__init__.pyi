@@ -19,9 +19,12 @@ from .replaying import impossible as impossible
 from .replaying import replay as replay
 from .store import save as save
 from .stored_arguments import SeenTensors as SeenTensors
+from .stored_arguments import decode_tensors as decode_tensors
 from .stored_arguments import encode_tensor as encode_tensor
 from .stored_arguments import is_tensor as is_tensor
 from .stored_arguments import offset_of as offset_of
+from .stored_arguments import reported_tensor as reported_tensor
+from .stored_fillings import LeftOut as LeftOut
 from .stored_names import StoredName as StoredName
 from .stored_names import check_own as check_own
 from .stored_names import is_of_libraries as is_of_libraries

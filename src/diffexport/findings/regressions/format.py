@@ -46,15 +46,15 @@ from diffexport.values import (
     mapped,
 )
 
-VERSION = 1
+VERSION = 2
+#: What a tensor has in version 2 only; a file that does without is of version 1.
+_SINCE_2 = ("filled", "digest")
 #: The part of the limit for tensors that the text may have: read, it takes many times its size.
 _TEXT_SHARE = 8
 #: How often a file is read again that changes while it is read.
 _ATTEMPTS = 20
 #: Most characters of what is said of a file.
 _LONGEST_MESSAGE = 2000
-#: Elements from which on two regressions are not compared by the length of their texts.
-_MANY = 1 << 20
 #: Python's own limit.
 _LONGEST_INTEGER = 4300
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
@@ -65,7 +65,7 @@ class Regression:
     """A stored divergence; fields as in [Finding][diffexport.findings.events.Finding].
 
     ``specs`` are the tensor specs of the inputs when they were given on the command line, else empty; ``terms``
-    those on which it was checked, so that it is replayed on the same ones.
+    those on which it was checked, so that it is replayed on the same ones. ``weights`` is a digest of the model's.
     """
 
     case: str
@@ -86,6 +86,7 @@ class Regression:
     terms: Terms = DEFAULT_TERMS
     seed: int = 0
     versions: Mapping[str, str] = field(default_factory=dict)
+    weights: str = ""
 
     @property
     def identity(self) -> Identity:
@@ -108,10 +109,11 @@ class Regression:
         flat = [array_of(leaf) for leaf in leaves(self.inputs)]
         elements = sum(np.size(value) for value in flat)
         ranks = sum(np.ndim(value) for value in flat)
-        if elements > _MANY:
-            return (self.mode.complexity, elements, ranks, 0)
         call, seen = Call.of(self.inputs), SeenTensors()
-        length = len(json.dumps([encode(value, seen)[0] for value in (*call.args, *call.kwargs.values())]))
+        stored = [encode(value, seen, "side") for value in (*call.args, *call.kwargs.values())]
+        length = len(json.dumps([document for document, _ in stored])) + sum(
+            len(side or b"") for _, side in stored
+        )
         return (self.mode.complexity, elements, ranks, length)
 
 
@@ -138,6 +140,7 @@ class _Document(pydantic.BaseModel, extra="forbid"):
     exporters: list[str] = []
     seed: int = 0
     versions: dict[str, str] = {}
+    weights: str = ""
 
 
 def dumps(regression: Regression, stem: str) -> tuple[str, dict[str, bytes]]:
@@ -145,7 +148,7 @@ def dumps(regression: Regression, stem: str) -> tuple[str, dict[str, bytes]]:
     side: dict[str, bytes] = {}
 
     def encoded(role: str, number: int, value: Any, seen: SeenTensors) -> dict[str, Any]:
-        document, data = encode(value, seen, f"{stem}.{role}{number}")
+        document, data = encode(value, seen, f"{stem}.{role}{number}", output=role in ("eager", "got"))
         if data is not None:
             side[document["file"]] = data
         return document
@@ -158,10 +161,12 @@ def dumps(regression: Regression, stem: str) -> tuple[str, dict[str, bytes]]:
 
     inputs, kwargs = call("input", regression.inputs)
     export_inputs, export_kwargs = call("export", regression.export_inputs)
+    eager, got = call("eager", regression.eager)[0], call("got", regression.got)[0]
+    everything = (inputs, kwargs, export_inputs, export_kwargs, eager, got)
 
     document = {
         "diffexport": "regression",
-        "version": VERSION,
+        "version": VERSION if regression.weights or any(map(_is_since_2, everything)) else 1,
         "case": regression.case,
         "target": regression.target,
         **({"specs": list(regression.specs)} if regression.specs else {}),
@@ -177,13 +182,25 @@ def dumps(regression: Regression, stem: str) -> tuple[str, dict[str, bytes]]:
         **({"kwargs": kwargs} if kwargs else {}),
         "export_inputs": export_inputs,
         **({"export_kwargs": export_kwargs} if export_kwargs else {}),
-        "eager": call("eager", regression.eager)[0],
-        "got": call("got", regression.got)[0],
+        "eager": eager,
+        "got": got,
         "exporters": list(regression.exporters),
         "seed": regression.seed,
         "versions": dict(regression.versions),
+        **({"weights": regression.weights} if regression.weights else {}),
     }
     return _pretty(document) + "\n", side
+
+
+def _is_since_2(arguments: Any) -> bool:
+    """Return whether arguments have anything that version 1 does not know."""
+    if isinstance(arguments, list):
+        return any(map(_is_since_2, arguments))
+    if not isinstance(arguments, dict):
+        return False
+    if "shape" in arguments and any(key in arguments for key in _SINCE_2):
+        return True
+    return any(map(_is_since_2, arguments.values()))
 
 
 def _pretty(document: Any) -> str:
@@ -344,6 +361,7 @@ def _regression(document: _Document, path: Path, allowance: Allowance) -> Regres
         exporters=tuple(document.exporters),
         seed=document.seed,
         versions=document.versions,
+        weights=document.weights,
     )
 
 

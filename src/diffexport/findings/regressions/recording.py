@@ -31,6 +31,7 @@ def regression_of(finding: Finding) -> Regression:
         exporters=finding.exporters,
         seed=finding.seed,
         terms=finding.terms,
+        weights=finding.weights,
         versions=installed(),
     )
 

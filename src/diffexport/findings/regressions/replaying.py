@@ -8,7 +8,7 @@ from diffexport.errors import DiffexportError, FixtureTargetError, UnavailableRu
 from diffexport.findings.regressions.format import Regression, with_named
 from diffexport.findings.regressions.replay_statuses import Status
 from diffexport.findings.regressions.stored_names import of_target
-from diffexport.pipeline import Pipeline
+from diffexport.pipeline import Pipeline, weights_digest
 from diffexport.strategies import names_under
 from diffexport.subjects.cases import Case
 from diffexport.subjects.targets import resolve
@@ -21,7 +21,7 @@ class Replay:
 
     ``same`` is False when the model still diverges but not in the stored way; ``message`` says what was seen.
     ``elsewhere`` says that it cannot be replayed here: only the test it was found by can make the model, or the runtime
-    is not installed.
+    is not installed. ``note`` says what else is not as it was.
     """
 
     status: Status
@@ -30,6 +30,7 @@ class Replay:
     verdict: Verdict | None = None
     divergence: Divergence | None = None
     elsewhere: bool = False
+    note: str = ""
 
 
 #: Kinds that show beside another failure of the same export without having to do with it.
@@ -75,8 +76,10 @@ def replay(regression: Regression, pipeline: Pipeline | None = None, *, case: Ca
     pipeline = pipeline or Pipeline()
     try:
         regression = with_named(regression)
+        case = case_of(regression) if case is None else _as_stored(case, regression)
+        note = _other_weights(regression, pipeline, case)
         verdict = pipeline.check(
-            case_of(regression) if case is None else _as_stored(case, regression),
+            case,
             regression.mode,
             regression.runtime,
             regression.inputs,
@@ -84,6 +87,17 @@ def replay(regression: Regression, pipeline: Pipeline | None = None, *, case: Ca
         )
     except DiffexportError as error:
         return impossible(error)
+    return replace(_compared(regression, verdict), note=note)
+
+
+def _other_weights(regression: Regression, pipeline: Pipeline, case: Case) -> str:
+    """Return what is to be said where the model's weights are others than those that the failure was found with."""
+    if not regression.weights or weights_digest(pipeline.prepare(case).module) == regression.weights:
+        return ""
+    return "the weights of the model are others than when it was found"
+
+
+def _compared(regression: Regression, verdict: Verdict) -> Replay:
     if verdict.outcome is Outcome.REJECTED:
         return Replay(Status.ERROR, f"the model now raises in eager on the stored inputs: {verdict.reason}")
     for divergence in (*verdict.divergences, *verdict.notes):

@@ -11,6 +11,7 @@ import hashlib
 import io
 import math
 import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,17 +22,21 @@ import torch
 from diffexport.arrays import (
     INLINE_LIMIT,
     MAX_EXTENT,
+    array_digest,
     array_of,
     as_call,
+    check_layout,
     decode_array,
     encode_array,
     encode_number,
     from_side_file,
     parse_number,
     to_side_file,
+    with_strides,
 )
 from diffexport.errors import DiffexportError, RegressionFileError
 from diffexport.findings.regressions.file_reading import MOST_DIMENSIONS, parse_npy, read_side_file
+from diffexport.findings.regressions.stored_fillings import Filled, LeftOut, decode_filling, encode_filling
 from diffexport.findings.regressions.stored_names import (
     StoredName,
     check_own,
@@ -43,7 +48,7 @@ from diffexport.values import DEFAULT_REGRESSION_SIZE, NamedValue
 
 
 class Tensor(pydantic.BaseModel, extra="forbid"):
-    """A tensor; its values may lie in a side file."""
+    """A tensor; its values may lie in a side file, or be what it is filled with; of an output a digest may be all."""
 
     dtype: str
     shape: list[int]
@@ -51,6 +56,8 @@ class Tensor(pydantic.BaseModel, extra="forbid"):
     reads: str = ""
     values: list[Any] | None = None
     file: str | None = None
+    filled: Filled | None = None
+    digest: str | None = None
     requires_grad: bool = False
     offset: int = 0
     same_as: int | None = None
@@ -62,6 +69,11 @@ class Value(pydantic.BaseModel, extra="forbid"):
     type: Literal["none", "bool", "int", "float", "str", "tuple", "list", "dict", "named"]
     value: Any = None
 
+
+#: Most elements that a report has one by one.
+_MOST_REPORTED = 1 << 16
+#: Most bytes of an output that is stored as it is.
+_LARGEST_OUTPUT = 1 << 20
 
 Argument = Tensor | Value
 _ADAPTER: pydantic.TypeAdapter[Argument] = pydantic.TypeAdapter(Argument)
@@ -91,8 +103,12 @@ def offset_of(value: Any) -> int:
 
 
 def encode_tensor(value: Any, seen: SeenTensors, *, with_values: bool = True) -> dict[str, Any]:
-    """Return the JSON object of an array or a tensor."""
-    document = encode_array(array_of(value), with_values=with_values)
+    """Return the JSON object of an array or a tensor; a large one is what it is filled with, if that says all."""
+    array = array_of(value)
+    filled = encode_filling(array) if array.size >= INLINE_LIMIT else None
+    document = encode_array(array, with_values=with_values and filled is None)
+    if filled is not None:
+        document["filled"] = filled
     number = seen.number_of(value)
     if getattr(value, "requires_grad", False):
         document["requires_grad"] = True
@@ -103,22 +119,41 @@ def encode_tensor(value: Any, seen: SeenTensors, *, with_values: bool = True) ->
     return document
 
 
-def encode(value: Any, seen: SeenTensors, stem: str = "") -> tuple[dict[str, Any], bytes | None]:
+def reported_tensor(value: Any, seen: SeenTensors) -> dict[str, Any]:
+    """Return the JSON object of an array or a tensor for a report; of very many values a digest."""
+    array = array_of(value)
+    document = encode_tensor(value, seen, with_values=array.size <= _MOST_REPORTED)
+    if "values" not in document and "filled" not in document:
+        document["digest"] = array_digest(array)
+    return document
+
+
+def encode(
+    value: Any, seen: SeenTensors, stem: str = "", *, output: bool = False
+) -> tuple[dict[str, Any], bytes | None]:
     """Return the JSON object of an argument, and the content of the side file it refers to.
 
-    ``stem`` begins the name of a side file; without it there is none.
+    ``stem`` begins the name of a side file; without it there is none. Of a very large ``output`` there is what it reads
+    like and a digest: it is made again when the finding is replayed.
 
     Raises:
         RegressionFileError: it is of a type that cannot be stored.
     """
+    if isinstance(value, LeftOut):
+        return value.document(), None
     if is_tensor(value):
         array = array_of(value)
         if array.size < INLINE_LIMIT or not stem:
             return encode_tensor(value, seen), None
+        if output and array.nbytes > _LARGEST_OUTPUT:
+            return encode_array(array, with_values=False) | {"digest": array_digest(array)}, None
+        document = encode_tensor(value, seen, with_values=False)
+        if "filled" in document:
+            return document, None
         buffer = io.BytesIO()
         np.save(buffer, to_side_file(array), allow_pickle=False)
         file = f"{stem}.{_digest(buffer.getvalue())}.npy"
-        return {**encode_tensor(value, seen, with_values=False), "file": file}, buffer.getvalue()
+        return {**document, "file": file}, buffer.getvalue()
     if value is None:
         return {"type": "none"}, None
     for kind in (bool, int, str):
@@ -217,6 +252,8 @@ class Decoder:
         """
         if isinstance(argument, Value):
             return self._value(argument)
+        if argument.digest is not None:
+            return _left_out(argument, argument.digest)
         self._allowance.spend(argument)
         try:
             value = _placed(self._array(argument), argument)
@@ -236,6 +273,9 @@ class Decoder:
 
     def _array(self, argument: Tensor) -> Any:
         document = {"dtype": argument.dtype, "shape": argument.shape, "strides": argument.strides}
+        if argument.filled is not None:
+            dtype, _, strides = check_layout(document)
+            return with_strides(decode_filling(argument.filled, dtype.name, argument.shape), strides)
         if argument.file is None:
             return decode_array({**document, "values": argument.values})
         side = self._path.parent / argument.file
@@ -296,6 +336,29 @@ class Decoder:
         except pydantic.ValidationError as error:
             raise RegressionFileError(f"inside a {container}: {error.errors()[0]['msg']}") from None
         return self.decode(argument)
+
+
+def decode_tensors(documents: Iterable[Mapping[str, Any]]) -> tuple[Any, ...]:
+    """Return the arrays, or tensors, of one call that [encode_tensor][] made objects of.
+
+    Raises:
+        RegressionFileError: it does not fit together, or would take too much.
+        ValueError: one is no such object.
+    """
+    decoder = Decoder(Path())
+    return tuple([decoder.decode(Tensor.model_validate(document)) for document in documents])
+
+
+def _left_out(argument: Tensor, digest: str) -> LeftOut:
+    """Return an output of which only a digest was stored.
+
+    Raises:
+        RegressionFileError: it does not fit together.
+    """
+    if (argument.values, argument.file, argument.filled) != (None, None, None):
+        raise RegressionFileError("a tensor of which there is a digest has no values")
+    dtype, shape, strides = check_layout(argument.model_dump())
+    return LeftOut(dtype, shape, strides, argument.reads, digest)
 
 
 def shown(value: Any) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from diffexport.arrays import array_of, as_call, digest, reads
+from diffexport.arrays import array_of, as_call, described, digest
 from diffexport.findings.events import Finding
 from diffexport.findings.regressions import FindingStore, SeenTensors, is_tensor, offset_of
 from diffexport.findings.reports.reproduce import reproduce_line
@@ -76,10 +76,7 @@ def _value(item: Any, seen: SeenTensors) -> str:
     if not is_tensor(item):
         return repr(item)
     number, array = seen.number_of(item), array_of(item)
-    text = reads(array)
-    if len(text) > WIDTH:
-        text = text[:WIDTH] + "…"
-    text = f"{text} {array.dtype}[{', '.join(map(str, array.shape))}]"
+    text = described(array)
     if getattr(item, "requires_grad", False):
         text += " requires_grad"
     steps = [stride // array.itemsize for stride in array.strides]

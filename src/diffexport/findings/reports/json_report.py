@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 from diffexport.findings.events import Finding
-from diffexport.findings.regressions import FindingStore, SeenTensors, encode_tensor, is_tensor
+from diffexport.findings.regressions import FindingStore, LeftOut, SeenTensors, is_tensor, reported_tensor
 from diffexport.findings.reports.coverage import Untested
 from diffexport.findings.reports.reproduce import reproduce_line
 from diffexport.findings.reports.tally import Tally
@@ -159,7 +159,9 @@ def _arguments(inputs: Inputs) -> dict[str, Any]:
 
 def _value(value: Any, seen: SeenTensors) -> Any:
     if is_tensor(value):
-        return encode_tensor(value, seen)
+        return reported_tensor(value, seen)
+    if isinstance(value, LeftOut):
+        return value.document()
     name = value.type_name if isinstance(value, NamedValue) else type(value).__name__
     document: dict[str, Any] = {"type": name, "value": repr(value)}
     if isinstance(value, tuple | list):

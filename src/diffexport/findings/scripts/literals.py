@@ -11,11 +11,23 @@ from typing import Any
 
 import numpy as np
 
-from diffexport.arrays import INLINE_LIMIT, array_of, as_parts, encode_number, is_floating
+from diffexport.arrays import (
+    INLINE_LIMIT,
+    Filling,
+    array_of,
+    as_parts,
+    encode_number,
+    found_filling,
+    is_floating,
+)
 from diffexport.backends.exporters import indented, mapping, sequence
 from diffexport.findings.regressions import StoredName, is_tensor, offset_of
+from diffexport.findings.scripts.filled_values import filled_expression
 from diffexport.findings.scripts.unimported import unimported
 from diffexport.strategies import text_of
+
+#: Most elements of a large tensor that are written besides its background.
+_MOST_PLACED = 64
 
 
 def literal(value: Any, named: Mapping[int, str] | None = None) -> str:
@@ -70,6 +82,11 @@ def _usual(array: Any) -> bool:
     return not any(str(encode_number(nan)).startswith("nan:") for nan in nans)
 
 
+def _has_literals(filling: Filling) -> bool:
+    """Return whether every number of a filling has a literal."""
+    return not any("nan:" in str(number) for number in (filling.numbers, filling.placed))
+
+
 def _tensor(array: Any, offset: int) -> str:
     """Return an expression for a tensor of the same dtype, shape, strides, storage offset and bits."""
     shape, dtype = array.shape, f"dtype=torch.{array.dtype.name}"
@@ -86,6 +103,9 @@ def _tensor(array: Any, offset: int) -> str:
         return f"torch.tensor({_number(array[()])}, {dtype})"
     if _usual(storage) and storage.size > 8 and storage.tobytes() == storage[:1].tobytes() * storage.size:
         return f"torch.full(({storage.size},), {_number(storage[0])}, {dtype}){view}"
+    filling = found_filling(array, _MOST_PLACED) if storage.size >= INLINE_LIMIT else None
+    if filling is not None and not offset and array.flags.c_contiguous and _has_literals(filling):
+        return filled_expression(filling, shape, _number)
     if storage.size >= INLINE_LIMIT or not _usual(storage):
         data = base64.b64encode(zlib.compress(storage.tobytes(), 9)).decode()
         lines = [f'"{data[start : start + 88]}"' for start in range(0, len(data), 88)]

@@ -25,6 +25,7 @@ import torch
 
 from diffexport.backends.exporters import indented
 from diffexport.findings.regressions import Regression
+from diffexport.findings.scripts.filled_values import MAKERS
 from diffexport.findings.scripts.literals import literal
 from diffexport.pytorch import PRIVATE_IMPORTS, SIZE_OBLIVIOUS_MODULE
 from diffexport.subjects.cases import Case
@@ -53,6 +54,7 @@ _FUNCTIONS = {
     "run_in_values",
     "spec",
     "target",
+    *MAKERS,
 }
 
 

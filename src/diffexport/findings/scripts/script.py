@@ -28,9 +28,10 @@ from diffexport.arrays import (
 from diffexport.backends.exporters import ScriptRequest, exporter_of, indented, mapping, names
 from diffexport.backends.runtimes import RuntimeScript, runtime_of
 from diffexport.errors import UsageError
-from diffexport.findings.regressions import Regression, is_tensor
+from diffexport.findings.regressions import LeftOut, Regression, is_tensor
 from diffexport.findings.scripts import check_templates
 from diffexport.findings.scripts.check_templates import CONSTANTS, END, template_for, wanted, watched
+from diffexport.findings.scripts.filled_values import makers_used
 from diffexport.findings.scripts.literals import literal
 from diffexport.findings.scripts.model_source import (
     IMPORTS,
@@ -82,6 +83,7 @@ def standalone_script(regression: Regression, case: Case, model: ModelSource | N
     if "load(" in main:
         parts += [runs.load]
         imported += runs.imports
+    parts += makers_used(main)
     parts += [runs.run_bfloat16] if "run_in_values(" in main else []
     parts += [check_templates.TENSOR_BFLOAT16] if "as_bfloat16(" in main else []
     code = "\n\n\n".join((*parts, main, END % regression.kind.meaning))
@@ -175,6 +177,14 @@ def _runtime_script(regression: Regression) -> RuntimeScript:
     return script
 
 
+def _dtype_at(regression: Regression) -> np.dtype[Any]:
+    """Return the dtype of the output that the divergence is at; a file that was written by hand may lack it."""
+    number = regression.place.number
+    outputs = () if number is None else regression.eager[number:]
+    known = outputs and isinstance(outputs[0], np.ndarray | LeftOut)
+    return outputs[0].dtype if known else np.dtype(np.float32)
+
+
 def _main(
     regression: Regression,
     case: Case,
@@ -189,9 +199,7 @@ def _main(
     training = regression.mode.training if regression.mode.honours("training") else ""
     mode = {"EVAL": ".eval()", "TRAINING": ".train()"}.get(training, "")
     template = template_for(regression) if test is None else check_templates.ASSERTION
-    # Of the output that the divergence is at; a file that was written by hand may lack it.
-    outputs = () if place.number is None else regression.eager[place.number :]
-    dtype = outputs[0].dtype if outputs and isinstance(outputs[0], np.ndarray) else np.dtype(np.float32)
+    dtype = _dtype_at(regression)
     in_values = torch.bfloat16 in _met(regression) and runs.run_bfloat16
     example = _literals(regression.export_inputs)
     inputs = _literals(regression.inputs) if "feeds" in template else example

@@ -6,10 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from diffexport.arrays import decode_array
 from diffexport.errors import DiffexportError
 from diffexport.findings.journal import JournalError, JournalFile
-from diffexport.findings.regressions import SeenTensors, encode_tensor
+from diffexport.findings.regressions import SeenTensors, decode_tensors, encode_tensor
 from diffexport.tools.mutate.mutation_jobs import JobReport, MutantOutcome, MutationJob
 from diffexport.tools.mutate.registry import MutantVerdict
 
@@ -113,5 +112,5 @@ def _outcome(record: Mapping[str, Any]) -> MutantOutcome:
         control=bool(record["control"]),
         verdict=MutantVerdict(record["verdict"]),
         examples=int(record["examples"]),
-        inputs=tuple(decode_array(one) for one in record["inputs"]),
+        inputs=decode_tensors(record["inputs"]),
     )

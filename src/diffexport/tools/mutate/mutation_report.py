@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from diffexport.findings.regressions import SeenTensors, encode_tensor
+from diffexport.findings.regressions import SeenTensors, reported_tensor
 from diffexport.findings.reports import EXIT_FINDINGS, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, values
 from diffexport.tools.mutate.mutation_jobs import JobReport, MutantOutcome
 from diffexport.tools.mutate.registry import BUG_VERDICTS, MutantVerdict, mutators
@@ -220,5 +220,5 @@ def _outcome(outcome: MutantOutcome) -> dict[str, Any]:
         "where": outcome.where,
         "judgement": outcome.verdict,
         "message": outcome.message,
-        "input": [encode_tensor(value, seen) for value in outcome.inputs] or None,
+        "input": [reported_tensor(value, seen) for value in outcome.inputs] or None,
     }
