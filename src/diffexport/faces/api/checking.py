@@ -159,8 +159,7 @@ def check(
         rules: expectations, tried before the general ones.
         known: accepted divergences besides the catalogue's ([known_divergence][diffexport.known_divergence]).
         exclude: mode pattern to the reason why such modes are not run.
-        strict: let notes fail.
-        ordinary, no_empty: finite ordinary values only, no dimension of size 0; of what is drawn for specs.
+        strict, ordinary, no_empty: let notes fail; draw finite ordinary values only; draw no dimension of size 0.
         extra_inputs: calls that are always checked as well, tuples or [Call][diffexport.Call]s.
         name, target: what the case is called; the text by which a stored regression finds it again.
         save: the folder for findings and for regressions of known divergences; those are else in ``tests/regressions``.
