@@ -27,6 +27,7 @@ from diffexport.explore.hypothesis_round import HypothesisRound
 from diffexport.explore.row_counts import counted_before
 from diffexport.explore.sample_checks import Announce, SampleChecks
 from diffexport.explore.settings import Settings, StopAfter
+from diffexport.explore.steadiness import Steadiness
 from diffexport.explore.timekeeper import Timekeeper
 from diffexport.explore.turns import TIME_OVER, Turn, TurnOrder, rounds_done
 from diffexport.findings.events import (
@@ -106,6 +107,7 @@ class Explorer:
             findings=self.findings,
             health=self._health,
         )
+        self._steadiness = Steadiness(case, self.pipeline, self.drawing, self._health)
         self._hanging = HangingSteps(case, self.pipeline, self.runtimes, settings)
         self._announce: Announce = _tell_nobody
         self._fatal = tuple(fatal)
@@ -141,6 +143,7 @@ class Explorer:
             advice = self._health.advice(self.case.specs)
             if advice:
                 yield Unhealthy(self.case.name, f"case {self.case.name!r}: {advice}")
+            yield from self._steadiness.refusals()
         except (UntestableError, TargetError) as error:
             yield CaseFailed(self.case.name, str(error))
         except _SeenEnough:
@@ -286,6 +289,7 @@ class Explorer:
         started = time.perf_counter()
         STEPS.begin("draw", case=self.case.name, mode=str(mode))
         rows = {name: Row(name) for name in self.runtimes}
+        yield from self._steadiness.look(mode)
         yield from self._check_extra(mode, rows)
         if not self._is_explored(mode) or (yield from self._check_one_sample(mode, rows)):
             for round_number in range(ROUNDS):

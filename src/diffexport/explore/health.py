@@ -32,6 +32,8 @@ class Health:
         self.accepted = self.rejected = self.out_of_memory = 0
         self.reasons: dict[str, int] = {}
         self.good: set[Joint] = set()
+        #: Why values are not compared; empty where they are.
+        self.refusal = ""
         self.bad: set[Joint] = set()
 
     def accept(self, shapes: Joint) -> None:

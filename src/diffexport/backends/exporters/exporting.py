@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import re
 import warnings
 from collections.abc import Iterator, Mapping
@@ -281,13 +280,14 @@ def run_captured(
 ) -> CapturedRun | None:
     """Capture ``module`` on an example the way a mode's exporter does, and run that on other inputs.
 
+    Hand over a copy of the module: capturing leaves traces in it.
+
     Returns:
         None where the program cannot be captured; the export has said why. None, too, where the exporter has none.
 
     Raises:
         TargetError: ``around`` raises.
     """
-    module = copy.deepcopy(module)
     axes = (every_axis(example) if dynamic is None else dynamic) if mode.dynamic else None
     with captured(), without_copies(), _undone(module, example), inside(around), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -305,8 +305,8 @@ def run_captured(
 
 @contextlib.contextmanager
 def without_symbolics(module: Any, example: Call) -> Iterator[tuple[str, ...]]:
-    """Take ``symbolic`` away from the autograd Functions of a model for a while; yields their names."""
+    """Take ``symbolic`` away from the autograd Functions of a model, a copy, for a while; yields their names."""
     with captured(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        with symbolics_removed(copy.deepcopy(module), example) as names:
+        with symbolics_removed(module, example) as names:
             yield names

@@ -193,6 +193,14 @@ class Unhealthy:
 
 
 @dataclass(frozen=True)
+class Remark:
+    """Something of how a case is tested that a person should know, and that is no failure: its mode, its randomness."""
+
+    case: str
+    message: str
+
+
+@dataclass(frozen=True)
 class StateChanged:
     """A case changed something of its process that other cases share.
 
@@ -266,6 +274,7 @@ Event = (
     | FindingMade
     | CaseFailed
     | Unhealthy
+    | Remark
     | StateChanged
     | Excluded
     | KnownReplayed

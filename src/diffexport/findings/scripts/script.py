@@ -41,6 +41,7 @@ from diffexport.findings.scripts.model_source import (
     model_source,
     root_of,
 )
+from diffexport.pipeline import heeds_training
 from diffexport.subjects.cases import Case, dynamic_axes
 from diffexport.values import (
     DEFAULT_TERMS,
@@ -48,6 +49,7 @@ from diffexport.values import (
     Call,
     Inputs,
     Kind,
+    Mode,
     Stage,
     leaves,
 )
@@ -235,6 +237,7 @@ def _main(
         "def main():",
         'warnings.simplefilter("ignore")',
         f"model = {expression}",
+        *(["model.eval()"] if _is_put_into_eval_mode(regression.mode, case, module) else []),
         *_assigned(inputs, "inputs", "keywords"),
         *(
             ["# What it is exported with:", *_assigned(example, "example", "example_keywords")]
@@ -243,6 +246,13 @@ def _main(
         ),
         checked,
     )
+
+
+def _is_put_into_eval_mode(mode: Mode, case: Case, module: Any) -> bool:
+    """Return whether the model is handed over in training mode, heeds that, and is tested in eval mode all the same."""
+    if mode.honours("training"):
+        return False  # what exports it is told, and so is eager
+    return not case.as_built and any(child.training and heeds_training(child) for child in module.modules())
 
 
 def _literals(inputs: Inputs) -> tuple[dict[str, str], str, str]:

@@ -15,7 +15,7 @@ from diffexport.arrays import as_call
 from diffexport.chatter import captured
 from diffexport.errors import DiffexportError
 from diffexport.explore import Settings, plain_shapes, shipped_for
-from diffexport.findings.events import CaseFailed, Event, Finding, FindingMade, ModeFinished, Unhealthy
+from diffexport.findings.events import CaseFailed, Event, Finding, FindingMade, ModeFinished, Remark, Unhealthy
 from diffexport.infer.discovery import DiscoveredFunction
 from diffexport.infer.search import InferenceStatus
 from diffexport.infer.session import Inference, infer, infer_target
@@ -197,7 +197,7 @@ class Examiner:
             case, name = _case(variant.target, variant.inputs), variant.name
 
             def tell(event: Event, name: str = name) -> None:
-                if isinstance(event, ModeFinished | FindingMade | CaseFailed | Unhealthy):
+                if isinstance(event, ModeFinished | FindingMade | CaseFailed | Unhealthy | Remark):
                     self.send(InVariant(name, event))
 
             run = VariantRun(

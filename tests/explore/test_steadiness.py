@@ -1,0 +1,178 @@
+"""Before a case is explored: in which mode its model is run, and whether it gives the same for the same input."""
+
+import numpy as np
+import pytest
+import torch
+
+from diffexport.explore import Explorer, Settings
+from diffexport.findings.events import CaseFailed, FindingMade, ModeFinished, Remark
+from diffexport.subjects.cases import make_case
+from diffexport.values import Mode
+
+EVAL, TRAINING = Mode("torchscript"), Mode("torchscript", training="TRAINING")
+PRESERVE = Mode("torchscript", training="PRESERVE")
+
+
+class Dropping(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.drop = torch.nn.Dropout(0.5)
+
+    def forward(self, x):
+        return self.drop(x) * 2
+
+
+class Noisy(torch.nn.Module):
+    def forward(self, x):
+        return x * 2, x + torch.rand_like(x)
+
+
+class NoisyInNumpy(torch.nn.Module):
+    def forward(self, x):
+        return x + float(np.random.default_rng().random()) + float(np.random.rand())  # noqa: NPY002
+
+
+class Counting(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner = torch.nn.Module()
+        self.inner.seen = [torch.zeros(1)]
+
+    def forward(self, x):
+        self.inner.seen.append(self.inner.seen[-1] + 1)
+        return x + self.inner.seen[-1]
+
+
+class Recurrent(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.h = torch.zeros(1, 3)
+
+    def forward(self, x):
+        self.h = torch.tanh(x + self.h)
+        return self.h
+
+
+class Greatest(torch.nn.Module):
+    """Keeps state that shows only after a larger input, or after NaN."""
+
+    def __init__(self):
+        super().__init__()
+        self.greatest = torch.full((), -1e30)
+
+    def forward(self, x):
+        if x.numel():
+            self.greatest = torch.maximum(self.greatest, x.max())
+        return x + self.greatest
+
+
+def explored(model, *modes, examples=3, **options):
+    case = make_case("model", model, inputs=["float32[N, 3]"], **options)
+    explorer = Explorer(case, ("ort-disabled",), Settings(examples=examples, shrink=False))
+    return list(explorer.explore(modes))
+
+
+def of(events, kind):
+    return [event for event in events if isinstance(event, kind)]
+
+
+def test_a_model_handed_over_in_training_mode_is_tested_in_eval_mode_and_that_is_said():
+    events = explored(Dropping, EVAL)
+    assert not of(events, FindingMade)
+    assert not of(events, CaseFailed)
+    (remark,) = of(events, Remark)
+    assert "'model' was handed over in training mode; it is tested in eval mode" in remark.message
+    assert "Dropout" in remark.message
+
+
+def test_nothing_is_said_of_a_model_to_which_the_mode_makes_no_difference():
+    assert not of(explored(lambda: torch.nn.Linear(3, 3), EVAL), Remark)
+    assert not of(explored(lambda: Dropping().eval(), EVAL), Remark)
+
+
+def test_of_a_model_in_mixed_modes_those_in_training_mode_are_named():
+    def build():
+        model = torch.nn.Sequential(torch.nn.Dropout(), torch.nn.Dropout()).eval()
+        model[1].train()
+        return model
+
+    (remark,) = of(explored(build, EVAL), Remark)
+    assert "(of its modules: 1)" in remark.message
+
+
+@pytest.mark.parametrize("mode", [TRAINING, PRESERVE], ids=str)
+def test_in_training_mode_a_random_model_is_no_finding_and_no_refusal(mode):
+    events = explored(Dropping, mode)
+    assert not of(events, FindingMade)
+    assert not of(events, CaseFailed)
+    (remark,) = of(events, Remark)
+    assert f"that is in training mode, which modes with training={mode.training} ask for" in remark.message
+
+
+def test_a_case_may_want_its_own_mode_kept():
+    (refusal,) = of(explored(Dropping, Mode("torchscript", training="PRESERVE"), as_built=True), CaseFailed)
+    assert "the model is random" in refusal.message
+
+
+@pytest.mark.parametrize(("model", "where"), [(Noisy, "output 1"), (NoisyInNumpy, "output 0")])
+def test_a_random_model_is_one_refusal_that_says_where_and_no_finding(model, where):
+    events = explored(model, EVAL, TRAINING)
+    (refusal,) = of(events, CaseFailed)
+    assert ("is random" in refusal.message or "keeps state" in refusal.message) and where in refusal.message
+    assert not of(events, FindingMade)
+
+
+def test_the_shapes_of_a_random_model_are_still_compared():
+    class Tall(torch.nn.Module):
+        def forward(self, x):
+            y = torch.rand_like(x)
+            return y[: (2 if torch.jit.is_tracing() else 1)]
+
+    events = explored(Tall, EVAL)
+    assert of(events, CaseFailed)
+    assert {event.finding.divergence.kind for event in of(events, FindingMade)} == {"shape"}
+
+
+@pytest.mark.parametrize(("model", "attribute"), [(Recurrent, "`h`"), (Counting, "`inner.seen[1]`")])
+def test_a_model_that_keeps_state_is_one_refusal_that_names_the_attribute(model, attribute):
+    events = explored(model, EVAL, TRAINING)
+    (refusal,) = of(events, CaseFailed)
+    assert "keeps state from call to call" in refusal.message
+    assert f"attribute {attribute}" in refusal.message
+    assert not of(events, FindingMade)
+    assert not of(events, ModeFinished)
+
+
+def test_state_outside_of_the_model_is_said_to_be_outside():
+    counts = []
+
+    class Counter(torch.nn.Module):
+        def forward(self, x):
+            counts.append(1)
+            return x + len(counts)
+
+    (refusal,) = of(explored(Counter, EVAL), CaseFailed)
+    assert "the state is outside of it" in refusal.message
+
+
+def test_each_run_starts_from_the_state_in_which_the_model_was_built():
+    events = explored(Greatest, EVAL, examples=20)
+    assert not of(events, CaseFailed)
+    assert not of(events, FindingMade)
+
+
+def test_what_a_strategy_gives_is_asked_with_as_well():
+    from hypothesis import strategies as st
+
+    case = make_case("model", Noisy, strategy=st.just((torch.ones(2, 3),)))
+    events = list(Explorer(case, ("ort-disabled",), Settings(examples=2, shrink=False)).explore([EVAL]))
+    (refusal,) = of(events, CaseFailed)
+    assert "is random" in refusal.message
+
+
+def test_a_run_that_is_gone_on_with_remembers_that_values_were_not_compared():
+    first = explored(Noisy, EVAL)
+    (mode,) = of(first, ModeFinished)
+    case = make_case("model", Noisy, inputs=["float32[N, 3]"])
+    again = Explorer(case, ("ort-disabled",), Settings(examples=2), carried=[mode.carried]).explore([])
+    assert of(list(again), CaseFailed) == of(first, CaseFailed)
