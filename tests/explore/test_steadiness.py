@@ -53,17 +53,16 @@ class Recurrent(torch.nn.Module):
         return self.h
 
 
-class Greatest(torch.nn.Module):
-    """Keeps state that shows only after a larger input, or after NaN."""
+class Poisoned(torch.nn.Module):
+    """Keeps state that shows only after one NaN or infinity."""
 
     def __init__(self):
         super().__init__()
-        self.greatest = torch.full((), -1e30)
+        self.past = torch.zeros(())
 
     def forward(self, x):
-        if x.numel():
-            self.greatest = torch.maximum(self.greatest, x.max())
-        return x + self.greatest
+        self.past = self.past + (x[:, :1] * 0).sum()
+        return x + self.past
 
 
 def explored(model, *modes, examples=3, **options):
@@ -156,7 +155,7 @@ def test_state_outside_of_the_model_is_said_to_be_outside():
 
 
 def test_each_run_starts_from_the_state_in_which_the_model_was_built():
-    events = explored(Greatest, EVAL, examples=20)
+    events = explored(Poisoned, EVAL, examples=20)
     assert not of(events, CaseFailed)
     assert not of(events, FindingMade)
 
