@@ -42,7 +42,7 @@ def in_mode(module: torch.nn.Module, training: bool | None) -> torch.nn.Module:
 def heeds_training(module: torch.nn.Module) -> bool:
     """Return whether the code of a module's class, or of one that it inherits from, speaks of ``training``."""
     if isinstance(module, torch.jit.ScriptModule):
-        return True
+        return "training" in str(getattr(module, "code", ""))
     for parent in type(module).__mro__:
         if parent in (torch.nn.Module, object):
             continue

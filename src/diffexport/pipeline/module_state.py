@@ -72,6 +72,8 @@ class ModuleState:
                 yield name
 
     def _look_at_module(self, name: str, module: torch.nn.Module) -> None:
+        if isinstance(module, torch.jit.ScriptModule):
+            return  # what it keeps for itself comes and goes with each look
         own = vars(module)
         self._hold(name, own)
         for kept in ("_parameters", "_buffers"):

@@ -61,6 +61,7 @@ class Job:
         careful: inference ended the process before; let it have one of its own.
         skipped: variants and modes that are done, or ended the process.
         before: what was found in them.
+        recorded: how it was seen to be called.
     """
 
     found: DiscoveredFunction
@@ -73,6 +74,7 @@ class Job:
     careful: bool = False
     skipped: tuple[tuple[str, str], ...] = ()
     before: tuple[Finding, ...] = ()
+    recorded: Inference | None = None
 
 
 @dataclass(frozen=True)
@@ -150,8 +152,10 @@ class Examiner:
             status = FunctionStatus.ABSENT if out_of_reach else FunctionStatus.IMPORT_ERROR
             self.send(Concluded(status, str(error)))
             return
-        self.send(Progress("inferring"))
-        inference = self._infer(function, text, job)
+        inference = None if job.recorded is None else replace(job.recorded, target=text)
+        if inference is None:
+            self.send(Progress("inferring"))
+            inference = self._infer(function, text, job)
         if inference.status is not InferenceStatus.INFERRED:
             status, message = _why_not(inference, function_found, imported)
             self.send(Concluded(status, message, replace(inference, model=None), text))

@@ -1,0 +1,5 @@
+from .recorded_file import DEFAULT_FILE as DEFAULT_FILE
+from .recorded_file import Recorded as Recorded
+from .recorded_file import RecordedTarget as RecordedTarget
+from .recorded_file import load as load
+from .recorded_file import store as store
