@@ -148,9 +148,7 @@ def judged(function, tensor, got):
     module = Counted(function)
     eager = outputs_of(module(tensor)).outputs
     Counted.runs = 0
-    decider = RoundingCheck(
-        eager, rerun(Prepared(None, module), False, (tensor,))
-    )
+    decider = RoundingCheck(eager, rerun(Prepared(None, module), False, (tensor,)))
     judgement = decider.judge([np.asarray(got(eager[0]), eager[0].dtype)])
     return judgement, Counted.runs
 

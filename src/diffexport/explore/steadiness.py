@@ -61,12 +61,16 @@ class Steadiness:
             if self._health.refusal:
                 pass  # what is random in eval mode is so in training mode, too
             elif state is not False and not self._case.as_built:
-                text = f"{problem}; that is in training mode, which modes with training={mode.training} ask for"
+                text = (
+                    f"{problem}; that is in training mode, which modes with training={mode.training} ask for"
+                )
                 yield Remark(self._case.name, f"case {self._case.name!r}: {text}. {_NOT_COMPARED}")
             elif keeps_state:
                 raise UntestableError(f"case {self._case.name!r}: {problem}. {_STATE_ADVICE}")
             else:
-                self._health.refusal = f"case {self._case.name!r}: {problem}. {_NOT_COMPARED} {_RANDOM_ADVICE}"
+                self._health.refusal = (
+                    f"case {self._case.name!r}: {problem}. {_NOT_COMPARED} {_RANDOM_ADVICE}"
+                )
             self._pipeline.note_random(self._case, mode)
             return
 

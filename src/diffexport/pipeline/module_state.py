@@ -162,6 +162,10 @@ def _elements(tensor: torch.Tensor) -> torch.Tensor | None:
 
 
 def _equal_with_nan(one: torch.Tensor, other: torch.Tensor) -> bool:
-    if one.shape != other.shape or one.dtype != other.dtype or not (one.is_floating_point() or one.is_complex()):
+    if (
+        one.shape != other.shape
+        or one.dtype != other.dtype
+        or not (one.is_floating_point() or one.is_complex())
+    ):
         return False
     return torch.allclose(one, other, rtol=0, atol=0, equal_nan=True)

@@ -68,6 +68,10 @@ def instance_of(kind: Any, attributes: Mapping[str | None, Any], text: str) -> A
     """
     if not isinstance(kind, type) or None in attributes:
         raise UsageError(f"{shown(text)}: instance(…) takes a class, and attributes by name")
+    if hasattr(kind, "__del__") or any(str(name).startswith("__") for name in attributes):
+        raise UsageError(
+            f"{shown(text)}: {kind.__name__} runs code of its own when it goes, or has hidden attributes"
+        )
     try:
         made = object.__new__(kind)
         for name, value in attributes.items():

@@ -11,10 +11,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from diffexport import config as configuration
 from diffexport.errors import UsageError, visible
 from diffexport.findings.reports import EXIT_OK, EXIT_USAGE
-from diffexport.infer.recorded import DEFAULT_FILE, Recorded, RecordedTarget, load, store
+from diffexport.infer.recorded import DEFAULT_FILE, RecordedTarget, recorded_file, store
 from diffexport.tools.record import RecordedRun, record
 
 
@@ -26,7 +25,9 @@ def record_command(command: Sequence[str], *, modules: Sequence[str] = (), file:
     """
     for pattern in modules:
         if not pattern.strip(":") or pattern.startswith(":"):
-            raise UsageError(f"--module {pattern!r} names no module; write for instance 'package.layers:Attention'")
+            raise UsageError(
+                f"--module {pattern!r} names no module; write for instance 'package.layers:Attention'"
+            )
     run = record(command, modules)
     path = file or recorded_file() or DEFAULT_FILE
     recorded = run.recorded
@@ -34,30 +35,13 @@ def record_command(command: Sequence[str], *, modules: Sequence[str] = (), file:
         store(recorded, path)
         _show(run, path)
     if run.problem:
-        kept = f"what it called until then is in {path}" if recorded.targets else "it had called nothing by then"
+        kept = (
+            f"what it called until then is in {path}" if recorded.targets else "it had called nothing by then"
+        )
         click.echo(f"diffexport: {run.problem}; {kept}", err=True)
     elif not recorded.targets:
         click.echo(f"diffexport: {_nothing(command, modules)}", err=True)
     return EXIT_OK if recorded.targets and not run.problem else EXIT_USAGE
-
-
-def recorded_file() -> Path | None:
-    """Return the file of recorded calls that is configured, if one is."""
-    loaded = configuration.load()
-    if loaded.recorded is None:
-        return None
-    base = loaded.file.parent if loaded.file is not None else Path.cwd()
-    return base / loaded.recorded
-
-
-def recorded_calls(file: Path | None) -> Recorded:
-    """Return the calls in a file: the one that is given, or the configured one; nothing where there is neither.
-
-    Raises:
-        UsageError: it cannot be read.
-    """
-    path = file or recorded_file()
-    return Recorded() if path is None else load(path)
 
 
 def _nothing(command: Sequence[str], modules: Sequence[str]) -> str:

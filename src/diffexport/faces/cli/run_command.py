@@ -27,12 +27,11 @@ from diffexport.explore import (
 from diffexport.faces.cli.chosen_runtimes import select_runtimes
 from diffexport.faces.cli.interruptions import undisturbed
 from diffexport.faces.cli.limit_options import budget_of, input_scope, step_limits, with_weights
-from diffexport.faces.cli.record_command import recorded_calls
 from diffexport.faces.cli.written_reports import report_written
 from diffexport.findings.journal import RunJournal
 from diffexport.findings.regressions import FindingStore
 from diffexport.findings.reports import EXIT_USAGE, Tally, Terminal, report_document
-from diffexport.infer.recorded import Recorded
+from diffexport.infer.recorded import Recorded, recorded_calls
 from diffexport.infer.search import InferenceStatus
 from diffexport.infer.session import Inference, TargetProcess
 from diffexport.strategies import canonical
@@ -218,6 +217,8 @@ def inferred_inputs(
         if each.declares_inputs or each.problem:
             continue
         seen = recorded.of(name)
+        if seen is not None and seen.problem:
+            click.echo(f"{name}: {seen.calls} calls were recorded, but {seen.problem}")
         inference = (seen.inference() if seen is not None else None) or asked.infer(name)
         if inference.inputs:
             inferred[name] = inference.inputs

@@ -11,10 +11,10 @@ from diffexport import config as configuration
 from diffexport.explore import Settings, applicable
 from diffexport.faces.cli.chosen_runtimes import select_runtimes
 from diffexport.faces.cli.interruptions import undisturbed
-from diffexport.faces.cli.record_command import recorded_calls
 from diffexport.faces.cli.written_reports import report_written
 from diffexport.findings.regressions import FindingStore
 from diffexport.findings.reports import EXIT_USAGE
+from diffexport.infer.recorded import recorded_calls
 from diffexport.tools.scan import (
     DEFAULT_MODES,
     DEFAULT_RUNTIMES,

@@ -52,7 +52,9 @@ class RecordedTarget:
     @property
     def call(self) -> str:
         """The call in one line."""
-        shown = [f"{name}: {text}" if name else text for name, text in zip(self._padded, self.inputs, strict=True)]
+        shown = [
+            f"{name}: {text}" if name else text for name, text in zip(self._padded, self.inputs, strict=True)
+        ]
         return f"{self.qualname.rpartition('.')[2]}({', '.join(shown)})"
 
     @property
@@ -68,7 +70,10 @@ class RecordedTarget:
         if not self.inputs:
             return None
         several = [text for text in self.inputs if not is_spec(text) and text.startswith("sampled_from(")]
-        notes = [*self.notes, *([f"recorded with other values, too: {text}" for text in several] if first else [])]
+        notes = [
+            *self.notes,
+            *([f"recorded with other values, too: {text}" for text in several] if first else []),
+        ]
         return Inference(
             InferenceStatus.INFERRED,
             tuple(map(_first, self.inputs)) if first else self.inputs,
@@ -128,7 +133,9 @@ def load(path: Path) -> Recorded:
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UsageError(f"there is no file {path} of recorded calls; diffexport record -- COMMAND writes one") from None
+        raise UsageError(
+            f"there is no file {path} of recorded calls; diffexport record -- COMMAND writes one"
+        ) from None
     except (OSError, ValueError) as error:
         raise UsageError(f"{path} cannot be read as recorded calls: {error}") from None
     if not isinstance(document, dict) or document.get("diffexport") != _KIND:

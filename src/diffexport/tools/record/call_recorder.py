@@ -135,7 +135,12 @@ class Recorder:
             key += json.dumps(build)
         target = self._targets.get(key)
         if target is None:
-            target = self._targets[key] = {"kind": kind, "id": len(self._targets), "calls": 0, **_place_of(owner)}
+            target = self._targets[key] = {
+                "kind": kind,
+                "id": len(self._targets),
+                "calls": 0,
+                **_place_of(owner),
+            }
             target.update({"build": build} if module is not None else {})
             target["parameters"] = _parameters(owner, kind)
         target["calls"] += 1
@@ -200,14 +205,20 @@ class _Describer:
         """
         if isinstance(value, self._torch.Tensor):
             return self._tensor(value, looks)
-        if type(value) in (tuple, list) and value and all(isinstance(one, self._torch.Tensor) for one in value):
+        if (
+            type(value) in (tuple, list)
+            and value
+            and all(isinstance(one, self._torch.Tensor) for one in value)
+        ):
             return {"tensors": [self._tensor(one, looks) for one in value], "kind": type(value).__name__}
         try:
             return {"text": self.text(value)}
         except _LostError as lost:
             return {"lost": str(lost)}
         except Exception as error:  # noqa: BLE001 - of whatever a user's class does
-            return {"lost": f"is {_article(type(value).__name__)}, which raises {type(error).__name__} when looked at"}
+            return {
+                "lost": f"is {_article(type(value).__name__)}, which raises {type(error).__name__} when looked at"
+            }
 
     def _tensor(self, tensor: Any, looks: bool) -> dict[str, Any]:
         described: dict[str, Any] = {
@@ -215,8 +226,12 @@ class _Describer:
             "shape": [int(size) for size in tensor.shape],
             "requires_grad": bool(tensor.requires_grad),
         }
-        if tensor.layout is not self._torch.strided or type(tensor).__module__.partition(".")[0] not in ("torch",):
-            return {"lost": f"is {_article(type(tensor).__name__)} of layout {tensor.layout}, no plain dense tensor"}
+        if tensor.layout is not self._torch.strided or type(tensor).__module__.partition(".")[0] not in (
+            "torch",
+        ):
+            return {
+                "lost": f"is {_article(type(tensor).__name__)} of layout {tensor.layout}, no plain dense tensor"
+            }
         if not tensor.is_contiguous():
             described["strides"] = [int(stride) for stride in tensor.stride()]
         if looks and tensor.device.type == "cpu" and 0 < tensor.numel() <= _ELEMENTS:
@@ -253,7 +268,13 @@ class _Describer:
         if type(value) in (float, complex):
             return _number(value)
         if type(value) in (tuple, list, set, dict) or isinstance(value, torch.Size):
-            return self._container(value, depth)
+            try:
+                return self._container(value, depth)
+            except _LostError:
+                name = self._name_of(value)
+                if name is None:
+                    raise
+                return name
         if isinstance(value, torch.dtype | torch.memory_format | torch.layout):
             return str(value)
         if isinstance(value, torch.device):
@@ -291,7 +312,9 @@ class _Describer:
             raise _LostError(f"is {value.__qualname__}, which has no name in a module")
         owner = self._name_of(kind)
         if owner is None:
-            raise _LostError(f"is {_article(kind.__name__)}, whose class has no name in a module that can be imported")
+            raise _LostError(
+                f"is {_article(kind.__name__)}, whose class has no name in a module that can be imported"
+            )
         if isinstance(value, enum.Enum):
             return f"{owner}.{value.name}"
         if isinstance(value, tuple) and hasattr(value, "_fields"):
@@ -306,7 +329,9 @@ class _Describer:
             raise _LostError(f"is {_article(type(value).__name__)}, a module with weights of its own")
         shown = repr(value)
         if not type(value).__module__.startswith("torch.nn") or "\n" in shown:
-            raise _LostError(f"is {_article(type(value).__name__)}, a module that does not say how it was built")
+            raise _LostError(
+                f"is {_article(type(value).__name__)}, a module that does not say how it was built"
+            )
         return owner + shown.removeprefix(type(value).__name__)
 
     def _by_attributes(self, value: Any, owner: str, depth: int) -> str:
@@ -417,11 +442,15 @@ def _arguments_of(frame: Any, describer: _Describer) -> dict[str, Any]:
     code = frame.f_code
     count = code.co_argcount + code.co_kwonlyargcount
     names = list(code.co_varnames[1:count])
-    given = {name: describer.describe(frame.f_locals[name], False) for name in names if name in frame.f_locals}
+    given = {
+        name: describer.describe(frame.f_locals[name], False) for name in names if name in frame.f_locals
+    }
     described: dict[str, Any] = {"named": given}
     place = count
     if code.co_flags & 0x04:
-        described["rest"] = [describer.describe(v, False) for v in frame.f_locals.get(code.co_varnames[place], ())]
+        described["rest"] = [
+            describer.describe(v, False) for v in frame.f_locals.get(code.co_varnames[place], ())
+        ]
         place += 1
     if code.co_flags & 0x08:
         more = frame.f_locals.get(code.co_varnames[place], {})
@@ -444,7 +473,9 @@ def _matches(kind: type, pattern: str) -> bool:
 
 def _without_values(value: Any) -> Any:
     if isinstance(value, dict):
-        return {k: _without_values(v) for k, v in value.items() if k not in ("low", "high", "seen", "strange")}
+        return {
+            k: _without_values(v) for k, v in value.items() if k not in ("low", "high", "seen", "strange")
+        }
     return [_without_values(item) for item in value] if isinstance(value, list) else value
 
 

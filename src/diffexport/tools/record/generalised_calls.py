@@ -72,17 +72,23 @@ class _Seen:
         texts = []
         for name, value in items:
             if "lost" in value or "text" not in value:
-                self.problem = f"it cannot be built again: argument {name or '*'} {value.get('lost', 'is a tensor')}"
+                self.problem = (
+                    f"it cannot be built again: argument {name or '*'} {value.get('lost', 'is a tensor')}"
+                )
                 return ""
             text = self._text(value)
             if ":" in text:
-                self.problem = f"it cannot be built again: argument {name} is {text}, which a target cannot hold"
+                self.problem = (
+                    f"it cannot be built again: argument {name} is {text}, which a target cannot hold"
+                )
                 return ""
             texts.append(f"{name}={text}" if name else text)
         if build.get("rest") and build["named"]:
             # Those before them are positional, too, and would have to stand first.
             names = list(build["named"])
-            texts = [self._text(build["named"][name]) for name in names] + [self._text(v) for v in build["rest"]]
+            texts = [self._text(build["named"][name]) for name in names] + [
+                self._text(v) for v in build["rest"]
+            ]
         return f"({', '.join(texts)})" if texts else ""
 
     def _text(self, value: Mapping[str, Any]) -> str:
@@ -97,14 +103,18 @@ class _Seen:
         callable_ones = [group for group in ordered if not _lost(group)]
         problem, notes = self.problem, []
         if not problem and not callable_ones:
-            problem = f"it cannot be called again: {_lost(ordered[0]) if ordered else 'no call of it was kept'}"
+            problem = (
+                f"it cannot be called again: {_lost(ordered[0]) if ordered else 'no call of it was kept'}"
+            )
         main = callable_ones[0] if callable_ones else ordered[0] if ordered else []
         inputs = () if problem else self._inputs(main)
         also = [] if problem else [self._inputs(group) for group in callable_ones[1 : _ALSO + 1]]
         if problem == "" and len(callable_ones) < len(ordered):
             notes.append(f"other calls cannot be made again: {_lost(next(g for g in ordered if _lost(g)))}")
         if inputs and sum(times for _, times in main) == 1:
-            notes.append("one call was seen, so that every size is fixed; record more of them, or edit the inputs")
+            notes.append(
+                "one call was seen, so that every size is fixed; record more of them, or edit the inputs"
+            )
         notes += _layout_notes(main)
         return RecordedTarget(
             self.target,
@@ -137,10 +147,13 @@ class _Seen:
         return (*arguments, *left.items())
 
     def _names(self, group: Sequence[tuple[_Arguments, int]]) -> tuple[str, ...]:
-        declared = [name for name, kind, _ in self._described.get("parameters", ()) if not kind.startswith("VAR")]
+        declared = [
+            name for name, kind, _ in self._described.get("parameters", ()) if not kind.startswith("VAR")
+        ]
         arguments = group[0][0] if group else ()
         return tuple(
-            name or (declared[place] if place < len(declared) else "") for place, (name, _) in enumerate(arguments)
+            name or (declared[place] if place < len(declared) else "")
+            for place, (name, _) in enumerate(arguments)
         )
 
     def _observed(self, group: Sequence[tuple[_Arguments, int]]) -> Iterator[Mapping[str, Any]]:
@@ -156,7 +169,9 @@ class _Seen:
                 yield {**told, "values": dict(values.most_common(_VALUES))}
             else:
                 of_place = [arguments[place][1] for arguments, _ in group]
-                tensors = [one for value in of_place for one in value.get("tensors", (value,)) if "dtype" in one]
+                tensors = [
+                    one for value in of_place for one in value.get("tensors", (value,)) if "dtype" in one
+                ]
                 yield {**told, **_observed_tensors(tensors)} if tensors else told
 
     def _inputs(self, group: Sequence[tuple[_Arguments, int]]) -> tuple[str, ...]:
@@ -197,9 +212,7 @@ def _place(described: Mapping[str, Any], folder: Path) -> tuple[str, str]:
 
 def _form(arguments: _Arguments) -> tuple[Any, ...]:
     """Return what calls have in common that are generalised together: kinds of arguments and dtypes."""
-    return tuple(
-        (name, *_kind(value)) for name, value in arguments
-    )
+    return tuple((name, *_kind(value)) for name, value in arguments)
 
 
 def _kind(value: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -237,7 +250,9 @@ def _specs(group: Sequence[tuple[_Arguments, int]]) -> dict[tuple[int, int], Ten
     kept = {place: min(len(call[place]["shape"]) for call in calls) for place in calls[0]}
     varying = {place for place in kept if any(len(call[place]["shape"]) > kept[place] for call in calls)}
     columns = {
-        (place, axis): tuple(call[place]["shape"][len(call[place]["shape"]) - kept[place] + axis] for call in calls)
+        (place, axis): tuple(
+            call[place]["shape"][len(call[place]["shape"]) - kept[place] + axis] for call in calls
+        )
         for place in kept
         for axis in range(kept[place])
     }
@@ -251,12 +266,12 @@ def _specs(group: Sequence[tuple[_Arguments, int]]) -> dict[tuple[int, int], Ten
     leads = _leads(calls, kept, varying)
     specs = {}
     for place in kept:
-        dims = tuple(_dim(columns[place, axis], names.get(columns[place, axis])) for axis in range(kept[place]))
+        dims = tuple(
+            _dim(columns[place, axis], names.get(columns[place, axis])) for axis in range(kept[place])
+        )
         dtype = calls[0][place]["dtype"]
         low, high = _bounds(dtype, [call[place] for call in calls])
-        specs[place] = TensorSpec(
-            dtype, dims, place in varying, low=low, high=high, lead=leads.get(place)
-        )
+        specs[place] = TensorSpec(dtype, dims, place in varying, low=low, high=high, lead=leads.get(place))
     return specs
 
 
@@ -274,7 +289,9 @@ def _leads(
     """Return names for the dimensions at the front of tensors that had the same ones there in every call."""
     fronts: dict[tuple[Any, ...], list[tuple[int, int]]] = {}
     for place in sorted(varying):
-        front = tuple(tuple(call[place]["shape"][: len(call[place]["shape"]) - kept[place]]) for call in calls)
+        front = tuple(
+            tuple(call[place]["shape"][: len(call[place]["shape"]) - kept[place]]) for call in calls
+        )
         fronts.setdefault(front, []).append(place)
     names: dict[tuple[int, int], str] = {}
     shared = [places for places in fronts.values() if len(places) > 1]

@@ -19,7 +19,7 @@ from diffexport.tools.record.generalised_calls import targets_of
 
 #: What Python runs when it starts. The folder is off the path again before anything of the command's is imported, and
 #: a sitecustomize that was there before is run as if nothing had been.
-_HOOK = '''
+_HOOK = """
 import sys
 
 def _begin():
@@ -46,7 +46,7 @@ try:
 except Exception:
     pass
 _go_on()
-'''
+"""
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,9 @@ def _run(command: Sequence[str], environment: dict[str, str]) -> int:
     try:
         process = subprocess.Popen(list(command), env=environment)
     except FileNotFoundError:
-        raise UsageError(f"there is no command {command[0]!r}; write for instance -- python script.py") from None
+        raise UsageError(
+            f"there is no command {command[0]!r}; write for instance -- python script.py"
+        ) from None
     except OSError as error:
         raise UsageError(f"the command {command[0]!r} cannot be run: {error.strerror or error}") from None
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -15,7 +15,15 @@ from diffexport.arrays import as_call
 from diffexport.chatter import captured
 from diffexport.errors import DiffexportError
 from diffexport.explore import Settings, plain_shapes, shipped_for
-from diffexport.findings.events import CaseFailed, Event, Finding, FindingMade, ModeFinished, Remark, Unhealthy
+from diffexport.findings.events import (
+    CaseFailed,
+    Event,
+    Finding,
+    FindingMade,
+    ModeFinished,
+    Remark,
+    Unhealthy,
+)
 from diffexport.infer.discovery import DiscoveredFunction
 from diffexport.infer.search import InferenceStatus
 from diffexport.infer.session import Inference, infer, infer_target
