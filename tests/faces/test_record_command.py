@@ -107,7 +107,8 @@ def test_the_command_is_left_as_it_is(project, script, launch):
     (project / "site").mkdir()
     (project / "site" / "sitecustomize.py").write_text("import builtins\nbuiltins.customised = 1\n")
     (project / "path.py").write_text(
-        "import os, sys\nprint('customised', customised, [p for p in sys.path if 'diffexport-record' in p], sys.argv[1:])\n"
+        "import os, sys\nours = [p for p in sys.path if 'diffexport-record' in p]\n"
+        "print('customised', customised, ours, sys.argv[1:])\n"
         "import torch\nprint(torch.autograd.Function.apply.__doc__ is not None)\nsys.exit(7)\n"
     )
     (project / "start.py").write_text(

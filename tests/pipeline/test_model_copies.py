@@ -5,8 +5,8 @@ import torch
 
 from diffexport.pipeline import Pipeline, model_copies
 from diffexport.pipeline.eager import Prepared
+from diffexport.pipeline.kept_state import KeptState
 from diffexport.pipeline.model_copies import copy_of, in_mode
-from diffexport.pipeline.module_state import ModuleState
 from diffexport.subjects.cases import make_case
 from diffexport.values import Mode
 
@@ -92,7 +92,7 @@ def test_a_change_of_a_module_is_seen_and_named(change, name):
 
     model = Layers()
     model.kept, model.thing = {"a": [1]}, Thing()
-    state = ModuleState(model)
+    state = KeptState(model)
     assert not state.is_changed()
     change(model)
     assert list(state.changes()) == [name]
@@ -138,20 +138,20 @@ def test_weights_that_cannot_be_put_back_are_said_not_to_be():
 
 
 def test_no_copy_of_the_weights_is_made_for_runs_and_exports():
-    class Wide(torch.nn.Module):
-        places: list = []
+    places = []
 
+    class Wide(torch.nn.Module):
         def __init__(self):
             super().__init__()
             self.layer = torch.nn.Linear(64, 64)
 
         def forward(self, x):
             if self.layer.weight.dtype is torch.float32:  # else it is the one copy in float64
-                self.places.append(place(self.layer.weight))
+                places.append(place(self.layer.weight))
             return self.layer(x)
 
     case = make_case("wide", Wide, inputs=["float32[N, 64]"])
     pipeline = Pipeline()
     verdict = pipeline.check(case, MODE, "ort-disabled", (torch.ones(2, 64),))
     assert verdict.agrees
-    assert set(Wide.places) == {place(pipeline.prepare(case).module.layer.weight)}
+    assert set(places) == {place(pipeline.prepare(case).module.layer.weight)}

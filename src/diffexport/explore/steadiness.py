@@ -97,7 +97,7 @@ class Steadiness:
         )
 
     def _problem(self, mode: Mode, call: Call) -> tuple[str, bool]:
-        """Return what is wrong with the model on an input, empty if nothing is, and whether it is that it keeps state."""
+        """Return what is wrong with the model on an input, if anything, and whether it is that it keeps state."""
         asked = self._pipeline.stages.eager.repeated(self._case, mode, call)
         where = _difference(asked.first, asked.again)
         if where:

@@ -10,9 +10,9 @@ import torch
 
 from diffexport.arrays import Array, to_array, walk
 from diffexport.errors import error_line
+from diffexport.pipeline.kept_state import KeptState
 from diffexport.pipeline.memory_errors import ran_out_of_memory
 from diffexport.pipeline.model_copies import SharedWeights, copy_of, in_mode
-from diffexport.pipeline.module_state import ModuleState
 from diffexport.subjects.cases import Case
 from diffexport.values import Path, Place, path_text, paths
 
@@ -71,7 +71,7 @@ class Prepared:
         self.share = True
         self.traits: frozenset[str] | None = None
         self._changing: set[bool | None] = set()
-        self._copies: dict[bool | None, tuple[torch.nn.Module, ModuleState | None]] = {}
+        self._copies: dict[bool | None, tuple[torch.nn.Module, KeptState | None]] = {}
         self.weights = SharedWeights(module)
 
     def fresh(self, training: bool | None) -> torch.nn.Module:
@@ -89,7 +89,7 @@ class Prepared:
             # What a scripted module keeps cannot be looked at from here.
             scripted = any(isinstance(child, torch.jit.ScriptModule) for child in module.modules())
             keeps = scripted and any(True for _ in module.buffers())
-            self._copies[training] = module, None if keeps else ModuleState(module)
+            self._copies[training] = module, None if keeps else KeptState(module)
         return module
 
     def note_change(self, training: bool | None) -> None:

@@ -124,7 +124,7 @@ class EagerModels:
         return rerun(self.prepare(case), self.state_of(case, mode), inputs, keep_none=case.terms.keeps_none)
 
     def repeated(self, case: Case, mode: Mode, call: Call) -> RepeatedEager:
-        """Ask the eager model three times with the same input, see [repeated_eager][diffexport.pipeline.repeated_eager]."""
+        """Ask the eager model three times with the same input."""
         prepared, training = self.prepare(case), self.state_of(case, mode)
         STEPS.begin("eager")
         asked = repeated(prepared, training, call, keep_none=case.terms.keeps_none)

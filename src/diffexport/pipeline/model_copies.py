@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from diffexport.pipeline.module_state import TensorState
+from diffexport.pipeline.kept_state import TensorState
 
 #: Tensors from this many bytes on are shared; smaller ones are copied.
 SHARED_FROM = 1 << 20
@@ -93,16 +93,16 @@ class SharedWeights:
 
     def same_as(self, other: SharedWeights) -> bool:
         """Return whether another model, as it was when it began to be watched, had the same weights as this one."""
-        return self._digests == other._digests  # noqa: SLF001 - one of its own kind
+        return self._digests == other._digests
 
 
 def digest_of(tensor: torch.Tensor) -> tuple[Any, ...]:
-    """Return what tells a tensor from others: dtype, shape, a digest of its elements, or of some of a very large one."""
+    """Return what tells a tensor from others: dtype, shape, a digest of its elements, or of some of a large one."""
     flat = tensor.detach().reshape(-1)
     bytes_in_all = flat.numel() * flat.element_size()
     if bytes_in_all > _READ_WHOLE:
         flat = flat[:: bytes_in_all // _READ_WHOLE + 1]
-    data = flat.contiguous().view(torch.uint8).numpy()
+    data: Any = flat.contiguous().view(torch.uint8).numpy()
     return str(tensor.dtype), tuple(tensor.shape), hashlib.blake2b(data, digest_size=16).digest()
 
 

@@ -12,7 +12,7 @@ import torch
 
 from diffexport.arrays import clone
 from diffexport.pipeline.eager import EagerResult, Prepared, outputs_of
-from diffexport.pipeline.module_state import ModuleState
+from diffexport.pipeline.kept_state import KeptState
 from diffexport.processes import STEPS, raised_by_code
 from diffexport.values import Call
 
@@ -36,7 +36,7 @@ class RepeatedEager(NamedTuple):
 def repeated(prepared: Prepared, training: bool | None, call: Call, *, keep_none: bool) -> RepeatedEager:
     """Ask eager three times; the random states of torch, numpy and Python are what they were, afterwards."""
     module = prepared.fresh(training)
-    state = ModuleState(module)
+    state = KeptState(module)
     first = _asked(module, call, 0, keep_none)
     again = _asked(module, call, 0, keep_none)
     changed = tuple(dict.fromkeys(state.changes()))
@@ -59,13 +59,13 @@ def _asked(module: Callable[..., Any], call: Call, seed: int, keep_none: bool) -
 @contextlib.contextmanager
 def _seeded(seed: int) -> Iterator[None]:
     """Seed the random numbers of torch, numpy and Python, and put their states back afterwards."""
-    of_python, of_numpy = random.getstate(), np.random.get_state()  # noqa: NPY002 - what models use
+    of_python, of_numpy = random.getstate(), np.random.get_state()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         random.seed(seed)
-        np.random.seed(seed)  # noqa: NPY002
+        np.random.seed(seed)
         try:
             yield
         finally:
             random.setstate(of_python)
-            np.random.set_state(of_numpy)  # noqa: NPY002
+            np.random.set_state(of_numpy)

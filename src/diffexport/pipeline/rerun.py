@@ -16,7 +16,10 @@ from diffexport.values import Call, leaves, mapped
 
 
 def rerun(prepared: Prepared, training: bool | None, inputs: Any, *, keep_none: bool = False) -> oracle.Rerun:
-    """Return how the oracle runs a module again, in training mode or not (None: as it was built), on inputs that are left as they are."""
+    """Return how the oracle runs a module again, in training mode or not, on inputs that are left as they are.
+
+    With None for ``training`` each of its modules is in the mode in which it was built.
+    """
 
     given = as_call(inputs)
 

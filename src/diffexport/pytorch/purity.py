@@ -39,14 +39,14 @@ WHOLE, SPREAD = 1 << 20, 4096
 
 
 @dataclass(frozen=True)
-class _Tensor:
+class _WatchedTensor:
     """A tensor as it was: whole, or of a large one its version and some of its elements."""
 
     kept: torch.Tensor
     version: int | None
 
     @classmethod
-    def seen(cls, tensor: torch.Tensor) -> _Tensor:
+    def seen(cls, tensor: torch.Tensor) -> _WatchedTensor:
         if _is_kept_whole(tensor):
             return cls(tensor.detach().clone(), None)
         return cls(_spread(tensor).clone(), tensor._version)
@@ -75,7 +75,7 @@ def _spread(tensor: torch.Tensor) -> torch.Tensor:
 class Snapshot:
     """What was so before an export."""
 
-    state: dict[str, _Tensor]
+    state: dict[str, _WatchedTensor]
     training: dict[str, bool]
     hooks: dict[str, int]
     attributes: dict[str, frozenset[str]]
@@ -93,7 +93,7 @@ class Snapshot:
             # A scripted module keeps its methods among its attributes from the first look on.
             getattr(child, "forward", None)
         return cls(
-            state={name: _Tensor.seen(value) for name, value in _state(module).items()},
+            state={name: _WatchedTensor.seen(value) for name, value in _state(module).items()},
             training={name: child.training for name, child in module.named_modules()},
             hooks={name: _hooks(child) for name, child in module.named_modules()},
             attributes={name: frozenset(vars(child)) for name, child in module.named_modules()},

@@ -73,7 +73,7 @@ def instance_of(kind: Any, attributes: Mapping[str | None, Any], text: str) -> A
             f"{shown(text)}: {kind.__name__} runs code of its own when it goes, or has hidden attributes"
         )
     try:
-        made = object.__new__(kind)
+        made: Any = object.__new__(kind)
         for name, value in attributes.items():
             object.__setattr__(made, str(name), value)
     except (TypeError, AttributeError) as error:

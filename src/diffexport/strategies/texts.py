@@ -278,10 +278,9 @@ def named(name: str) -> Any:
     Raises:
         UsageError: there is no such thing, or it may not be named here.
     """
-    rule = _RULE.get()
+    rule, of_file = _RULE.get(), named_in_file(name)
     if rule is not None:
         return rule.look_up(name)
-    of_file = named_in_file(name)
     return of_file[0] if of_file else anything_named(name)
 
 

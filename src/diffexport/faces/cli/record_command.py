@@ -48,8 +48,8 @@ def _nothing(command: Sequence[str], modules: Sequence[str]) -> str:
     asked = f" and no module that matches {', '.join(modules)}" if modules else ""
     more = "" if modules else "; modules are recorded where --module names them"
     return (
-        f"the command {shlex.join(command)} called no autograd.Function{asked}, so that there is nothing to record{more} "
-        "(a Python that is started with -I, -E or -S cannot be recorded)"
+        f"the command {shlex.join(command)} called no autograd.Function{asked}, so that there is nothing to record"
+        f"{more} (a Python that is started with -I, -E or -S cannot be recorded)"
     )
 
 

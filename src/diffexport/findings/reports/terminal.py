@@ -133,8 +133,8 @@ class Terminal:
             self._live.finding(number, describe(finding, tally, self._store, chatter=self._verbose))
         for name, message in tally.failed.items():
             self._say(f"\n[bold red]ERROR[/] {escape(name)}: {escape(message)}")
-        for number, remark in enumerate(tally.remarks):
-            self._say(f"{'' if number else chr(10)}[bold]REMARK[/] {escape(remark.message)}")
+        for number, said in enumerate(tally.remarks):
+            self._say(f"{'' if number else chr(10)}[bold]REMARK[/] {escape(said.message)}")
         for message in tally.advice.values():
             self._say(f"\n[bold yellow]ADVICE[/] {escape(message)}")
         for number, (_, change) in enumerate(sorted(tally.state_changes.items())):

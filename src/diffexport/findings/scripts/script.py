@@ -236,8 +236,7 @@ def _main(
     return indented(
         "def main():",
         'warnings.simplefilter("ignore")',
-        f"model = {expression}",
-        *(["model.eval()"] if _is_put_into_eval_mode(regression.mode, case, module) else []),
+        f"model = {expression}{_put_into_eval_mode(regression.mode, case, module)}",
         *_assigned(inputs, "inputs", "keywords"),
         *(
             ["# What it is exported with:", *_assigned(example, "example", "example_keywords")]
@@ -248,11 +247,12 @@ def _main(
     )
 
 
-def _is_put_into_eval_mode(mode: Mode, case: Case, module: Any) -> bool:
-    """Return whether the model is handed over in training mode, heeds that, and is tested in eval mode all the same."""
-    if mode.honours("training"):
-        return False  # what exports it is told, and so is eager
-    return not case.as_built and any(child.training and heeds_training(child) for child in module.modules())
+def _put_into_eval_mode(mode: Mode, case: Case, module: Any) -> str:
+    """Return a line for a model that is handed over in training mode, heeds that, and is tested in eval mode."""
+    if mode.honours("training") or case.as_built:
+        return ""  # what exports it is told, and so is eager
+    in_training = any(child.training and heeds_training(child) for child in module.modules())
+    return "\nmodel.eval()" if in_training else ""
 
 
 def _literals(inputs: Inputs) -> tuple[dict[str, str], str, str]:

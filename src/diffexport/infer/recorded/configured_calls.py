@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from diffexport import config as configuration
-from diffexport.infer.recorded.recorded_file import Recorded, load
+from diffexport.infer.recorded.recorded_file import NOTHING_RECORDED, Recorded, load
 
 
 def recorded_file() -> Path | None:
@@ -28,4 +28,4 @@ def recorded_calls(file: Path | None = None) -> Recorded:
         UsageError: it cannot be read.
     """
     path = file or recorded_file()
-    return Recorded() if path is None else load(path)
+    return NOTHING_RECORDED if path is None else load(path)

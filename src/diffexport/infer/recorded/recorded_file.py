@@ -124,6 +124,10 @@ class Recorded:
         return max(same or by_class, key=lambda one: (bool(one.inputs), one.calls), default=None)
 
 
+#: Where nothing was recorded.
+NOTHING_RECORDED = Recorded()
+
+
 def load(path: Path) -> Recorded:
     """Read a file of recorded calls.
 

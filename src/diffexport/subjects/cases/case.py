@@ -184,7 +184,6 @@ def make_case(
     """
     if not name:
         raise UsageError("a case needs a name")
-    agreed = Terms.of(terms)
     form, inputs = _arranged(name, inputs)
     if bool(inputs) == (strategy is not None):
         raise UsageError(f"case {name!r}: give either inputs or strategy, one of them")
@@ -207,7 +206,7 @@ def make_case(
         summary=summary,
         origin=origin,
         texts=tuple(texts),
-        terms=agreed,
+        terms=Terms.of(terms),
         extra_inputs=extra_calls(extra_inputs),
         known=tuple(known),
         exclude=exclusion.exclusions_of(exclude),

@@ -1,8 +1,8 @@
 """What is loaded into the recorded command: it writes down what Functions and modules are called with.
 
-This file is run by itself in whichever Python the command uses, so it imports nothing but the standard library, and torch
-once the command has. It changes nothing of what the command does: what fails in here is counted and left, tensors are
-looked at and never written to, and no random number is drawn.
+This file is run by itself in whichever Python the command uses. So it imports nothing but the standard library, and
+waits for the command to import torch. It changes nothing of what the command does: what fails in here is left, tensors
+are looked at and never written to, and no random number is drawn.
 
 Each process writes a file of its own: one JSON document on each line, of a target, or of a call of one. A later line of
 the same number takes the place of an earlier one.
@@ -21,10 +21,8 @@ import time
 from typing import Any
 
 FOLDER_VARIABLE, MODULES_VARIABLE = "DIFFEXPORT_RECORD_FOLDER", "DIFFEXPORT_RECORD_MODULES"
-#: Stands in texts for the module of what is called, which may be a file that is run.
-OWN = "own_module"
-#: Most different calls of one target that are kept, and most elements of a tensor whose values are looked at.
-_CALLS, _ELEMENTS = 200, 1 << 22
+#: Most different calls of one target that are kept.
+_CALLS = 200
 #: After so many calls of a target the values of only every so many-th are looked at.
 _EACH, _THEN_EVERY = 100, 25
 #: Seconds that looking may take in all; then calls are counted only. And seconds between two writes.
@@ -37,10 +35,11 @@ class Recorder:
     Args:
         folder: where the file is to be.
         modules: which modules are recorded: patterns of ``module:Class``.
+        describer: makes what describes arguments, of torch and the class that is called.
     """
 
-    def __init__(self, folder: str, modules: list[str]) -> None:
-        self._folder, self._modules = folder, modules
+    def __init__(self, folder: str, modules: list[str], describer: Any) -> None:
+        self._folder, self._modules, self._describer = folder, modules, describer
         self._lock, self._busy = threading.RLock(), threading.local()
         self._wanted: dict[type, bool] = {}
         self._built: Any = None
@@ -104,7 +103,7 @@ class Recorder:
                     break
                 found, frame = frame, frame.f_back  # type: ignore[assignment]
             if found is not None:
-                self._built[module] = _arguments_of(found, _Describer(self._torch, type(module)))
+                self._built[module] = _arguments_of(found, self._describer(self._torch, type(module)))
         except Exception:  # noqa: BLE001 - the command goes on as if nothing had been
             return
 
@@ -128,7 +127,7 @@ class Recorder:
             self._spent += time.perf_counter() - started
 
     def _note(self, kind: str, owner: Any, args: Any, kwargs: Any, module: Any) -> None:
-        describer = _Describer(self._torch, owner)
+        describer = self._describer(self._torch, owner)
         key = f"{kind} {owner.__module__}.{owner.__qualname__}"
         build = self._built.get(module) if module is not None else None
         if build is not None:
@@ -184,228 +183,6 @@ class Recorder:
             self._dirty = {}
 
 
-class _Describer:
-    """Says of arguments what they are, and of what is no tensor by which text it can be had again.
-
-    Args:
-        torch: the module.
-        owner: the class that is called; what stands in its module is named without it.
-    """
-
-    def __init__(self, torch: Any, owner: Any) -> None:
-        self._torch, self._owner = torch, owner
-        self._left = 400
-
-    def describe(self, value: Any, looks: bool) -> dict[str, Any]:
-        """Return what an argument is, as plain data.
-
-        Args:
-            value: the argument.
-            looks: look at the values of tensors.
-        """
-        if isinstance(value, self._torch.Tensor):
-            return self._tensor(value, looks)
-        if (
-            type(value) in (tuple, list)
-            and value
-            and all(isinstance(one, self._torch.Tensor) for one in value)
-        ):
-            return {"tensors": [self._tensor(one, looks) for one in value], "kind": type(value).__name__}
-        try:
-            return {"text": self.text(value)}
-        except _LostError as lost:
-            return {"lost": str(lost)}
-        except Exception as error:  # noqa: BLE001 - of whatever a user's class does
-            return {
-                "lost": f"is {_article(type(value).__name__)}, which raises {type(error).__name__} when looked at"
-            }
-
-    def _tensor(self, tensor: Any, looks: bool) -> dict[str, Any]:
-        described: dict[str, Any] = {
-            "dtype": str(tensor.dtype).removeprefix("torch."),
-            "shape": [int(size) for size in tensor.shape],
-            "requires_grad": bool(tensor.requires_grad),
-        }
-        if tensor.layout is not self._torch.strided or type(tensor).__module__.partition(".")[0] not in (
-            "torch",
-        ):
-            return {
-                "lost": f"is {_article(type(tensor).__name__)} of layout {tensor.layout}, no plain dense tensor"
-            }
-        if not tensor.is_contiguous():
-            described["strides"] = [int(stride) for stride in tensor.stride()]
-        if looks and tensor.device.type == "cpu" and 0 < tensor.numel() <= _ELEMENTS:
-            described.update(self._values(tensor))
-        return described
-
-    def _values(self, tensor: Any) -> dict[str, Any]:
-        torch = self._torch
-        if tensor.dtype is torch.bool or tensor.is_complex() or tensor.is_quantized:
-            return {}
-        with torch.no_grad():
-            flat = tensor.detach()
-            if not tensor.is_floating_point():
-                return {"low": int(flat.min()), "high": int(flat.max()), "seen": int(tensor.numel())}
-            wide = flat.to(torch.float64)
-            finite = wide[torch.isfinite(wide)]
-            if not finite.numel():
-                return {"strange": True}
-            seen = {"low": float(finite.min()), "high": float(finite.max()), "seen": int(finite.numel())}
-            return {**seen, "strange": True} if finite.numel() < wide.numel() else seen
-
-    def text(self, value: Any, depth: int = 0) -> str:
-        """Return the text of a value, in the form in which inputs are declared.
-
-        Raises:
-            _LostError: there is none; the text says what it is.
-        """
-        self._left -= 1
-        if depth > 6 or self._left < 0:
-            raise _LostError("is nested too deeply, or too large")
-        torch = self._torch
-        if value is None or type(value) in (bool, int, str, bytes):
-            return repr(value)
-        if type(value) in (float, complex):
-            return _number(value)
-        if type(value) in (tuple, list, set, dict) or isinstance(value, torch.Size):
-            try:
-                return self._container(value, depth)
-            except _LostError:
-                name = self._name_of(value)
-                if name is None:
-                    raise
-                return name
-        if isinstance(value, torch.dtype | torch.memory_format | torch.layout):
-            return str(value)
-        if isinstance(value, torch.device):
-            return f"torch.device({str(value)!r})"
-        if isinstance(value, torch.Tensor):
-            return self._small_tensor(value)
-        return self._object(value, depth)
-
-    def _container(self, value: Any, depth: int) -> str:
-        if type(value) is dict:
-            pairs = [f"{self.text(k, depth + 1)}: {self.text(v, depth + 1)}" for k, v in value.items()]
-            return f"{{{', '.join(pairs)}}}"
-        if type(value) is set:
-            if not value:
-                raise _LostError("is an empty set")
-            return f"{{{', '.join(sorted(self.text(item, depth + 1) for item in value))}}}"
-        inside = ", ".join(self.text(item, depth + 1) for item in value)
-        if type(value) is list:
-            return f"[{inside}]"
-        return f"({inside},)" if len(value) == 1 else f"({inside})"
-
-    def _small_tensor(self, tensor: Any) -> str:
-        if tensor.numel() > 64 or tensor.is_complex() or tensor.layout is not self._torch.strided:
-            raise _LostError(f"holds a tensor of {tensor.numel()} elements")
-        return f"torch.tensor({self.text(tensor.detach().tolist())}, dtype={tensor.dtype})"
-
-    def _object(self, value: Any, depth: int) -> str:
-        import enum
-
-        kind = type(value)
-        name = self._name_of(value)
-        if name is not None:
-            return name
-        if callable(value) and getattr(value, "__qualname__", ""):
-            raise _LostError(f"is {value.__qualname__}, which has no name in a module")
-        owner = self._name_of(kind)
-        if owner is None:
-            raise _LostError(
-                f"is {_article(kind.__name__)}, whose class has no name in a module that can be imported"
-            )
-        if isinstance(value, enum.Enum):
-            return f"{owner}.{value.name}"
-        if isinstance(value, tuple) and hasattr(value, "_fields"):
-            items = [f"{n}={self.text(v, depth + 1)}" for n, v in zip(value._fields, value, strict=True)]
-            return f"{owner}({', '.join(items)})"
-        if isinstance(value, self._torch.nn.Module):
-            return self._module(value, owner)
-        return self._by_attributes(value, owner, depth)
-
-    def _module(self, value: Any, owner: str) -> str:
-        if any(True for _ in value.parameters()) or any(True for _ in value.buffers()):
-            raise _LostError(f"is {_article(type(value).__name__)}, a module with weights of its own")
-        shown = repr(value)
-        if not type(value).__module__.startswith("torch.nn") or "\n" in shown:
-            raise _LostError(
-                f"is {_article(type(value).__name__)}, a module that does not say how it was built"
-            )
-        return owner + shown.removeprefix(type(value).__name__)
-
-    def _by_attributes(self, value: Any, owner: str, depth: int) -> str:
-        """Return the text of an instance with the same attributes, whose class is not called for it."""
-        kind = type(value)
-        if not kind.__flags__ & (1 << 9) or kind.__new__ is not object.__new__:
-            raise _LostError(f"is {_article(kind.__name__)}, of a type that is not written in Python")
-        names = [name for parent in kind.__mro__ for name in _slots(parent)]
-        held = {name: getattr(value, name) for name in names if hasattr(value, name)}
-        held.update(getattr(value, "__dict__", {}))
-        items = []
-        for name, item in held.items():
-            try:
-                items.append(f"{name}={self.text(item, depth + 1)}")
-            except _LostError as lost:
-                raise _LostError(f"is {_article(kind.__name__)}, whose attribute {name} {lost}") from None
-            if not name.isidentifier():
-                raise _LostError(f"is {_article(kind.__name__)} with an attribute {name!r}")
-        return f"instance({', '.join((owner, *items))})"
-
-    def _name_of(self, value: Any) -> str | None:
-        """Return the name of what stands in a module; one of the owner's module is not preceded by it."""
-        import types
-
-        places = [getattr(value, "__module__", None), type(value).__module__, self._owner.__module__]
-        if isinstance(value, types.ModuleType):
-            return value.__name__ if sys.modules.get(value.__name__) is value else None
-        own = getattr(value, "__qualname__", None)
-        for place in dict.fromkeys(places):
-            module = sys.modules.get(place or "")
-            if module is None:
-                continue
-            found = None
-            if isinstance(own, str) and "<" not in own and _looked_up(module, own) is value:
-                found = own
-            else:
-                same = (n for n, item in list(vars(module).items()) if item is value and n.isidentifier())
-                found = next(same, None)
-            if found is None:
-                continue
-            if place == self._owner.__module__:
-                return f"{OWN}.{found}"
-            return None if place == "__main__" else found if place == "builtins" else f"{place}.{found}"
-        return None
-
-
-class _LostError(Exception):
-    """Why something cannot be had again by a text."""
-
-
-def _number(value: Any) -> str:
-    import math
-
-    if type(value) is complex:
-        return f"complex({_number(value.real)}, {_number(value.imag)})"
-    return repr(value) if math.isfinite(value) else f"float('{value}')"
-
-
-def _article(name: str) -> str:
-    return f"{'an' if name[:1] in 'AEIOUaeiou' else 'a'} {name}"
-
-
-def _slots(kind: Any) -> tuple[str, ...]:
-    slots = vars(kind).get("__slots__", ())
-    names = (slots,) if isinstance(slots, str) else tuple(slots)
-    return tuple(name for name in names if not name.startswith("__"))
-
-
-def _looked_up(module: Any, name: str) -> Any:
-    for part in name.split("."):
-        module = getattr(module, part, None)
-    return module
-
-
 def _place_of(owner: Any) -> dict[str, Any]:
     """Return where a class is: its module, as it is imported, its file, and its name there."""
     module = sys.modules.get(owner.__module__)
@@ -437,7 +214,7 @@ def _parameters(owner: Any, kind: str) -> list[list[Any]]:
     return described
 
 
-def _arguments_of(frame: Any, describer: _Describer) -> dict[str, Any]:
+def _arguments_of(frame: Any, describer: Any) -> dict[str, Any]:
     """Return the arguments that a function was called with, by name, from its frame."""
     code = frame.f_code
     count = code.co_argcount + code.co_kwonlyargcount
@@ -503,7 +280,7 @@ class _AfterTorch(importlib.abc.MetaPathFinder):
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
 
-    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:  # noqa: ANN401
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> Any:
         if name != "torch":
             return None
         sys.meta_path.remove(self)
@@ -525,10 +302,14 @@ class _AfterTorch(importlib.abc.MetaPathFinder):
         return spec
 
 
-def begin() -> None:
-    """Record in this process, if it was asked for, from when it imports torch."""
+def begin(describer: Any) -> None:
+    """Record in this process, if that was asked for, from when it imports torch.
+
+    Args:
+        describer: the class that describes arguments.
+    """
     folder = os.environ.get(FOLDER_VARIABLE)
     if not folder or "torch" in sys.modules:
         return
     modules = json.loads(os.environ.get(MODULES_VARIABLE) or "[]")
-    sys.meta_path.insert(0, _AfterTorch(Recorder(folder, modules)))
+    sys.meta_path.insert(0, _AfterTorch(Recorder(folder, modules, describer)))

@@ -1,8 +1,9 @@
 """From the calls that were seen to what inputs are like: what varies is free, what does not is fixed.
 
 Dimensions that had equal sizes in every call, and did not always have the same, share a name. Where the number of
-dimensions varied, those that all calls have stay, and any number may stand before them. Integers are bounded by the least
-and the greatest that were seen; floats where all that were seen lie in a range that says something: from 0 to 1, from 0 on.
+dimensions varied, those that all calls have stay, and any number may stand before them. Integers are bounded by the
+least and the greatest that were seen; floats where all that were seen lie in a range that says something: from 0 to 1,
+or from 0 on.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from diffexport.infer.recorded import RecordedTarget
-from diffexport.tools.record.call_recorder import OWN
+from diffexport.tools.record.argument_describer import OWN
 from diffexport.values import DTYPES, Dim, TensorSpec
 
 #: Names for dimensions, and for several of them at the front.
@@ -340,10 +341,10 @@ def _layout_notes(group: Sequence[tuple[_Arguments, int]]) -> Iterator[str]:
                 seen.setdefault(place, tensor["strides"])
             if tensor.get("strange"):
                 strange[place] = None
-    for (place, _), strides in seen.items():
-        yield f"argument {place} was not contiguous in some calls (strides {tuple(strides)})"
-    for place, _ in strange:
-        yield f"argument {place} held NaN or infinities in some calls"
+    for (argument, _), strides in seen.items():
+        yield f"argument {argument} was not contiguous in some calls (strides {tuple(strides)})"
+    for argument, _ in strange:
+        yield f"argument {argument} held NaN or infinities in some calls"
 
 
 def _observed_tensors(tensors: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

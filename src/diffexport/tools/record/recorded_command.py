@@ -14,7 +14,7 @@ from typing import Any
 
 from diffexport.errors import UsageError
 from diffexport.infer.recorded import Recorded
-from diffexport.tools.record import call_recorder
+from diffexport.tools.record import argument_describer, call_recorder
 from diffexport.tools.record.generalised_calls import targets_of
 
 #: What Python runs when it starts. The folder is off the path again before anything of the command's is imported, and
@@ -22,13 +22,12 @@ from diffexport.tools.record.generalised_calls import targets_of
 _HOOK = """
 import sys
 
-def _begin():
+def _loaded(name, file):
     import importlib.util
-    spec = importlib.util.spec_from_file_location("diffexport_call_recorder", {recorder!r})
+    spec = importlib.util.spec_from_file_location(name, file)
     module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
     spec.loader.exec_module(module)
-    module.begin()
+    return module
 
 def _go_on():
     own = sys.modules.pop("sitecustomize", None)
@@ -42,7 +41,8 @@ def _go_on():
             sys.modules["sitecustomize"] = own
 
 try:
-    _begin()
+    _describer = _loaded("diffexport_argument_describer", {describer!r})
+    _loaded("diffexport_call_recorder", {recorder!r}).begin(_describer.Describer)
 except Exception:
     pass
 _go_on()
@@ -78,7 +78,9 @@ def record(command: Sequence[str], modules: Sequence[str] = ()) -> RecordedRun:
         hook, results = Path(temporary, "hook"), Path(temporary, "calls")
         hook.mkdir()
         results.mkdir()
-        text = _HOOK.format(recorder=str(Path(call_recorder.__file__)), folder=str(hook))
+        text = _HOOK.format(
+            recorder=call_recorder.__file__, describer=argument_describer.__file__, folder=str(hook)
+        )
         (hook / "sitecustomize.py").write_text(text, encoding="utf-8")
         code = _run(command, _environment(hook, results, modules))
         files = sorted(results.glob("*.jsonl"))

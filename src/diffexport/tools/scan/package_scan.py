@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from diffexport.explore import Settings
 from diffexport.infer.discovery import DiscoveredFunction, Discovery, PlaceError, discover
-from diffexport.infer.recorded import Recorded
+from diffexport.infer.recorded import NOTHING_RECORDED, Recorded
 from diffexport.infer.session import Inference
 from diffexport.subjects.cases import Known
 from diffexport.tools.scan.examine import Job
@@ -51,7 +51,7 @@ class ScanPlan:
     timeout: float = 60.0
     listed: bool = False
     done: Mapping[str, str] = field(default_factory=dict)
-    recorded: Recorded = Recorded()
+    recorded: Recorded = NOTHING_RECORDED
 
 
 def run(plan: ScanPlan, emit: Callable[[Event], None]) -> None:

@@ -38,7 +38,7 @@ class TensorState:
         return not (torch.equal(now, self._elements) or _equal_with_nan(now, self._elements))
 
 
-class ModuleState:
+class KeptState:
     """The state of a module as it is now, at every place of it, each with a name such as ``layer.hidden``.
 
     Lists, dictionaries, sets and objects that it keeps are looked into. What lies outside of it is not.
