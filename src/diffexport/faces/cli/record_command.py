@@ -13,7 +13,7 @@ from rich.table import Table
 
 from diffexport.errors import UsageError, visible
 from diffexport.findings.reports import EXIT_OK, EXIT_USAGE
-from diffexport.infer.recorded import DEFAULT_FILE, RecordedTarget, recorded_file, store
+from diffexport.infer.recorded import DEFAULT_FILE, RecordedTarget, configured_file, store
 from diffexport.tools.record import RecordedRun, record
 
 
@@ -29,7 +29,7 @@ def record_command(command: Sequence[str], *, modules: Sequence[str] = (), file:
                 f"--module {pattern!r} names no module; write for instance 'package.layers:Attention'"
             )
     run = record(command, modules)
-    path = file or recorded_file() or DEFAULT_FILE
+    path = file or configured_file() or DEFAULT_FILE
     recorded = run.recorded
     if recorded.targets:
         store(recorded, path)

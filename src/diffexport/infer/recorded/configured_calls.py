@@ -8,7 +8,7 @@ from diffexport import config as configuration
 from diffexport.infer.recorded.recorded_file import NOTHING_RECORDED, Recorded, load
 
 
-def recorded_file() -> Path | None:
+def configured_file() -> Path | None:
     """Return the file of recorded calls that is configured, if one is.
 
     Raises:
@@ -27,5 +27,5 @@ def recorded_calls(file: Path | None = None) -> Recorded:
     Raises:
         UsageError: it cannot be read.
     """
-    path = file or recorded_file()
+    path = file or configured_file()
     return NOTHING_RECORDED if path is None else load(path)
