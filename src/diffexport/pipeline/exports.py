@@ -16,6 +16,7 @@ from diffexport.pipeline.eager_models import EagerModels, case_key
 from diffexport.pipeline.export_checks import CHECKS, ExportFacts, refusal
 from diffexport.pipeline.memory_errors import ran_out_of_memory
 from diffexport.processes import STEPS
+from diffexport.pytorch import StoredModel
 from diffexport.subjects.cases import SCRIPTED, Case, Expectation, Expected, dynamic_axes
 from diffexport.values import Call, Divergence, Inputs, Mode
 
@@ -193,7 +194,10 @@ class FreshExports:
         model = export.model
         if model is None:
             return b"", None
-        model_digest = hashlib.sha256(b"".join((model, *(data for _, data in export.files)))).digest()
+        parts = (
+            [model.digest] if isinstance(model, StoredModel) else [model, *(data for _, data in export.files)]
+        )
+        model_digest = hashlib.sha256(b"".join(parts)).digest()
         return model_digest, self._graphs.get(
             (model_digest, mode.opset), lambda: inspect_graph(model, mode.opset)
         )
