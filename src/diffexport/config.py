@@ -349,6 +349,9 @@ def _check_names(model: Any, place: str, folder: Path) -> None:
         key = "regressions"
         if (folder / model.regressions).is_file():
             raise ConfigError(f"{model.regressions} is a file, and a folder is wanted")
+        key = "recorded"
+        if model.recorded is not None and (folder / model.recorded).is_dir():
+            raise ConfigError(f"{model.recorded} is a folder, and a file is wanted")
     except (DiffexportError, OSError) as error:
         raise ConfigError(f"{place}: {key}: {error}") from None
 

@@ -73,7 +73,7 @@ def path_of(model: bytes) -> Path | None:
 def is_large(module: Any) -> bool:
     """Return whether a module has weights that do not fit into one protobuf."""
     tensors = {id(tensor): tensor for tensor in (*module.parameters(), *module.buffers())}
-    return sum(tensor.numel() * tensor.element_size() for tensor in tensors.values()) >= LARGE_FROM
+    return bool(sum(tensor.numel() * tensor.element_size() for tensor in tensors.values()) >= LARGE_FROM)
 
 
 def to_file(write: Callable[[Path], object], *, external: bool, large: bool = False) -> Written:
