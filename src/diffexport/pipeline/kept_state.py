@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import operator
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -26,16 +27,17 @@ class TensorState:
     def __init__(self, tensor: torch.Tensor) -> None:
         self.tensor = tensor
         self._version = _version(tensor)
-        self._elements = _elements(tensor)
+        elements = _elements(tensor)
+        self._elements = None if elements is None else elements.clone()
 
     def is_changed(self) -> bool:
         """Return whether it was written to since."""
         if _version(self.tensor) != self._version:
             return True
-        now = _elements(self.tensor)
-        if now is None or self._elements is None:
+        if self._elements is None:
             return False
-        return not (torch.equal(now, self._elements) or _equal_with_nan(now, self._elements))
+        now = _elements(self.tensor)
+        return now is None or not (torch.equal(now, self._elements) or _equal_with_nan(now, self._elements))
 
 
 class KeptState:
@@ -61,7 +63,8 @@ class KeptState:
         """Yield the names of what changed since."""
         for name, holder, keys, values in self._holders:
             now_keys, now = _content(holder)
-            if len(now) == len(values) and all(map(_is, now, values)) and now_keys == keys:
+            # By identity first: what is compared by value may be a tensor.
+            if len(now) == len(values) and all(map(operator.is_, now, values)) and now_keys == keys:
                 continue
             before, after = dict(zip(keys, values, strict=True)), dict(zip(now_keys, now, strict=True))
             for key in {**before, **after}:
@@ -113,7 +116,7 @@ class KeptState:
 
 def _content(holder: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     """Return the keys and the values of a dictionary, or the positions and the items of a list, set or tuple."""
-    if isinstance(holder, Mapping):
+    if isinstance(holder, dict):
         return tuple(holder), tuple(holder.values())
     items = tuple(sorted(holder, key=id)) if isinstance(holder, set) else tuple(holder)
     return tuple(range(len(items))), items
@@ -122,10 +125,6 @@ def _content(holder: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
 def _joined(name: str, key: Any) -> str:
     text = key if isinstance(key, str) else f"[{key!r}]"
     return f"{name}{'' if text.startswith('[') or not name else '.'}{text}"
-
-
-def _is(one: Any, other: Any) -> bool:
-    return one is other
 
 
 def _same(one: Any, other: Any) -> bool:
@@ -146,19 +145,19 @@ def _version(tensor: torch.Tensor) -> int:
 
 
 def _elements(tensor: torch.Tensor) -> torch.Tensor | None:
-    """Return a copy of a tensor's elements, or of some of them; None for what is no plain dense tensor."""
+    """Return a tensor's elements, or some of them; None for what is no plain dense tensor."""
     if type(tensor) not in (torch.Tensor, torch.nn.Parameter) or tensor.layout is not torch.strided:
         return None
     try:
-        with torch.no_grad():
-            if tensor.numel() <= _WHOLE:
-                return tensor.detach().clone()
-            if not tensor.is_contiguous():
-                return None
-            step = tensor.numel() // _SPREAD
-            return tensor.detach().view(-1)[::step].clone()
+        if tensor.device.type == "meta":
+            return None
+        if tensor.numel() <= _WHOLE:
+            return tensor.detach()
+        if not tensor.is_contiguous():
+            return None
+        return tensor.detach().view(-1)[:: tensor.numel() // _SPREAD]
     except (RuntimeError, NotImplementedError):
-        return None  # on no device, such as meta
+        return None
 
 
 def _equal_with_nan(one: torch.Tensor, other: torch.Tensor) -> bool:
