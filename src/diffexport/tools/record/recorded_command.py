@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import tempfile
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,6 +113,8 @@ def _run(command: Sequence[str], environment: dict[str, str]) -> int:
         ) from None
     except OSError as error:
         raise UsageError(f"the command {command[0]!r} cannot be run: {error.strerror or error}") from None
+    if threading.current_thread() is not threading.main_thread():
+        return process.wait()
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         return process.wait()
