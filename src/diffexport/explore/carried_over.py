@@ -44,7 +44,6 @@ class CarriedOver:
                 health.reasons[reason] = health.reasons.get(reason, 0) + count
             health.good.update(map(_joint, one.get("good", ())))
             health.bad.update(map(_joint, one.get("bad", ())))
-            health.refusal = health.refusal or str(one.get("refusal", ""))
         self.since_last()
 
     def since_last(self) -> dict[str, Any]:
@@ -61,7 +60,6 @@ class CarriedOver:
             "reasons": {reason: count for reason, count in reasons.items() if count},
             "good": sorted(health.good - self._told_shapes[0]),
             "bad": sorted(health.bad - self._told_shapes[1]),
-            "refusal": health.refusal,
         }
         self._told_findings, self._told_keys = set(self._findings), set(self._explored)
         self._told_counts, self._told_reasons = (health.accepted, health.rejected), dict(health.reasons)

@@ -32,8 +32,6 @@ class Health:
         self.accepted = self.rejected = self.out_of_memory = 0
         self.reasons: dict[str, int] = {}
         self.good: set[Joint] = set()
-        #: Why values are not compared; empty where they are.
-        self.refusal = ""
         self.bad: set[Joint] = set()
 
     def accept(self, shapes: Joint) -> None:

@@ -14,8 +14,7 @@ from diffexport.arrays import as_call
 from diffexport.errors import UntestableError
 from diffexport.explore.drawing import Drawing
 from diffexport.explore.export_examples import plain_shapes
-from diffexport.explore.health import Health
-from diffexport.findings.events import CaseFailed, Event, Remark
+from diffexport.findings.events import Remark
 from diffexport.pipeline import EagerResult, Pipeline, heeds_training
 from diffexport.strategies import Trial, examples
 from diffexport.subjects.cases import Case
@@ -32,20 +31,20 @@ class Steadiness:
         case: the model under test.
         pipeline: runs it; the values of what is random are not compared any more.
         drawing: gives inputs where ordinary ones cannot be had from specs.
-        health: remembers that values are not compared.
     """
 
-    def __init__(self, case: Case, pipeline: Pipeline, drawing: Drawing, health: Health) -> None:
+    def __init__(self, case: Case, pipeline: Pipeline, drawing: Drawing) -> None:
         self._case, self._pipeline, self._drawing = case, pipeline, drawing
         self._asked: set[bool | None] = set()
-        self._health = health
+        self._is_refused = False
 
-    def look(self, mode: Mode) -> Iterator[Event]:
+    def look(self, mode: Mode) -> Iterator[Remark]:
         """Ask, unless a mode that wants the model run in the same way was asked about; say what a person should know.
 
         Raises:
             UntestableError: the model keeps state from call to call, so that there is nothing to compare with.
         """
+        yield from self.remarks()
         state = self._pipeline.state_of(self._case, mode)
         if state in self._asked:
             return
@@ -58,29 +57,25 @@ class Steadiness:
             problem, keeps_state = self._problem(mode, call)
             if not problem:
                 return
-            if self._health.refusal:
-                pass  # what is random in eval mode is so in training mode, too
-            elif state is not False and not self._case.as_built:
-                text = (
-                    f"{problem}; that is in training mode, which modes with training={mode.training} ask for"
-                )
-                yield Remark(self._case.name, f"case {self._case.name!r}: {text}. {_NOT_COMPARED}")
-            elif keeps_state:
-                raise UntestableError(f"case {self._case.name!r}: {problem}. {_STATE_ADVICE}")
-            else:
-                self._health.refusal = (
-                    f"case {self._case.name!r}: {problem}. {_NOT_COMPARED} {_RANDOM_ADVICE}"
-                )
+            if state is False or self._case.as_built:
+                if keeps_state:
+                    raise UntestableError(f"case {self._case.name!r}: {problem}. {_STATE_ADVICE}")
+                self._is_refused = True
+                yield self._remark(f"{problem}. {_NOT_COMPARED} {_RANDOM_ADVICE}", refuses=True)
+            elif not self._is_refused:  # else it is random in training mode, too
+                which = f"that is in training mode, which modes with training={mode.training} ask for"
+                yield self._remark(f"{problem}; {which}. {_NOT_COMPARED}")
             self._pipeline.note_random(self._case, mode)
             return
 
-    def refusals(self) -> Iterator[Event]:
-        """Yield at the end that values were not compared, where they could not be."""
-        if self._health.refusal:
-            yield CaseFailed(self._case.name, self._health.refusal)
-        yield from [Remark(self._case.name, remark) for remark in self._pipeline.taken_remarks()]
+    def remarks(self) -> Iterator[Remark]:
+        """Yield what is to be said of weights that runs or exports have written to."""
+        yield from [Remark(self._case.name, text) for text in self._pipeline.taken_remarks()]
 
-    def _mode_remark(self) -> Iterator[Event]:
+    def _remark(self, text: str, *, refuses: bool = False) -> Remark:
+        return Remark(self._case.name, f"case {self._case.name!r}: {text}", refuses)
+
+    def _mode_remark(self) -> Iterator[Remark]:
         module = self._pipeline.prepare(self._case).module
         in_training = [child for child in module.modules() if child.training]
         heeding = [child for child in in_training if heeds_training(child)]

@@ -205,8 +205,8 @@ def _of_hashable(text: str, kind: Callable[[list[Any]], Any], items: list[Any]) 
 def _made(node: ast.Call, text: str) -> Any:
     called = ast.unparse(node.func)
     if called == _INSTANCE:
-        kind = _value(node.args[0], text) if len(node.args) == 1 else None
-        return instance_of(kind, {key.arg: _value(key.value, text) for key in node.keywords}, text)
+        kind = value_in(node.args[0], text) if len(node.args) == 1 else None
+        return instance_of(kind, {key.arg: value_in(key.value, text) for key in node.keywords}, text)
     maker = _maker(called)
     if maker is None:
         raise UsageError(

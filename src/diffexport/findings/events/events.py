@@ -194,10 +194,14 @@ class Unhealthy:
 
 @dataclass(frozen=True)
 class Remark:
-    """Something of how a case is tested that a person should know, and that is no failure: its mode, its randomness."""
+    """Something of how a case is tested that a person should know: its mode, its randomness.
+
+    ``refuses`` says that not all is tested because of it, so that the run must not end as if it were.
+    """
 
     case: str
     message: str
+    refuses: bool = False
 
 
 @dataclass(frozen=True)

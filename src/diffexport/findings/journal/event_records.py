@@ -238,7 +238,7 @@ def remark_from(record: Mapping[str, Any]) -> Remark:
         RecordError: see [finding_from][].
     """
     try:
-        return Remark(str(record["case"]), str(record["message"]))
+        return Remark(str(record["case"]), str(record["message"]), bool(record["refuses"]))
     except KeyError as error:
         raise RecordError(f"{type(error).__name__}: {error}") from None
 

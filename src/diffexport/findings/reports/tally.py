@@ -15,8 +15,8 @@ from diffexport.findings.events import (
     FindingMade,
     KnownReplayed,
     ModeFinished,
-    RoundsDone,
     Remark,
+    RoundsDone,
     Row,
     RowVerdict,
     RunFinished,
@@ -71,7 +71,10 @@ class Tally:
         elif isinstance(event, Unhealthy):
             self.advice.setdefault(event.case, event.message)
         elif isinstance(event, Remark):
-            self.remarks[event] = None
+            if event.refuses:
+                self.failed.setdefault(event.case, event.message)
+            else:
+                self.remarks[event] = None
         elif isinstance(event, StateChanged):
             self._note_state(event)
         elif isinstance(event, Excluded):
