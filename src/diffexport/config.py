@@ -97,6 +97,7 @@ class Config:
     scope: InputScope = ALL_INPUTS
     placeholders: tuple[str, ...] = ()
     regressions: str = "tests/regressions"
+    recorded: str | None = None
     steps: StepLimits = DEFAULT_STEP_LIMITS
     regression_size: int = DEFAULT_REGRESSION_SIZE
     time: float | None = None
@@ -120,6 +121,7 @@ _KEYS = (
     "no_empty",
     "placeholders",
     "regressions",
+    "recorded",
     "export_timeout",
     "check_timeout",
     "import_timeout",
@@ -213,6 +215,7 @@ def parse(table: Any, file: Path) -> Config:
         scope=InputScope(model.ordinary, model.no_empty),
         placeholders=tuple(model.placeholders),
         regressions=model.regressions,
+        recorded=model.recorded,
         steps=StepLimits(
             model.export_timeout,
             model.check_timeout,
@@ -280,6 +283,7 @@ def _validated(table: dict[str, Any], place: str) -> Any:
         no_empty: bool = False
         placeholders: list[Pattern] = []
         regressions: Text = "tests/regressions"
+        recorded: Text | None = None
         export_timeout: Seconds = DEFAULT_STEP_LIMITS.export_seconds
         check_timeout: Seconds = DEFAULT_STEP_LIMITS.check_seconds
         import_timeout: Seconds = DEFAULT_STEP_LIMITS.import_seconds
@@ -345,6 +349,9 @@ def _check_names(model: Any, place: str, folder: Path) -> None:
         key = "regressions"
         if (folder / model.regressions).is_file():
             raise ConfigError(f"{model.regressions} is a file, and a folder is wanted")
+        key = "recorded"
+        if model.recorded is not None and (folder / model.recorded).is_dir():
+            raise ConfigError(f"{model.recorded} is a folder, and a file is wanted")
     except (DiffexportError, OSError) as error:
         raise ConfigError(f"{place}: {key}: {error}") from None
 

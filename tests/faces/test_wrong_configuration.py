@@ -41,6 +41,7 @@ RIGHT = {
     ("ordinary", "true"),
     ("no_empty", "true"),
     ("regressions", '"yes"'),
+    ("recorded", '"yes"'),
     ("placeholders", f'["{DEEP}"]'),
 }
 

@@ -26,7 +26,7 @@ def f32(*values):
 def arbiter(function, *inputs, seed=0):
     module = function if isinstance(function, torch.nn.Module) else Applied(function)
     eager = outputs_of(copy.deepcopy(module)(*(tensor.clone() for tensor in inputs))).outputs
-    prepared = Prepared(None, module, False, any(True for _ in module.buffers()), {})
+    prepared = Prepared(None, module)
     return RoundingCheck(eager, rerun(prepared, False, inputs), seed), eager
 
 

@@ -90,7 +90,7 @@ def test_a_mean_that_comes_out_even_by_chance_is_not_exact():
     # Eager's mean of the second row is that of float64, and the magnitudes have a short sum; another order rounds.
     x = torch.tensor([[0, 11, 4, -11, -0.6596], [-7.615, -9.1822, 0, -9, -12.8654]], dtype=torch.float32)
     eager = Centred()(x).numpy()
-    prepared = Prepared(None, Centred(), False, False, {})
+    prepared = Prepared(None, Centred())
     arbiter = RoundingCheck([eager], rerun(prepared, False, (x,)))
     judgement = RoundingCheck([eager], rerun(prepared, False, (x,))).judge(
         [x.numpy() - _mean_in_turn(x.numpy())]

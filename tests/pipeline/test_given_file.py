@@ -63,13 +63,10 @@ def test_what_is_said_of_a_file_differs_from_what_is_said_of_an_export():
     assert fresh.known_modes(MODE) == (MODE,)
 
 
-def test_eager_is_evaluated_if_the_file_asks_for_it_and_elsewhere_stays_as_it_was():
+def test_the_modules_of_another_pipeline_are_used_so_that_they_are_built_once():
     fresh = Pipeline()
     file = Pipeline.of_file(given(), beside=fresh)
     assert file.prepare(CASE) is fresh.prepare(CASE)
-    assert not file.stages.eager.trains(CASE, MODE)
-    assert fresh.stages.eager.trains(CASE, MODE)
-    assert Pipeline.of_file(given(evaluate=False), beside=fresh).stages.eager.trains(CASE, MODE)
 
 
 def test_blocks_are_counted():

@@ -136,7 +136,7 @@ class BlameVote:
         if point.mode.description.ignores_symbolic or not point.mode.honours("autograd_inlining"):
             return ()
         example = as_call(point.export_inputs)
-        with exporters.without_symbolics(self._pipeline.prepare(self._case).module, example) as names:
+        with exporters.without_symbolics(self._pipeline.fresh(self._case, point.mode), example) as names:
             if not names:
                 return ()
             inlining = replace(point, mode=replace(point.mode, autograd_inlining=True))
@@ -164,7 +164,7 @@ class BlameVote:
         """Return what the captured program does; None if it cannot be had."""
         example = as_call(point.export_inputs)
         return exporters.run_captured(
-            self._pipeline.prepare(self._case).module,
+            self._pipeline.fresh(self._case, point.mode),
             clone(example),
             clone(as_call(point.inputs)),
             point.mode,

@@ -27,6 +27,7 @@ from diffexport.explore.hypothesis_round import HypothesisRound
 from diffexport.explore.row_counts import counted_before
 from diffexport.explore.sample_checks import Announce, SampleChecks
 from diffexport.explore.settings import Settings, StopAfter
+from diffexport.explore.steadiness import Steadiness
 from diffexport.explore.timekeeper import Timekeeper
 from diffexport.explore.turns import TIME_OVER, Turn, TurnOrder, rounds_done
 from diffexport.findings.events import (
@@ -106,12 +107,12 @@ class Explorer:
             findings=self.findings,
             health=self._health,
         )
+        self._steadiness = Steadiness(case, self.pipeline, self.drawing)
         self._hanging = HangingSteps(case, self.pipeline, self.runtimes, settings)
         self._announce: Announce = _tell_nobody
-        self._fatal = tuple(fatal)
         #: Seen, and not yet made a finding of.
         self._pending: dict[Identity, Diverged] = {}
-        self._explored: set[str] = set()
+        self._fatal, self._explored = tuple(fatal), set[str]()
         self._carried = CarriedOver(self.findings, self._health, self._explored)
         self._carried.restore(carried)
 
@@ -138,8 +139,8 @@ class Explorer:
                 yield from self._explore_mode(mode)
             if (modes or self._health.rejected) and not self._health.accepted:
                 raise UntestableError(self._health.nothing_accepted(self.case, self.pipeline))
-            advice = self._health.advice(self.case.specs)
-            if advice:
+            yield from self._steadiness.remarks()
+            if advice := self._health.advice(self.case.specs):
                 yield Unhealthy(self.case.name, f"case {self.case.name!r}: {advice}")
         except (UntestableError, TargetError) as error:
             yield CaseFailed(self.case.name, str(error))
@@ -181,8 +182,7 @@ class Explorer:
         self._announce = announce
         careful = self.settings.careful
         self.pipeline.watch = CheckWatch(self._fatal, self._announce_check) if careful else None
-        if turn.opening:
-            yield from self._excluded(turn.opening)
+        yield from self._excluded(turn.opening)
         if excluding(mode, self.case.name, self.case.exclusions) is not None:
             return
         try:
@@ -200,6 +200,7 @@ class Explorer:
             self._timekeeper.end_shrinking()
             STEPS.begin("draw", case=self.case.name, mode=str(mode))
             try:
+                yield from self._steadiness.look(mode)
                 yield from (
                     self._first_look(mode, rows) if turn.number == 0 else self._rounds(mode, rows, turn)
                 )
@@ -286,6 +287,7 @@ class Explorer:
         started = time.perf_counter()
         STEPS.begin("draw", case=self.case.name, mode=str(mode))
         rows = {name: Row(name) for name in self.runtimes}
+        yield from self._steadiness.look(mode)
         yield from self._check_extra(mode, rows)
         if not self._is_explored(mode) or (yield from self._check_one_sample(mode, rows)):
             for round_number in range(ROUNDS):

@@ -1,7 +1,9 @@
 from .eager import BUILD_SEED as BUILD_SEED
+from .eager import EagerResult as EagerResult
 from .exports import Exported as Exported
 from .fatal_checks import CheckWatch as CheckWatch
 from .fatal_checks import FatalCheck as FatalCheck
+from .model_copies import heeds_training as heeds_training
 from .pipeline import Pipeline as Pipeline
 from .pipeline import Road as Road
 from .pipeline import fresh_stages as fresh_stages

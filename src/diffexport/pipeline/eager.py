@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +10,9 @@ import torch
 
 from diffexport.arrays import Array, to_array, walk
 from diffexport.errors import error_line
+from diffexport.pipeline.kept_state import KeptState
 from diffexport.pipeline.memory_errors import ran_out_of_memory
+from diffexport.pipeline.model_copies import SharedWeights, copy_of, in_mode
 from diffexport.subjects.cases import Case
 from diffexport.values import Path, Place, path_text, paths
 
@@ -53,26 +53,59 @@ class EagerResult(NamedTuple):
     names: tuple[str, ...] = ()
 
 
-@dataclass
 class Prepared:
     """A case's module in this process. The case is kept with it, so that its key stays its own.
 
-    ``shared`` holds a copy for evaluation and one for training mode. A module with buffers may change when
-    it runs, so each of its runs gets a copy of its own instead.
+    Copies of it are run, one in training mode, one in eval mode and one as it was built. Each is run again for as long
+    as its runs leave it as it was: every run starts from the state in which the module was built.
+
+    Attributes:
+        case: whose module it is.
+        module: as the case built it; it is never run itself.
+        share: its copies share its large weights, see [copy_of][diffexport.pipeline.model_copies.copy_of].
+        traits: its traits, once they were looked for.
     """
 
-    case: Case
-    module: torch.nn.Module
-    training: bool
-    has_buffers: bool
-    shared: dict[bool, torch.nn.Module]
-    traits: frozenset[str] | None = None
+    def __init__(self, case: Case, module: torch.nn.Module) -> None:
+        self.case, self.module = case, module
+        self.share = True
+        self.traits: frozenset[str] | None = None
+        self._changing: set[bool | None] = set()
+        self._copies: dict[bool | None, tuple[torch.nn.Module, KeptState | None]] = {}
+        self.weights = SharedWeights(module)
 
-    def for_run(self, training: bool) -> torch.nn.Module:
-        """Return a module to run once, in training mode or not."""
-        if self.has_buffers or training not in self.shared:
-            self.shared[training] = copy.deepcopy(self.module).train(training)
-        return self.shared[training]
+    def fresh(self, training: bool | None) -> torch.nn.Module:
+        """Return a copy in training mode, in eval mode, or, with None, as it was built."""
+        return in_mode(copy_of(self.module, share=self.share), training)
+
+    def for_run(self, training: bool | None) -> torch.nn.Module:
+        """Return a copy to run once; see [fresh][] for ``training``."""
+        module, state = self._copies.get(training, (None, None))
+        changed = state is not None and state.is_changed()
+        if changed:
+            self._changing.add(training)
+        if module is None or state is None or changed:
+            module = self.fresh(training)
+            # What a scripted module keeps cannot be looked at from here.
+            scripted = any(isinstance(child, torch.jit.ScriptModule) for child in module.modules())
+            keeps = scripted and any(True for _ in module.buffers())
+            self._copies[training] = module, None if keeps else KeptState(module)
+        return module
+
+    def note_change(self, training: bool | None) -> None:
+        """Remember that the model changes its own state when it is run."""
+        self._changing.add(training)
+
+    def changes_itself(self, training: bool | None) -> bool:
+        """Return whether it was seen that the model changes its own state, buffers or attributes, when it is run."""
+        self.for_run(training)
+        return training in self._changing
+
+    def replace(self, module: torch.nn.Module) -> None:
+        """Take another module with the same weights from now on, whose copies have their own."""
+        self.module, self.share = module, False
+        self.weights = SharedWeights(module)
+        self._copies.clear()
 
 
 def tensors_in(result: Any) -> Iterable[torch.Tensor]:

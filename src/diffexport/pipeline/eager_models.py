@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import os
 from collections.abc import Hashable, Sequence
 from typing import Any
@@ -15,6 +14,8 @@ from diffexport.backends import exporters
 from diffexport.chatter import captured
 from diffexport.errors import DiffexportError, TargetError, error_line
 from diffexport.pipeline.eager import BUILD_SEED, EagerResult, Prepared, outputs_of, tensors_in
+from diffexport.pipeline.model_copies import SharedWeights
+from diffexport.pipeline.repeated_eager import RepeatedEager, repeated
 from diffexport.pipeline.rerun import rerun
 from diffexport.processes import STEPS, end_copy, raised_by_code, without_copies
 from diffexport.pytorch import follow_containers
@@ -26,13 +27,13 @@ class EagerModels:
     """The eager models of cases.
 
     Args:
-        evaluate: run them for evaluation, whatever mode they are built in; a mode may still ask for training.
         sharing: other eager models, whose modules are used here, too, so that they are built once.
     """
 
-    def __init__(self, *, evaluate: bool = False, sharing: EagerModels | None = None) -> None:
-        self._evaluate = evaluate
+    def __init__(self, *, sharing: EagerModels | None = None) -> None:
         self._prepared: dict[Hashable, Prepared] = {} if sharing is None else sharing._prepared
+        self._random: set[tuple[Hashable, bool | None]] = set() if sharing is None else sharing._random
+        self._remarks: list[str] = [] if sharing is None else sharing._remarks
 
     def prepare(self, case: Case) -> Prepared:
         """Build the case's module once.
@@ -42,28 +43,64 @@ class EagerModels:
         """
         key = case_key(case)
         if key not in self._prepared:
-            STEPS.begin("build")
-            try:
-                with captured(), without_copies(), torch.random.fork_rng(devices=[]):
-                    # Random weights have to be the same ones when a regression is replayed.
-                    torch.manual_seed(BUILD_SEED)
-                    module = case.build()
-            except DiffexportError:
-                # It says what is wrong with the target.
-                raise
-            except raised_by_code() as error:
-                raise TargetError(
-                    f"case {case.name!r}: building the model raises {type(error).__name__}: {error_line(error)}"
-                ) from error
-            if not isinstance(module, torch.nn.Module):
-                raise TargetError(
-                    f"case {case.name!r}: build returns {type(module).__name__}, not a torch.nn.Module"
-                )
-            # What it takes and returns may be registered by what was imported for it.
-            follow_containers()
-            has_buffers = any(True for _ in module.buffers())
-            self._prepared[key] = Prepared(case, module, module.training, has_buffers, {})
+            self._prepared[key] = Prepared(case, _built(case))
         return self._prepared[key]
+
+    def fresh(self, case: Case, mode: Mode) -> torch.nn.Module:
+        """Return a copy of the case's module as it is exported in a mode."""
+        return self.prepare(case).fresh(self.state_of(case, mode))
+
+    def state_of(self, case: Case, mode: Mode) -> bool | None:
+        """Return whether a mode has the model run in training mode; None: some of its modules, as they were built.
+
+        It is run and exported in eval mode, unless the export mode asks for training mode, or to preserve what there
+        is, by its option ``training``, or the case wants its model as it is built.
+        """
+        state: bool | None = None if case.as_built else False
+        if mode.honours("training"):
+            state = {"TRAINING": True, "PRESERVE": None}.get(mode.training, False)
+        if state is None:
+            built = {child.training for child in self.prepare(case).module.modules()}
+            return built.pop() if len(built) == 1 else None
+        return state
+
+    def note_random(self, case: Case, mode: Mode) -> None:
+        """Remember that the values that a model gives in a mode are random, so that they are not compared."""
+        self._random.add((case_key(case), self.state_of(case, mode)))
+
+    def is_random(self, case: Case, mode: Mode) -> bool:
+        """Return whether that is remembered."""
+        return (case_key(case), self.state_of(case, mode)) in self._random
+
+    def watch_weights(self, case: Case, doing: str, *, whole: bool = False) -> None:
+        """See whether weights that copies share were written to; if so, copies have their own from now on.
+
+        What was written to is put back by building the module again.
+
+        Args:
+            case: whose they are.
+            doing: what has just been done, for the remark: ``running it``.
+            whole: look at every element.
+        """
+        prepared = self.prepare(case)
+        changed = prepared.weights.changed(whole=whole) if prepared.share else []
+        if not changed:
+            return
+        names = ", ".join(f"`{name}`" for name in changed[:3]) + (", …" if len(changed) > 3 else "")
+        module, before = _built(case), prepared.weights
+        restored = SharedWeights(module).same_as(before)
+        prepared.replace(module)
+        self._remarks.append(
+            f"case {case.name!r}: {doing} writes to its weights {names} "
+            f"({'restored' if restored else 'not restored: building it again does not give them back'}); "
+            "from then on every copy of it has weights of its own"
+        )
+
+    def taken_remarks(self) -> list[str]:
+        """Return what was to be said since this was called last."""
+        remarks = list(dict.fromkeys(self._remarks))
+        self._remarks.clear()
+        return remarks
 
     def run(self, case: Case, mode: Mode, call: Call) -> EagerResult:
         """Run the eager model on inputs that it may change."""
@@ -84,7 +121,21 @@ class EagerModels:
 
     def rerun(self, case: Case, mode: Mode, inputs: Inputs) -> oracle.Rerun:
         """Return how the oracle runs the eager model again on these inputs."""
-        return rerun(*self._prepared_for(case, mode), inputs, keep_none=case.terms.keeps_none)
+        return rerun(self.prepare(case), self.state_of(case, mode), inputs, keep_none=case.terms.keeps_none)
+
+    def repeated(self, case: Case, mode: Mode, call: Call) -> RepeatedEager:
+        """Ask the eager model three times with the same input."""
+        prepared, training = self.prepare(case), self.state_of(case, mode)
+        STEPS.begin("eager")
+        asked = repeated(prepared, training, call, keep_none=case.terms.keeps_none)
+        self.watch_weights(case, "running it", whole=True)
+        if asked.changed:
+            prepared.note_change(training)
+        return asked
+
+    def changes_itself(self, case: Case, mode: Mode) -> bool:
+        """Return whether it was seen that the model changes its own state in such a mode, as tracing it does then."""
+        return self.prepare(case).changes_itself(self.state_of(case, mode))
 
     def traits(self, case: Case, inputs: Inputs) -> frozenset[str]:
         """Return the model's traits, declared or observed by tracing it on ``inputs``."""
@@ -92,25 +143,13 @@ class EagerModels:
             return case.traits
         prepared = self.prepare(case)
         if prepared.traits is None:
-            module = copy.deepcopy(prepared.module)
+            module = prepared.fresh(None if case.as_built else False)
             prepared.traits = exporters.model_traits(module, clone(as_call(inputs)), case.around)
         return prepared.traits
 
-    def trains(self, case: Case, mode: Mode) -> bool:
-        """Return whether the model is run in training mode, because it is built so or the mode exports it so."""
-        return self._prepared_for(case, mode)[1]
-
-    def _prepared_for(self, case: Case, mode: Mode) -> tuple[Prepared, bool]:
-        """Return the case's module, and whether it is run in training mode."""
-        prepared = self.prepare(case)
-        training = prepared.training and not self._evaluate
-        if mode.honours("training"):
-            training = {"TRAINING": True, "EVAL": False}.get(mode.training, training)
-        return prepared, training
-
     def _results(self, case: Case, mode: Mode, calls: Sequence[Call]) -> list[Any]:
         """Return for each of many inputs what the module returns, or the error that it raises."""
-        prepared, training = self._prepared_for(case, mode)
+        prepared, training = self.prepare(case), self.state_of(case, mode)
         results: list[Any] = []
         getpid = os.getpid
         process = getpid()
@@ -125,7 +164,34 @@ class EagerModels:
                 # A model may fork, and the copy would answer for whatever comes next.
                 if getpid() != process:
                     end_copy(process)
+        self.watch_weights(case, "running it")
         return results
+
+
+def _built(case: Case) -> torch.nn.Module:
+    """Return the module that a case builds.
+
+    Raises:
+        TargetError: ``build`` raises or does not return a module.
+    """
+    STEPS.begin("build")
+    try:
+        with captured(), without_copies(), torch.random.fork_rng(devices=[]):
+            # Random weights have to be the same ones when a regression is replayed.
+            torch.manual_seed(BUILD_SEED)
+            module = case.build()
+    except DiffexportError:
+        # It says what is wrong with the target.
+        raise
+    except raised_by_code() as error:
+        raise TargetError(
+            f"case {case.name!r}: building the model raises {type(error).__name__}: {error_line(error)}"
+        ) from error
+    if not isinstance(module, torch.nn.Module):
+        raise TargetError(f"case {case.name!r}: build returns {type(module).__name__}, not a torch.nn.Module")
+    # What it takes and returns may be registered by what was imported for it.
+    follow_containers()
+    return module
 
 
 def case_key(case: Case) -> Hashable:

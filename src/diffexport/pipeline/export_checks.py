@@ -11,6 +11,7 @@ from diffexport.backends import exporters
 from diffexport.backends.graphs import Graph, missing_nodes
 from diffexport.pipeline.eager import EagerResult
 from diffexport.pipeline.term_checks import broken_terms
+from diffexport.pytorch import Watched
 from diffexport.subjects.cases import Case, Expectation, Expected
 from diffexport.values import Aspect, Divergence, Kind, MissingNodes, Mode, Place, Stage
 
@@ -26,6 +27,7 @@ class ExportFacts:
         graph: the exported graph; None where there is no model.
         eager: eager on the inputs exported with; None unless the export failed for no reason that is expected for
             certain.
+        random: running the model draws random numbers that its outputs depend on, and so does tracing it.
     """
 
     case: Case
@@ -34,6 +36,7 @@ class ExportFacts:
     export: exporters.Export
     graph: Graph | None = None
     eager: EagerResult | None = None
+    random: bool = False
 
     @property
     def refused_as_expected(self) -> bool:
@@ -82,6 +85,8 @@ def unexpected_successes(facts: ExportFacts) -> Iterator[Divergence]:
 def impurities(facts: ExportFacts) -> Iterator[Divergence]:
     """What the export changed and should not have: the module, its inputs, or global state."""
     for change in facts.export.impurities:
+        if facts.random and change.watched in (Watched.TORCH_RANDOM, Watched.PYTHON_RANDOM):
+            continue
         yield Divergence(
             Stage.CONVERT,
             Kind.STALE_GLOBALS if change.is_by_itself else Kind.IMPURE_EXPORT,
@@ -94,7 +99,7 @@ def impurities(facts: ExportFacts) -> Iterator[Divergence]:
 def differing_repeats(facts: ExportFacts) -> Iterator[Divergence]:
     """A second export of the same module that is not the first."""
     repeat = facts.export.repeat
-    if repeat:
+    if repeat and not facts.random:
         message = f"two exports of the same module differ: {repeat}"
         yield Divergence(Stage.CONVERT, Kind.NONDETERMINISTIC_EXPORT, Place.MODEL, repeat, message)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -17,6 +16,7 @@ from diffexport.pipeline.eager_models import EagerModels, case_key
 from diffexport.pipeline.export_checks import CHECKS, ExportFacts, refusal
 from diffexport.pipeline.memory_errors import ran_out_of_memory
 from diffexport.processes import STEPS
+from diffexport.pytorch import StoredModel
 from diffexport.subjects.cases import SCRIPTED, Case, Expectation, Expected, dynamic_axes
 from diffexport.values import Call, Divergence, Inputs, Mode
 
@@ -131,7 +131,8 @@ class FreshExports:
         expectation = case.expect(mode, self._eager.traits(case, call))
         export = self._exported(case, mode, call, repeat=repeat and self._is_first(case, mode))
         model_digest, graph = self._graph(export, mode)
-        facts = ExportFacts(case, mode, expectation, export, graph)
+        random = self._eager.is_random(case, mode)
+        facts = ExportFacts(case, mode, expectation, export, graph, random=random)
         # Eager may fail on these inputs as the export does. What may refuse anything says nothing of why.
         certain = facts.refused_as_expected and expectation.expected is Expected.REFUSES
         if export.failure is not None and ran_out_of_memory(
@@ -151,7 +152,7 @@ class FreshExports:
                     rejected=eager.error,
                     out_of_memory=eager.out_of_memory,
                 )
-            facts = ExportFacts(case, mode, expectation, export, graph, eager)
+            facts = ExportFacts(case, mode, expectation, export, graph, eager, random)
         divergences = tuple(divergence for check in CHECKS for divergence in check(facts))
         return Exported(expectation, model_digest, export, graph, divergences, refusal(facts))
 
@@ -164,16 +165,19 @@ class FreshExports:
         if not difference:
             return first
         export = replace(first.export, repeat=difference)
-        facts = ExportFacts(case, mode, first.expectation, export, first.graph)
+        random = self._eager.is_random(case, mode)
+        facts = ExportFacts(case, mode, first.expectation, export, first.graph, random=random)
         divergences = tuple(divergence for check in CHECKS for divergence in check(facts))
         return replace(first, export=export, divergences=divergences)
 
     def _exported(self, case: Case, mode: Mode, call: Call, *, repeat: bool) -> exporters.Export:
         """Export a copy of the model."""
-        module = self._eager.prepare(case).module
+        module = self._eager.fresh(case, mode)
+        # A second export of the same module would begin with what the first has changed in it by running it.
+        repeat = repeat and not self._eager.changes_itself(case, mode)
         STEPS.begin("export")
-        return exporters.export(
-            copy.deepcopy(module),
+        export = exporters.export(
+            module,
             clone(call),
             mode,
             dynamic=dynamic_axes(case, call),
@@ -182,13 +186,18 @@ class FreshExports:
             around=case.around,
             custom_opsets=case.custom_opsets,
         )
+        self._eager.watch_weights(case, "exporting it", whole=True)
+        return export
 
     def _graph(self, export: exporters.Export, mode: Mode) -> tuple[bytes, Graph | None]:
         """Return the digest of an exported model with its files, and its graph."""
         model = export.model
         if model is None:
             return b"", None
-        model_digest = hashlib.sha256(b"".join((model, *(data for _, data in export.files)))).digest()
+        parts = (
+            [model.digest] if isinstance(model, StoredModel) else [model, *(data for _, data in export.files)]
+        )
+        model_digest = hashlib.sha256(b"".join(parts)).digest()
         return model_digest, self._graphs.get(
             (model_digest, mode.opset), lambda: inspect_graph(model, mode.opset)
         )

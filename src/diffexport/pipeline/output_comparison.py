@@ -15,7 +15,7 @@ from diffexport.pipeline.bounded_cache import BoundedCache
 from diffexport.pipeline.eager import EagerResult
 from diffexport.pipeline.eager_models import EagerModels, case_key
 from diffexport.subjects.cases import Case
-from diffexport.values import Inputs, Mode, Terms
+from diffexport.values import Inputs, Kind, Mode, Terms
 
 #: How many inputs are remembered with the runs of eager under noise, and how many elements their outputs may have.
 _ARBITERS, _SHARED_ELEMENTS = 16, 1 << 16
@@ -37,6 +37,22 @@ class PlainComparison:
     def judge(self, got: Sequence[Array]) -> oracle.ComparisonResult:
         """Return what differs."""
         return oracle.ComparisonResult(oracle.compare(self._outputs, got, brief=True))
+
+
+#: What is said of the elements of an output that has the right shape and dtype.
+_OF_ELEMENTS = (Kind.VALUE, Kind.NAN_PLACEMENT, Kind.INFINITY, Kind.SIGN_OF_ZERO)
+
+
+class UnlikeValues:
+    """Compares the outputs of a random model: their number, shapes and dtypes, and no values."""
+
+    def __init__(self, eager: EagerResult) -> None:
+        self._outputs = eager.outputs
+
+    def judge(self, got: Sequence[Array]) -> oracle.ComparisonResult:
+        """Return what differs besides values."""
+        found = oracle.compare(self._outputs, got)
+        return oracle.ComparisonResult([one for one in found if one.kind not in _OF_ELEMENTS])
 
 
 class RememberingComparison:
@@ -73,6 +89,8 @@ class Arbitration:
 
         What is said is remembered where the inputs are arrays and tensors alone.
         """
+        if self._eager.is_random(case, mode):
+            return UnlikeValues(eager)
 
         def arbiter() -> oracle.RoundingCheck:
             return oracle.RoundingCheck(eager.outputs, self._eager.rerun(case, mode, inputs))
@@ -82,7 +100,7 @@ class Arbitration:
         ):
             return arbiter()
         given = bits_of([array_of(value) for value in inputs]), len({id(value) for value in inputs})
-        model = case_key(case), self._eager.trains(case, mode)
+        model = case_key(case), self._eager.state_of(case, mode)
         key = model, given, bits_of(eager.outputs)
         elements = sum(output.size for output in eager.outputs)
         # What eager gives when it is run again is the same in every mode.

@@ -6,6 +6,8 @@ import contextlib
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 
+from torch.nn import Module
+
 from diffexport.arrays import as_call, clone
 from diffexport.backends import runtimes
 from diffexport.backends.exporters import Export
@@ -49,9 +51,7 @@ class Pipeline:
             artefact: the model.
             beside: another pipeline, whose modules are used so that they are built once.
         """
-        eager = EagerModels(
-            evaluate=artefact.evaluate, sharing=None if beside is None else beside.stages.eager
-        )
+        eager = EagerModels(sharing=None if beside is None else beside.stages.eager)
         loader = OrderingLoader(CachingLoader(16), artefact.outputs)
         return cls(stages=Stages(eager, GivenExport(artefact), loader, Arbitration(eager, 1)))
 
@@ -148,6 +148,22 @@ class Pipeline:
             TargetError: ``build`` raises or does not return a module.
         """
         return self.stages.eager.prepare(case)
+
+    def fresh(self, case: Case, mode: Mode) -> Module:
+        """Return a copy of the case's module as it is exported in a mode."""
+        return self.stages.eager.fresh(case, mode)
+
+    def state_of(self, case: Case, mode: Mode) -> bool | None:
+        """Return whether a mode runs the model in training mode; None: each of its modules as it was built."""
+        return self.stages.eager.state_of(case, mode)
+
+    def note_random(self, case: Case, mode: Mode) -> None:
+        """Compare no values of a case in modes that run it as this one does."""
+        self.stages.eager.note_random(case, mode)
+
+    def taken_remarks(self) -> list[str]:
+        """Return what is to be said of weights that were written to, and was not said."""
+        return self.stages.eager.taken_remarks()
 
     def eager(self, case: Case, mode: Mode, inputs: Inputs) -> EagerResult:
         """Run the eager model, in training mode if the mode exports it so, on copies of the inputs."""

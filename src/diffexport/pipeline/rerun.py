@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 from typing import Any
 
@@ -16,8 +15,11 @@ from diffexport.pytorch import Handler, intercepted
 from diffexport.values import Call, leaves, mapped
 
 
-def rerun(prepared: Prepared, training: bool, inputs: Any, *, keep_none: bool = False) -> oracle.Rerun:
-    """Return how the oracle runs a module again, in training mode or not, on inputs that are left as they are."""
+def rerun(prepared: Prepared, training: bool | None, inputs: Any, *, keep_none: bool = False) -> oracle.Rerun:
+    """Return how the oracle runs a module again, in training mode or not, on inputs that are left as they are.
+
+    With None for ``training`` each of its modules is in the mode in which it was built.
+    """
 
     given = as_call(inputs)
 
@@ -26,7 +28,7 @@ def rerun(prepared: Prepared, training: bool, inputs: Any, *, keep_none: bool = 
 
     def wide(handler: Handler) -> oracle.Outputs:
         call = Call(mapped(given.args, _widened), mapped(given.kwargs, _widened))
-        return _run(lambda: copy.deepcopy(prepared.module).train(training).double(), call, handler, keep_none)
+        return _run(lambda: prepared.fresh(training).double(), call, handler, keep_none)
 
     def traced(handler: Handler) -> list[torch.Tensor] | None:
         result = _result(lambda: prepared.for_run(training), clone(given), handler)

@@ -21,4 +21,7 @@ from .torchscript import torchscript_program as torchscript_program
 from .torchscript import torchscript_stage_of as torchscript_stage_of
 from .torchscript import traced_traits as traced_traits
 from .written import Files as Files
+from .written import StoredModel as StoredModel
 from .written import Written as Written
+from .written import is_large as is_large
+from .written import path_of as path_of

@@ -24,7 +24,7 @@ import torch
 from diffexport.arrays import DynamicAxes, export_arguments, input_names, walk
 from diffexport.errors import ExporterInternalsError
 from diffexport.pytorch.reuse import reused_tables
-from diffexport.pytorch.written import Written, to_file
+from diffexport.pytorch.written import Written, is_large, to_file
 from diffexport.values import Call, Mode, Stage, Terms, mapped
 
 _STRATEGIES = {False: "TorchExportNonStrictStrategy", True: "TorchExportStrictStrategy"}
@@ -48,6 +48,7 @@ def export_with_dynamo(
     """
     dynamic_shapes = None if dynamic is None else _dynamic_shapes(module, call, dynamic)
     args, kwargs = export_arguments(call)
+    large = is_large(module)
 
     def write(path: Path) -> None:
         torch.onnx.export(
@@ -63,12 +64,12 @@ def export_with_dynamo(
             dynamic_shapes=dynamic_shapes,
             keep_initializers_as_inputs=mode.keep_initializers_as_inputs,
             optimize=mode.optimize,
-            external_data=terms.external_data,
+            external_data=terms.external_data or large,
         )
 
     # keep_initializers_as_inputs takes effect only when the exporter itself writes the file.
     with only_strategy(strict), reused_tables():
-        return to_file(write, external=terms.external_data)
+        return to_file(write, external=terms.external_data, large=large)
 
 
 def _dynamic_shapes(module: Any, call: Call, dynamic: DynamicAxes) -> Any:

@@ -34,11 +34,48 @@ _GLOBAL_FIELDS = (
 )
 
 
+#: Tensors of more bytes are not kept whole: their versions are, and so many elements that lie evenly spread.
+WHOLE, SPREAD = 1 << 20, 4096
+
+
+@dataclass(frozen=True)
+class _WatchedTensor:
+    """A tensor as it was: whole, or of a large one its version and some of its elements."""
+
+    kept: torch.Tensor
+    version: int | None
+
+    @classmethod
+    def seen(cls, tensor: torch.Tensor) -> _WatchedTensor:
+        if _is_kept_whole(tensor):
+            return cls(tensor.detach().clone(), None)
+        return cls(_spread(tensor).clone(), tensor._version)
+
+    def differs_from(self, now: torch.Tensor) -> bool:
+        """Return whether the tensor in the same place is another one now, or has other elements."""
+        if self.version is None or _is_kept_whole(now):
+            return not _same(self.kept, now)
+        return now._version != self.version or not _same(self.kept, _spread(now))
+
+
+def _is_kept_whole(tensor: torch.Tensor) -> bool:
+    plain = type(tensor) in (torch.Tensor, torch.nn.Parameter) and tensor.layout is torch.strided
+    return not plain or tensor.is_inference() or tensor.numel() * tensor.element_size() <= WHOLE
+
+
+def _spread(tensor: torch.Tensor) -> torch.Tensor:
+    """Return some of a tensor's elements; other ones of one that is not contiguous, but always the same."""
+    tensor = tensor.detach()
+    if tensor.is_contiguous():
+        return tensor.view(-1)[:: max(1, tensor.numel() // SPREAD)]
+    return tensor[tuple(slice(None, None, max(1, size // 16)) for size in tensor.shape)]
+
+
 @dataclass(frozen=True)
 class Snapshot:
     """What was so before an export."""
 
-    state: dict[str, torch.Tensor]
+    state: dict[str, _WatchedTensor]
     training: dict[str, bool]
     hooks: dict[str, int]
     attributes: dict[str, frozenset[str]]
@@ -56,7 +93,7 @@ class Snapshot:
             # A scripted module keeps its methods among its attributes from the first look on.
             getattr(child, "forward", None)
         return cls(
-            state={name: value.detach().clone() for name, value in _state(module).items()},
+            state={name: _WatchedTensor.seen(value) for name, value in _state(module).items()},
             training={name: child.training for name, child in module.named_modules()},
             hooks={name: _hooks(child) for name, child in module.named_modules()},
             attributes={name: frozenset(vars(child)) for name, child in module.named_modules()},
@@ -76,7 +113,7 @@ class Snapshot:
             before, now = self.state.get(name), state.get(name)
             if before is None or now is None:
                 changes.append(Change(Watched.STATE, name, "appeared" if before is None else "vanished"))
-            elif not _same(before, now):
+            elif before.differs_from(now):
                 changes.append(Change(Watched.STATE, name, "its values changed"))
         for name, child in module.named_modules():
             label = name or "model"

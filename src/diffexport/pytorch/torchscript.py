@@ -24,7 +24,7 @@ import torch
 from diffexport.arrays import DynamicAxes, export_arguments, input_names, named_leaves, walk
 from diffexport.errors import ExporterInternalsError
 from diffexport.pytorch import symbolics
-from diffexport.pytorch.written import Written, to_file
+from diffexport.pytorch.written import Written, is_large, to_file
 from diffexport.values import Call, Inputs, Mode, Stage, Terms, mapped
 
 
@@ -74,8 +74,9 @@ def export_with_torchscript(
     scope = scoped_tracing(module) if mode.scoped else contextlib.nullcontext()
     batch = fixed_batch_size() if terms.fixed_batch_size else contextlib.nullcontext()
     with scope, batch:
-        if terms.external_data:
-            return to_file(lambda path: write(str(path)), external=True)
+        if terms.external_data or is_large(module):
+            # Data that do not fit into the file are written beside it.
+            return to_file(lambda path: write(str(path)), external=True, large=is_large(module))
         # The annotation names paths only; BytesIO is accepted by this exporter and keeps the disk out.
         buffer = io.BytesIO()
         write(buffer)

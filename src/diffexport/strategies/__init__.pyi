@@ -12,6 +12,7 @@ from .large_tensors import is_large as is_large
 from .layout import LAYOUTS as LAYOUTS
 from .layout import lay_out as lay_out
 from .layout import layouts as layouts
+from .made_instances import names_of_file as names_of_file
 from .mode_strategies import modes as modes
 from .nested_texts import is_nested as is_nested
 from .nested_texts import read_nested as read_nested

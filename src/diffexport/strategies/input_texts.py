@@ -9,6 +9,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
+from diffexport.strategies.made_instances import names_of_files_unlooked
 from diffexport.strategies.nested_texts import is_nested, read_nested
 from diffexport.strategies.texts import PREFIX, is_spec, not_too_deep, strategy_of, tree_of, value_in
 from diffexport.values import (
@@ -106,8 +107,12 @@ def _constant(text: str) -> tuple[bool, Any]:
     return isinstance(node, ast.Call) and called == "none" and not node.args and not node.keywords, None
 
 
-def canonical(texts: Iterable[str]) -> tuple[str, ...]:
+def canonical(texts: Iterable[str], targets: Iterable[str] = ()) -> tuple[str, ...]:
     """Return the texts, checked, in the form in which they are stored and shown; those by name stand last.
+
+    Args:
+        texts: of inputs.
+        targets: what they are for; what a text names of a file among them is not looked up here.
 
     Raises:
         UsageError: see [parse_inputs][] and [split_names][diffexport.values.split_names].
@@ -121,8 +126,9 @@ def canonical(texts: Iterable[str]) -> tuple[str, ...]:
         return Slot(len(inside) - 1)
 
     # Constants are not generated, and stand in their places all the same.
-    items = [read_nested(text, read) for text in rests]
-    entries = parse_inputs(inside)
+    with names_of_files_unlooked(targets):
+        items = [read_nested(text, read) for text in rests]
+        entries = parse_inputs(inside)
     shown_as = [
         str(entry) if isinstance(entry, TensorSpec) else PREFIX.sub("", text.strip())
         for entry, text in zip(entries, inside, strict=True)

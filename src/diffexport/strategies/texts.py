@@ -26,6 +26,7 @@ from hypothesis import strategies as st
 from hypothesis.errors import InvalidArgument
 
 from diffexport.errors import UsageError, error_text, shown
+from diffexport.strategies.made_instances import instance_of, named_in_file
 from diffexport.values import (
     DTYPES,
     TensorSpec,
@@ -47,6 +48,8 @@ _PLAIN: dict[str, Callable[..., Any]] = {
     "collections.deque": collections.deque,
     "collections.OrderedDict": collections.OrderedDict,
 }
+#: Makes an object of a class with given attributes: ``instance(package.Options, size=3)``.
+_INSTANCE = "instance"
 PREFIX = re.compile(r"(?:hypothesis\.)?(?:st|strategies)\.(?=\w+\()")
 _SPEC = re.compile(rf"\s*(?:{'|'.join(DTYPES)})\s*(?:\[|\b[a-z]+\b|\Z)")
 
@@ -93,7 +96,7 @@ def names_in_text(text: str) -> list[str]:
             names.append(ast.unparse(node))
         else:
             nodes += ast.iter_child_nodes(node)
-    return [name for name in names if name not in _PLAIN]
+    return [name for name in names if name not in (*_PLAIN, _INSTANCE)]
 
 
 def is_spec(text: str) -> bool:
@@ -201,6 +204,9 @@ def _of_hashable(text: str, kind: Callable[[list[Any]], Any], items: list[Any]) 
 
 def _made(node: ast.Call, text: str) -> Any:
     called = ast.unparse(node.func)
+    if called == _INSTANCE:
+        kind = value_in(node.args[0], text) if len(node.args) == 1 else None
+        return instance_of(kind, {key.arg: value_in(key.value, text) for key in node.keywords}, text)
     maker = _maker(called)
     if maker is None:
         raise UsageError(
@@ -272,8 +278,10 @@ def named(name: str) -> Any:
     Raises:
         UsageError: there is no such thing, or it may not be named here.
     """
-    rule = _RULE.get()
-    return anything_named(name) if rule is None else rule.look_up(name)
+    rule, of_file = _RULE.get(), named_in_file(name)
+    if rule is not None:
+        return rule.look_up(name)
+    return of_file[0] if of_file else anything_named(name)
 
 
 def anything_named(name: str) -> Any:

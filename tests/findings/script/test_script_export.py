@@ -18,7 +18,7 @@ from diffexport.backends import exporters
 from diffexport.findings.regressions.stored_arguments import is_tensor
 from diffexport.findings.scripts.script import standalone_script
 from diffexport.subjects import catalogue
-from diffexport.subjects.cases import dynamic_axes
+from diffexport.subjects.cases import dynamic_axes, make_case
 from diffexport.subjects.targets import resolving as target
 from diffexport.values.mode import Mode
 from diffexport.values.verdict import Kind, Stage
@@ -202,3 +202,18 @@ def test_failed_capture_is_not_tried_again_strictly() -> None:
 def test_eager_runs_in_the_mode_of_the_export(mode: str, call: str) -> None:
     case = catalogue.load("clamp")
     assert call in standalone_script(invented(case, mode, Kind.INFINITY, INFINITE), case)
+
+
+@pytest.mark.parametrize(
+    ("mode", "model", "evaluated"),
+    [
+        ("dynamo", torch.nn.Dropout, True),
+        ("dynamo", torch.nn.ReLU, False),
+        ("torchscript", torch.nn.Dropout, False),
+        ("torchscript,training=PRESERVE", torch.nn.Dropout, False),
+    ],
+)
+def test_a_model_that_heeds_it_is_put_into_eval_mode(mode: str, model: type, evaluated: bool) -> None:
+    case = make_case("model", model, inputs=["float32[N]"], target=f"torch.nn:{model.__name__}")
+    text = standalone_script(invented(case, mode, Kind.INFINITY, INFINITE), case)
+    assert ("    model.eval()\n" in text) is evaluated

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import copy
+import hashlib
 import re
 import warnings
 from collections.abc import Iterator, Mapping
@@ -22,7 +22,9 @@ from diffexport.pytorch import (
     Change,
     Files,
     Snapshot,
+    StoredModel,
     Written,
+    path_of,
     symbolics_removed,
     traced_traits,
 )
@@ -81,8 +83,10 @@ class Export:
 
     @property
     def size(self) -> int:
-        """Bytes that the model and its files take."""
-        return len(self.model or b"") + sum(len(data) for _, data in self.files)
+        """Bytes that the model and its files take, those on disk among them."""
+        model = self.model or b""
+        stored = model.size if isinstance(model, StoredModel) else 0
+        return len(model) + stored + sum(len(data) for _, data in self.files)
 
 
 def export(
@@ -198,10 +202,24 @@ def _difference(first: Written, again: Written | None, failure: ExportFailure | 
     if again is None:
         assert failure is not None
         return f"the second export fails: {failure.signature}"
+    stored = isinstance(first.model, StoredModel), isinstance(again.model, StoredModel)
     same_code = first.files == again.files and _uncounted(first.model) == _uncounted(again.model)
-    if first == again or same_code:
+    # What is in files is compared with them; their own numbers of code are of no account to the data.
+    same_data = stored[0] == stored[1] and _data_of(first.model) == _data_of(again.model)
+    if same_data and (first == again or same_code):
         return ""
     return "the second export gives other bytes"
+
+
+def _data_of(model: bytes) -> list[bytes]:
+    """Return a digest of each file of data beside a model."""
+    path = path_of(model)
+    files = [] if path is None else sorted(one for one in path.parent.iterdir() if one != path)
+    digests = []
+    for file in files:
+        with file.open("rb") as data:
+            digests.append(hashlib.file_digest(data, "sha256").digest())
+    return digests
 
 
 def _uncounted(model: bytes) -> bytes:
@@ -281,13 +299,14 @@ def run_captured(
 ) -> CapturedRun | None:
     """Capture ``module`` on an example the way a mode's exporter does, and run that on other inputs.
 
+    Hand over a copy of the module: capturing leaves traces in it.
+
     Returns:
         None where the program cannot be captured; the export has said why. None, too, where the exporter has none.
 
     Raises:
         TargetError: ``around`` raises.
     """
-    module = copy.deepcopy(module)
     axes = (every_axis(example) if dynamic is None else dynamic) if mode.dynamic else None
     with captured(), without_copies(), _undone(module, example), inside(around), warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -305,8 +324,8 @@ def run_captured(
 
 @contextlib.contextmanager
 def without_symbolics(module: Any, example: Call) -> Iterator[tuple[str, ...]]:
-    """Take ``symbolic`` away from the autograd Functions of a model for a while; yields their names."""
+    """Take ``symbolic`` away from the autograd Functions of a model, a copy, for a while; yields their names."""
     with captured(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        with symbolics_removed(copy.deepcopy(module), example) as names:
+        with symbolics_removed(module, example) as names:
             yield names

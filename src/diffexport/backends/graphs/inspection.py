@@ -13,6 +13,7 @@ import numpy as np
 import onnx
 from onnx import shape_inference
 
+from diffexport.pytorch import path_of
 from diffexport.values import Aspect, Divergence, Kind, Place, Stage
 
 #: A declared dimension: a size, a symbol, or None where nothing is declared.
@@ -60,7 +61,8 @@ def inspect_graph(model: bytes, opset: int) -> Graph:
     proto = onnx.load_model_from_string(model)
     divergences: list[Divergence] = []
     try:
-        onnx.checker.check_model(proto, full_check=True)
+        path = path_of(model)
+        onnx.checker.check_model(proto if path is None else str(path), full_check=True)
     except Exception as error:  # noqa: BLE001 - the checker raises its own and protobuf's errors
         divergences.append(_rejected("onnx.checker", error))
     else:

@@ -42,7 +42,6 @@ class Artefact:
         others: how else it may have been exported, where nothing in it tells.
         inputs: the graph inputs that the tensors among the arguments go to, in the order of these.
         outputs: for each output of the eager model, which output of the graph it is compared with.
-        evaluate: run the eager model in evaluation mode, whatever mode it is built in.
         path: the file, as it was named; empty for one that never was a file.
     """
 
@@ -50,7 +49,6 @@ class Artefact:
     mode: Mode
     inputs: tuple[str, ...]
     outputs: tuple[int, ...]
-    evaluate: bool = True
     path: str = ""
     others: tuple[Mode, ...] = ()
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from diffexport.backends.runtimes.runtime_protocol import Session
 from diffexport.backends.runtimes.runtime_registry import runtime_of
 from diffexport.errors import UnavailableRuntimeError
+from diffexport.pytorch import path_of
 
 
 def load(runtime: str, model: bytes, files: Sequence[tuple[str, bytes]] = ()) -> Session:
@@ -28,6 +29,9 @@ def load(runtime: str, model: bytes, files: Sequence[tuple[str, bytes]] = ()) ->
     reason = loader.unavailable()
     if reason:
         raise UnavailableRuntimeError(runtime, reason)
+    path = path_of(model)
+    if path is not None:
+        return loader.load(str(path))
     if not files:
         return loader.load(model)
     with tempfile.TemporaryDirectory(prefix="diffexport-") as folder:

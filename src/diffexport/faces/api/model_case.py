@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import inspect
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -66,7 +68,7 @@ def as_case(
         # There is no other way to export it.
         terms["script"] = True
     called = name or name_of(model)
-    worked_out = inferred(model, called) if not inputs and strategy is None else ()
+    worked_out = _recorded(model) or inferred(model, called) if not inputs and strategy is None else ()
     case = make_case(
         called,
         builder_of(model),
@@ -80,7 +82,28 @@ def as_case(
         target=target or target_of(model),
         **terms,
     )
-    return with_inputs(case, worked_out)
+    with _own_names(model):
+        return with_inputs(case, worked_out)
+
+
+def _recorded(model: Any) -> tuple[str, ...]:
+    """Return the texts of the inputs that a model was recorded with, in the configured file; none where it was not."""
+    from diffexport.infer.recorded import recorded_calls
+
+    kind = model if isinstance(model, type) else type(model)
+    name, file = kind.__qualname__, getattr(sys.modules.get(kind.__module__), "__file__", None)
+    seen = recorded_calls().of(f"{kind.__module__}:{name}", Path(file) if file else None, name)
+    inference = None if seen is None else seen.inference()
+    return () if inference is None else inference.inputs
+
+
+def _own_names(model: Any) -> Any:
+    """Let texts of inputs name what stands in the file that a model is defined in, by the file's name."""
+    from diffexport.strategies import names_of_file
+
+    module = sys.modules.get((model if isinstance(model, type) else type(model)).__module__)
+    file = getattr(module, "__file__", None)
+    return names_of_file(Path(file).stem, module) if file else contextlib.nullcontext()
 
 
 def name_of(model: Any) -> str:

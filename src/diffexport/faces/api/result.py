@@ -174,6 +174,7 @@ class Result:
             f"  excluded {_count(one.count, 'mode')} ({one.modes}): {one.reason}" for one in self.excluded
         ]
         lines += [f"  known {event.id}: {event.message}" for event in self.stale]
+        lines += [f"  {remark.message}" for remark in self.tally.remarks]
         if self.untested and self.modes:
             lines += [f"  not tested: {line}" for line in self.untested.splitlines()]
         if self.error and self.checks:

@@ -50,6 +50,14 @@ JOBS_HELP = "Worker processes; 0 imports and runs models in this one, which ends
 EPILOG = "Exit codes: 0 all as expected, 1 findings, 2 wrong use or not all tested, 130 interrupted."
 
 
+RECORDED = click.option(
+    "--recorded",
+    type=PATH,
+    metavar="FILE",
+    help="Calls that diffexport record has seen; inputs that nothing declares are like theirs.",
+)
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=EPILOG)
 @click.version_option(package_name="diffexport")
 def cli() -> None:
@@ -70,6 +78,7 @@ def cli() -> None:
 @click.option("--seed", type=SEED, help="The same seed gives the same run.")
 @click.option("--profile", type=PATTERN, metavar="NAME", help="dev, ci, nightly or debug.")
 @click.option("--input", "inputs", type=TEXT, multiple=True, metavar="TEXT", help=INPUT_HELP)
+@RECORDED
 @click.option("--json", "json_file", type=REPORT_FILE, help="Write a report.")
 @click.option("--save", "folder", type=SAVE_FOLDER, metavar="DIR", help="Where findings are kept.")
 @click.option("--no-save", is_flag=True, help="Keep no regression files.")
@@ -211,6 +220,7 @@ def mutate(targets: tuple[str, ...], **options: object) -> None:
     metavar="PATTERN",
     help="Functions whose meaning is their symbolic; may be repeated.",
 )
+@RECORDED
 @click.option("--json", "json_file", type=REPORT_FILE, help="Write a report.")
 @click.option("--save", "folder", type=SAVE_FOLDER, metavar="DIR", help="Where findings are kept.")
 @click.option("--no-save", is_flag=True, help="Keep no regression files.")
@@ -224,6 +234,30 @@ def scan(places: tuple[str, ...], **options: object) -> None:
     from diffexport.faces.cli.scan_command import scan_command
 
     sys.exit(scan_command(places, **options))  # type: ignore[arg-type]
+
+
+@cli.command(
+    epilog="Exit codes: 0 something was recorded, 2 wrong use, or the command failed or called nothing.",
+    context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False},
+)
+@click.argument("command", type=TEXT, nargs=-1, required=True, metavar="-- COMMAND [ARGUMENT]…")
+@click.option(
+    "--module",
+    "modules",
+    type=PATTERN,
+    multiple=True,
+    metavar="MODULE:CLASS",
+    help="Modules to record besides every autograd.Function, such as 'package.layers:Attention' or 'package.*'.",
+)
+@click.option("--out", "file", type=REPORT_FILE, metavar="FILE", help="diffexport-recorded.json by default.")
+def record(command: tuple[str, ...], **options: object) -> None:
+    """Run a command, such as a script or a test suite, and record what autograd.Functions are called with.
+
+    The calls are generalised over, and written to a file that run and scan take with --recorded.
+    """
+    from diffexport.faces.cli.record_command import record_command
+
+    sys.exit(record_command(command, **options))  # type: ignore[arg-type]
 
 
 @cli.command(name="list")

@@ -54,7 +54,7 @@ def compare_command(
         UsageError: the file is no valid model, the target does not import, or their inputs do not fit each other.
     """
     loaded = configuration.load()
-    specs = canonical(inputs)
+    specs = canonical(inputs, [target])
     (target,) = with_weights((target,), limits.get("weights"))
     chosen = select_runtimes(runtimes or loaded.runtimes)
     steps = step_limits(loaded.steps, limits)

@@ -31,6 +31,7 @@ from diffexport.faces.cli.written_reports import report_written
 from diffexport.findings.journal import RunJournal
 from diffexport.findings.regressions import FindingStore
 from diffexport.findings.reports import EXIT_USAGE, Tally, Terminal, report_document
+from diffexport.infer.recorded import Recorded, recorded_calls
 from diffexport.infer.search import InferenceStatus
 from diffexport.infer.session import Inference, TargetProcess
 from diffexport.strategies import canonical
@@ -63,6 +64,7 @@ def run_command(
     jobs: int | None = None,
     verbose: bool = False,
     resume: bool = False,
+    recorded: Path | None = None,
     process: TargetProcess | None = None,
     begun: float | None = None,
     **limits: Any,
@@ -78,8 +80,8 @@ def run_command(
     begun = monotonic() if begun is None else begun
     loaded = configuration.load()
     chosen = configuration.profile(profile or loaded.profile)
-    specs = canonical(inputs)
     names = expand(with_weights(targets, limits.get("weights")) or loaded.cases or (MAIN_JOB,))
+    specs = canonical(inputs, names)
     base = loaded.file.parent if loaded.file is not None else Path.cwd()
     texts = modes or (chosen.modes if profile else loaded.modes or chosen.modes)
     selected = select_modes(texts, loaded.matrices)
@@ -88,7 +90,7 @@ def run_command(
     settings = _settings(loaded, chosen, len(selected), names, as_configured=not profile, **given)
     with TargetSession(process) as asked:
         facts = {name: asked.facts(name, specs) for name in names}
-        inferred = {} if specs else inferred_inputs(facts, asked)
+        inferred = {} if specs else inferred_inputs(facts, asked, recorded_calls(recorded))
     plan = RunPlan(
         *(names, selected, ran_on, settings, chosen.name, specs),
         known=loaded.known,
@@ -202,16 +204,22 @@ def limits_of(fail_fast: bool) -> Limits:
     return Limits(stop_after=StopAfter.FIRST_FINDING if fail_fast else StopAfter.NOTHING)
 
 
-def inferred_inputs(facts: Mapping[str, TargetFacts], asked: TargetSession) -> dict[str, tuple[str, ...]]:
+def inferred_inputs(
+    facts: Mapping[str, TargetFacts], asked: TargetSession, recorded: Recorded
+) -> dict[str, tuple[str, ...]]:
     """Work out how to call the targets that do not say so themselves, and show it as it can be pasted.
 
+    What was recorded of a target goes before what can be inferred.
     Where that fails it is said, too, and left to the run: the other targets are tested all the same.
     """
     inferred: dict[str, tuple[str, ...]] = {}
     for name, each in facts.items():
         if each.declares_inputs or each.problem:
             continue
-        inference = asked.infer(name)
+        seen = recorded.of(name)
+        if seen is not None and seen.problem:
+            click.echo(f"{name}: {seen.calls} calls were recorded, but {seen.problem}")
+        inference = (seen.inference() if seen is not None else None) or asked.infer(name)
         if inference.inputs:
             inferred[name] = inference.inputs
             click.echo(shown(inference))
@@ -221,11 +229,15 @@ def inferred_inputs(facts: Mapping[str, TargetFacts], asked: TargetSession) -> d
     return inferred
 
 
+def _how(inference: Inference) -> str:
+    return f"as in {inference.tried} recorded calls" if inference.source == "recorded calls" else "inferred"
+
+
 def shown(inference: Inference) -> str:
     """Return what was inferred, and how to say so."""
     options = " ".join(f"--input {quote(text)}" for text in inference.inputs)
     lines = [
-        f"{inference.target}: inputs inferred: {inference.call}",
+        f"{inference.target}: inputs {_how(inference)}: {inference.call}",
         f"    to keep or change them: {options}",
     ]
     if inference.status is not InferenceStatus.INFERRED:

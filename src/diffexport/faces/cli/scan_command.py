@@ -14,6 +14,7 @@ from diffexport.faces.cli.interruptions import undisturbed
 from diffexport.faces.cli.written_reports import report_written
 from diffexport.findings.regressions import FindingStore
 from diffexport.findings.reports import EXIT_USAGE
+from diffexport.infer.recorded import recorded_calls
 from diffexport.tools.scan import (
     DEFAULT_MODES,
     DEFAULT_RUNTIMES,
@@ -46,6 +47,7 @@ def scan_command(
     resume: bool = False,
     state_file: Path | None = None,
     jobs: int | None = None,
+    recorded: Path | None = None,
     listed: bool = False,
 ) -> int:
     """Scan and report; returns the exit code.
@@ -63,9 +65,10 @@ def scan_command(
     )
     ran_on = select_runtimes(runtimes or DEFAULT_RUNTIMES)
     declared = (*loaded.placeholders, *placeholders)
+    calls = recorded_calls(recorded)
     state = None
     if not listed:
-        options = {"timeout": timeout, "placeholders": list(declared)}
+        options = {"timeout": timeout, "placeholders": list(declared), "recorded": repr(calls.targets)}
         file = state_file or base / ".diffexport" / f"scan-{slugify('-'.join(places))}.jsonl"
         state = _state(file, selected, ran_on, settings, options, resume=resume)
     regressions = None if no_save or listed else folder or base / loaded.regressions
@@ -81,6 +84,7 @@ def scan_command(
         jobs=loaded.jobs if jobs is None else jobs,
         timeout=timeout,
         listed=listed,
+        recorded=calls,
         done=state.done if state is not None and resume else {},
     )
     return _carry_out(plan, tally, json_file)

@@ -6,6 +6,7 @@ from .events import Finding as Finding
 from .events import FindingMade as FindingMade
 from .events import KnownReplayed as KnownReplayed
 from .events import ModeFinished as ModeFinished
+from .events import Remark as Remark
 from .events import RoundsDone as RoundsDone
 from .events import Row as Row
 from .events import RunFinished as RunFinished

@@ -193,6 +193,18 @@ class Unhealthy:
 
 
 @dataclass(frozen=True)
+class Remark:
+    """Something of how a case is tested that a person should know: its mode, its randomness.
+
+    ``refuses`` says that not all is tested because of it, so that the run must not end as if it were.
+    """
+
+    case: str
+    message: str
+    refuses: bool = False
+
+
+@dataclass(frozen=True)
 class StateChanged:
     """A case changed something of its process that other cases share.
 
@@ -266,6 +278,7 @@ Event = (
     | FindingMade
     | CaseFailed
     | Unhealthy
+    | Remark
     | StateChanged
     | Excluded
     | KnownReplayed

@@ -21,6 +21,7 @@ from diffexport.findings.events import (
     KnownReplayed,
     KnownStatus,
     ModeFinished,
+    Remark,
     Row,
     RowVerdict,
     StateChanged,
@@ -222,6 +223,23 @@ def state_from(record: Mapping[str, Any]) -> StateChanged:
     try:
         return StateChanged(str(record["case"]), str(record["what"]), bool(record["restored"]))
     except (ValueError, KeyError, TypeError) as error:
+        raise RecordError(f"{type(error).__name__}: {error}") from None
+
+
+def remark_record(event: Remark) -> dict[str, Any]:
+    """Return what is said of a case as plain data."""
+    return dataclasses.asdict(event)
+
+
+def remark_from(record: Mapping[str, Any]) -> Remark:
+    """Return what [remark_record][] was given.
+
+    Raises:
+        RecordError: see [finding_from][].
+    """
+    try:
+        return Remark(str(record["case"]), str(record["message"]), bool(record["refuses"]))
+    except KeyError as error:
         raise RecordError(f"{type(error).__name__}: {error}") from None
 
 

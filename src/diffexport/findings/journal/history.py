@@ -14,6 +14,7 @@ from diffexport.findings.events import (
     FindingMade,
     KnownReplayed,
     ModeFinished,
+    Remark,
     RowVerdict,
     StateChanged,
 )
@@ -23,6 +24,7 @@ from diffexport.findings.journal.event_records import (
     finding_from,
     known_from,
     mode_from,
+    remark_from,
     state_from,
 )
 from diffexport.values import Identity, exporter_name
@@ -37,7 +39,7 @@ class History:
         findings: what was found.
         suspects: what was seen in a mode that is not done, and not shrunk.
         as_seen: those of them that were stored as they were seen, for the run was interrupted.
-        excluded, replayed, changes: events as they were given.
+        excluded, replayed, changes, remarks: events as they were given.
         turns: what was counted after each turn, where modes are explored in turns, in the order they were taken.
         report: where the earlier run was to write its report; empty if nowhere.
     """
@@ -52,6 +54,7 @@ class History:
     as_seen: tuple[Finding, ...] = ()
     turns: tuple[ModeFinished, ...] = ()
     _settled: frozenset[tuple[str, str]] = field(default=frozenset(), repr=False)
+    remarks: tuple[Remark, ...] = ()
 
     @classmethod
     def of(cls, records: Iterable[Mapping[str, Any]], cases: Sequence[str] | None = None) -> History:
@@ -95,6 +98,7 @@ class History:
         yield from self.replayed
         yield from self.excluded
         yield from self.changes
+        yield from self.remarks
         yield from map(FindingMade, self.findings)
         yield from self.modes
         yield from self.turns
@@ -124,6 +128,7 @@ class _Reader:
         self._excluded: list[Excluded] = []
         self._replayed: dict[str, KnownReplayed] = {}
         self._changes: dict[StateChanged, None] = {}
+        self._remarks: dict[Remark, None] = {}
         self._report = ""
         #: Cases of which something was found that could not be stored: all of them is done again.
         self._lost: set[str] = set()
@@ -148,6 +153,8 @@ class _Reader:
                 self._replayed.setdefault(known.id, known)
             elif kind == "state":
                 self._changes[state_from(record)] = None
+            elif kind == "remark":
+                self._remarks[remark_from(record)] = None
             elif kind == "lost":
                 self._lost.add(str(record.get("case")))
             elif kind == "report":
@@ -189,6 +196,7 @@ class _Reader:
             tuple(self._as_seen.values()),
             tuple(self._turns_done()),
             frozenset(done | left_out),
+            tuple(self._remarks),
         )
 
     def _turns_done(self) -> Iterator[ModeFinished]:

@@ -14,6 +14,7 @@ from diffexport.findings.events import (
     FindingMade,
     KnownReplayed,
     ModeFinished,
+    Remark,
     StateChanged,
     Suspected,
 )
@@ -24,6 +25,7 @@ from diffexport.findings.journal.event_records import (
     known_record,
     made_record,
     mode_record,
+    remark_record,
     state_record,
 )
 from diffexport.findings.journal.history import History
@@ -54,6 +56,7 @@ class RunJournal:
             *history.excluded,
             *history.replayed,
             *history.changes,
+            *history.remarks,
             *history.findings,
         )
         #: What is written down already, by its address; it is held, so that nothing else gets that.
@@ -138,6 +141,8 @@ class RunJournal:
             self._append({"event": "known", **known_record(event)})
         elif isinstance(event, StateChanged):
             self._append({"event": "state", **state_record(event)})
+        elif isinstance(event, Remark):
+            self._append({"event": "remark", **remark_record(event)})
 
     def report_file(self, path: Path | None) -> Path | None:
         """Return where the report goes, which is remembered: where to now, or else where to before."""

@@ -70,6 +70,7 @@ def report_document(tally: Tally, store: FindingStore) -> dict[str, Any]:
         ],
         "untested": [_untested(one) for one in tally.untested()],
         "advice": [{"case": case, "message": message} for case, message in sorted(tally.advice.items())],
+        "remarks": [{"case": one.case, "message": one.message} for one in sorted(tally.remarks, key=str)],
         "state_changes": [
             {"case": e.case, "change": e.what, "restored": e.restored, "message": e.message}
             for _, e in sorted(tally.state_changes.items())

@@ -15,6 +15,7 @@ from diffexport.findings.events import (
     FindingMade,
     KnownReplayed,
     ModeFinished,
+    Remark,
     RoundsDone,
     Row,
     RowVerdict,
@@ -49,6 +50,7 @@ class Tally:
     findings: list[Finding] = field(default_factory=list)
     failed: dict[str, str] = field(default_factory=dict)
     advice: dict[str, str] = field(default_factory=dict)
+    remarks: dict[Remark, None] = field(default_factory=dict)
     replayed: list[KnownReplayed] = field(default_factory=list)
     excluded: list[Excluded] = field(default_factory=list)
     state_changes: dict[tuple[str, str], StateChanged] = field(default_factory=dict)
@@ -68,6 +70,11 @@ class Tally:
             self.failed.setdefault(event.case, event.message)
         elif isinstance(event, Unhealthy):
             self.advice.setdefault(event.case, event.message)
+        elif isinstance(event, Remark):
+            if event.refuses:
+                self.failed.setdefault(event.case, event.message)
+            else:
+                self.remarks[event] = None
         elif isinstance(event, StateChanged):
             self._note_state(event)
         elif isinstance(event, Excluded):

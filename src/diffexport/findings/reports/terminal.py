@@ -58,6 +58,7 @@ class Terminal:
         self._live = Live(console)
         self._done = self._total = 0
         self._looked_at: set[tuple[str, str]] = set()
+        self._failed: set[CaseFailed] = set()
         self._said = time.monotonic()
 
     def take(self, event: Event) -> None:
@@ -73,7 +74,8 @@ class Terminal:
             self._say(
                 f"[bold red]NEW[/] {finding.identity.case}: {finding.divergence.kind} in {escape(place)}"
             )
-        elif isinstance(event, CaseFailed):
+        elif isinstance(event, CaseFailed) and event not in self._failed:
+            self._failed.add(event)
             self._say(f"[bold red]ERROR[/] {escape(event.message.splitlines()[0])}")
         elif isinstance(event, KnownReplayed) and event.is_stale:
             self._say(f"[bold red]STALE[/] known divergence {event.id!r}: {escape(event.message)}")
@@ -131,6 +133,8 @@ class Terminal:
             self._live.finding(number, describe(finding, tally, self._store, chatter=self._verbose))
         for name, message in tally.failed.items():
             self._say(f"\n[bold red]ERROR[/] {escape(name)}: {escape(message)}")
+        for number, said in enumerate(tally.remarks):
+            self._say(f"{'' if number else chr(10)}[bold]REMARK[/] {escape(said.message)}")
         for message in tally.advice.values():
             self._say(f"\n[bold yellow]ADVICE[/] {escape(message)}")
         for number, (_, change) in enumerate(sorted(tally.state_changes.items())):

@@ -41,6 +41,7 @@ from diffexport.findings.scripts.model_source import (
     model_source,
     root_of,
 )
+from diffexport.pipeline import heeds_training
 from diffexport.subjects.cases import Case, dynamic_axes
 from diffexport.values import (
     DEFAULT_TERMS,
@@ -48,6 +49,7 @@ from diffexport.values import (
     Call,
     Inputs,
     Kind,
+    Mode,
     Stage,
     leaves,
 )
@@ -234,7 +236,7 @@ def _main(
     return indented(
         "def main():",
         'warnings.simplefilter("ignore")',
-        f"model = {expression}",
+        f"model = {expression}{_put_into_eval_mode(regression.mode, case, module)}",
         *_assigned(inputs, "inputs", "keywords"),
         *(
             ["# What it is exported with:", *_assigned(example, "example", "example_keywords")]
@@ -243,6 +245,14 @@ def _main(
         ),
         checked,
     )
+
+
+def _put_into_eval_mode(mode: Mode, case: Case, module: Any) -> str:
+    """Return a line for a model that is handed over in training mode, heeds that, and is tested in eval mode."""
+    if mode.honours("training") or case.as_built:
+        return ""  # what exports it is told, and so is eager
+    in_training = any(child.training and heeds_training(child) for child in module.modules())
+    return "\nmodel.eval()" if in_training else ""
 
 
 def _literals(inputs: Inputs) -> tuple[dict[str, str], str, str]:

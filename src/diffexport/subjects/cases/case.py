@@ -61,6 +61,8 @@ class Case:
         extra_inputs: calls that are checked in every mode, besides what is generated.
         known: divergences accepted for it.
         exclude: modes that are not run for it.
+        as_built: run and export the model as it is built, training mode and all; by default in eval mode, unless the
+            export mode asks for another.
     """
 
     name: str
@@ -82,6 +84,7 @@ class Case:
     known: tuple[Known, ...] = ()
     exclude: tuple[Exclusion, ...] = ()
     form: CallForm | None = field(default=None, hash=False)
+    as_built: bool = False
 
     @property
     def specs(self) -> tuple[TensorSpec, ...]:
@@ -167,6 +170,7 @@ def make_case(
     extra_inputs: Sequence[Inputs] = (),
     known: Sequence[Known] = (),
     exclude: Mapping[str, str] | Sequence[Exclusion] = (),
+    as_built: bool = False,
     **terms: Unpack[TermOptions],
 ) -> Case:
     """Make a [Case][] from texts; see there for the arguments, and [Terms][diffexport.Terms] for the others.
@@ -180,7 +184,6 @@ def make_case(
     """
     if not name:
         raise UsageError("a case needs a name")
-    agreed = Terms.of(terms)
     form, inputs = _arranged(name, inputs)
     if bool(inputs) == (strategy is not None):
         raise UsageError(f"case {name!r}: give either inputs or strategy, one of them")
@@ -203,10 +206,11 @@ def make_case(
         summary=summary,
         origin=origin,
         texts=tuple(texts),
-        terms=agreed,
+        terms=Terms.of(terms),
         extra_inputs=extra_calls(extra_inputs),
         known=tuple(known),
         exclude=exclusion.exclusions_of(exclude),
+        as_built=as_built,
     )
 
 

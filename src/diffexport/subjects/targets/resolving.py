@@ -80,6 +80,19 @@ def resolve(
     if parts is not None and not parts.is_plain:
         return _applied_case(parts, text, inputs or otherwise, stored)
     module, value = _looked_up(text, stored)
+    with _own_names(text, module):
+        return _resolved(parts, module, value, text, inputs, otherwise, stored)
+
+
+def _resolved(
+    parts: Application | None,
+    module: Any,
+    value: Any,
+    text: str,
+    inputs: Sequence[str],
+    otherwise: Sequence[str],
+    stored: bool,
+) -> Case:
     if parts is not None and (parts.arguments or parts.weights):
         return _configured_case(parts, value, module, text, inputs or otherwise, stored)
     options = getattr(value, "diffexport_test", None)
@@ -139,6 +152,14 @@ def _looked_up(text: str, stored: bool) -> tuple[Any, Any]:
     if ".<locals>." in parts.attribute:
         return module, _local(module, parts.attribute, text, stored)
     return module, _lookup(module, parts.attribute, text)
+
+
+def _own_names(text: str, module: Any) -> Any:
+    """Let texts of inputs name what stands in a target's own file: ``file.NAME``, by the file's name alone."""
+    from diffexport.strategies import names_of_file
+
+    place = place_of(text)
+    return names_of_file(Path(place).stem, module) if place.endswith(".py") else contextlib.nullcontext()
 
 
 def with_inputs(case: Case, inputs: Sequence[str]) -> Case:
@@ -282,11 +303,12 @@ def _lookup(module: Any, attribute: str, text: str) -> Any:
 
 def _applied_case(parts: Application, text: str, inputs: Sequence[str], stored: bool) -> Case:
     """Return the case of a Function that is applied otherwise than as it is."""
-    function = look_up(text, stored=stored)
+    module, function = _looked_up(text, stored)
     build, name = parts.builder(function), parts.attribute.rpartition(".")[2]
-    return case_of_forward(
-        name, build, function.forward, text, inputs, skip=int(not has_setup_context(function))
-    )
+    with _own_names(text, module):
+        return case_of_forward(
+            name, build, function.forward, text, inputs, skip=int(not has_setup_context(function))
+        )
 
 
 def _as_case(value: Any, module: Any, text: str, inputs: Sequence[str], stored: bool) -> Case:

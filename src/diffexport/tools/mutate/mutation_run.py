@@ -170,7 +170,7 @@ def _exported(pipeline: Pipeline, case: Case, mode: Mode) -> tuple[Artefact, dic
             raise _Refused(f"{RUNTIME} does not run it: {failure}") from None
         shapes.update(zip(session.outputs, (np.shape(result) for result in results), strict=True))
     outputs = tuple(range(len(exported.graph.outputs) if exported.graph is not None else 0))
-    return Artefact(exported.export.model, mode, tuple(names), outputs, evaluate=False), shapes
+    return Artefact(exported.export.model, mode, tuple(names), outputs), shapes
 
 
 def _joint_shape(case: Case) -> tuple[Shape, ...]:
@@ -229,9 +229,7 @@ class _MutantTrial:
         return ""
 
     def _pipeline_of(self, model: bytes) -> Pipeline:
-        artefact = Artefact(
-            model, self.artefact.mode, _inputs_of(model), _outputs_of(model), self.artefact.evaluate
-        )
+        artefact = Artefact(model, self.artefact.mode, _inputs_of(model), _outputs_of(model))
         return Pipeline.of_file(artefact, beside=self.pipeline)
 
     def check(self, model: bytes) -> _Checked:

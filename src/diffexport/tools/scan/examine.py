@@ -15,7 +15,15 @@ from diffexport.arrays import as_call
 from diffexport.chatter import captured
 from diffexport.errors import DiffexportError
 from diffexport.explore import Settings, plain_shapes, shipped_for
-from diffexport.findings.events import CaseFailed, Event, Finding, FindingMade, ModeFinished, Unhealthy
+from diffexport.findings.events import (
+    CaseFailed,
+    Event,
+    Finding,
+    FindingMade,
+    ModeFinished,
+    Remark,
+    Unhealthy,
+)
 from diffexport.infer.discovery import DiscoveredFunction
 from diffexport.infer.search import InferenceStatus
 from diffexport.infer.session import Inference, infer, infer_target
@@ -61,6 +69,7 @@ class Job:
         careful: inference ended the process before; let it have one of its own.
         skipped: variants and modes that are done, or ended the process.
         before: what was found in them.
+        recorded: how it was seen to be called.
     """
 
     found: DiscoveredFunction
@@ -73,6 +82,7 @@ class Job:
     careful: bool = False
     skipped: tuple[tuple[str, str], ...] = ()
     before: tuple[Finding, ...] = ()
+    recorded: Inference | None = None
 
 
 @dataclass(frozen=True)
@@ -150,8 +160,10 @@ class Examiner:
             status = FunctionStatus.ABSENT if out_of_reach else FunctionStatus.IMPORT_ERROR
             self.send(Concluded(status, str(error)))
             return
-        self.send(Progress("inferring"))
-        inference = self._infer(function, text, job)
+        inference = None if job.recorded is None else replace(job.recorded, target=text)
+        if inference is None:
+            self.send(Progress("inferring"))
+            inference = self._infer(function, text, job)
         if inference.status is not InferenceStatus.INFERRED:
             status, message = _why_not(inference, function_found, imported)
             self.send(Concluded(status, message, replace(inference, model=None), text))
@@ -197,7 +209,7 @@ class Examiner:
             case, name = _case(variant.target, variant.inputs), variant.name
 
             def tell(event: Event, name: str = name) -> None:
-                if isinstance(event, ModeFinished | FindingMade | CaseFailed | Unhealthy):
+                if isinstance(event, ModeFinished | FindingMade | CaseFailed | Unhealthy | Remark):
                     self.send(InVariant(name, event))
 
             run = VariantRun(

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 
 from diffexport.explore import Settings
 from diffexport.infer.discovery import DiscoveredFunction, Discovery, PlaceError, discover
+from diffexport.infer.recorded import NOTHING_RECORDED, Recorded
+from diffexport.infer.session import Inference
 from diffexport.subjects.cases import Known
 from diffexport.tools.scan.examine import Job
 from diffexport.tools.scan.function_status import FunctionStatus, PlaceProblem
@@ -35,6 +37,7 @@ class ScanPlan:
         timeout: seconds for one Function, and for one import.
         listed: only discover.
         done: names of Functions whose results are there, with the digest of the source that they are of.
+        recorded: calls that were seen, which tell inputs before any inference does.
     """
 
     places: tuple[str, ...]
@@ -48,6 +51,7 @@ class ScanPlan:
     timeout: float = 60.0
     listed: bool = False
     done: Mapping[str, str] = field(default_factory=dict)
+    recorded: Recorded = NOTHING_RECORDED
 
 
 def run(plan: ScanPlan, emit: Callable[[Event], None]) -> None:
@@ -132,4 +136,11 @@ def _job(plan: ScanPlan, function: DiscoveredFunction) -> Job:
         plan.known,
         plan.timeout,
         placeholder=bool(plan.placeholders) and matches(function, plan.placeholders),
+        recorded=_recorded(plan, function),
     )
+
+
+def _recorded(plan: ScanPlan, function: DiscoveredFunction) -> Inference | None:
+    """Return how a Function was seen to be called; None where it was not, or cannot be so again."""
+    seen = plan.recorded.of(function.target, function.file, function.qualname)
+    return None if seen is None else seen.inference(first=False)

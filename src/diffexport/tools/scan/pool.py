@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from diffexport.findings.events import CaseFailed, FindingMade, ModeFinished, RowVerdict, Unhealthy
+from diffexport.findings.events import CaseFailed, FindingMade, ModeFinished, Remark, RowVerdict, Unhealthy
 from diffexport.processes import (
     Announced,
     ChildProcess,
@@ -256,5 +256,5 @@ def _add(result: Examined, message: InVariant) -> None:
         result.findings.append(event.finding)
     elif isinstance(event, CaseFailed):
         result.message = result.message or event.message
-    elif isinstance(event, Unhealthy) and event.message not in result.notes:
+    elif isinstance(event, Unhealthy | Remark) and event.message not in result.notes:
         result.notes.append(event.message)
