@@ -98,15 +98,8 @@ class Explorer:
         self._timekeeper = Timekeeper(settings.limits)
         self._maker = FindingMaker(case, self.pipeline, accepted, settings, self._timekeeper, self.findings)
         self._health = Health()
-        self._checks = SampleChecks(
-            case,
-            self.runtimes,
-            settings,
-            accepted,
-            self.pipeline,
-            findings=self.findings,
-            health=self._health,
-        )
+        watched: Any = {"findings": self.findings, "health": self._health}
+        self._checks = SampleChecks(case, self.runtimes, settings, accepted, self.pipeline, **watched)
         self._steadiness = Steadiness(case, self.pipeline, self.drawing)
         self._hanging = HangingSteps(case, self.pipeline, self.runtimes, settings)
         self._announce: Announce = _tell_nobody

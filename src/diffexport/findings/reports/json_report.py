@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from diffexport.findings.events import Finding
+from diffexport.findings.events import Finding, KnownReplayed
 from diffexport.findings.regressions import FindingStore, LeftOut, SeenTensors, is_tensor, reported_tensor
 from diffexport.findings.reports.coverage import Untested
 from diffexport.findings.reports.reproduce import reproduce_line
@@ -61,10 +61,7 @@ def report_document(tally: Tally, store: FindingStore) -> dict[str, Any]:
             for row in event.rows
         ],
         "divergences": [divergence_document(finding, tally, store) for finding in tally.findings],
-        "known": [
-            {"id": e.id, "regression": e.regression, "status": e.status, "message": e.message}
-            for e in tally.replayed
-        ],
+        "known": [_known(event) for event in tally.replayed],
         "excluded": [
             {"case": e.case, "modes": e.modes, "count": e.count, "reason": e.reason} for e in tally.excluded
         ],
@@ -76,6 +73,15 @@ def report_document(tally: Tally, store: FindingStore) -> dict[str, Any]:
             for _, e in sorted(tally.state_changes.items())
         ],
         "errors": [{"case": case, "message": message} for case, message in tally.failed.items()],
+    }
+
+
+def _known(event: KnownReplayed) -> dict[str, Any]:
+    return {
+        "id": event.id,
+        "regression": event.regression,
+        "status": event.status,
+        "message": event.message,
     }
 
 

@@ -185,9 +185,7 @@ def make_case(
     if not name:
         raise UsageError("a case needs a name")
     form, inputs = _arranged(name, inputs)
-    if bool(inputs) == (strategy is not None):
-        raise UsageError(f"case {name!r}: give either inputs or strategy, one of them")
-    _check_inputs(name, inputs)
+    _check_inputs(name, inputs, strategy)
     _check_export(name, traits, around, custom_opsets)
     parsed = iter(parse_specs([entry for entry in inputs if isinstance(entry, str | TensorSpec)]))
     return Case(
@@ -214,7 +212,9 @@ def make_case(
     )
 
 
-def _check_inputs(name: str, inputs: Sequence[Any]) -> None:
+def _check_inputs(name: str, inputs: Sequence[Any], strategy: Any) -> None:
+    if bool(inputs) == (strategy is not None):
+        raise UsageError(f"case {name!r}: give either inputs or strategy, one of them")
     for entry in inputs:
         if not isinstance(entry, str | TensorSpec) and not hasattr(entry, "example"):
             raise UsageError(
