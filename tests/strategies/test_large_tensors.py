@@ -11,7 +11,7 @@ from hypothesis import find, given, seed, settings
 from hypothesis import strategies as st
 
 from diffexport.arrays.fillings import FAMILIES, FilledArray
-from diffexport.strategies import LARGE_SAMPLE, examples, is_large, samples, trials
+from diffexport.strategies import LARGE_SAMPLE, examples, is_large, is_ordinary, samples, trials
 from diffexport.strategies.large_tensors import (
     MOST_PLACED,
     SMALL_TENSOR,
@@ -20,7 +20,7 @@ from diffexport.strategies.large_tensors import (
     sample_bytes,
     samples_at_once,
 )
-from diffexport.values import TensorSpec, shapes_of_ranks
+from diffexport.values import InputScope, TensorSpec, shapes_of_ranks
 
 QUICK = settings(max_examples=25, database=None, deadline=None)
 
@@ -95,6 +95,56 @@ def test_dtypes_and_bounds_are_kept(text):
             numbers = np.array(array).astype(np.float64)
             assert (spec.low is None) or (numbers >= spec.low).all()
             assert (spec.high is None) or (numbers <= spec.high).all()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "float32[64, 128] normal(5, 2)",
+        "float32[64, 128] image",
+        "uint8[64, 128] image",
+        "bool[64, 128] mask",
+        "float32[64, 128] mask",
+        "float16[64, 128] probability",
+        "float32[64, 128] probabilities",
+        "int64[64, 128] ids in 0..999",
+    ],
+)
+def test_kinds_of_values_are_kept(text):
+    spec = TensorSpec.parse(text)
+    low, high = spec.range_at()
+    for array in drawn(text, 60):
+        numbers = np.array(array).astype(np.float64)
+        assert (numbers >= low).all()
+        assert (numbers <= high).all()
+        if spec.kind.name == "mask":
+            assert set(np.unique(numbers)) <= {0, 1}
+        if spec.kind.name == "image":
+            steps = numbers * (1 if spec.dtype == "uint8" else 255)
+            assert np.abs(steps - np.round(steps)).max() < 1e-4
+        if spec.kind.name == "probabilities":
+            assert np.allclose(numbers.sum(axis=-1), 1)
+
+
+@pytest.mark.parametrize(
+    "text", ["float32[64, 128]", "float32[64, 128] in 0..1", "int32[64, 128]", "float16[64, 128]"]
+)
+def test_where_only_ordinary_values_are_in_scope_there_are_no_others(text):
+    spec = TensorSpec.parse(text).within(InputScope(ordinary=True))
+    chance = random.Random(3)
+    for _ in range(150):
+        data = chance.randbytes(TENSOR_BYTES)
+        (array,) = decode_sample(data, [(64, 128)], [spec], variant=chance.randrange(64), constants=(0.5,))
+        assert is_ordinary(np.array(array)).all()
+
+
+def test_a_bound_that_names_a_dimension_is_that_of_the_shapes():
+    specs = [TensorSpec.parse("float32[N, 128]"), TensorSpec.parse("int64[64, 128] in 0..<N")]
+    chance = random.Random(3)
+    for _ in range(60):
+        data = chance.randbytes(2 * TENSOR_BYTES)
+        _, index = decode_sample(data, [(7, 128), (64, 128)], specs, variant=0, constants=())
+        assert 0 <= index.min() <= index.max() < 7
 
 
 def test_the_simplest_sample_is_zeros():

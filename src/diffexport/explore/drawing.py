@@ -92,7 +92,7 @@ class Drawing:
     def _arranged(self, trial: Trial) -> Trial:
         """Return a trial whose arguments are arranged as the case says."""
         call_of = self.case.call_of
-        return Trial(call_of(trial.export_inputs), tuple(map(call_of, trial.samples)))
+        return Trial(call_of(trial.export_inputs), tuple(map(call_of, trial.samples)), trial.large)
 
     def _mined(self, constants: Sequence[float]) -> tuple[int, ...]:
         """Return the numbers that may be thresholds of the model's sizes."""

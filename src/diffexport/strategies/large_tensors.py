@@ -64,6 +64,8 @@ _SPREADS = (
     (0.0, 100.0),
 )
 _NUMBERS, _PLACE = 4, 4
+#: Kinds of values of which only those in the table are meant.
+_OF_TABLE = ("mask", "image")
 #: Bytes that one large tensor takes: family, seed, numbers, their kind, how many are placed, and each of those.
 TENSOR_BYTES = 1 + 2 + _NUMBERS + 1 + 1 + MOST_PLACED * _PLACE
 
@@ -161,7 +163,9 @@ class _Numbers:
         self._dtype = np.dtype(spec.dtype)
         self._part = part_dtype(self._dtype)
         # A kind has a table of its own, whose values are all that there may be.
-        self._bounded = spec.is_bounded or spec.kind is not None
+        self._bounded, self._ordinary = spec.is_bounded or spec.kind is not None, spec.scope.ordinary
+        self._of_table = spec.kind is not None and spec.kind.name in _OF_TABLE
+        self._normal = spec.kind.numbers if spec.kind is not None and spec.kind.name == "normal" else ()
 
     def element(self, code: int, turn: int = 0) -> Any:
         """Return a value of the table as one element of the dtype."""
@@ -179,7 +183,12 @@ class _Numbers:
             return "among", tuple(self.element(code % SEPARATORS) for code in (*codes, *_spread_of(codes)))
         if family == "constant":
             return family, (self.element(plain[0]),)
-        if self._part == np.bool_ and family not in ("repeated", "among", "sparse", "sorted"):
+        if (self._part == np.bool_ or self._of_table) and family not in (
+            "repeated",
+            "among",
+            "sparse",
+            "sorted",
+        ):
             family = "among"
         if family in ("normal", "ramp", "uniform"):
             return self._computed(family, plain)
@@ -201,19 +210,34 @@ class _Numbers:
         first, second = sorted((to_number(self._values[plain[0]]), to_number(self._values[plain[1]])))
         if not (math.isfinite(first) and math.isfinite(second)):
             return "constant", (self.element(0),)
+        if family == "normal" and self._normal:
+            return family, tuple(map(as_number, self._normal))
+        if self._ordinary and is_floating(self._part) and family != "ramp":
+            return self._away_from_zero(family, plain)
         if family == "normal" and not self._bounded and is_floating(self._part):
             mean, deviation = _SPREADS[self._kind % len(_SPREADS)]
             return family, (as_number(mean), as_number(deviation))
         if family == "ramp":
             # As many steps as there is room for.
             step: float = 1 if not is_floating(self._part) else (1.0, 0.5, 0.25, 0.125)[self._kind % 4]
-            room = int(min((second - first) / step, 1 << 40)) if self._bounded else 1 << self._kind % 16
+            room = int(min((second - first) / step, 1 << 40)) if self._bounded else 1 << self._kind % 13
             if not self._bounded and not is_floating(self._part):
                 room = min(room, int(np.iinfo(self._part).max) - int(first))
             return family, (as_number(first), as_number(step), max(room, 0) + 1)
         if first == second and not self._bounded:
             first, second = (0, 16) if first >= 0 else (first, 0)
         return "uniform", (as_number(to_number(first)), as_number(to_number(second)))
+
+    def _away_from_zero(self, family: str, plain: Sequence[int]) -> tuple[str, tuple[Any, ...]]:
+        """Return numbers between which there are no tiny ones: those are not ordinary."""
+        if self._bounded:
+            return "among", tuple(self.element(code) for code in plain)
+        sign = -1.0 if self._kind % 2 else 1.0
+        if family == "normal":
+            return family, (as_number(4.0 * sign), as_number(1.0))
+        least = 0.25 + abs(float(self._values[plain[0]]))
+        ends = sorted((sign * least, sign * (least + 1.0 + abs(float(self._values[plain[1]])))))
+        return "uniform", tuple(map(as_number, ends))
 
 
 def _spread_of(codes: bytes) -> list[int]:
