@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import diffexport
 from diffexport.errors import UntestableError, UsageError
-from diffexport.values.spec import TensorSpec, admits_all, pinned
+from diffexport.values import TensorSpec, admits_all, pinned
 
 QUICK = {"modes": "torchscript", "runtimes": "ort-disabled", "examples": 2}
 

@@ -22,6 +22,9 @@ Outputs = Sequence[Array] | str
 
 #: After how many runs to look: most rounding is explained by a few, and what is far outside is seen as soon.
 STAGES = (6, 32, 128)
+#: Most elements of all runs together, and how many runs there are at least: of large outputs, whose elements say much
+#: of each other, there are few.
+_MOST_ELEMENTS, _FEWEST_RUNS = 1 << 24, 3
 #: How many runs an operator trace is replayed for.
 TRACED_RUNS = STAGES[1]
 #: Kinds that rounding may cause.
@@ -75,6 +78,8 @@ class RoundingCheck:
         self._unrecomputed: set[str] = set()
         self._reference: Outputs | None = None
         self._from_trace: list[Array] | None = None
+        elements = sum(array.size for array in eager)
+        self._most_runs = max(_FEWEST_RUNS, min(STAGES[-1], _MOST_ELEMENTS // max(elements, 1)))
 
     def judge(self, got: Sequence[Array]) -> ComparisonResult:
         """Compare, and arbitrate what differs."""
@@ -114,9 +119,10 @@ class RoundingCheck:
             fine = explained(runs[:, places], eager.reshape(-1)[places], got.reshape(-1)[places])
             result.reshape(-1)[places[fine]] = True
             places = places[~fine]
-        for count in STAGES:
+        for stage in STAGES:
             if not places.size:
                 break
+            count = min(stage, self._most_runs)
             one, other = eager.reshape(-1)[places], got.reshape(-1)[places]
             runs = self._results(number, count)[:, places]
             fine = explained(runs, one, other)
@@ -126,11 +132,11 @@ class RoundingCheck:
                 fine |= comparable & self._near_reference(number, places, other)
             if _infinite(other).any():
                 fine |= self._same_infinity(number, places, other)
-            if count == STAGES[0] and self._note():
+            if stage == STAGES[0] and self._note():
                 fine |= _within_fixed(one, other)
             result.reshape(-1)[places[fine]] = True
             places = places[~fine & ~hopeless(runs, one, other)]
-            if self._succeeded < count:
+            if self._succeeded < stage:
                 break
         return result
 
@@ -219,9 +225,7 @@ class RoundingCheck:
         if reference is None or not is_floating(eager.dtype):
             return np.zeros(places.size, bool)
         # Measured on all elements, those that agree among them.
-        everywhere = as_exact(eager.reshape(-1), got.reshape(-1), reference.reshape(-1))
-        fine: Array = everywhere[places]
-        return fine
+        return as_exact(eager.reshape(-1), got.reshape(-1), reference.reshape(-1), places)
 
     def _same_infinity(self, number: int, places: Array, got: Array) -> Array:
         """Return which infinities are those of float64: eager has NaN there where it overflows on the way."""

@@ -31,6 +31,8 @@ ENOUGH = 32
 #: Which of eager's errors is typical, how many times that the exported model's may be, and how many units in the last
 #: place of the largest value it may be to be called rounding.
 _TYPICAL, _TIMES_TYPICAL, _MOST_UNITS = 0.75, 8.0, 4096.0
+#: About how many elements of a large output eager's errors are taken from.
+_SAMPLED = 1 << 16
 #: From how many elements on they say of each other how far apart their values may be.
 MANY = 128
 #: Of what the values of the median element span, those of one that it speaks for span at least so much.
@@ -108,39 +110,52 @@ def _among_many(wide: Array, value: Array) -> Array:
     return near
 
 
-def as_exact(eager: Array, got: Array, reference: Array) -> Array:
+def as_exact(eager: Array, got: Array, reference: Array, places: Array) -> Array:
     """Return which values are about as near to float64 as eager's are; none where that cannot be told from many.
 
-    An error is measured by those of eager in the elements of the output that are of the same magnitude or smaller, so
-    that large values excuse no small ones. Where eager itself is far from float64, it is no rounding of the last
-    operations, and nothing is said.
+    An error is measured by those of eager in the elements of the output that are of the same magnitude, or of the same
+    and smaller ones, so that large values excuse no small ones. Where eager itself is far from float64, it is no
+    rounding of the last operations, and nothing is said.
 
     Args:
         eager, got: of shape (elements,), of one real floating dtype.
         reference: the same in float64, of shape (elements,).
+        places: the elements that are asked about.
     """
-    result = np.zeros(eager.shape, bool)
     with np.errstate(all="ignore"):
-        of_eager = np.abs(eager.astype(np.float64) - reference)
-        of_got = np.abs(got.astype(np.float64) - reference)
-        magnitude = np.abs(reference)
-    finite = np.isfinite(of_eager) & np.isfinite(of_got) & np.isfinite(magnitude)
-    if finite.sum() < MANY:
-        return result
-    order = np.flatnonzero(finite)[np.argsort(magnitude[finite], kind="stable")]
-    sorted_magnitude, errors = magnitude[order], of_eager[order]
-    unit = float(finfo(eager.dtype).eps)
+        sample = slice(None, None, max(len(eager) // _SAMPLED, 1))
+        magnitude = np.abs(reference[sample])
+        errors = np.abs(eager[sample].astype(np.float64) - reference[sample])
+        finite = np.isfinite(errors) & np.isfinite(magnitude)
+        if finite.sum() < MANY:
+            return np.zeros(places.shape, bool)
+        order = np.argsort(magnitude[finite], kind="stable")
+        edges, limits = _limits(
+            magnitude[finite][order], errors[finite][order], float(finfo(eager.dtype).eps)
+        )
+        size = np.abs(reference[places])
+        off = np.abs(got[places].astype(np.float64) - reference[places])
+        which = np.minimum(np.searchsorted(edges, size), len(edges) - 1)
+        near: Array = np.isfinite(size) & (off <= limits[which]) & (size <= 2 * edges[-1])
+        return near
+
+
+def _limits(magnitude: Array, errors: Array, unit: float) -> tuple[Array, Array]:
+    """Return how large an error may be, for magnitudes up to each of several; both are sorted by magnitude."""
+    edges, limits = [], []
     start = 0
-    while start < len(order):
-        # Those up to twice as large as the smallest that is left, with all that are smaller still.
-        end = int(np.searchsorted(sorted_magnitude, 2 * sorted_magnitude[start], side="right"))
-        end = max(end, min(start + MANY, len(order)))
-        typical = float(np.quantile(errors[:end], _TYPICAL))
-        if end >= MANY and 0 < typical <= _MOST_UNITS * unit * sorted_magnitude[end - 1]:
-            part = order[start:end]
-            result[part] = of_got[part] <= _TIMES_TYPICAL * typical
+    while start < len(magnitude):
+        # Those up to twice as large as the smallest that is left.
+        end = int(np.searchsorted(magnitude, 2 * magnitude[start], side="right"))
+        end = max(end, min(start + MANY, len(magnitude)))
+        typical = float(np.quantile(errors[:end], _TYPICAL)) if end >= MANY else 0.0
+        if end - start >= MANY:
+            typical = max(typical, float(np.quantile(errors[start:end], _TYPICAL)))
+        largest = float(magnitude[end - 1])
+        edges.append(largest)
+        limits.append(_TIMES_TYPICAL * typical if typical <= _MOST_UNITS * unit * largest else 0.0)
         start = end
-    return result
+    return np.array(edges), np.array(limits)
 
 
 def hopeless(runs: Array, eager: Array, got: Array) -> Array:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Hashable, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -15,7 +16,7 @@ from diffexport.pipeline.bounded_cache import BoundedCache
 from diffexport.pipeline.eager import EagerResult
 from diffexport.pipeline.eager_models import EagerModels, case_key
 from diffexport.subjects.cases import Case
-from diffexport.values import Inputs, Kind, Mode, Terms
+from diffexport.values import NO_DEADLINE, Inputs, Kind, Mode, Terms
 
 #: How many inputs are remembered with the runs of eager under noise, and how many elements their outputs may have.
 _ARBITERS, _SHARED_ELEMENTS = 16, 1 << 16
@@ -77,12 +78,16 @@ class Arbitration:
     Args:
         eager: runs it.
         remembered: how many judgements to remember.
+
+    Attributes:
+        deadline: is asked before eager is run again.
     """
 
     def __init__(self, eager: EagerModels, remembered: int) -> None:
         self._eager = eager
         self._judgements: BoundedCache[oracle.ComparisonResult] = BoundedCache(remembered)
         self._arbiters: BoundedCache[oracle.RoundingCheck] = BoundedCache(_ARBITERS)
+        self.deadline = NO_DEADLINE
 
     def comparison(self, case: Case, mode: Mode, inputs: Inputs, eager: EagerResult) -> OutputComparison:
         """Return what compares on these inputs; eager is run again once for all runtimes.
@@ -93,7 +98,7 @@ class Arbitration:
             return UnlikeValues(eager)
 
         def arbiter() -> oracle.RoundingCheck:
-            return oracle.RoundingCheck(eager.outputs, self._eager.rerun(case, mode, inputs))
+            return oracle.RoundingCheck(eager.outputs, self._timed(self._eager.rerun(case, mode, inputs)))
 
         if not isinstance(inputs, tuple) or not all(
             isinstance(value, np.ndarray | torch.Tensor) for value in inputs
@@ -106,6 +111,15 @@ class Arbitration:
         # What eager gives when it is run again is the same in every mode.
         shared = self._arbiters.get(key, arbiter) if elements <= _SHARED_ELEMENTS else arbiter()
         return RememberingComparison(shared, self._judgements, key)
+
+    def _timed(self, rerun: oracle.Rerun) -> oracle.Rerun:
+        """Return how eager is run again while there is time."""
+
+        def noisy(noise: oracle.Noise) -> oracle.Outputs:
+            self.deadline.check()
+            return rerun.noisy(noise)
+
+        return replace(rerun, noisy=noisy)
 
 
 def judge_on_terms(

@@ -256,6 +256,7 @@ class Block:
                     continue
             question.deadline.check()
             STEPS.begin("arbitrate")
+            self._stages.arbitration.deadline = question.deadline
             comparison = self._stages.arbitration.comparison(
                 question.case, question.mode, batch.samples[number], eager
             )
