@@ -103,8 +103,7 @@ class Explorer:
         self._steadiness = Steadiness(case, self.pipeline, self.drawing)
         self._hanging = HangingSteps(case, self.pipeline, self.runtimes, settings)
         self._announce: Announce = _tell_nobody
-        #: Seen, and not yet made a finding of.
-        self._pending: dict[Identity, Diverged] = {}
+        self._pending: dict[Identity, Diverged] = {}  # seen, and not yet made a finding of
         self._fatal, self._explored = tuple(fatal), set[str]()
         self._carried = CarriedOver(self.findings, self._health, self._explored)
         self._carried.restore(carried)
@@ -215,10 +214,9 @@ class Explorer:
                 row.reason = self._health.why_untested(row) if is_tried else TIME_OVER
             else:
                 row.reason = row.reason if row.reason != TIME_OVER else ""
-        carried, turns = self._carried.since_last(), turn.number + (not self._timekeeper.is_over)
-        yield ModeFinished(
-            self.case.name, str(mode), tuple(rows.values()), carried, turns, STEPS.take_spent()
-        )
+        told = tuple(rows.values()), self._carried.since_last()
+        turns = turn.number + (not self._timekeeper.is_over)
+        yield ModeFinished(self.case.name, str(mode), *told, turns, STEPS.take_spent())
 
     def _first_look(self, mode: Mode, rows: dict[str, Row]) -> Iterator[Event]:
         """Look at a mode for the first time; see [first_samples][]."""

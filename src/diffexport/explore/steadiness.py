@@ -13,7 +13,6 @@ from diffexport import oracle
 from diffexport.arrays import as_call
 from diffexport.errors import UntestableError
 from diffexport.explore.drawing import Drawing
-from diffexport.explore.export_examples import plain_shapes
 from diffexport.findings.events import Remark
 from diffexport.pipeline import EagerResult, Pipeline, heeds_training
 from diffexport.strategies import Trial, examples
@@ -107,7 +106,8 @@ class Steadiness:
     def _inputs(self, mode: Mode) -> Iterator[Call]:
         specs = self._case.specs
         if specs and len(specs) == len(self._case.inputs):
-            yield as_call(examples(plain_shapes(specs), specs))
+            shapes = self._drawing.usual_shapes(mode)[0]
+            yield as_call(self._case.call_of(examples(shapes, specs)))
             return
         yield from [as_call(trial.samples[0]) for trial in reversed(self._drawn(mode)) if trial.samples]
 

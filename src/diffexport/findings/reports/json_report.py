@@ -68,10 +68,7 @@ def report_document(tally: Tally, store: FindingStore) -> dict[str, Any]:
         "untested": [_untested(one) for one in tally.untested()],
         "advice": [{"case": case, "message": message} for case, message in sorted(tally.advice.items())],
         "remarks": [{"case": one.case, "message": one.message} for one in sorted(tally.remarks, key=str)],
-        "state_changes": [
-            {"case": e.case, "change": e.what, "restored": e.restored, "message": e.message}
-            for _, e in sorted(tally.state_changes.items())
-        ],
+        "state_changes": _state_changes(tally),
         "errors": [{"case": case, "message": message} for case, message in tally.failed.items()],
     }
 
@@ -97,6 +94,13 @@ def _budget(tally: Tally) -> dict[str, Any] | None:
         "out_of_time": tally.finished is not None and tally.finished.out_of_time,
         "spent": {name: round(seconds, 3) for name, seconds in sorted(tally.spent.items())},
     }
+
+
+def _state_changes(tally: Tally) -> list[dict[str, Any]]:
+    return [
+        {"case": e.case, "change": e.what, "restored": e.restored, "message": e.message}
+        for _, e in sorted(tally.state_changes.items())
+    ]
 
 
 def _untested(one: Untested) -> dict[str, Any]:

@@ -177,7 +177,6 @@ def make_case(
 
     Args:
         inputs: a list, texts with names (``mask=bool[B]``), a dict by name, or a [Call][]; entries may be nested.
-        exclude: mode pattern to the reason why.
 
     Raises:
         UsageError: no name, both or neither of ``inputs`` and ``strategy``, or one of the others is wrong.

@@ -8,6 +8,7 @@ or from 0 on.
 
 from __future__ import annotations
 
+import ast
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -78,9 +79,9 @@ class _Seen:
                 )
                 return ""
             text = self._text(value)
-            if ":" in text:
+            if not _is_literal(text):
                 self.problem = (
-                    f"it cannot be built again: argument {name} is {text}, which a target cannot hold"
+                    f"it cannot be built again: argument {name or '*'} is {text}, which is no literal"
                 )
                 return ""
             texts.append(f"{name}={text}" if name else text)
@@ -209,6 +210,14 @@ def _place(described: Mapping[str, Any], folder: Path) -> tuple[str, str]:
         return module, module
     inside = path.relative_to(folder) if path.is_relative_to(folder) else path
     return inside.as_posix(), path.stem
+
+
+def _is_literal(text: str) -> bool:
+    try:
+        ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return False
+    return True
 
 
 def _form(arguments: _Arguments) -> tuple[Any, ...]:
