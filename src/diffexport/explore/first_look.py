@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from diffexport.arrays import Array
 from diffexport.explore.export_examples import CHEAP_SHAPES
-from diffexport.strategies import FLAVOURS, examples
+from diffexport.strategies import FLAVOURS, examples, is_large
 from diffexport.values import Shape, TensorSpec, representative_shapes
 
 #: Samples at one joint shape.
@@ -17,8 +17,8 @@ Samples = list[tuple[Array, ...]]
 
 def first_samples(
     specs: Sequence[TensorSpec], exported: tuple[Shape, ...], *, dynamic: bool
-) -> list[Samples]:
-    """Return what a mode is run on first, the ordinary before the telling; samples of one list have the same shapes.
+) -> Iterator[Samples]:
+    """Yield what a mode is run on first, the ordinary before the telling; samples of one list have the same shapes.
 
     Args:
         specs: of the inputs.
@@ -26,12 +26,15 @@ def first_samples(
         dynamic: whether it can be run at others.
     """
     ordinary = _backwards(examples(exported, specs))
+    yield [ordinary]
     # Ordinary inputs at other sizes are what a dynamic export is made for.
-    resized = (
-        [_backwards(examples(shapes, specs)) for shapes in _other_shapes(specs, exported)] if dynamic else []
-    )
-    telling = _distinct([ordinary, *(examples(exported, specs, flavour) for flavour in FLAVOURS[1:])])[1:]
-    return [samples for samples in ([ordinary], *([sample] for sample in resized), telling) if samples]
+    for shapes in _other_shapes(specs, exported) if dynamic else []:
+        yield [_backwards(examples(shapes, specs))]
+    # Large ones take their time, and the extreme one says most.
+    flavours = FLAVOURS[-1:] if is_large(exported) else FLAVOURS[1:]
+    telling = _distinct([ordinary, *(examples(exported, specs, flavour) for flavour in flavours)])[1:]
+    if telling:
+        yield telling
 
 
 def _backwards(sample: tuple[Array, ...]) -> tuple[Array, ...]:

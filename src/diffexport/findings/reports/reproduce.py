@@ -28,6 +28,9 @@ def reproduce_line(finding: Finding, tally: Tally, store: FindingStore) -> str:
         profile = PROFILES.get(tally.started.profile)
         alone = profile.examples_for(1) if profile is not None else 0
         examples = f" --examples {max(tally.started.examples, alone)}"
+        if tally.started.budget is not None:
+            # One round more than there were: what came of a first look alone is made minimal there.
+            examples = f" --rounds {(tally.rounds or 0) + 1}"
     return (
         f"diffexport run {quote(finding.target)}{specs} --modes {quote(finding.mode)} "
         f"--runtime {finding.runtime}{examples} --seed {finding.seed}{scope}{strict}"

@@ -100,7 +100,8 @@ class Terminal:
 
     def _advance(self, event: ModeFinished) -> None:
         is_first = (event.case, event.mode) not in self._looked_at
-        self._looked_at.add((event.case, event.mode))
+        if event.turns is not None:
+            self._looked_at.add((event.case, event.mode))
         self._done += is_first
         self._live.advance(int(is_first), doing=self._doing(event))
         silent = time.monotonic() - self._said
