@@ -289,7 +289,7 @@ def _validated(table: dict[str, Any], place: str) -> Any:
         import_timeout: Seconds = DEFAULT_STEP_LIMITS.import_seconds
         memory: Pattern | None = None
         time: Pattern | pydantic.PositiveInt | None = None
-        rounds: at_most(MOST_EXAMPLES) | None = None  # type: ignore[valid-type]
+        rounds: Annotated[pydantic.PositiveInt, pydantic.Field(le=MOST_EXAMPLES)] | None = None
         regression_size: Pattern | None = None
         matrices: dict[Pattern, list[Text]] = {}
         known: Any = []

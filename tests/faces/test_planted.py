@@ -10,7 +10,7 @@ DYNAMIC = ("--modes", "torchscript,dynamic=true", "--runtime", "ort-disabled", "
 
 def test_add_where_forward_subtracts(check):
     inputs = ("--input", "float32[...B]") * 2
-    ran = check("models.py:AddForSubtract", *inputs, code=1)
+    ran = check("models.py:AddForSubtract", *inputs, "--examples", "64", code=1)
     assert ("compare", "value", "0", "1") in ran.summary()
     (value,) = (d for d in ran.divergences if d["kind"] == "value")
     assert [x["values"] for x in value["eager"]] == [["-0x1p+0"]]
@@ -51,7 +51,7 @@ def test_swapped_outputs(check):
 
 
 def test_a_dimension_baked_in_at_export(check):
-    ran = check("models.py:BakedDimension", cheap=DYNAMIC, code=1)
+    ran = check("models.py:BakedDimension", "--examples", "64", cheap=DYNAMIC, code=1)
     (found,) = ran.divergences
     assert (found["stage"], found["kind"]) == ("compare", "value")
     # The exporter that is not deprecated is the simpler one.

@@ -15,7 +15,8 @@ from diffexport.explore.settings import Settings
 from diffexport.findings.events import ModeFinished, RoundsDone, Row, RowVerdict
 from diffexport.values import DEFAULT_OPSET, Mode
 
-#: Examples of Hypothesis in the first turn after the first look, and samples in one of them; both double each turn.
+#: Examples of Hypothesis in the first turn after the first look, which double each turn; and samples in one of them, of
+#: which there are four times as many each turn.
 FIRST_EXAMPLES, FIRST_BLOCK = 3, 4
 #: Most examples in one turn, and in how many turns they double.
 MOST_EXAMPLES_OF_TURN, _DOUBLINGS = 64, 5
@@ -47,7 +48,7 @@ class Turn:
     @property
     def block(self) -> int:
         """Most samples in one example."""
-        return FIRST_BLOCK << min(max(self.number - 1, 0), _DOUBLINGS + 2)
+        return FIRST_BLOCK << 2 * min(max(self.number - 1, 0), _DOUBLINGS)
 
     @property
     def repeats_export(self) -> bool:
