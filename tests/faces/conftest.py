@@ -16,6 +16,9 @@ from pathlib import Path
 
 import pytest
 
+# pytest's own sessions inside of tests forget the modules that they load; what is loaded before stays.
+import diffexport.explore.replayer  # noqa: F401
+
 #: Models whose ONNX export means something else than they do, and some that agree.
 MODELS = '''
 import torch
