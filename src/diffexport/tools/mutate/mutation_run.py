@@ -6,6 +6,7 @@ import hashlib
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -301,7 +302,9 @@ class _MutantTrial:
         def reported(inputs: tuple[Any, ...]) -> bool:
             return not pipeline.check(self.case, self.artefact.mode, RUNTIME, inputs, strict=strict).agrees
 
+        begun = perf_counter()
         evidence = self.judge.evidence(mutant.model, constants_of_mutant, confirm=reported)
+        self.limit.leave_out(perf_counter() - begun)
         if evidence is None:
             return made(
                 MutantVerdict.EQUIVALENT,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -62,12 +63,16 @@ class PlantingLimit:
         wanted = "" if self.most is None else f" of {self.most}"
         return f"the time was over when {self.planted}{wanted} bugs were planted"
 
+    def leave_out(self, seconds: float) -> None:
+        """Let some time not count that was spent on something else than planting and checking."""
+        self.deadline = Deadline(self.deadline.wall + seconds, self.deadline.processor)
+
     def for_one(self) -> Deadline:
         """Return until when the next mutant may be checked: a few times its even share of what is left.
 
         Where it is not said how many there are, that is until the end.
         """
-        if self.most is None or self.deadline is NO_DEADLINE:
+        if self.most is None or self.deadline.wall == math.inf:
             return self.deadline
         share = self.deadline.left / max(self.most - self.planted, 1)
         return Deadline(min(self.deadline.wall, Deadline.after(_SHARE * share).wall))
