@@ -89,7 +89,7 @@ def plan_of(entry: Entry, modes: tuple[str, ...], folder: Path) -> Path:
     for text in modes:
         mode = Mode.parse(text)
         axes = dynamic_axes(case, call) if mode.dynamic else None
-        script = exporter_of(mode.exporter).script(ScriptRequest(module, call, mode, axes, case.terms))
+        script = exporter_of(mode).script(ScriptRequest(module, call, mode, axes, case.terms))
         written.append({"mode": text, "export": script})
     plan = {
         "file": str(ROOT / entry.target.partition(":")[0]),
