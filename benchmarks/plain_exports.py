@@ -1,4 +1,4 @@
-"""What one would do by hand: export a model, load it into each runtime, compare once. Nothing of diffexport is imported.
+"""What one would do by hand: export a model, load it into each runtime, compare once. diffexport is not imported.
 
     python plain_exports.py PLAN.json OUT.json [verify|diagnostic]
 
@@ -51,7 +51,9 @@ def main():
         try:
             outcomes = way(mode, model, args, feeds, eager, plan["runtimes"])
         except Exception as error:  # noqa: BLE001 - whatever the exporter raises is its refusal
-            text = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
+            text = (
+                f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}"
+            )
             outcomes = dict.fromkeys(plan["runtimes"], f"refused: {text[:200]}")
         results.append({"mode": mode["mode"], "seconds": time.monotonic() - begun, "outcomes": outcomes})
     document = {"seconds": time.monotonic() - started, "modes": results}
@@ -114,11 +116,11 @@ def compared(outputs, eager):
     return "agrees"
 
 
-def verify(mode, model, args, feeds, eager, runtimes):
+def verify(mode, model, args, _feeds, _eager, runtimes):
     """Export with torch's own verification and its report: one input, one tolerance."""
     import torch
 
-    if not mode["mode"].startswith("dynamo"):
+    if mode["mode"] != "dynamo":
         return dict.fromkeys(runtimes, "not offered")
     with tempfile.TemporaryDirectory() as folder:
         torch.onnx.export(
@@ -143,7 +145,9 @@ def diagnostic(mode, model, args, feeds, eager, runtimes):
     exec(mode["export"], scope)
     outputs = run("ort-all", scope["export"](model, args), feeds)
     difference = max_diff(tuple(map(torch.from_numpy, eager)), tuple(map(torch.from_numpy, outputs)))
-    return dict.fromkeys(runtimes, "agrees" if difference["abs"] < 1e-4 else f"differs: {difference['abs']:.3g}")
+    return dict.fromkeys(
+        runtimes, "agrees" if difference["abs"] < 1e-4 else f"differs: {difference['abs']:.3g}"
+    )
 
 
 PEERS = {"verify": verify, "diagnostic": diagnostic}

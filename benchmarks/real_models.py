@@ -5,8 +5,8 @@
 
 For each model of the gallery (tests/models/models.toml), one after the other, each in processes of its own:
 
-- *bare*: ``torch.onnx.export``, loads and one comparison for each (mode, runtime), by plain_exports.py, which imports
-  nothing of diffexport. Its exports are those of a script of ``diffexport show``, its inputs the first ones of ours.
+- *bare*: ``torch.onnx.export``, loads and one comparison for each (mode, runtime), by plain_exports.py, which does not
+  import diffexport. Its exports are those of a script of ``diffexport show``, its inputs the first ones of ours.
 - *ours*: ``diffexport run`` as a person starts it, in a folder of its own, with ``--jobs 1``, since bare is one process,
   too. When a mode has its verdicts is read from the journal of the run, to 0.05 s.
 - findings: each stored one is turned into a script by ``diffexport show`` and run; what does not show there is a false
@@ -82,9 +82,7 @@ def plan_of(entry: Entry, modes: tuple[str, ...], folder: Path) -> Path:
     """Write down what is to be done by hand with a model; return the file."""
     case = entry.case()
     call = as_call(examples(plain_shapes(case.specs), case.specs))
-    np.savez(
-        folder / "inputs.npz", **{f"x{number}": value.numpy() for number, value in enumerate(call.args)}
-    )
+    np.savez(folder / "inputs.npz", **{f"x{number}": value.numpy() for number, value in enumerate(call.args)})
     module, written = case.build(), []
     for text in modes:
         mode = Mode.parse(text)
@@ -108,7 +106,13 @@ def by_hand(plan: Path, folder: Path, way: str = "", path: str = "") -> dict:
     """Do it by hand, or in the way of a peer."""
     folder.mkdir()
     answer = folder / "answer.json"
-    command = [sys.executable, str(HERE / "plain_exports.py"), str(plan), str(answer), *([way] if way else [])]
+    command = [
+        sys.executable,
+        str(HERE / "plain_exports.py"),
+        str(plan),
+        str(answer),
+        *([way] if way else []),
+    ]
     environment = {**ENVIRONMENT, "PYTHONPATH": path}
     done = watch(command, folder=folder, environment=environment, limit=LIMIT)
     if done.code != 0 or not answer.exists():
@@ -189,7 +193,7 @@ def confirmed(divergence: dict, saved: Path, folder: Path) -> dict:
     environment = {**ENVIRONMENT, "PYTHONPATH": str(ROOT)}
     done = watch([sys.executable, str(file)], folder=folder, environment=environment, limit=LIMIT)
     last = (done.printed.strip().splitlines() or [""])[-1]
-    shows = done.code == 1 and "DIVERGES" in done.printed or done.code is None or done.code < 0
+    shows = (done.code == 1 and "DIVERGES" in done.printed) or done.code is None or done.code < 0
     return {**told, "confirmed": shows, "script": last[:200]}
 
 
@@ -239,7 +243,16 @@ def mutated(options: argparse.Namespace) -> list[dict]:
 
 def shown(results: list[dict], mutants: list[dict], console: Console) -> None:
     """Print what was measured."""
-    columns = ["model", "bare s", "ours: first s", "of bare", "of budget", "memory +MiB", "findings", "unconfirmed"]
+    columns = [
+        "model",
+        "bare s",
+        "ours: first s",
+        "of bare",
+        "of budget",
+        "memory +MiB",
+        "findings",
+        "unconfirmed",
+    ]
     table = Table(*columns, "checks", "where the time went")
     for one in results:
         mine, bare = one["ours"], one["bare"]
@@ -266,11 +279,15 @@ def shown(results: list[dict], mutants: list[dict], console: Console) -> None:
     for one in results:
         for found in one["ours"].get("findings", ()):
             mark = "confirmed" if found["confirmed"] else "NOT CONFIRMED"
-            text = f"{one['model']} {found['mode']} {found['runtime']} {found['kind']}: {found['message'][:160]}"
+            text = (
+                f"{one['model']} {found['mode']} {found['runtime']} {found['kind']}: {found['message'][:160]}"
+            )
             console.print(f"  {mark}: {text}", markup=False, highlight=False)
         for name, peer in one["peers"].items():
             said = {each["mode"]: sorted(set(each["outcomes"].values())) for each in peer["modes"]}
-            text = peer["error"] or "; ".join(f"{mode} {', '.join(map(str, all_))}" for mode, all_ in said.items())
+            text = peer["error"] or "; ".join(
+                f"{mode} {', '.join(map(str, all_))}" for mode, all_ in said.items()
+            )
             console.print(f"  {name} on {one['model']}: {peer['seconds']:.1f} s, {text[:300]}", markup=False)
     for one in mutants:
         console.print({key: value for key, value in one.items() if key != "missed_bugs"})
@@ -331,6 +348,7 @@ def main() -> int:
     shown(results, mutants, console)
     console.print(summary(results, mutants))
     return 0
+
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -54,7 +54,9 @@ class Entry:
     def case(self):
         """Return the case, from the repository as working directory; what is refused are rules of it."""
         case = resolve(self.target, inputs=self.inputs)
-        refusals = [rule(each["reason"], each["modes"], "refuses", error=each["error"]) for each in self.refuses]
+        refusals = [
+            rule(each["reason"], each["modes"], "refuses", error=each["error"]) for each in self.refuses
+        ]
         left_out = [Exclusion(ModePattern.parse(each["modes"]), each["reason"]) for each in self.excludes]
         return replace(
             case,

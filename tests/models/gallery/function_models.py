@@ -359,7 +359,9 @@ class RoutedExperts(nn.Module):
     def __init__(self):
         super().__init__()
         self.router = nn.Linear(6, 4)
-        self.experts = nn.ModuleList(nn.Sequential(nn.Linear(6, 8), nn.SiLU(), nn.Linear(8, 6)) for _ in range(4))
+        self.experts = nn.ModuleList(
+            nn.Sequential(nn.Linear(6, 8), nn.SiLU(), nn.Linear(8, 6)) for _ in range(4)
+        )
 
     def forward(self, x):
         logits = self.router(x)

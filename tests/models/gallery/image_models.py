@@ -46,9 +46,7 @@ class ResidualNet(nn.Module):
         self.stem = nn.Sequential(
             convolution(3, 8, size=7, stride=2, activation=nn.ReLU()), nn.MaxPool2d(3, 2, padding=1)
         )
-        self.stages = nn.Sequential(
-            ResidualBlock(8, 8, 1), ResidualBlock(8, 16, 2), ResidualBlock(16, 32, 2)
-        )
+        self.stages = nn.Sequential(ResidualBlock(8, 8, 1), ResidualBlock(8, 16, 2), ResidualBlock(16, 32, 2))
         self.head = nn.Linear(32, 10)
 
     def forward(self, image):
@@ -110,7 +108,10 @@ class UNet(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.first, self.second = convolution(3, 8, activation=nn.ReLU()), convolution(8, 16, activation=nn.ReLU())
+        self.first, self.second = (
+            convolution(3, 8, activation=nn.ReLU()),
+            convolution(8, 16, activation=nn.ReLU()),
+        )
         self.bottom = convolution(16, 16, activation=nn.ReLU())
         self.joined = convolution(32, 8, activation=nn.ReLU())
         self.last = convolution(16, 8, activation=nn.ReLU())
@@ -142,7 +143,8 @@ class Detector(nn.Module):
     def __init__(self):
         super().__init__()
         self.features = nn.Sequential(
-            convolution(3, 8, stride=2, activation=nn.ReLU()), convolution(8, 8, stride=2, activation=nn.ReLU())
+            convolution(3, 8, stride=2, activation=nn.ReLU()),
+            convolution(8, 8, stride=2, activation=nn.ReLU()),
         )
         self.scores, self.boxes = nn.Conv2d(8, 3, 1), nn.Conv2d(8, 4, 1)
 

@@ -58,7 +58,7 @@ class PlantingLimit:
     @property
     def why_ended(self) -> str:
         """What to say of a job that was ended for lack of time; empty if it was not."""
-        if self.most is not None and self.planted >= self.most or not self.deadline.passed:
+        if (self.most is not None and self.planted >= self.most) or not self.deadline.passed:
             return ""
         wanted = "" if self.most is None else f" of {self.most}"
         return f"the time was over when {self.planted}{wanted} bugs were planted"
