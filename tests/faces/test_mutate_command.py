@@ -37,7 +37,7 @@ def only(*names):
 def test_so_many_bugs_are_planted_of_as_many_mutators(mutate):
     chosen = only("scaled-*", "halves-off", "wrong-at-1")
     quick = ("--input", "float32[N]", *chosen, "--most", 5, "--examples", 20)
-    ran, report = mutate("plain.py:Shifted", *quick, code=0)
+    _, report = mutate("plain.py:Shifted", *quick, code=0)
     assert (report["planted"], report["skipped"]) == (5, [])
     assert [m["planted"] for m in report["mutators"] if not m["control"]] == [1] * 5
 

@@ -92,27 +92,42 @@ def mutate_command(
         shrink=False,
     )
     ran_on = select_runtimes(runtimes or RUNTIMES)
-    limit = budget_of(Budget(), None, time=time, rounds=None)
-    seconds = None if limit is None else limit.seconds
+    seconds = _seconds(time)
     todo = [
         replace(job, most=most, seconds=seconds)
         for job in _jobs(facts, specs, selected, ran_on, settings, applicable(loaded.known), chosen)
     ]
-    tally = MutationTally(
-        [job.name for job in todo[:: max(len(selected), 1)]],
-        [str(mode) for mode in selected],
-        ran_on,
-        settings.examples,
-        settings.seed,
-        settings.strict,
-        settings.scope,
-    )
+    tally = _tally(todo, selected, ran_on, settings)
     inputs_of, accepted = dict.fromkeys(names, specs), (sorted(chosen), most, seconds, *loaded.known)
     asked_for = what_is_asked(names, inputs_of, selected, ran_on, settings, accepted)
     base = loaded.file.parent if loaded.file is not None else Path.cwd()
     journal = MutationJournal(base / ".diffexport", asked_for, resume=resume, say=_say)
     _carry_out(todo, tally, jobs, journal)
     return _reported(tally, json_file, journal)
+
+
+def _tally(
+    todo: Sequence[MutationJob], modes: Sequence[Mode], runtimes: tuple[str, ...], settings: Settings
+) -> MutationTally:
+    return MutationTally(
+        [job.name for job in todo[:: max(len(modes), 1)]],
+        [str(mode) for mode in modes],
+        runtimes,
+        settings.examples,
+        settings.seed,
+        settings.strict,
+        settings.scope,
+    )
+
+
+def _seconds(time: str | None) -> float | None:
+    """Return the seconds that a text means; None: no limit.
+
+    Raises:
+        UsageError: it is no time.
+    """
+    budget = budget_of(Budget(), None, time=time, rounds=None)
+    return None if budget is None else budget.seconds
 
 
 def _say(text: str) -> None:
