@@ -43,7 +43,7 @@ def test_so_many_bugs_are_planted_of_as_many_mutators(mutate):
 
 
 def test_what_the_time_was_not_enough_for_is_said(mutate):
-    ran, report = mutate(
+    _, report = mutate(
         "plain.py:Shifted", "--input", "float32[N]", "--most", 5000, "--time", "2s", code=None
     )
     assert 0 <= report["planted"] < 300
