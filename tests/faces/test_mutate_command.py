@@ -43,9 +43,7 @@ def test_so_many_bugs_are_planted_of_as_many_mutators(mutate):
 
 
 def test_what_the_time_was_not_enough_for_is_said(mutate):
-    _, report = mutate(
-        "plain.py:Shifted", "--input", "float32[N]", "--most", 5000, "--time", "2s", code=None
-    )
+    _, report = mutate("plain.py:Shifted", "--input", "float32[N]", "--most", 5000, "--time", "2s", code=None)
     assert 0 <= report["planted"] < 300
     assert [one["reason"].partition(" when ")[0] for one in report["skipped"]] == ["the time was over"]
     assert f"{report['planted']} of 5000 bugs" in report["skipped"][0]["reason"]
