@@ -5,9 +5,10 @@
 
 For each model of the gallery (tests/models/models.toml), one after the other, each in processes of its own:
 
-- *bare*: ``torch.onnx.export``, loads and one comparison for each (mode, runtime), by plain_exports.py. Its exports are those of a script of ``diffexport show``, its inputs the first ones of ours.
-- *ours*: ``diffexport run`` as a person starts it, in a folder of its own, with ``--jobs 1``, since bare is one process,
-  too. When a mode has its verdicts is read from the journal of the run, to 0.05 s.
+- *bare*: ``torch.onnx.export``, loads and one comparison for each (mode, runtime), by plain_exports.py. Its exports
+  are those of a script of ``diffexport show``, its inputs the first ones of ours.
+- *ours*: ``diffexport run`` as a person starts it, in a folder of its own, with ``--jobs 1``, since bare is one
+  process, too. When a mode has its verdicts is read from the journal of the run, to 0.05 s.
 - findings: each stored one is turned into a script by ``diffexport show`` and run; what does not show there is a false
   alarm.
 - *peers*: ``torch.onnx.export(verify=True, report=True)``, and onnx-diagnostic where ``--peers`` names a folder that
