@@ -44,3 +44,12 @@ def test_floats_are_left_alone():
     (total,) = session(TensorProto.FLOAT).run({"x": np.ones(3, np.float32)})
     assert (total.dtype, float(total)) == (np.float32, 3.0)
     assert onnx.__version__
+
+
+def test_a_node_that_holds_its_own_evaluator_is_loaded():
+    # Gelu is a function that depends on its context: its node holds the evaluator that it is part of.
+    value = [[helper.make_tensor_value_info(name, TensorProto.FLOAT, ["N"])] for name in ("x", "y")]
+    graph = helper.make_graph([helper.make_node("Gelu", ["x"], ["y"])], "g", *value)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)])
+    (found,) = REFERENCE.load(model.SerializeToString()).run({"x": np.float32([0, 100])})
+    assert found.tolist() == [0, 100]

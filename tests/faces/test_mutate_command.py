@@ -34,6 +34,21 @@ def only(*names):
     return [word for name in names for word in ("--only", name)]
 
 
+def test_so_many_bugs_are_planted_of_as_many_mutators(mutate):
+    chosen = only("scaled-*", "halves-off", "wrong-at-1")
+    quick = ("--input", "float32[N]", *chosen, "--most", 5, "--examples", 20)
+    _, report = mutate("plain.py:Shifted", *quick, code=0)
+    assert (report["planted"], report["skipped"]) == (5, [])
+    assert [m["planted"] for m in report["mutators"] if not m["control"]] == [1] * 5
+
+
+def test_what_the_time_was_not_enough_for_is_said(mutate):
+    _, report = mutate("plain.py:Shifted", "--input", "float32[N]", "--most", 5000, "--time", "2s", code=None)
+    assert 0 <= report["planted"] < 300
+    assert [one["reason"].partition(" when ")[0] for one in report["skipped"]] == ["the time was over"]
+    assert f"{report['planted']} of 5000 bugs" in report["skipped"][0]["reason"]
+
+
 def test_bugs_are_caught_and_controls_are_not_reported(mutate):
     chosen = only("scaled-*", "sibling-operator", "wrong-at-a-constant", "frozen-cut", "times-one", "renamed")
     ran, report = mutate("plain.py:Shifted", "--input", "float32[N, M]", *chosen, "--examples", 60, code=0)

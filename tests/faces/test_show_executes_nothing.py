@@ -120,6 +120,13 @@ def test_what_the_source_declares_is_in_the_script(script):
     assert "torch.manual_seed(0)" in script("written.py:Net")
 
 
+def test_a_model_that_may_be_in_training_mode_is_put_into_eval_mode(script):
+    # An exporter that is not told the mode takes the model as it is.
+    for target in ("written.py:Net", "written.py:hidden", "written.py:make"):
+        assert "    model.eval()\n" in script(target, mode="dynamo")
+    assert "    model.eval()\n" not in script("written.py:Net", mode="torchscript")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("target", ["written.py:Net", "written.py:hidden", "written_package:make"])
 def test_the_script_still_shows_it(script, project, target):

@@ -67,12 +67,16 @@ _HALVES = (np.dtype(np.float16), BFLOAT16)
 
 def _add_up_in_float32(evaluator: Any) -> None:
     """Let operators that add up terms do so in float32 where they are given halves; in functions and bodies, too."""
-    for node in evaluator.rt_nodes_:
-        for held in list(vars(node).values()):
-            if isinstance(held, ReferenceEvaluator):
-                _add_up_in_float32(held)
-        if getattr(node, "op_type", "") in _ADDING:
-            node.run = functools.partial(_rounded_once, node.run)
+    waiting, seen = [evaluator], {id(evaluator)}
+    while waiting:
+        for node in waiting.pop().rt_nodes_:
+            # Nodes of functions that depend on their context (Gelu) hold the evaluator that they are part of.
+            for held in list(vars(node).values()):
+                if isinstance(held, ReferenceEvaluator) and id(held) not in seen:
+                    seen.add(id(held))
+                    waiting.append(held)
+            if getattr(node, "op_type", "") in _ADDING:
+                node.run = functools.partial(_rounded_once, node.run)
 
 
 def _rounded_once(run: Callable[..., Any], *given: Any, **attributes: Any) -> Any:

@@ -155,6 +155,12 @@ def compare(model: Path, target: str, **options: object) -> None:
     help="By default ort-disabled and reference.",
 )
 @click.option("--examples", type=EXAMPLES, help="Hypothesis examples for each mutant; 200 by default.")
+@click.option(
+    "--most", type=EXAMPLES, help="Bugs to plant in each mode, drawn over all mutators and the graph."
+)
+@click.option(
+    "--time", type=PATTERN, metavar="TIME", help="For planting and checking in each mode, such as 90s or 5m."
+)
 @click.option("--seed", type=SEED, help="The same seed gives the same run.")
 @click.option("--input", "inputs", type=TEXT, multiple=True, metavar="TEXT", help=INPUT_HELP)
 @click.option(

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import click
@@ -14,7 +15,7 @@ from diffexport import config as configuration
 from diffexport.explore import Settings, TargetFacts, TargetSession, applicable, shipped_for, what_is_asked
 from diffexport.faces.cli.chosen_runtimes import select_runtimes
 from diffexport.faces.cli.interruptions import undisturbed
-from diffexport.faces.cli.limit_options import input_scope, step_limits, with_weights
+from diffexport.faces.cli.limit_options import budget_of, input_scope, step_limits, with_weights
 from diffexport.faces.cli.run_command import RESUMABLE
 from diffexport.faces.cli.written_reports import report_written
 from diffexport.infer.session import TargetProcess
@@ -35,7 +36,7 @@ from diffexport.tools.mutate import (
     run,
     select,
 )
-from diffexport.values import Mode, select_modes
+from diffexport.values import Budget, Mode, select_modes
 
 #: The plainest mode of each exporter with free dimensions, which leaves most to be planted.
 MODES = ("torchscript,dynamic=true", "dynamo,dynamic=true")
@@ -51,6 +52,8 @@ def mutate_command(
     modes: Sequence[str] = (),
     runtimes: Sequence[str] = (),
     examples: int | None = None,
+    most: int | None = None,
+    time: str | None = None,
     seed: int | None = None,
     inputs: Sequence[str] = (),
     only: Sequence[str] = (),
@@ -89,22 +92,42 @@ def mutate_command(
         shrink=False,
     )
     ran_on = select_runtimes(runtimes or RUNTIMES)
-    todo = _jobs(facts, specs, selected, ran_on, settings, applicable(loaded.known), chosen)
-    tally = MutationTally(
-        [job.name for job in todo[:: max(len(selected), 1)]],
-        [str(mode) for mode in selected],
-        ran_on,
-        settings.examples,
-        settings.seed,
-        settings.strict,
-        settings.scope,
-    )
-    inputs_of, accepted = dict.fromkeys(names, specs), (sorted(chosen), *loaded.known)
+    seconds = _seconds(time)
+    todo = [
+        replace(job, most=most, seconds=seconds)
+        for job in _jobs(facts, specs, selected, ran_on, settings, applicable(loaded.known), chosen)
+    ]
+    tally = _tally(todo, selected, ran_on, settings)
+    inputs_of, accepted = dict.fromkeys(names, specs), (sorted(chosen), most, seconds, *loaded.known)
     asked_for = what_is_asked(names, inputs_of, selected, ran_on, settings, accepted)
     base = loaded.file.parent if loaded.file is not None else Path.cwd()
     journal = MutationJournal(base / ".diffexport", asked_for, resume=resume, say=_say)
     _carry_out(todo, tally, jobs, journal)
     return _reported(tally, json_file, journal)
+
+
+def _tally(
+    todo: Sequence[MutationJob], modes: Sequence[Mode], runtimes: tuple[str, ...], settings: Settings
+) -> MutationTally:
+    return MutationTally(
+        [job.name for job in todo[:: max(len(modes), 1)]],
+        [str(mode) for mode in modes],
+        runtimes,
+        settings.examples,
+        settings.seed,
+        settings.strict,
+        settings.scope,
+    )
+
+
+def _seconds(time: str | None) -> float | None:
+    """Return the seconds that a text means; None: no limit.
+
+    Raises:
+        UsageError: it is no time.
+    """
+    budget = budget_of(Budget(), None, time=time, rounds=None)
+    return None if budget is None else budget.seconds
 
 
 def _say(text: str) -> None:
@@ -165,14 +188,14 @@ def _carry_out(
         tally.reports.append(report)
         click.echo(mutation_line(report))
 
-    started = time.perf_counter()
+    started = perf_counter()
     left = journal.left(todo)
     tally.reports += journal.reports
     try:
         run(left, (os.cpu_count() or 1) if jobs is None else jobs, take)
     except KeyboardInterrupt:
         tally.interrupted = True
-    tally.seconds = time.perf_counter() - started
+    tally.seconds = perf_counter() - started
     tally.reports.sort(key=lambda report: (tally.cases.index(report.case), tally.modes.index(report.mode)))
 
 

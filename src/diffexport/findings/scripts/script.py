@@ -248,11 +248,17 @@ def _main(
 
 
 def _put_into_eval_mode(mode: Mode, case: Case, module: Any) -> str:
-    """Return a line for a model that is handed over in training mode, heeds that, and is tested in eval mode."""
+    """Return a line for a model that is handed over in training mode, heeds that, and is tested in eval mode.
+
+    Where only its source is known, or how it is called, it may be one.
+    """
     if mode.honours("training") or case.as_built:
         return ""  # what exports it is told, and so is eager
-    in_training = any(child.training and heeds_training(child) for child in module.modules())
-    return "\nmodel.eval()" if in_training else ""
+    # A module of no class of its own stands in for one that nothing has built.
+    is_unknown = module is None or type(module) is torch.nn.Module
+    if is_unknown or any(child.training and heeds_training(child) for child in module.modules()):
+        return "\nmodel.eval()"
+    return ""
 
 
 def _literals(inputs: Inputs) -> tuple[dict[str, str], str, str]:

@@ -8,6 +8,7 @@ from typing import Any
 from diffexport.explore import Settings
 from diffexport.subjects.cases import Known
 from diffexport.tools.mutate.registry import MutantVerdict
+from diffexport.values import NO_DEADLINE, Deadline
 
 #: The control that changes nothing.
 UNCHANGED = "unchanged"
@@ -20,6 +21,9 @@ class MutationJob:
     Attributes:
         only: names of the mutators to apply.
         problem: why the target cannot be had, so that nothing is done; empty otherwise.
+        most: how many bugs to plant at most, drawn over all mutators and the whole graph; None: all.
+        seconds: how long it may plant and check, importing and exporting among it; None: as long as it takes. What is
+            judged is not cut short.
     """
 
     target: str
@@ -31,6 +35,8 @@ class MutationJob:
     known: tuple[Known, ...]
     only: frozenset[str]
     problem: str = ""
+    most: int | None = None
+    seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -82,11 +88,15 @@ class MutationRequest:
         job: the job.
         start: number of the first change to try; 0 is none at all, those of the graph are counted from 1.
         seen: digests of the mutants that are done.
+        planted: how many bugs are among these.
+        deadline: when the time of the job is over.
     """
 
     job: MutationJob
     start: int = 0
     seen: frozenset[str] = frozenset()
+    planted: int = 0
+    deadline: Deadline = NO_DEADLINE
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import hashlib
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,7 @@ from diffexport.tools.mutate.mutation_jobs import (
     MutationJob,
     MutationRequest,
 )
+from diffexport.tools.mutate.planting_order import PlantingLimit, spread
 from diffexport.tools.mutate.registry import (
     Candidate,
     Mutant,
@@ -98,7 +100,8 @@ def _done(request: MutationRequest, state: KeptApart, tell: Tell) -> JobEnd:
             return JobEnd(str(refused))
         STEPS.begin("plant")
         checked = case_for(job.target, job.inputs, artefact).within(scope)
-        trial = _MutantTrial(job, pipeline, artefact, checked, tell)
+        limit = PlantingLimit(job.most, request.planted, request.deadline)
+        trial = _MutantTrial(job, pipeline, artefact, checked, tell, limit)
         if request.start == 0:
             problem = trial.try_unchanged()
             if problem:
@@ -107,17 +110,22 @@ def _done(request: MutationRequest, state: KeptApart, tell: Tell) -> JobEnd:
                 )
                 return JobEnd(text, failed=True)
         _plant(request, trial, case, mode, Draft(artefact.model, shapes))
-        return JobEnd()
+        return JobEnd(trial.limit.why_ended)
     except DiffexportError as error:
         return JobEnd(str(error), failed=True)
 
 
 def _plant(request: MutationRequest, trial: _MutantTrial, case: Case, mode: Mode, draft: Draft) -> None:
-    """Try every change from the first that is asked for on."""
+    """Try every change from the first that is asked for on, until there are enough or the time is over."""
     seen = {*request.seen, _digest(_GRAPH, draft.bytes)}
-    for number, (group, candidate) in enumerate(_candidates(request.job, case, mode, draft), start=1):
+    changes = _candidates(request.job, case, mode, draft)
+    if request.job.most is not None or request.job.seconds is not None:
+        changes = spread(changes, request.job.settings.seed)
+    for number, (group, candidate) in enumerate(changes, start=1):
         if number < request.start:
             continue
+        if trial.limit.is_reached:
+            return
         STEPS.begin("plant")
         mutator = candidate.mutator
         trial.tell(MutantBegun(number, mutator.name, candidate.where, mutator.control))
@@ -129,6 +137,7 @@ def _plant(request: MutationRequest, trial: _MutantTrial, case: Case, mode: Mode
         STEPS.begin("plant")
         if mutator.types or group == _SYMBOLIC or is_valid(model):
             outcome = trial.outcome(number, Mutant(mutator, candidate.where, model))
+            trial.limit.planted += not mutator.control
             trial.tell(MutantDone(number, digest, outcome))
 
 
@@ -213,6 +222,7 @@ class _MutantTrial:
     artefact: Artefact
     case: Case
     tell: Tell
+    limit: PlantingLimit
     judge: MutantComparer | None = field(default=None)
 
     def try_unchanged(self) -> str:
@@ -236,12 +246,14 @@ class _MutantTrial:
         """Explore one model until something is seen."""
         pipeline = self._pipeline_of(model)
         job, tally = self.job, Tally()
-        limits = Limits(stop_after=StopAfter.FIRST_SIGHT)
+        limits = Limits(stop_after=StopAfter.FIRST_SIGHT, deadline=self.limit.for_one())
         explorer = Explorer(
             self.case, job.runtimes, replace(job.settings, limits=limits), job.known, pipeline=pipeline
         )
         events = drive(
-            lambda announce: explorer.explore([self.artefact.mode], announce), stop_after=limits.stop_after
+            lambda announce: explorer.explore([self.artefact.mode], announce),
+            stop_after=limits.stop_after,
+            deadline=limits.deadline,
         )
         deliver(events, tally.take)
         return _Checked(next(iter(tally.findings), None), pipeline.blocks, "".join(tally.failed.values()))
@@ -290,7 +302,9 @@ class _MutantTrial:
         def reported(inputs: tuple[Any, ...]) -> bool:
             return not pipeline.check(self.case, self.artefact.mode, RUNTIME, inputs, strict=strict).agrees
 
+        begun = perf_counter()
         evidence = self.judge.evidence(mutant.model, constants_of_mutant, confirm=reported)
+        self.limit.leave_out(perf_counter() - begun)
         if evidence is None:
             return made(
                 MutantVerdict.EQUIVALENT,

@@ -77,6 +77,7 @@ class _JobTask:
         outcomes: of the mutants that are done.
         seen: their digests.
         problems: what could not be tested, in words.
+        deadline: when its time is over, from the first request on.
         retries: how often a worker ended for no fault of a mutant, by the number of the change that it was on, and by
             that of the one that it was to go on with.
     """
@@ -86,11 +87,15 @@ class _JobTask:
     outcomes: list[MutantOutcome] = field(default_factory=list)
     seen: set[str] = field(default_factory=set)
     problems: list[str] = field(default_factory=list)
+    deadline: Deadline = NO_DEADLINE
     retries: Counter[tuple[int, int]] = field(default_factory=Counter)
 
     def request(self) -> MutationRequest:
         """Return what a worker is asked for."""
-        return MutationRequest(self.job, self.start, frozenset(self.seen))
+        if self.job.seconds is not None and self.deadline is NO_DEADLINE:
+            self.deadline = Deadline.after(self.job.seconds)
+        planted = sum(not outcome.control for outcome in self.outcomes)
+        return MutationRequest(self.job, self.start, frozenset(self.seen), planted, self.deadline)
 
     def take(self, told: MutantBegun | MutantDone) -> None:
         """Take what became of a mutant."""
