@@ -48,7 +48,8 @@ def test_a_model_that_rejects_everything_is_not_asked_for_every_sample():
     assert picky.calls <= 3 * (_ENOUGH_REJECTED + 64) + 3
 
 
-@pytest.mark.parametrize("rejects", [5, _ENOUGH_REJECTED - 5])
+# More than eager is asked for before anything is drawn.
+@pytest.mark.parametrize("rejects", [20, _ENOUGH_REJECTED - 5])
 def test_a_block_whose_first_samples_are_rejected_is_checked_to_its_end(rejects):
     _, everything, none, _ = explored(0, 300)
     assert none == 0
