@@ -22,6 +22,8 @@ Outputs = Sequence[Array] | str
 
 #: After how many runs to look: most rounding is explained by a few, and what is far outside is seen as soon.
 STAGES = (6, 32, 128)
+#: Of more differing elements than this, about so many are asked about first.
+_MANY_PLACES = 1 << 12
 #: Most elements of all runs together, and how many runs there are at least: of large outputs, whose elements say much
 #: of each other, there are few.
 _MOST_ELEMENTS, _FEWEST_RUNS = 1 << 24, 3
@@ -114,28 +116,42 @@ class RoundingCheck:
             fine = self._as_exact(number, places, got)
             result.reshape(-1)[places[fine]] = True
             places = places[~fine]
-        runs = self._runs_of_trace(number) if places.size else self._eager[number].reshape(1, -1)[:0]
-        if places.size and runs.size:
+        if places.size > _MANY_PLACES:
+            # Where rounding does not explain some of them, it need not be asked about all.
+            some = places[:: places.size // _MANY_PLACES]
+            if not self._under_noise(number, some, got).all():
+                return result
+        fine = self._under_noise(number, places, got)
+        result.reshape(-1)[places[fine]] = True
+        return result
+
+    def _under_noise(self, number: int, places: Array, got: Array) -> Array:
+        """Return which of some elements of one output are explained by runs under noise."""
+        eager = self._eager[number]
+        result = np.zeros(places.shape, bool)
+        left = np.arange(places.size)
+        runs = self._runs_of_trace(number) if places.size else eager.reshape(1, -1)[:0]
+        if left.size and runs.size:
             fine = explained(runs[:, places], eager.reshape(-1)[places], got.reshape(-1)[places])
-            result.reshape(-1)[places[fine]] = True
-            places = places[~fine]
+            result[fine] = True
+            left = left[~fine]
         for stage in STAGES:
-            if not places.size:
+            if not left.size:
                 break
-            count = min(stage, self._most_runs)
-            one, other = eager.reshape(-1)[places], got.reshape(-1)[places]
-            runs = self._results(number, count)[:, places]
+            at, count = places[left], min(stage, self._most_runs)
+            one, other = eager.reshape(-1)[at], got.reshape(-1)[at]
+            runs = self._results(number, count)[:, at]
             fine = explained(runs, one, other)
             # A finite value where eager has none is a matter of rounding only if a run has one.
             comparable = np.isfinite(runs).any(axis=0) | np.isfinite(one)
             if comparable.any():
-                fine |= comparable & self._near_reference(number, places, other)
+                fine |= comparable & self._near_reference(number, at, other)
             if _infinite(other).any():
-                fine |= self._same_infinity(number, places, other)
+                fine |= self._same_infinity(number, at, other)
             if stage == STAGES[0] and self._note():
                 fine |= _within_fixed(one, other)
-            result.reshape(-1)[places[fine]] = True
-            places = places[~fine & ~hopeless(runs, one, other)]
+            result[left[fine]] = True
+            left = left[~fine & ~hopeless(runs, one, other)]
             if self._succeeded < stage:
                 break
         return result
