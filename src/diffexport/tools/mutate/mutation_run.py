@@ -137,6 +137,8 @@ def _plant(request: MutationRequest, trial: _MutantTrial, case: Case, mode: Mode
         STEPS.begin("plant")
         if mutator.types or group == _SYMBOLIC or is_valid(model):
             outcome = trial.outcome(number, Mutant(mutator, candidate.where, model))
+            if outcome is None:
+                return
             trial.limit.planted += not mutator.control
             trial.tell(MutantDone(number, digest, outcome))
 
@@ -258,9 +260,11 @@ class _MutantTrial:
         deliver(events, tally.take)
         return _Checked(next(iter(tally.findings), None), pipeline.blocks, "".join(tally.failed.values()))
 
-    def outcome(self, number: int, mutant: Mutant) -> MutantOutcome:
-        """Check one mutant, and judge it if nothing is found."""
+    def outcome(self, number: int, mutant: Mutant) -> MutantOutcome | None:
+        """Check one mutant, and judge it if nothing is found; None where the time was over before its check was."""
         checked, mutator, job = self.check(mutant.model), mutant.mutator, self.job
+        if checked.finding is None and self.limit.deadline.passed:
+            return None
 
         def made(verdict: MutantVerdict, **more: Any) -> MutantOutcome:
             return MutantOutcome(
