@@ -165,8 +165,25 @@ def _array(argument: Mapping[str, Any], path: Path, sides: set[Path]) -> Any:
         if list(values.shape) != argument["shape"]:
             raise ValueError(f"{side.name} holds {list(values.shape)}")
         return values
+    if "filled" in argument:
+        return _filled(argument)
     values = [float.fromhex(value) if isinstance(value, str) else value for value in argument["values"]]
     return np.array(values, argument["dtype"]).reshape(argument["shape"])
+
+
+def _filled(argument: Mapping[str, Any]) -> Any:
+    """Return the array that is a constant background with some elements placed in it."""
+    filled = argument["filled"]
+    if filled["family"] != "constant":
+        raise ValueError(f"filled with {filled['family']}, and constant was expected")
+    array = np.full(argument["shape"], _number(filled["numbers"][0]), argument["dtype"])
+    for index, value in filled.get("placed", ()):
+        array[tuple(index)] = _number(value)
+    return array
+
+
+def _number(value: Any) -> Any:
+    return float.fromhex(value) if isinstance(value, str) else value
 
 
 def read_report(record: Record, path: Path, ended: Ended) -> dict[str, Any] | None:

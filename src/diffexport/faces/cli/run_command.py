@@ -124,7 +124,8 @@ def _settings(
     """Return how the cases of a run over so many modes are explored: as the command line says, or is configured."""
     number = examples or (loaded.examples if as_configured else None)
     of_catalogue = any(map(is_catalogue_name, names))
-    default = None if number or of_catalogue else chosen.seconds
+    # Thousands of modes are a long run that was asked for, in which those that export the same share their examples.
+    default = None if number or of_catalogue or modes > SHARING_FROM else chosen.seconds
     return Settings(
         examples=number or chosen.examples_for(modes),
         block=chosen.block_for(modes),
