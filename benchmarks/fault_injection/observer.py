@@ -172,11 +172,12 @@ def _array(argument: Mapping[str, Any], path: Path, sides: set[Path]) -> Any:
 
 
 def _filled(argument: Mapping[str, Any]) -> Any:
-    """Return the array that is a constant background with some elements placed in it."""
+    """Return the array that repeats some numbers, or one, with some elements placed in it."""
     filled = argument["filled"]
-    if filled["family"] != "constant":
-        raise ValueError(f"filled with {filled['family']}, and constant was expected")
-    array = np.full(argument["shape"], _number(filled["numbers"][0]), argument["dtype"])
+    if filled["family"] not in ("constant", "repeated"):
+        raise ValueError(f"filled with {filled['family']}, which no finding of the project needs")
+    numbers = np.array([_number(value) for value in filled["numbers"]], argument["dtype"])
+    array = np.resize(numbers, argument["shape"])
     for index, value in filled.get("placed", ()):
         array[tuple(index)] = _number(value)
     return array
