@@ -75,7 +75,7 @@ class {name}(models.{base}):
 
 
 def test_ctrl_c_while_shrinking_keeps_the_larger_input(check, project):
-    text = INTERRUPTING.format(name="Shrinking", base="SwappedOutputs", calls=100)
+    text = INTERRUPTING.format(name="Shrinking", base="SwappedOutputs", calls=20)
     (project / "shrinking.py").write_text(text)
     ran = check("shrinking.py:Shrinking", code=1)
     (found,) = ran.divergences

@@ -233,7 +233,7 @@ def test_what_was_seen_and_does_not_show_again_is_kept(cli, project):
     base = "models.SwappedOutputs if 'END_AT' in os.environ else models.Increment"
     (project / "ending.py").write_text(ENDING.replace("models.SwappedOutputs", base))
     one = ("run", "ending.py:Swapped", *RUN[3:13], "--modes", "torchscript")
-    ran = ended(*one, at=12)
+    ran = ended(*one, at=20)
     assert ran.returncode == -signal.SIGKILL
     (journal,) = journals()
     assert b'"suspect"' in journal.read_bytes()
