@@ -17,6 +17,13 @@ from diffexport.values import DEFAULT_TERMS, Call, Inputs, Stage
 WIDTH = 300
 
 
+def _why_not_shrunk(finding: Finding, tally: Tally) -> str:
+    if finding.flaky:
+        return "it did not show again"
+    ended = tally.finished is None or tally.finished.interrupted
+    return "the run ended before" if ended else "there was no time left for it"
+
+
 def describe(finding: Finding, tally: Tally, store: FindingStore, *, chatter: bool = False) -> Iterator[str]:
     """Yield the lines that describe one finding.
 
@@ -49,7 +56,7 @@ def describe(finding: Finding, tally: Tally, store: FindingStore, *, chatter: bo
     if finding.blame:
         yield f"  to blame        {': '.join(finding.blame)}"
     if not finding.shrunk:
-        yield "  (not shrunk: " + ("it did not show again)" if finding.flaky else "the run ended before)")
+        yield f"  (not shrunk: {_why_not_shrunk(finding, tally)})"
     error = store.error_of(finding)
     if error:
         yield f"  could not be saved: {error}"
