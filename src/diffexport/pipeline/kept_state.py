@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import types
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import torch
@@ -56,8 +56,23 @@ class KeptState:
             self._look_at_module(name, child)
 
     def is_changed(self) -> bool:
-        """Return whether anything changed since."""
-        return any(True for _ in self.changes())
+        """Return whether anything changed since; asked after each run, so that it takes the shortest way to no."""
+        for _, holder, keys, values in self._holders:
+            if holder.__class__ is dict:
+                if not values and not holder:
+                    continue
+                same = len(holder) == len(values) and tuple(holder) == keys
+                now: Collection[Any] = holder.values()
+            else:
+                now_keys, now = _content(holder)
+                same = now_keys == keys
+            if not same or not all(map(operator.is_, now, values)):
+                return any(True for _ in self.changes())
+        # Not by any(…), which makes a generator for every run.
+        for _, state in self._tensors.values():  # noqa: SIM110
+            if state.is_changed():
+                return True
+        return False
 
     def changes(self) -> Iterator[str]:
         """Yield the names of what changed since."""

@@ -134,7 +134,8 @@ class Block:
         which stays in the processor's caches that way. That takes half the time of one after the other. What
         differs is arbitrated only when its turn comes: who stops at the first failure pays for no other.
         """
-        start, together = 0, _together(samples, TOGETHER)
+        start, most = 0, _together(samples, TOGETHER)
+        together = most
         while start < len(samples):
             if self._reuses_memory or self._question.example is None:
                 together = 1
@@ -144,7 +145,7 @@ class Block:
             start += len(chunk)
             seconds = (time.perf_counter() - begun) / len(chunk)
             # What takes long is not run together, so that an end of the time is seen.
-            together = min(_together(samples, TOGETHER), max(int(_SECONDS_TOGETHER / max(seconds, 1e-9)), 1))
+            together = min(most, max(int(_SECONDS_TOGETHER / max(seconds, 1e-9)), 1))
 
     def _check(self, samples: Sequence[Inputs]) -> Iterator[list[Verdict]]:
         """Take samples through the pipeline: eager, export, check, load, run, compare, judge.
@@ -303,5 +304,8 @@ def _together(samples: Sequence[Inputs], most: int) -> int:
     """Return how many samples are run together, by how large they are."""
     if not samples:
         return most
-    size = sum(getattr(value, "nbytes", 0) for value in leaves(as_call(samples[0])))
+    first = samples[0]
+    size = sum(
+        getattr(value, "nbytes", 0) for value in leaves(first if type(first) is tuple else as_call(first))
+    )
     return max(min(most, _BYTES_TOGETHER // max(size, 1)), 1)

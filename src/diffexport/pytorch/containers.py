@@ -20,8 +20,6 @@ from typing import Any
 from diffexport.errors import ExporterInternalsError
 from diffexport.values import RegisteredContainer, follow_registered
 
-#: What is walked through without any registration.
-_PLAIN = ("builtins", "collections", "torch")
 _CACHES = "transformers.cache_utils"
 
 
@@ -51,8 +49,6 @@ def _registered_types() -> dict[Any, Any]:
 
 def _registered(kind: type) -> RegisteredContainer | None:
     """Return how values of a type are walked through; None where it is not registered."""
-    if kind.__module__.partition(".")[0] in _PLAIN:
-        return None
     node = _registered_types().get(kind)
     if node is None:
         return None

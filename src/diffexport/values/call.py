@@ -89,7 +89,18 @@ def follow_registered(look_up: LookUp) -> None:
         _LOOK_UPS.append(look_up)
 
 
+#: Packages whose containers are walked through without any registration.
+_PLAIN = ("builtins", "collections", "numpy", "torch")
+
+
+@functools.lru_cache(maxsize=256)
+def _may_be_registered(kind: Any) -> bool:
+    return kind.__module__.partition(".")[0] not in _PLAIN
+
+
 def _registered(kind: type) -> RegisteredContainer | None:
+    if not _may_be_registered(kind):  # type: ignore[arg-type]  # mypy: a type is not hashable
+        return None
     for look_up in _LOOK_UPS:
         found = look_up(kind)
         if found is not None:
