@@ -17,7 +17,14 @@ from diffexport.pipeline.eager import BUILD_SEED, EagerResult, Prepared, outputs
 from diffexport.pipeline.model_copies import SharedWeights
 from diffexport.pipeline.repeated_eager import RepeatedEager, repeated
 from diffexport.pipeline.rerun import rerun
-from diffexport.processes import STEPS, end_copy, raised_by_code, without_copies
+from diffexport.processes import (
+    STEPS,
+    builtin_names,
+    end_copy,
+    put_back_builtins,
+    raised_by_code,
+    without_copies,
+)
 from diffexport.pytorch import follow_containers
 from diffexport.subjects.cases import Case
 from diffexport.values import Call, Inputs, Mode
@@ -153,6 +160,7 @@ class EagerModels:
         results: list[Any] = []
         getpid = os.getpid
         process = getpid()
+        names = builtin_names()
         STEPS.begin("eager")
         for call in calls:
             STEPS.again()
@@ -161,6 +169,7 @@ class EagerModels:
             except raised_by_code() as error:
                 results.append(error)
             finally:
+                put_back_builtins(names)
                 # A model may fork, and the copy would answer for whatever comes next.
                 if getpid() != process:
                     end_copy(process)

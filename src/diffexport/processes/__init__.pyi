@@ -1,3 +1,6 @@
+from .builtin_names import builtin_names as builtin_names
+from .builtin_names import builtins_kept as builtins_kept
+from .builtin_names import put_back_builtins as put_back_builtins
 from .child import Handler as Handler
 from .child import ParentProcess as ParentProcess
 from .child_process import ChildProcess as ChildProcess

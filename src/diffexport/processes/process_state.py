@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from diffexport.processes.builtin_names import builtin_names, put_back_builtins, taken_replaced
+
 
 class SameObject:
     """An object that is compared by identity: a handler, a stream, a function."""
@@ -107,11 +109,13 @@ class StateSnapshot:
     """
 
     def __init__(self, parts: Sequence[Part]) -> None:
+        self._builtins = builtin_names()
         self._values = [(part, value) for part in parts if (value := part.value()) is not _NOT_READABLE]
 
     def put_back(self) -> StateChanges:
         """Make everything as it was at the time of this snapshot; return what was not so."""
-        restored: list[str] = []
+        put_back_builtins(self._builtins)
+        restored = [f"replaces builtins.{name}" for name in taken_replaced()]
         lasting: list[str] = []
         for part, before in self._values:
             now = part.value()

@@ -117,8 +117,10 @@ class Snapshot:
                 changes.append(Change(Watched.STATE, name, "its values changed"))
         for name, child in module.named_modules():
             label = name or "model"
-            if name in self.training and child.training != self.training[name]:
-                detail = f"{label}.training is now {child.training}"
+            # It has none any more where the model has broken what sets attributes.
+            training = getattr(child, "training", None)
+            if name in self.training and training != self.training[name]:
+                detail = f"{label}.training is now {training}"
                 changes.append(Change(Watched.TRAINING_FLAG, detail=detail))
             if name in self.hooks and _hooks(child) != self.hooks[name]:
                 detail = f"{label} had {self.hooks[name]}, now has {_hooks(child)}"

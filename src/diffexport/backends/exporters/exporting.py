@@ -17,7 +17,7 @@ from diffexport.backends.exporters.exporter_protocol import ExportRequest
 from diffexport.backends.exporters.exporter_registry import exporter_of
 from diffexport.chatter import captured
 from diffexport.errors import DiffexportError, TargetError, error_text
-from diffexport.processes import raised_by_code, without_copies
+from diffexport.processes import builtins_kept, raised_by_code, without_copies
 from diffexport.pytorch import (
     Change,
     Files,
@@ -178,7 +178,8 @@ def _of_the_case(doing: str) -> Iterator[None]:
 def _attempt(request: ExportRequest) -> tuple[Written | None, ExportFailure | None]:
     exporter = exporter_of(request.mode)
     try:
-        written: Any = exporter.export(request)
+        with builtins_kept():
+            written: Any = exporter.export(request)
     except DiffexportError:
         raise
     except raised_by_code() as error:
@@ -276,7 +277,7 @@ def model_traits(module: Any, inputs: Inputs, around: Around | None = None) -> f
     Raises:
         TargetError: ``around`` raises.
     """
-    with captured(), without_copies(), _undone(module, inputs), inside(around):
+    with captured(), without_copies(), builtins_kept(), _undone(module, inputs), inside(around):
         return traced_traits(module, inputs)
 
 
@@ -308,7 +309,14 @@ def run_captured(
         TargetError: ``around`` raises.
     """
     axes = (every_axis(example) if dynamic is None else dynamic) if mode.dynamic else None
-    with captured(), without_copies(), _undone(module, example), inside(around), warnings.catch_warnings():
+    with (
+        captured(),
+        without_copies(),
+        builtins_kept(),
+        _undone(module, example),
+        inside(around),
+        warnings.catch_warnings(),
+    ):
         warnings.simplefilter("ignore")
         try:
             program = exporter_of(mode).program(ExportRequest(module, example, mode, axes, DEFAULT_TERMS))
