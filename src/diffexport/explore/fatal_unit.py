@@ -162,6 +162,7 @@ def _minimal(
         checks=_CHECKS,
         timekeeper=Timekeeper(Limits(deadline=within)),
         same_exporter=True,
+        modes=unit.settings.selected,
     )
     try:
         return minimiser.run(seen.point, seen.divergence) or seen, True
