@@ -37,7 +37,16 @@ def odd_numbers(name):
         return [pair.view(dtype)[0] for pair in pairs]
     if is_floating(dtype):
         limits = finfo(dtype)
-        numbers = [limits.max, limits.smallest_normal, limits.smallest_subnormal, limits.eps, 0, 0.1, 3, 999.5]
+        numbers = [
+            limits.max,
+            limits.smallest_normal,
+            limits.smallest_subnormal,
+            limits.eps,
+            0,
+            0.1,
+            3,
+            999.5,
+        ]
         numbers = [dtype.type(number) for number in (*numbers, float("inf"), float("nan"))]
         numbers += [np.nextafter(dtype.type(limits.max), dtype.type(0))]
         return [dtype.type(sign * number) for number in numbers for sign in (1, -1)]
@@ -56,7 +65,7 @@ def test_there_are_simpler_numbers_than_any_extreme(dtype):
 
 
 class FakeChecks:
-    """Checks of an exported model that departs from eager wherever a function of the inputs, and one of the mode, say."""
+    """Checks of an exported model that departs from eager where a function of the inputs, and one of the mode, say."""
 
     same_in_every_mode = False
 

@@ -130,7 +130,9 @@ class Minimiser:
             return step(best)
         except Exception as error:  # noqa: BLE001 - better a finding that could be simpler than none
             kept = self.simplest or best
-            remark = f"it may not be minimal: shrinking it failed ({type(error).__name__}: {error_text(error)})"
+            remark = (
+                f"it may not be minimal: shrinking it failed ({type(error).__name__}: {error_text(error)})"
+            )
             self.simplest = replace(kept, remarks=tuple(dict.fromkeys((*best.remarks, remark))))
             return self.simplest
 
@@ -190,7 +192,7 @@ class Minimiser:
         return best
 
     def _in_mode(self, best: SeenFailure, mode: Mode) -> Point:
-        """Return the same point in another mode of the exporter; a model that is not dynamic is exported at its inputs."""
+        """Return the same point in another mode of the exporter; where axes are not dynamic, exported at its shapes."""
         point = replace(best.point, mode=mode)
         if mode.dynamic != best.point.mode.dynamic:
             return replace(point, export_inputs=self._candidates.ordinary(point.inputs))

@@ -39,6 +39,7 @@ from .input_scope import ORDINARY_MOST as ORDINARY_MOST
 from .input_scope import InputScope as InputScope
 from .matrix import MATRICES as MATRICES
 from .matrix import axes as axes
+from .matrix import named_modes as named_modes
 from .matrix import possible as possible
 from .matrix import select_modes as select_modes
 from .mode import Mode as Mode

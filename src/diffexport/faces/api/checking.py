@@ -51,6 +51,7 @@ from diffexport.values import (
     TensorSpec,
     TermOptions,
     Verdict,
+    named_modes,
     parse_duration,
     select_modes,
     slugify,
@@ -175,8 +176,10 @@ def check(
     """
     given: dict[str, Any] = {"rules": rules, "known": known, "exclude": exclude, "extra_inputs": extra_inputs}
     case = as_case(model, inputs=inputs, strategy=strategy, name=name, target=target, **given, **terms)
-    chosen = select_modes((modes,) if isinstance(modes, str) else modes, matrices)
+    texts = (modes,) if isinstance(modes, str) else tuple(modes)
+    chosen = select_modes(texts, matrices)
     how: dict[str, Any] = {"examples": examples, "seed": seed, "strict": strict, "limits": limits}
+    how["selected"] = named_modes(texts, matrices)
     how |= {"time": time, "rounds": rounds, "scope": InputScope(ordinary, no_empty)}
     return explored(case, chosen, runtimes, settings_for(len(chosen), **how), save=save, emit=emit)
 
@@ -191,6 +194,7 @@ def settings_for(
     time: str | float | None = None,
     rounds: int | None = None,
     scope: InputScope = ALL_INPUTS,
+    selected: tuple[Mode, ...] | None = None,
 ) -> Settings:
     """Return how a case is explored in a run over so many modes: the fewer, the more examples, unless said.
 
@@ -210,6 +214,7 @@ def settings_for(
         steps=limits,
         budget=budget,
         scope=scope,
+        selected=selected,
     )
 
 

@@ -37,7 +37,7 @@ from diffexport.infer.session import Inference, TargetProcess
 from diffexport.strategies import canonical
 from diffexport.subjects.catalogue import MAIN_JOB, expand
 from diffexport.subjects.targets import is_catalogue_name
-from diffexport.values import MAX_ELEMENTS, Budget, select_modes
+from diffexport.values import MAX_ELEMENTS, Budget, named_modes, select_modes
 
 #: From this many modes on, modes that export the same model share their examples; see Settings.share.
 SHARING_FROM = 500
@@ -100,7 +100,8 @@ def run_command(
         inferred=inferred,
         facts=facts,
     )
-    plan = replace(plan, settings=settings.keeping_to_budget(begun))
+    settings = replace(settings.keeping_to_budget(begun), selected=named_modes(texts, loaded.matrices))
+    plan = replace(plan, settings=settings)
     store = FindingStore(None if no_save else folder or base / loaded.regressions)
     journal = journal_of(plan, base / ".diffexport", resume=resume)
     return perform(plan, store, Tally(), json_file, verbose or chosen.name == "debug", journal)
