@@ -54,8 +54,9 @@ def test_a_dimension_baked_in_at_export(check):
     ran = check("models.py:BakedDimension", "--examples", "64", cheap=DYNAMIC, code=1)
     (found,) = ran.divergences
     assert (found["stage"], found["kind"]) == ("compare", "value")
-    # The exporter that is not deprecated is the simpler one.
-    assert found["mode"] == "dynamo,dynamic=true"
+    # The exporter that is not deprecated is the simpler one, and was not asked for.
+    assert found["mode"] == "torchscript,dynamic=true"
+    assert found["remarks"] == ["dynamo,dynamic=true, which is simpler and was not selected, shows it, too"]
     (ran_on,), (exported,) = found["inputs"], found["export_inputs"]
     assert (exported["shape"], ran_on["shape"]) == ([1], [2])
     assert ran_on["values"] == ["0x0p+0", "0x0p+0"]

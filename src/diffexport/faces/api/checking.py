@@ -14,7 +14,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, Unpack
 
-from diffexport.backends.runtimes import available, select
+from diffexport.backends.runtimes import available, select, witnesses
 from diffexport.config import PROFILES
 from diffexport.errors import RegressionFileError
 from diffexport.explore import (
@@ -233,7 +233,9 @@ def explored(
         UsageError: there is no such runtime, or nothing of an input is in scope.
         KeyboardInterrupt: it was interrupted; what was seen by then is stored.
     """
-    names = select((runtimes,) if isinstance(runtimes, str) else runtimes)
+    asked = (runtimes,) if isinstance(runtimes, str) else tuple(runtimes)
+    names = select(asked)
+    settings = replace(settings, witnesses=witnesses(asked))
     store, tally = FindingStore(None if save is None else Path(save)), Tally()
 
     def listen(event: Event) -> None:

@@ -13,6 +13,7 @@ import onnx
 from diffexport import config as configuration
 from diffexport.backends import model_files as artefacts
 from diffexport.backends.model_files import Artefact
+from diffexport.backends.runtimes import witnesses
 from diffexport.explore import RunPlan, Settings, TargetSession
 from diffexport.faces.cli.chosen_runtimes import select_runtimes
 from diffexport.faces.cli.limit_options import input_scope, step_limits, with_weights
@@ -75,6 +76,7 @@ def compare_command(
             scope=input_scope(loaded.scope, limits),
             steps=steps,
             limits=limits_of(fail_fast),
+            witnesses=witnesses(runtimes or loaded.runtimes),
         ),
         profile="compare",
         inputs=specs,

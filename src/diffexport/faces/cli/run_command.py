@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from diffexport import config as configuration
+from diffexport.backends.runtimes import witnesses
 from diffexport.explore import (
     Limits,
     RunPlan,
@@ -100,7 +101,11 @@ def run_command(
         inferred=inferred,
         facts=facts,
     )
-    settings = replace(settings.keeping_to_budget(begun), selected=named_modes(texts, loaded.matrices))
+    settings = replace(
+        settings.keeping_to_budget(begun),
+        selected=named_modes(texts, loaded.matrices),
+        witnesses=witnesses(runtimes or loaded.runtimes),
+    )
     plan = replace(plan, settings=settings)
     store = FindingStore(None if no_save else folder or base / loaded.regressions)
     journal = journal_of(plan, base / ".diffexport", resume=resume)
