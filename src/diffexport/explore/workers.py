@@ -271,9 +271,6 @@ class _Schedule:
                 yield FindingMade(result.finding)
             task.fatal_keys.add(result.check.divergence.key)
             yield from task.note_fatal(result.check)
-        elif result.out_of_memory:
-            text = "memory ran out; the worker may have more with --memory"
-            yield from task.give_up(mode, f"not tested to its end: {text}")
         elif isinstance(request.end, Died) and request.end.is_from_outside:
             pass
         elif task.is_explained(request.check):
