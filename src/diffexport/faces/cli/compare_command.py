@@ -44,6 +44,7 @@ def compare_command(
     strict: bool | None = None,
     fail_fast: bool = False,
     jobs: int = 1,
+    output: str = "text",
     process: TargetProcess | None = None,
     **limits: Any,
 ) -> int:
@@ -89,7 +90,8 @@ def compare_command(
     options["--mode"] = [mode] if mode else []
     words = ["diffexport", "compare", str(model), target]
     words += [word for option, values in options.items() for value in values for word in (option, value)]
-    return perform(plan, FindingStore(), Tally(partial(_command, words, plan.settings)), json_file)
+    tally = Tally(partial(_command, words, plan.settings))
+    return perform(plan, FindingStore(), tally, json_file, markdown=output == "markdown")
 
 
 def _command(given: Sequence[str], settings: Settings, finding: Finding) -> str:
