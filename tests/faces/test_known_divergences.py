@@ -123,7 +123,7 @@ def test_a_project_keeps_entries_of_its_own(check, cli, project):
     table = {"tool": {"diffexport": {"regressions": "found", "known": [entry]}}}
     (project / "pyproject.toml").write_text(tomli_w.dumps(table))
     ran = check("models.py:SwappedOutputs", code=0)
-    assert "known swapped: met in 1 (mode, runtime) pairs" in ran.out
+    assert "known swapped: met in 1 (mode, runtime) pair" in ran.out
     assert [r["verdict"] for r in ran.report["results"]] == ["known"]
     replayed = cli("replay", "found", code=0)
     assert "known: swapped — the symbolic was written in a hurry" in replayed.out

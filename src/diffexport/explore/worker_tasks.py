@@ -22,7 +22,7 @@ from diffexport.findings.events import (
 )
 from diffexport.findings.journal import History
 from diffexport.pipeline import FatalCheck
-from diffexport.values import FailureKey, Kind, Mode
+from diffexport.values import FailureKey, Kind, Mode, counted
 
 #: How often a mode is tried again after its worker was killed from outside.
 MOST_KILLS = 5
@@ -223,7 +223,7 @@ class Task:
         for mode in self.left:
             if str(mode) not in modes:
                 yield from self.give_up(
-                    str(mode), f"not tried: {check.divergence.message} in {len(modes)} modes"
+                    str(mode), f"not tried: {check.divergence.message} in {counted(len(modes), 'mode')}"
                 )
 
     def give_up(self, mode: str, reason: str) -> Iterator[Event]:

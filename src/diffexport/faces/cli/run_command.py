@@ -235,8 +235,8 @@ def inferred_inputs(
     """Work out how to call the targets that do not say so themselves, and show it as it can be pasted.
 
     What was recorded of a target goes before what can be inferred.
-    Where that fails it is said, too, and left to the run: the other targets are tested all the same. ``aside`` says it on
-    standard error.
+    Where that fails it is said, too, and left to the run: the other targets are tested all the same. With
+    ``aside`` standard error is where it is said.
     """
     inferred: dict[str, tuple[str, ...]] = {}
     for name, each in facts.items():

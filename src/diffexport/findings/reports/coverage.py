@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from diffexport.findings.events import Excluded, ModeFinished, Row, RowVerdict, RunFinished, RunStarted
+from diffexport.values import counted
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def _untested_rows(event: ModeFinished) -> Iterator[Untested]:
             failed = is_untested(row)
             why = "no input was checked"
             if not failed:
-                why = f"the model itself raises on each of the {row.rejected} inputs that were drawn"
+                why = f"the model itself raises on each of {counted(row.rejected, 'drawn input')}"
             reasons.setdefault((row.reason or why, failed), []).append(row.runtime)
     for (reason, failed), runtimes in reasons.items():
         yield Untested(event.case, event.mode, tuple(runtimes), reason, failed)

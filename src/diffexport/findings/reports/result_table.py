@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
@@ -24,8 +25,8 @@ WORDS: Mapping[RowVerdict, str] = {
 }
 #: What the table is of.
 TITLE = "modes × runtimes"
-#: Spaces and lines that one column of a table takes besides its text, and its right edge.
-_OF_COLUMN, _EDGE = 3, 1
+#: Spaces that one column of a table takes besides its text.
+_OF_COLUMN = 2
 #: The least that is left of the name of a case.
 _LEAST = 12
 
@@ -62,10 +63,17 @@ class ResultTable:
 
     def for_terminal(self, width: int) -> Table:
         """Return a table that is at most so many columns wide, with the ends of names that are longer."""
-        table = Table(title=TITLE, title_justify="left", title_style="dim")
+        table = Table(
+            title=TITLE,
+            title_justify="left",
+            title_style="dim",
+            box=SIMPLE_HEAD,
+            show_edge=False,
+            padding=(0, 1, 0, 0),
+        )
         texts = [(name, *(str(number or "") for number in numbers)) for _, name, numbers in self.rows]
         widths = [max(map(len, column)) for column in zip(self._header[1:], *texts, strict=True)]
-        most = width - sum(widths) - _OF_COLUMN * len(self._header) - _EDGE
+        most = width - sum(widths) - _OF_COLUMN * len(self._header)
         for place, name in enumerate(self._header):
             table.add_column(name, no_wrap=True, justify="left" if place < 2 else "right")
         before = None

@@ -25,6 +25,7 @@ from diffexport.values import (
     TensorSpec,
     TermOptions,
     Terms,
+    counted,
     parse_specs,
     split_names,
 )
@@ -127,7 +128,7 @@ class Case:
         call = Call.of(inputs)
         if call.kwargs or len(call.args) != len(self.inputs):
             raise UsageError(
-                f"case {self.name!r} takes {len(self.inputs)} positional arguments and no others"
+                f"case {self.name!r} takes {counted(len(self.inputs), 'positional argument')} and no others"
             )
         return call.args
 
