@@ -180,11 +180,11 @@ def seen(findings):
 
 
 def test_an_end_of_the_process_hides_nothing_behind_it(project):
-    findings, rows, failed = carry_out(plan("EndsOnEmpty"))
+    findings, rows, failed = carry_out(plan("EndsOnEmpty", modes="torchscript,dynamic=true"))
     assert seen(findings) == {(Kind.CRASH, Stage.EAGER): 1, (Kind.VALUE, Stage.COMPARE): 1}
     crash = next(f for f in findings if f.divergence.kind is Kind.CRASH)
     assert (crash.divergence.signature, crash.inputs[0].shape, crash.shrunk) == ("exit code 0", (0,), True)
-    row = rows["torchscript"]
+    row = rows["torchscript,dynamic=true"]
     assert row.verdict is RowVerdict.DIVERGES
     # To its end: the check that is fatal was not made again.
     assert row.reason == ""

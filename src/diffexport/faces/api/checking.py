@@ -135,6 +135,7 @@ def check(
     strict: bool = False,
     ordinary: bool = False,
     no_empty: bool = False,
+    empty_examples: bool = False,
     extra_inputs: Sequence[Inputs] = (),
     name: str = "",
     target: str = "",
@@ -161,6 +162,7 @@ def check(
         known: accepted divergences besides the catalogue's ([known_divergence][diffexport.known_divergence]).
         exclude: mode pattern to the reason why such modes are not run.
         strict, ordinary, no_empty: let notes fail; draw finite ordinary values only; draw no dimension of size 0.
+        empty_examples: export on tensors without elements, too.
         extra_inputs: calls that are always checked as well, tuples or [Call][diffexport.Call]s.
         name, target: what the case is called; the text by which a stored regression finds it again.
         save: the folder for findings and for regressions of known divergences; those are else in ``tests/regressions``.
@@ -180,7 +182,7 @@ def check(
     chosen = select_modes(texts, matrices)
     how: dict[str, Any] = {"examples": examples, "seed": seed, "strict": strict, "limits": limits}
     how["selected"] = named_modes(texts, matrices)
-    how |= {"time": time, "rounds": rounds, "scope": InputScope(ordinary, no_empty)}
+    how |= {"time": time, "rounds": rounds, "scope": InputScope(ordinary, no_empty, empty_examples)}
     return explored(case, chosen, runtimes, settings_for(len(chosen), **how), save=save, emit=emit)
 
 

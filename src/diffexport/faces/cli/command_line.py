@@ -19,6 +19,7 @@ from diffexport.faces.cli.early_process import target_process
 from diffexport.faces.cli.interruptions import interruptible
 from diffexport.faces.cli.limit_options import (
     budget_options,
+    empty_examples_option,
     limit_options,
     scope_options,
     stored_options,
@@ -98,6 +99,7 @@ def cli() -> None:
 @budget_options
 @weights_option
 @scope_options
+@empty_examples_option
 @limit_options
 def run(targets: tuple[str, ...], **options: object) -> None:
     """Check cases in every configured mode: by default the catalogue's group seeds.

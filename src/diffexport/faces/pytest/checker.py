@@ -139,6 +139,7 @@ class Checker:
             "strict": configuration.strict,
             "ordinary": configuration.scope.ordinary,
             "no_empty": configuration.scope.no_empty,
+            "empty_examples": configuration.scope.empty_examples,
             "limits": configuration.steps,
             "time": config.getoption("--diffexport-time") or configuration.time,
             "rounds": configuration.rounds,
@@ -193,7 +194,7 @@ class Checker:
                 limits=options["limits"],
                 time=options["time"],
                 rounds=options["rounds"],
-                scope=InputScope(options["ordinary"], options["no_empty"]),
+                scope=InputScope(options["ordinary"], options["no_empty"], options["empty_examples"]),
                 selected=None if named is None else selected,
             )
             with kept_journals(self._request.node):
