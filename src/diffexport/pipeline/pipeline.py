@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 from torch.nn import Module
 
@@ -190,8 +191,8 @@ class Pipeline:
         if self.watch is not None:
             fatal = self.watch.fatal_export(mode, inputs)
             if fatal is not None and fatal.kind is Kind.OUT_OF_MEMORY:
-                starved = {"rejected": fatal.message, "out_of_memory": True}
-                return Exported(Expectation(), b"", Export(None), None, (), **starved)
+                nothing = Exported(Expectation(), b"", Export(None), None, ())
+                return replace(nothing, rejected=fatal.message, out_of_memory=True)
             if fatal is not None:
                 return Exported(Expectation(), b"", Export(None), None, (fatal,))
             self.watch.announce(case.name, mode, inputs, inputs)

@@ -150,8 +150,7 @@ def check(
     """Check a model in every mode with generated inputs.
 
     Args:
-        model: a [Case][diffexport.Case], a ``torch.nn.Module`` (instance, class or factory) or an
-            ``autograd.Function``.
+        model: a [Case][diffexport.Case], a ``torch.nn.Module`` (its class, a factory), or an ``autograd.Function``.
         inputs: a tensor spec or a Hypothesis strategy for each argument, see [make_case][diffexport.make_case]; or
         strategy: one for the tuple of positional arguments, or for a [Call][diffexport.Call] with keywords. Without
             either, diffexport works out how to call the model.
@@ -161,8 +160,8 @@ def check(
         rules: expectations, tried before the general ones.
         known: accepted divergences besides the catalogue's ([known_divergence][diffexport.known_divergence]).
         exclude: mode pattern to the reason why such modes are not run.
-        strict, ordinary, no_empty: let notes fail; draw finite ordinary values only; draw no dimension of size 0.
-        empty_examples: export on tensors without elements, too.
+        strict: let notes fail.
+        ordinary, no_empty, empty_examples: see [InputScope][diffexport.values.InputScope].
         extra_inputs: calls that are always checked as well, tuples or [Call][diffexport.Call]s.
         name, target: what the case is called; the text by which a stored regression finds it again.
         save: the folder for findings and for regressions of known divergences; those are else in ``tests/regressions``.
@@ -178,12 +177,19 @@ def check(
     """
     given: dict[str, Any] = {"rules": rules, "known": known, "exclude": exclude, "extra_inputs": extra_inputs}
     case = as_case(model, inputs=inputs, strategy=strategy, name=name, target=target, **given, **terms)
-    texts = (modes,) if isinstance(modes, str) else tuple(modes)
-    chosen = select_modes(texts, matrices)
+    chosen, named = _chosen_modes(modes, matrices)
     how: dict[str, Any] = {"examples": examples, "seed": seed, "strict": strict, "limits": limits}
-    how["selected"] = named_modes(texts, matrices)
-    how |= {"time": time, "rounds": rounds, "scope": InputScope(ordinary, no_empty, empty_examples)}
+    scope = InputScope(ordinary, no_empty, empty_examples)
+    how |= {"time": time, "rounds": rounds, "selected": named, "scope": scope}
     return explored(case, chosen, runtimes, settings_for(len(chosen), **how), save=save, emit=emit)
+
+
+def _chosen_modes(
+    modes: str | Iterable[str], matrices: Mapping[str, Sequence[str]] | None
+) -> tuple[tuple[Mode, ...], tuple[Mode, ...] | None]:
+    """Return the modes that are run, and those that were named one by one, see [named_modes][]."""
+    texts = (modes,) if isinstance(modes, str) else tuple(modes)
+    return select_modes(texts, matrices), named_modes(texts, matrices)
 
 
 def settings_for(
@@ -236,9 +242,7 @@ def explored(
         KeyboardInterrupt: it was interrupted; what was seen by then is stored.
     """
     asked = (runtimes,) if isinstance(runtimes, str) else tuple(runtimes)
-    names = select(asked)
-    settings = replace(settings, witnesses=witnesses(asked))
-    store, tally = FindingStore(None if save is None else Path(save)), Tally()
+    names, store, tally = select(asked), FindingStore(None if save is None else Path(save)), Tally()
 
     def listen(event: Event) -> None:
         if emit is not None:
@@ -273,7 +277,7 @@ def explored(
         journal.announce(event)
         listen(event)
 
-    settings = settings.keeping_to_budget(monotonic())
+    settings = replace(settings.keeping_to_budget(monotonic()), witnesses=witnesses(asked))
     ends: Any = {"stop_after": settings.limits.stop_after, "deadline": settings.limits.deadline}
     events = drive(work, announce=announce, earlier=history.suspects, **ends)
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -55,8 +55,7 @@ def compare_command(
     Raises:
         UsageError: the file is no valid model, the target does not import, or their inputs do not fit each other.
     """
-    loaded = configuration.load()
-    specs = canonical(inputs, [target])
+    loaded, specs = configuration.load(), canonical(inputs, [target])
     (target,) = with_weights((target,), limits.get("weights"))
     chosen = select_runtimes(runtimes or loaded.runtimes)
     steps = step_limits(loaded.steps, limits)
@@ -69,15 +68,8 @@ def compare_command(
         targets=(target,),
         modes=(artefact.mode,),
         runtimes=chosen,
-        settings=Settings(
-            examples=examples or EXAMPLES,
-            block=BLOCK,
-            seed=loaded.seed if seed is None else seed,
-            strict=loaded.strict if strict is None else strict,
-            scope=input_scope(loaded.scope, limits),
-            steps=steps,
-            limits=limits_of(fail_fast),
-            witnesses=witnesses(runtimes or loaded.runtimes),
+        settings=_settings(
+            loaded, witnesses(runtimes or loaded.runtimes), examples, seed, strict, fail_fast, limits
         ),
         profile="compare",
         inputs=specs,
@@ -86,12 +78,38 @@ def compare_command(
         artefact=artefact,
         facts={target: facts},
     )
-    options = {"--input": specs, "--input-name": input_names, "--output-name": output_names}
-    options["--mode"] = [mode] if mode else []
     words = ["diffexport", "compare", str(model), target]
+    options = {"--input": specs, "--input-name": input_names, "--output-name": output_names}
+    options |= {"--mode": [mode] if mode else []}
     words += [word for option, values in options.items() for value in values for word in (option, value)]
-    tally = Tally(partial(_command, words, plan.settings))
-    return perform(plan, FindingStore(), tally, json_file, markdown=output == "markdown")
+    return perform(plan, FindingStore(), _tally_of(words, plan), json_file, markdown=output == "markdown")
+
+
+def _settings(
+    loaded: configuration.Config,
+    only_witnesses: tuple[str, ...],
+    examples: int | None,
+    seed: int | None,
+    strict: bool | None,
+    fail_fast: bool,
+    limits: Mapping[str, Any],
+) -> Settings:
+    """Return how the model is compared: as the command line says, or is configured."""
+    return Settings(
+        examples=examples or EXAMPLES,
+        block=BLOCK,
+        seed=loaded.seed if seed is None else seed,
+        strict=loaded.strict if strict is None else strict,
+        scope=input_scope(loaded.scope, limits),
+        steps=step_limits(loaded.steps, limits),
+        limits=limits_of(fail_fast),
+        witnesses=only_witnesses,
+    )
+
+
+def _tally_of(given: Sequence[str], plan: RunPlan) -> Tally:
+    """Return a tally that shows findings again by what was given on the command line."""
+    return Tally(partial(_command, given, plan.settings))
 
 
 def _command(given: Sequence[str], settings: Settings, finding: Finding) -> str:

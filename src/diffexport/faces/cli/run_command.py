@@ -74,8 +74,7 @@ def run_command(
 ) -> int:
     """Run and report; returns the exit code.
 
-    Targets are imported in ``process``, by default in this one. The time of the budget runs from ``begun``, as
-    ``time.monotonic()`` counts.
+    Targets are imported in ``process``, by default in this one; the time of the budget runs from ``begun`` on.
 
     Raises:
         UsageError: an unknown case, mode, runtime or profile, or a target whose module raises an exception.
@@ -91,13 +90,11 @@ def run_command(
     ran_on = select_runtimes(runtimes or loaded.runtimes)
     given = {"examples": examples, "seed": seed, "strict": strict, "fail_fast": fail_fast, **limits}
     settings = _settings(loaded, chosen, len(selected), names, as_configured=not profile, **given)
+    settings = _by_name(settings, texts, runtimes or loaded.runtimes, loaded)
     with TargetSession(process) as asked:
         facts = {name: asked.facts(name, specs) for name in names}
-        inferred = (
-            {}
-            if specs
-            else inferred_inputs(facts, asked, recorded_calls(recorded), aside=output == "markdown")
-        )
+        calls, aside = recorded_calls(recorded), output == "markdown"
+        inferred = {} if specs else inferred_inputs(facts, asked, calls, aside=aside)
     plan = RunPlan(
         *(names, selected, ran_on, settings, chosen.name, specs),
         known=loaded.known,
@@ -107,16 +104,18 @@ def run_command(
         inferred=inferred,
         facts=facts,
     )
-    settings = replace(
-        settings.keeping_to_budget(begun),
-        selected=named_modes(texts, loaded.matrices),
-        witnesses=witnesses(runtimes or loaded.runtimes),
-    )
-    plan = replace(plan, settings=settings)
+    plan = replace(plan, settings=settings.keeping_to_budget(begun))
     store = FindingStore(None if no_save else folder or base / loaded.regressions)
     journal = journal_of(plan, base / ".diffexport", resume=resume)
     verbose = verbose or chosen.name == "debug"
-    return perform(plan, store, Tally(), json_file, verbose, journal, markdown=output == "markdown")
+    return perform(plan, store, Tally(), json_file, verbose, journal, markdown=aside)
+
+
+def _by_name(
+    settings: Settings, modes: Sequence[str], runtimes: Sequence[str], loaded: configuration.Config
+) -> Settings:
+    """Return settings that know which modes and runtimes somebody named, and did not only bring along."""
+    return replace(settings, selected=named_modes(modes, loaded.matrices), witnesses=witnesses(runtimes))
 
 
 def _settings(
