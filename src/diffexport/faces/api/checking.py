@@ -155,13 +155,11 @@ def check(
         strategy: one for the tuple of positional arguments, or for a [Call][diffexport.Call] with keywords. Without
             either, diffexport works out how to call the model.
         modes, runtimes: matrices, modes or mode patterns; names, ``ort`` or ``all``.
-        examples: Hypothesis examples for each mode; by default the more, the fewer modes there are.
-        seed: the same seed gives the same run.
+        examples, seed: of Hypothesis for each mode, by default the more, the fewer modes; the same gives the same run.
         rules: expectations, tried before the general ones.
         known: accepted divergences besides the catalogue's ([known_divergence][diffexport.known_divergence]).
         exclude: mode pattern to the reason why such modes are not run.
-        strict: let notes fail.
-        ordinary, no_empty, empty_examples: see [InputScope][diffexport.values.InputScope].
+        strict, ordinary, no_empty, empty_examples: let notes fail; see [InputScope][diffexport.values.InputScope].
         extra_inputs: calls that are always checked as well, tuples or [Call][diffexport.Call]s.
         name, target: what the case is called; the text by which a stored regression finds it again.
         save: the folder for findings and for regressions of known divergences; those are else in ``tests/regressions``.
