@@ -44,7 +44,9 @@ class MutationJournal:
         if resume:
             self.reports = reports
             said = (
-                f"{counted(len(reports), 'job')} done before" if reports else "there is nothing to go on with"
+                f"{counted(len(reports), 'job')} {'is' if len(reports) == 1 else 'are'} done from before"
+                if reports
+                else "there is nothing to go on with"
             )
             say(f"--resume: {said}")
         elif reports:
