@@ -93,3 +93,14 @@ def test_the_same_table_in_markdown():
 def test_the_totals_are_true(modes, more, line):
     tally = tally_of(*[("dynamo", verdict) for verdict in modes], **more)
     assert line in said(tally).splitlines()
+
+
+def test_what_is_known_for_every_model_is_explained_to_who_tests_his_own():
+    known = {"dynamo-stays-at-opset-18": 3, "clamp-stays-at-opset-18": 1}
+    for case, is_explained in ((PATH, True), ("clamp", False)):
+        tally = tally_of(case=case)
+        tally.take(ModeFinished(case, "dynamo,opset=13", (Row("ort-all", RowVerdict.KNOWN, known=known),)))
+        lines = [line for line in said(tally, 800).splitlines() if line.startswith("known")]
+        assert lines[0] == "known clamp-stays-at-opset-18: met in 1 (mode, runtime) pair"
+        assert lines[1].startswith("known dynamo-stays-at-opset-18: met in 1 (mode, runtime) pair")
+        assert lines[1].endswith("Ask for opset 18 or a later one.") is is_explained

@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator
 from diffexport.findings.events import RowVerdict
 from diffexport.findings.reports.result_table import WORDS
 from diffexport.findings.reports.tally import Tally
+from diffexport.subjects import catalogue
+from diffexport.subjects.cases import load_known
 from diffexport.values import counted
 
 #: How (mode, runtime) pairs are called.
@@ -36,8 +38,10 @@ def problem_lines(tally: Tally) -> Iterator[Line]:
 def count_lines(tally: Tally) -> Iterator[Line]:
     """Yield what was met and let through, explained or left out: nothing is hidden without being counted."""
     rows = tally.rows()
-    for name, pairs in sorted(_pairs(row.known for row in rows).items()):
-        yield "known", f"{name}: met in {counted(pairs, PAIR)}"
+    known = _pairs(row.known for row in rows)
+    reasons = _general_reasons(tally) if known else {}
+    for name, pairs in sorted(known.items()):
+        yield "known", f"{name}: met in {counted(pairs, PAIR)}" + reasons.get(name, "")
     for name, pairs in sorted(_pairs(row.notes for row in rows).items()):
         yield "note", f"{name}: met in {counted(pairs, PAIR)}; --strict makes it fail"
     excused = [row for row in rows if row.excused]
@@ -71,6 +75,14 @@ def _untested(tally: Tally) -> Iterator[Line]:
     for (case, reason), count in counts.items():
         pairs = f"{counted(count['modes'], 'mode')}, {counted(count['pairs'], PAIR)}"
         yield "untested", f"{case}: {pairs}: {reason}"
+
+
+def _general_reasons(tally: Tally) -> dict[str, str]:
+    """Return why what is known of the exporters for every model is so, for who tests models of his own."""
+    if tally.started is None or all(case in catalogue.ENTRIES for case in tally.started.cases):
+        return {}
+    entries = load_known(catalogue.known_file())
+    return {entry.id: f": {entry.reason}" for entry in entries if entry.cases == ("*",)}
 
 
 def _pairs(named: Iterable[Iterable[str]]) -> Counter[str]:
