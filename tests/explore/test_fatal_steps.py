@@ -209,7 +209,7 @@ def test_a_kernel_that_ends_the_process_for_empty_inputs_hides_no_wrong_value(pr
 
 
 def test_a_check_that_is_killed_is_no_crash_and_ends_nothing(project):
-    asked = plan("IsKilledAtEmptyInputs", modes="torchscript,dynamic=true", examples=8)
+    asked = plan("IsKilledAtEmptyInputs", modes="torchscript,dynamic=true", examples=30)
     findings, rows, failed = carry_out(asked)
     assert (findings, failed) == ([], [])
     row = rows["torchscript,dynamic=true"]
