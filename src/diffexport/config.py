@@ -119,6 +119,7 @@ _KEYS = (
     "strict",
     "ordinary",
     "no_empty",
+    "empty_examples",
     "placeholders",
     "regressions",
     "recorded",
@@ -212,7 +213,7 @@ def parse(table: Any, file: Path) -> Config:
         seed=model.seed,
         jobs=model.jobs,
         strict=model.strict,
-        scope=InputScope(model.ordinary, model.no_empty),
+        scope=InputScope(model.ordinary, model.no_empty, model.empty_examples),
         placeholders=tuple(model.placeholders),
         regressions=model.regressions,
         recorded=model.recorded,
@@ -281,6 +282,7 @@ def _validated(table: dict[str, Any], place: str) -> Any:
         strict: bool = False
         ordinary: bool = False
         no_empty: bool = False
+        empty_examples: bool = False
         placeholders: list[Pattern] = []
         regressions: Text = "tests/regressions"
         recorded: Text | None = None

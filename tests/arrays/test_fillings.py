@@ -148,7 +148,7 @@ def test_large_arrays_read_as_what_they_hold():
     normal = Filling("float32", (64, 64), "normal", (ZERO, ONE), 17, (((0, 1), "inf"),))
     assert described(fill(normal)) == "normal(mean 0, deviation 1, seed 17) float32[64, 64] but [0, 1] = inf"
     assert described(np.array(fill(normal))).startswith("values from -3.")
-    assert ", 1 infinite, sha256 " in described(np.array(fill(normal)))
+    assert ", 1 infinite at [0, 1], sha256 " in described(np.array(fill(normal)))
     assert described(np.arange(200) % 2 == 0) == "repeated(true, false) bool[200]"
     assert "..." not in described(np.arange(100))
 

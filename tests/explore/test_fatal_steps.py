@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 
 MODELS = """
 import os, signal, time
-import torch
+import onnxruntime, torch
 
 class Clamped(torch.autograd.Function):
     @staticmethod
@@ -106,6 +106,38 @@ class TakesTooMuchInExport(torch.nn.Module):
     def forward(self, x):
         return TakesTooMuchToTrace.apply(x)
 
+def at_empty_inputs(end):
+    run = onnxruntime.InferenceSession.run
+    def runs(self, names, feeds, *more):
+        if any(value.size == 0 for value in feeds.values()):
+            end()
+        return run(self, names, feeds, *more)
+    onnxruntime.InferenceSession.run = runs
+
+class PutNowhere(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        here = torch.zeros(min(len(x), 1), dtype=torch.int64)
+        return x.clone().index_put_((here,), x[:1].clamp(min=-4.0))
+
+    @staticmethod
+    def symbolic(g, x):
+        return g.op("Identity", x)
+
+class AbortsOrPutsNowhere(torch.nn.Module):
+    # The end of the process in the kernel for empty inputs, and wrong for some others.
+    def __init__(self):
+        super().__init__()
+        at_empty_inputs(os.abort)
+
+    def forward(self, x):
+        return PutNowhere.apply(x)
+
+class IsKilledAtEmptyInputs(Right):
+    def __init__(self):
+        super().__init__()
+        at_empty_inputs(lambda: os.kill(os.getpid(), signal.SIGKILL))
+
 class Forks(torch.nn.Module):
     forked = 0
 
@@ -124,12 +156,12 @@ def project(tmp_path, monkeypatch):
     return tmp_path
 
 
-def plan(*names, modes="torchscript", limits=None, jobs=1, block=4):
+def plan(*names, modes="torchscript", limits=None, jobs=1, block=4, examples=3):
     return RunPlan(
         targets=tuple(f"hostile.py:{name}" for name in names),
         modes=select_modes([modes] if isinstance(modes, str) else modes),
         runtimes=("ort-disabled",),
-        settings=Settings(examples=3, block=block, steps=limits or StepLimits()),
+        settings=Settings(examples=examples, block=block, steps=limits or StepLimits()),
         inputs=("float32[N]",),
         jobs=jobs,
     )
@@ -148,15 +180,42 @@ def seen(findings):
 
 
 def test_an_end_of_the_process_hides_nothing_behind_it(project):
-    findings, rows, failed = carry_out(plan("EndsOnEmpty"))
+    findings, rows, failed = carry_out(plan("EndsOnEmpty", modes="torchscript,dynamic=true"))
     assert seen(findings) == {(Kind.CRASH, Stage.EAGER): 1, (Kind.VALUE, Stage.COMPARE): 1}
     crash = next(f for f in findings if f.divergence.kind is Kind.CRASH)
     assert (crash.divergence.signature, crash.inputs[0].shape, crash.shrunk) == ("exit code 0", (0,), True)
-    row = rows["torchscript"]
+    row = rows["torchscript,dynamic=true"]
     assert row.verdict is RowVerdict.DIVERGES
     # To its end: the check that is fatal was not made again.
     assert row.reason == ""
     assert not failed
+
+
+def test_a_kernel_that_ends_the_process_for_empty_inputs_hides_no_wrong_value(project):
+    asked = plan("AbortsOrPutsNowhere", modes="torchscript,dynamic=true", examples=30)
+    findings, rows, failed = carry_out(asked)
+    crash = [finding for finding in findings if finding.divergence.kind is Kind.CRASH]
+    wrong = [finding for finding in findings if finding.divergence.stage is Stage.COMPARE]
+    assert len(findings) == len(crash) + len(wrong)
+    assert [(one.divergence.stage, one.divergence.signature) for one in crash] == [
+        (Stage.RUN, "signal SIGABRT")
+    ]
+    assert "while ort-disabled runs the exported model" in crash[0].divergence.message
+    assert [array.shape for array in crash[0].inputs] == [(0,)]
+    assert Kind.VALUE in [finding.divergence.kind for finding in wrong]
+    row = rows["torchscript,dynamic=true"]
+    assert (row.verdict, row.reason) == (RowVerdict.DIVERGES, "")
+    assert not failed
+
+
+def test_a_check_that_is_killed_is_no_crash_and_ends_nothing(project):
+    asked = plan("IsKilledAtEmptyInputs", modes="torchscript,dynamic=true", examples=30)
+    findings, rows, failed = carry_out(asked)
+    assert (findings, failed) == ([], [])
+    row = rows["torchscript,dynamic=true"]
+    assert (row.verdict, row.reason) == (RowVerdict.AGREES, "")
+    assert row.out_of_memory > 0
+    assert row.checks > row.out_of_memory
 
 
 def test_a_crash_of_the_export_is_said_to_be_one(project):

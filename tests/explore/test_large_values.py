@@ -207,7 +207,7 @@ def test_hypothesis_tries_few_trials_of_large_tensors_after_the_first_failure():
             yield Failed()
 
     seen = []
-    rounds = HypothesisRound("case", trials([IMAGE], max_samples=1), 200, 1, True, check, seen.append, True)
+    rounds = HypothesisRound("case", trials([IMAGE], max_samples=1), 200, 1, True, check, seen.append)
     with pytest.raises(Failed):
         rounds._configured()(
             __import__("hypothesis").seed(1)(__import__("hypothesis").given(rounds.trials)(rounds._test))

@@ -66,7 +66,7 @@ def test_cases_are_listed(cli):
 
 def test_a_catalogue_run_and_its_report(check):
     ran = check("clamp", "--seed", "3", "--examples", "12", code=0)
-    assert "known clip-without-max-saturates: met in 1 (mode, runtime) pairs" in ran.out
+    assert "known clip-without-max-saturates: met in 1 (mode, runtime) pair" in ran.out
     assert "1 known" in ran.out
     assert ran.out.rstrip().endswith("all as expected")
     assert not ran.files
@@ -134,7 +134,7 @@ def test_strict_turns_notes_into_findings(check, cli, target, mode, kinds):
     cheap = ("--modes", mode, "--runtime", "ort-disabled", "--jobs", "0")
     lenient = check(target, cheap=cheap, code=0)
     for kind in kinds:
-        assert f"note {kind}: met in 1 (mode, runtime) pairs; --strict makes it fail" in lenient.out
+        assert f"note {kind}: met in 1 (mode, runtime) pair; --strict makes it fail" in lenient.out
         assert lenient.report["results"][0]["notes"][kind] >= 1
     assert not lenient.files
     strict = check(target, "--strict", cheap=cheap, code=1)

@@ -23,11 +23,11 @@ def test_the_configuration_is_used(cli, project, monkeypatch):
     assert len(listed) == 1 + 2 * 2 * 2
     ran = cli("run", "--modes", "torchscript", code=1)
     assert "diffexport: single_output, SwappedOutputs" in ran.out
-    assert "1 modes × 1 runtimes, 3 examples each, profile dev, seed 5" in ran.out
+    assert "1 mode × 1 runtime, 3 examples each, profile dev, seed 5" in ran.out
     assert [path.name.split("--")[0] for path in (project / "kept").iterdir()] == ["swappedoutputs"]
     assert "1 STILL DIVERGES" in cli("replay", code=1).out
     ran = cli("run", "single_output", "--modes", "old", "--seed", "6", "--examples", "1", code=0)
-    assert "8 modes × 1 runtimes, 1 examples each, profile dev, seed 6" in ran.out
+    assert "8 modes × 1 runtime, 1 example each, profile dev, seed 6" in ran.out
     # In a folder below, the same configuration.
     (project / "below").mkdir()
     monkeypatch.chdir(project / "below")
@@ -61,11 +61,11 @@ def test_what_a_case_accepts_and_excludes_holds_for_runs(cli, project):
     (project / "case.py").write_text(CASE.replace("known=[KNOWN], ", "").format(regression="x"))
     modes = [word for m in ("torchscript", "torchscript,opset=9", "dynamo") for word in ("--modes", m)]
     first = cli("run", "case.py:CASE", *modes, code=1)
-    assert "excluded accepted: 1 modes (torchscript,opset=9): too old" in first.out
-    assert "excluded accepted: 1 modes (dynamo*): to be quick" in first.out
+    assert "excluded accepted: 1 mode (torchscript,opset=9): too old" in first.out
+    assert "excluded accepted: 1 mode (dynamo*): to be quick" in first.out
     (path,) = (project / "tests" / "regressions").iterdir()
     (project / "known.py").write_text(CASE.format(regression=path.name))
-    assert "known swapped: met in 1 (mode, runtime) pairs" in cli("run", "known.py:CASE", *modes, code=0).out
+    assert "known swapped: met in 1 (mode, runtime) pair" in cli("run", "known.py:CASE", *modes, code=0).out
     path.unlink()
     assert "its regression is not in" in cli("run", "known.py:CASE", *modes, code=1).out
 

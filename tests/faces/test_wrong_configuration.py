@@ -40,6 +40,7 @@ RIGHT = {
     ("strict", "true"),
     ("ordinary", "true"),
     ("no_empty", "true"),
+    ("empty_examples", "true"),
     ("regressions", '"yes"'),
     ("recorded", '"yes"'),
     ("placeholders", f'["{DEEP}"]'),

@@ -61,7 +61,7 @@ def test_a_mode_that_nothing_was_heard_of_is_not_as_expected():
     (one,) = tally.untested()
     assert (one.case, one.mode, one.runtimes, one.failed) == ("mine", "dynamo", RUNTIMES, True)
     assert tally.exit_code == 2
-    assert "untested mine: 1 modes, 2 (mode, runtime) pairs: not reached: nothing was heard of it" in said(
+    assert "untested mine: 1 mode, 2 (mode, runtime) pairs: not reached: nothing was heard of it" in said(
         tally
     )
     assert "all as expected" not in said(tally)

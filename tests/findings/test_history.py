@@ -207,10 +207,10 @@ def test_words_for_each_way_to_begin(tmp_path):
     assert "what was not finished has other settings, versions or source" in last()
     opened({"seed": 1}, resume=False).close(complete=False)
     assert last().startswith(
-        "a run of the same was not finished (1 modes, 0 findings); --resume goes on with it"
+        "a run of the same was not finished (1 mode, 0 findings); --resume goes on with it"
     )
     second = opened({"seed": 1}, resume=True)
-    assert last() == "resumed: 1 modes, 0 findings are there from before"
+    assert last() == "resumed: 1 mode, 0 findings are there from before"
     opened({"seed": 1}, resume=False).close(complete=False)
     assert last().startswith("another run of the same is going on; this one has a journal of its own, ")
     second.close(complete=True)

@@ -19,7 +19,7 @@ def test_a_log_gets_a_line_of_progress_now_and_then():
         terminal.take(ModeFinished("clamp", "torchscript", ()))
     assert "now clamp" not in log.getvalue()
     terminal.take(ModeFinished("clamp", "torchscript", ()))
-    assert f"{PROGRESS_EVERY} of {2 * PROGRESS_EVERY} modes, now clamp torchscript" in log.getvalue()
+    assert f"{PROGRESS_EVERY} of {2 * PROGRESS_EVERY:,} modes, now clamp torchscript" in log.getvalue()
 
 
 def test_a_log_does_not_stay_silent_for_long(monkeypatch):

@@ -11,10 +11,11 @@ from diffexport.backends.exporters import ExportFailure
 from diffexport.pipeline import Pipeline
 from diffexport.pipeline.eager import EagerResult
 from diffexport.pipeline.export_checks import CHECKS, ExportFacts, refusal
+from diffexport.pipeline.exports import later_opsets
 from diffexport.pytorch.changes import Change, Watched
 from diffexport.subjects.cases import Expectation, Expected
 from diffexport.subjects.cases.expectation import assertion
-from diffexport.values import Divergence, Kind, Place, Stage, Terms
+from diffexport.values import Divergence, Kind, Place, Severity, Stage, Terms
 
 MODE = Mode("torchscript")
 CASE = make_case("relu", torch.nn.ReLU, inputs=["float32[2]"], traits=())
@@ -102,3 +103,48 @@ def test_everything_that_is_wrong_is_said_in_the_order_of_the_checks(sound):
     ]
     signatures = [divergence.signature for check in CHECKS for divergence in check(facts)]
     assert signatures[-3:] == ["output names", "it has a name", "missing Sigmoid"]
+
+
+class Grid(torch.nn.Module):
+    def forward(self, x):
+        return torch.nn.functional.grid_sample(x, torch.zeros(1, 2, 2, 2), align_corners=False)
+
+
+class Empty(torch.nn.Module):
+    """An operator that no opset has."""
+
+    def forward(self, x):
+        return torch.special.bessel_j0(x)
+
+
+@pytest.mark.parametrize(
+    ("model", "opset", "refused", "wrong"),
+    [
+        (Grid, 11, "added in version 16", []),
+        (Grid, 16, "", []),
+        (Empty, 11, "", [Kind.EXPORT_ERROR]),
+    ],
+)
+def test_what_is_supported_from_a_later_opset_on_is_refused(model, opset, refused, wrong):
+    case = make_case("later", model, inputs=["float32[1, 1, 3, 3]"], traits=())
+    inputs = (np.ones((1, 1, 3, 3), np.float32),)
+    exported = Pipeline().export(case, Mode("torchscript", opset=opset), inputs, repeat=False)
+    failures = [one.kind for one in exported.divergences if one.severity is Severity.FAILURE]
+    assert failures == wrong
+    assert refused in exported.refused
+    assert bool(exported.refused) is bool(refused)
+
+
+@pytest.mark.parametrize(
+    ("message", "opsets"),
+    [
+        ("Exporting 'aten::x' to ONNX opset version 9 is not supported. Support … added in version 16", [16]),
+        ("Unsupported: ONNX export of pad in opset 9. Please try opset version 11.", [11]),
+        ("Target opset version 9 is not supported. Supported range: 18 to 26.", [18]),
+        ("no such operator; please try version 11", []),
+        ("opset 9 is too low, version 999 as well", []),
+        ("opset 9 is not supported", []),
+    ],
+)
+def test_the_later_opsets_that_a_message_names(message, opsets):
+    assert later_opsets(message, Mode("torchscript", opset=9)) == opsets

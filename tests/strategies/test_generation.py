@@ -121,7 +121,10 @@ class NeedsRows(torch.nn.Module):
 
 
 def test_a_mode_that_would_be_exported_only_where_the_model_raises_is_exported_at_an_ordinary_shape():
-    case, pipeline = make_case("rows", NeedsRows, inputs=["float32[*, 2, >=1]"], traits=()), Pipeline()
+    case, pipeline = (
+        make_case("rows", NeedsRows, inputs=["float32[*, 2, >=1]"], traits=(), empty_examples=True),
+        Pipeline(),
+    )
     drawing = Drawing(case, pipeline, 8)
     modes = [
         Mode("dynamo", opset=opset, optimize=optimize)
@@ -142,6 +145,6 @@ def test_a_model_that_raises_at_ordinary_shapes_too_keeps_its_own():
         def forward(self, x):
             raise ValueError("no")
 
-    case = make_case("raises", Raises, inputs=["float32[*, 2]"], traits=())
+    case = make_case("raises", Raises, inputs=["float32[*, 2]"], traits=(), empty_examples=True)
     mode = Mode("dynamo", opset=14, optimize=False)
     assert Drawing(case, Pipeline(), 8).export_shapes(mode) == export_shapes(case.specs, mode)

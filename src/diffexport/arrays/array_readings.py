@@ -13,8 +13,10 @@ from diffexport.arrays.fillings import Filling, decoded_number, decoded_numbers
 from diffexport.arrays.found_fillings import found_filling
 from diffexport.arrays.number_texts import short_complex, short_number
 
-#: Most elements that are written down one by one, and longest text of them.
+#: Most elements that are written down one by one, and longest text of them where something shorter can be said.
 _WRITTEN, _LONGEST = 64, 300
+#: Most places of numbers that are not finite that are named beside a range of values.
+_PLACED = 4
 #: Most elements that are named beside a background.
 _NAMED = 16
 #: Most numbers of a background that are named.
@@ -42,7 +44,8 @@ def _reading(array: Array) -> tuple[str, str]:
     filling = None if array.dtype.hasobject else found_filling(array, _NAMED)
     if filling is not None and not (few and len(filling.placed) > array.size // 4):
         return _background(filling), _otherwise(filling)
-    return (f"{text[:_LONGEST]}…", "") if few else (_summary(array), "")
+    # Of so few none is left out: it may be the one that matters.
+    return (text or _summary(array)), ""
 
 
 def _written(array: Array) -> str:
@@ -103,15 +106,23 @@ def _summary(array: Array) -> str:
     text = ""
     if is_floating(parts.dtype):
         with np.errstate(invalid="ignore"):  # of a signalling NaN in bfloat16
-            nans, finite = int(np.count_nonzero(np.isnan(parts))), np.isfinite(parts)
-        infinite = parts.size - nans - int(np.count_nonzero(finite))
-        text = "".join(
-            f", {count} {name}" for count, name in ((nans, "nan"), (infinite, "infinite")) if count
-        )
+            is_nan, finite = np.isnan(parts), np.isfinite(parts)
+        odd = {"nan": is_nan, "infinite": ~finite & ~is_nan}
+        text = "".join(_places(where, name, array) for name, where in odd.items())
         parts = parts if not text else parts[finite]
     of = "parts" if is_complex(array.dtype) else "values"
     between = f"{of} from {_short(parts.min())} to {_short(parts.max())}" if parts.size else f"no finite {of}"
     return f"{between}{text}, {digest}"
+
+
+def _places(where: Array, name: str, array: Array) -> str:
+    """Return how many numbers are odd in some way, and where, if they are few; empty if none is."""
+    flat = np.flatnonzero(where)
+    if not len(flat):
+        return ""
+    shape = as_parts(array).shape
+    named = [str([int(i) for i in np.unravel_index(place, shape)]) for place in flat[:_PLACED]]
+    return f", {len(flat)} {name}" + (f" at {', '.join(named)}" if len(flat) <= _PLACED else "")
 
 
 def array_digest(array: Array) -> str:

@@ -73,7 +73,8 @@ def finding_at(case: Case, seen: SeenFailure, *, seed: int, shrunk: bool) -> Fin
     """Return the finding of a failure as it was seen at a point."""
     verdict = replace(seen.verdict, runtime=seen.point.runtime)
     identity = verdict.identity(seen.divergence)
-    return diverged(case, identity, seen.point, verdict, seen.divergence, seed=seed, shrunk=shrunk).finding
+    failure = diverged(case, identity, seen.point, verdict, seen.divergence, seed=seed, shrunk=shrunk)
+    return replace(failure.finding, remarks=seen.remarks)
 
 
 def _texts(case: Case) -> tuple[str, ...]:

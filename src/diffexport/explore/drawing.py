@@ -129,7 +129,7 @@ class Drawing:
 
         A mode that has only one, at which the model raises in eager, would go untested: it gets ordinary ones instead.
         """
-        shapes = export_shapes(self.case.specs, mode)
+        shapes = export_shapes(self.case.specs, mode, empty=self.case.empty_examples)
         if len(shapes) == 1 and self._raises(mode, shapes[0]):
             plain = plain_shapes(self.case.specs)
             return shapes if self._raises(mode, plain) else [plain]

@@ -241,8 +241,8 @@ class Explorer:
         """Run Hypothesis, and again after something was found; first what was seen at first looks is made minimal."""
         for failure in list(self._pending.values()) if turn.number else ():
             yield from self._made(failure)
-        for round_number in range(ROUNDS):
-            failures = self._one_round(mode, rows if round_number == 0 else None, turn)
+        for _ in range(ROUNDS):
+            failures = self._one_round(mode, rows, turn)
             if not failures:
                 break
             for failure, flaky in failures:
@@ -281,8 +281,8 @@ class Explorer:
         yield from self._steadiness.look(mode)
         yield from self._check_extra(mode, rows)
         if not self._is_explored(mode) or (yield from self._check_one_sample(mode, rows)):
-            for round_number in range(ROUNDS):
-                failures = self._one_round(mode, rows if round_number == 0 else None)
+            for _ in range(ROUNDS):
+                failures = self._one_round(mode, rows)
                 if not failures:
                     break
                 for failure, flaky in failures:
@@ -394,7 +394,7 @@ class Explorer:
         return True
 
     def _one_round(
-        self, mode: Mode, rows: dict[str, Row] | None, turn: Turn | None = None
+        self, mode: Mode, rows: dict[str, Row], turn: Turn | None = None
     ) -> list[tuple[Diverged, bool]]:
         settings = self.settings if turn is None else turn.within(self.settings)
         repeat = turn is None or turn.repeats_export
@@ -413,7 +413,6 @@ class Explorer:
             shrink=settings.shrink,
             check=check,
             suspect=self._suspect,
-            counting=rows is not None,
         ).failures()
 
     def _seed(self, mode: Mode, turn: Turn | None = None) -> int:

@@ -25,14 +25,20 @@ def plain_shapes(specs: Sequence[TensorSpec]) -> tuple[Shape, ...]:
     )
 
 
-def export_shapes(specs: Sequence[TensorSpec], mode: Mode) -> Sequence[tuple[Shape, ...]]:
+def export_shapes(
+    specs: Sequence[TensorSpec], mode: Mode, *, empty: bool = True
+) -> Sequence[tuple[Shape, ...]]:
     """Return the shapes to export at: all of a pool where the mode is plain (half of it where axes are dynamic).
 
-    Otherwise four or, where exporting is costly, one, chosen by the mode itself: over the matrix all are met.
+    Otherwise four or, where exporting is costly, one, chosen by the mode itself: over the matrix all are met. Without
+    ``empty`` none of them has a dimension of size 0, unless the specs admit no others.
     """
     is_cheap = mode.description.is_cheap
     limit = CHEAP_SHAPES if is_cheap else COSTLY_SHAPES
     pool = representative_shapes(specs, limit)
+    if not empty:
+        more = representative_shapes(specs, 2 * limit)
+        pool = tuple(joint for joint in more if all(0 not in shape for shape in joint))[:limit] or pool
     if set(mode.off_default) <= {"dynamic"}:
         return pool[1::2] or pool if mode.dynamic and not is_cheap else pool
     chosen = zlib.crc32(str(mode).encode()) % len(pool)

@@ -64,6 +64,15 @@ def fatal_divergence(end: Died | Hung, step: str, runtime: str, limits: StepLimi
     return Divergence(stage, Kind.CRASH, Place.MODEL, how, f"the process ends with {how} while {doing}")
 
 
+def starved_divergence(divergence: Divergence) -> Divergence:
+    """Return what is said of a step that ended the process as [fatal_divergence][] says, because memory ran out.
+
+    That is no fault of the model or of its export: what is so large cannot be tested here.
+    """
+    message = f"memory ran out: {divergence.message}"
+    return Divergence(divergence.stage, Kind.OUT_OF_MEMORY, Place.MODEL, divergence.signature, message)
+
+
 def fatal_verdict(case: Case, mode: Mode, runtime: str, divergence: Divergence) -> Verdict:
     """Return the verdict on a check that ended the process, or did not end."""
     return Verdict(case.name, str(mode), runtime, Outcome.DIVERGES, (divergence,), target=case.target)

@@ -6,7 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from diffexport.explore.divergence_errors import finding_at
-from diffexport.explore.fatal_divergences import FATAL, fatal_divergence, not_again, shorter
+from diffexport.explore.fatal_divergences import (
+    FATAL,
+    fatal_divergence,
+    not_again,
+    shorter,
+    starved_divergence,
+)
 from diffexport.explore.forked_checks import ForkedChecks
 from diffexport.explore.minimise import Minimiser
 from diffexport.explore.point import Point, SeenFailure
@@ -64,12 +70,10 @@ class FatalResult:
     Attributes:
         check: what is not to be done again; None where it does not show again, so that nothing can be said.
         finding: made of it; None where there is one already.
-        out_of_memory: it ended because memory ran out.
     """
 
     check: FatalCheck | None = None
     finding: Finding | None = None
-    out_of_memory: bool = False
 
 
 def first_sight(request: FatalUnit) -> Finding:
@@ -110,8 +114,12 @@ def look_again(request: FatalUnit) -> FatalResult:
     runtime = request.step.runtime or unit.runtimes[0]
     point = Point(Mode.parse(check.mode), runtime, check.inputs, check.export_inputs)
     seen = _look(checks, case, point)
-    if checks.out_of_memory or seen is None:
-        return FatalResult(out_of_memory=checks.out_of_memory)
+    if seen is None:
+        return FatalResult()
+    if checks.out_of_memory:
+        starved = replace(seen, divergence=starved_divergence(seen.divergence))
+        given = () if seen.divergence.stage in (Stage.EAGER, Stage.CONVERT) else unit.runtimes
+        return FatalResult(replace(not_again(starved, given, starved), traits=()))
     runtimes = tuple(_fatal_runtimes(checks, case, point, unit.runtimes, seen))
     if not request.is_asked:
         # Nobody asked for that mode, and it is not to be tried again on the way to a simpler finding.
@@ -162,6 +170,7 @@ def _minimal(
         checks=_CHECKS,
         timekeeper=Timekeeper(Limits(deadline=within)),
         same_exporter=True,
+        modes=unit.settings.selected,
     )
     try:
         return minimiser.run(seen.point, seen.divergence) or seen, True

@@ -10,7 +10,7 @@ from diffexport.backends.model_files import Artefact, declared_specs, narrowed
 from diffexport.errors import UsageError
 from diffexport.subjects.cases import Case
 from diffexport.subjects.targets import resolve
-from diffexport.values import TensorSpec
+from diffexport.values import TensorSpec, counted
 
 
 def inputs_of_file(artefact: Artefact) -> tuple[Declared, ...]:
@@ -41,7 +41,7 @@ def case_for(text: str, inputs: Sequence[str], artefact: Artefact) -> Case:
         names = ", ".join(repr(value.name) for value in declared) or "none"
         what = "--input gives" if inputs else f"{text} takes"
         raise UsageError(
-            f"{name} has {_count(len(declared), 'input')} ({names}), but {what} {_count(len(case.specs), 'tensor')}; "
+            f"{name} has {counted(len(declared), 'input')} ({names}), but {what} {counted(len(case.specs), 'tensor')}; "
             "say with --input, once for each, what is fed to the file"
         )
     source = "--input" if inputs else f"case {case.name!r}"
@@ -50,7 +50,3 @@ def case_for(text: str, inputs: Sequence[str], artefact: Artefact) -> Case:
         case,
         inputs=tuple(next(narrow) if isinstance(entry, TensorSpec) else entry for entry in case.inputs),
     )
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -99,7 +99,12 @@ class FindingMaker:
 
     def _minimiser(self, case: Case, checks: int) -> Minimiser:
         return Minimiser(
-            self._pipeline, case, self._settings.strict, checks=checks, timekeeper=self._timekeeper
+            self._pipeline,
+            case,
+            self._settings.strict,
+            checks=checks,
+            timekeeper=self._timekeeper,
+            modes=self._settings.selected,
         )
 
     def _to_minimise(self, point: Point) -> Case:

@@ -8,7 +8,7 @@ from functools import partial
 
 from diffexport.explore.fatal_divergences import fatal_divergence, fatal_verdict
 from diffexport.pipeline import Pipeline
-from diffexport.processes import Died, Forked, in_a_copy, kills_for_memory
+from diffexport.processes import Died, Forked, in_a_copy
 from diffexport.subjects.cases import Case
 from diffexport.values import (
     Call,
@@ -31,7 +31,8 @@ class ForkedChecks:
         limits: what one step may take, and how much memory.
 
     Attributes:
-        out_of_memory: whether a copy wrote that memory ran out.
+        out_of_memory: whether a copy wrote that memory ran out, or was killed, as the kernel does it then. No fault of
+            a model's, and none of an exporter's, ends a process in that way.
     """
 
     def __init__(
@@ -40,7 +41,6 @@ class ForkedChecks:
         self._make_pipeline, self._limits = make_pipeline, limits
         self._same_in_every_mode = same_in_every_mode
         self.out_of_memory = False
-        self._kills = kills_for_memory()
 
     @property
     def same_in_every_mode(self) -> bool:
@@ -78,9 +78,7 @@ class ForkedChecks:
         assert forked.end is not None
         assert forked.step is not None
         killed = isinstance(forked.end, Died) and forked.end.exit_code == -signal.SIGKILL
-        if (killed and kills_for_memory() > self._kills) or any(
-            text in forked.written for text in _OUT_OF_MEMORY
-        ):
+        if killed or any(text in forked.written for text in _OUT_OF_MEMORY):
             self.out_of_memory = True
         step = forked.step
         divergence = fatal_divergence(forked.end, step.name, step.runtime, self._limits)

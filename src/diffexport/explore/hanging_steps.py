@@ -110,6 +110,7 @@ class HangingSteps:
             checks=_CHECKS,
             timekeeper=Timekeeper(Limits(deadline=Deadline(within))),
             same_exporter=True,
+            modes=self._settings.selected,
         )
         before = STEPS.limits
         STEPS.limits = limits

@@ -8,7 +8,7 @@ from diffexport.arrays import float_dtypes
 from diffexport.findings.events import Row
 from diffexport.pipeline import Pipeline
 from diffexport.subjects.cases import Case
-from diffexport.values import Shape, TensorSpec
+from diffexport.values import Shape, TensorSpec, counted
 
 #: From this many samples on a case is judged, and the share of rejected ones that is too much.
 ENOUGH, TOO_MANY = 40, 0.5
@@ -57,7 +57,7 @@ class Health:
         """Return what there is to say of a case whose model accepted nothing; ``pipeline`` has the model."""
         if self.out_of_memory == self.rejected:
             return (
-                f"case {case.name!r}: memory ran out on every one of {self.rejected} generated inputs "
+                f"case {case.name!r}: memory ran out on every one of {counted(self.rejected, 'generated input')} "
                 f"({self.reason}); a worker has more with --memory, and inputs are smaller with --input"
             )
         own = float_dtypes(pipeline.prepare(case).module)
@@ -65,7 +65,8 @@ class Health:
         is_other = len(own) == 1 and bool(given) and own[0] not in given
         hint, dtype = (f"its parameters are {own[0]}; ", own[0]) if is_other else ("", "float32")
         return (
-            f"case {case.name!r}: the model raises in eager on every one of {self.rejected} generated inputs "
+            f"case {case.name!r}: the model raises in eager on every one of "
+            f"{counted(self.rejected, 'generated input')} "
             f"({self.reason}); {hint}say what its inputs must be like, for instance --input '{dtype}[N, 3]', or "
             "Case(inputs=…) or strategy=…"
         )
@@ -73,17 +74,17 @@ class Health:
     def why_untested(self, row: Row) -> str:
         """Return why a row has no check."""
         if row.out_of_memory:
-            return f"memory ran out in each of {row.out_of_memory} checks; a worker has more with --memory"
+            return f"memory ran out in each of {counted(row.out_of_memory, 'check')}; a worker has more with --memory"
         if not row.rejected:
             return "no input was drawn"
-        return f"each of {row.rejected} inputs is rejected ({self.reason})"
+        return f"each of {counted(row.rejected, 'input')} is rejected ({self.reason})"
 
     def advice(self, specs: Sequence[TensorSpec]) -> str:
         """Return what to declare, empty while the model accepts enough or too little was drawn to tell."""
         total = self.accepted + self.rejected
         if total < ENOUGH or self.rejected <= TOO_MANY * total or not self.accepted:
             return ""
-        head = f"the model rejects {self.rejected} of {total} generated inputs ({self.reason})"
+        head = f"the model rejects {self.rejected} of {counted(total, 'generated input')} ({self.reason})"
         constraint = next(self._constraints(specs), None)
         if constraint is None:
             bounded = f"'{specs[0].dtype if specs else 'float32'}[...] in LO..HI'"

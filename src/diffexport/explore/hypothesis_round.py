@@ -37,7 +37,6 @@ class HypothesisRound:
         shrink: shrink what fails.
         check: checks one trial, yielding its failures; told whether what it sees counts.
         suspect: told each failure when it shows for the first time in this round, before anything else is checked.
-        counting: whether what is seen counts, up to the first failure: from there on Hypothesis shrinks.
     """
 
     case: str
@@ -47,9 +46,10 @@ class HypothesisRound:
     shrink: bool
     check: Callable[[Trial, bool], Iterator[Diverged]]
     suspect: Callable[[Diverged], None]
-    counting: bool
     _suspected: set[Identity] = field(default_factory=set, repr=False)
     _is_checking: bool = field(default=False, repr=False)
+    #: What is seen counts up to the first failure: from there on Hypothesis shrinks.
+    _counting: bool = field(default=True, repr=False)
     _large_left: int = field(default=LARGE_TRIALS, repr=False)
     _failed_large: set[Hashable] = field(default_factory=set, repr=False)
 
@@ -101,11 +101,11 @@ class HypothesisRound:
         if self._is_spared(trial):
             return
         self._is_checking = True
-        for failure in self.check(trial, self.counting):
+        for failure in self.check(trial, self._counting):
             if failure.identity not in self._suspected:
                 self._suspected.add(failure.identity)
                 self.suspect(failure)
-            self._is_checking = self.counting = False
+            self._is_checking = self._counting = False
             if trial.large is not None:
                 self._failed_large.add(trial.large)
             raise failure

@@ -8,18 +8,20 @@ failure: kind, place and signature.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
 
 from diffexport.arrays import Array, array_digest
 from diffexport.backends.runtimes import compared_with, family
-from diffexport.errors import InvalidModeError
+from diffexport.errors import InvalidModeError, error_text
+from diffexport.explore.large_rows import ROW_KINDS, simpler_rows
 from diffexport.explore.large_values import LARGE_TENSOR, LargeValues
 from diffexport.explore.point import Point, SeenFailure
-from diffexport.explore.smaller_inputs import SmallerInputs, as_arrays, put, same_inputs
+from diffexport.explore.smaller_inputs import SmallerInputs, as_arrays, has_empty, put, same_inputs
 from diffexport.explore.timekeeper import Timekeeper
 from diffexport.oracle import same_bits
 from diffexport.subjects.cases import Case, excluding
@@ -34,6 +36,9 @@ from diffexport.values import (
     describe,
     in_order,
 )
+
+#: Most selected modes that are tried in place of one.
+_MOST_MODES = 32
 
 
 class Checks(Protocol):
@@ -66,6 +71,7 @@ class Minimiser:
         checks: most checks that are spent on it.
         timekeeper: asked before each check; a search that it ends raises DeadlinePassed.
         same_exporter: look for no other exporter that fails likewise.
+        modes: the modes that may be blamed; None for any. That a simpler one shows it, too, becomes a remark.
 
     Attributes:
         simplest: the simplest point so far, also where the time is over; None before the failure showed.
@@ -80,31 +86,55 @@ class Minimiser:
         checks: int,
         timekeeper: Timekeeper | None = None,
         same_exporter: bool = False,
+        modes: Iterable[Mode] | None = None,
     ) -> None:
         self._pipeline, self._case, self._strict = pipeline, case, strict
+        self._modes = None if modes is None else tuple(sorted(modes, key=lambda mode: mode.complexity))
         self._checks_left, self._timekeeper = checks, timekeeper
         self._same_exporter = same_exporter or pipeline.same_in_every_mode
         self._exclusions = case.exclusions
         self._candidates = SmallerInputs(case)
         #: Arrays with which the failure was gone.
         self._not_shown: set[Hashable] = set()
+        #: The model was exported on tensors without elements when the failure was seen.
+        self._may_export_nothing = True
         self.simplest: SeenFailure | None = None
 
     def run(self, start: Point, wanted: Divergence) -> SeenFailure | None:
-        """Return the failure at the simplest point found, or None if it does not show at ``start``."""
-        best = self.look(start, wanted)
+        """Return the failure at the simplest point found, or None if it does not show at ``start``.
+
+        Where a step of the search itself fails, the failure is kept as simple as it was before that, with a remark.
+        """
+        self._may_export_nothing = has_empty(start.export_inputs)
+        best = self.simplest = self.look(start, wanted)
         if best is None:
             return None
-        best = self._plain_layout(best)
-        best = self._simplest_exporter(self._simplest_mode(best))
+        best = self._step(self._plain_layout, best)
+        best = self._step(self._simplest_mode, best)
+        best = self._step(self._simplest_exporter, best)
         for _ in range(4):
             before = best
-            best = self._smaller_inputs(best)
-            best = self._simplest_mode(best)
-            if best is before or self._checks_left <= 0:
+            best = self._step(self._smaller_inputs, best)
+            best = self._step(self._with_elements, best)
+            best = self._step(self._simpler_values, best)
+            best = self._step(self._simplest_mode, best)
+            if best.point is before.point or self._checks_left <= 0:
                 break
-        best = self._simplest_exporter(best)
-        return self._plain_export_inputs(best)
+        best = self._step(self._simplest_exporter, best)
+        best = self._step(self._plain_export_inputs, best)
+        return self._step(self._with_simpler_modes, best)
+
+    def _step(self, step: Callable[[SeenFailure], SeenFailure], best: SeenFailure) -> SeenFailure:
+        """Take one step of the search; return what it was given, or the best before the fault, where it fails."""
+        try:
+            return step(best)
+        except Exception as error:  # noqa: BLE001 - better a finding that could be simpler than none
+            kept = self.simplest or best
+            remark = (
+                f"it may not be minimal: shrinking it failed ({type(error).__name__}: {error_text(error)})"
+            )
+            self.simplest = replace(kept, remarks=tuple(dict.fromkeys((*best.remarks, remark))))
+            return self.simplest
 
     def look(self, point: Point, wanted: Divergence) -> SeenFailure | None:
         """Check one point; return the failure if it is there. A mode that the case excludes is not looked at.
@@ -127,39 +157,89 @@ class Minimiser:
         )
         for divergence in (*verdict.divergences, *verdict.notes):
             if divergence.key == wanted.key:
-                self.simplest = SeenFailure(point, verdict, divergence)
-                return self.simplest
+                return SeenFailure(point, verdict, divergence)
         return None
 
-    def _try(self, best: SeenFailure, point: Point) -> SeenFailure | None:
-        return self.look(point, best.divergence) if self._checks_left > 0 else None
+    def _try(
+        self, best: SeenFailure, point: Point, is_same: Callable[[SeenFailure], bool] = lambda _: True
+    ) -> SeenFailure | None:
+        """Look at a simpler point; return the failure if it is there, and is the same in what ``is_same`` asks for."""
+        if self._checks_left <= 0 or (has_empty(point.export_inputs) and not self._may_export_nothing):
+            return None
+        seen = self.look(point, best.divergence)
+        if seen is None or not is_same(seen):
+            return None
+        self.simplest = replace(seen, remarks=best.remarks)
+        return self.simplest
 
     def _simplest_mode(self, best: SeenFailure) -> SeenFailure:
         # A model that is given is the same in every mode.
-        for option in () if self._pipeline.same_in_every_mode else best.point.mode.description.options:
+        if not self._pipeline.same_in_every_mode:
+            best = self._with_defaults(best) if self._modes is None else self._simplest_selected(best)
+        return self._simplest_runtime(best)
+
+    def _with_defaults(self, best: SeenFailure) -> SeenFailure:
+        """Put the options of the mode back to their defaults one by one."""
+        for option in best.point.mode.description.options:
             mode = best.point.mode
             if mode.value(option.name) == option.default:
                 continue
             for candidate in self._simpler(mode, option.name):
-                point = replace(best.point, mode=candidate)
-                if option.name == "dynamic":
-                    point = replace(point, export_inputs=self._candidates.ordinary(point.inputs))
-                seen = self._try(best, point)
+                seen = self._try(best, self._in_mode(best, candidate))
                 if seen is not None:
                     best = seen
                     break
-        return self._simplest_runtime(best)
+        return best
+
+    def _in_mode(self, best: SeenFailure, mode: Mode) -> Point:
+        """Return the same point in another mode of the exporter; where axes are not dynamic, exported at its shapes."""
+        point = replace(best.point, mode=mode)
+        if mode.dynamic != best.point.mode.dynamic:
+            return replace(point, export_inputs=self._candidates.ordinary(point.inputs))
+        return point
+
+    def _simplest_selected(self, best: SeenFailure) -> SeenFailure:
+        """Look for the simplest of the selected modes of the exporter that shows the failure."""
+        mode = best.point.mode
+        simpler = [
+            one
+            for one in self._modes or ()
+            if one.exporter == mode.exporter and one.complexity < mode.complexity
+        ]
+        for candidate in simpler[:_MOST_MODES]:
+            seen = self._try(best, self._in_mode(best, candidate))
+            if seen is not None:
+                return seen
+        return best
+
+    def _with_simpler_modes(self, best: SeenFailure) -> SeenFailure:
+        """Say which simpler mode shows the failure, too, where only some modes were selected."""
+        if self._modes is None or self._pipeline.same_in_every_mode or self._checks_left <= 0:
+            return best
+        kept, self._modes = self._modes, None
+        try:
+            found = self._simplest_exporter(self._with_defaults(best)).point.mode
+        finally:
+            self._modes, self.simplest = kept, best
+        if found == best.point.mode or found in kept:
+            return best
+        remark = f"{found}, which is simpler and was not selected, shows it, too"
+        self.simplest = replace(best, remarks=(*best.remarks, remark))
+        return self.simplest
 
     def _simplest_runtime(self, best: SeenFailure) -> SeenFailure:
         """Blame the lowest optimisation level, or another family that gives the same wrong outputs."""
-        family_of_best = family(best.point.runtime)
-        for name in compared_with(best.point.runtime):
-            if name == best.point.runtime:
+        runtime, got = best.point.runtime, best.verdict.got
+        for name in compared_with(runtime):
+            if name == runtime:
                 break
-            seen = self._try(best, replace(best.point, runtime=name))
-            if seen is not None and (
-                family(name) == family_of_best or same_bits(seen.verdict.got, best.verdict.got)
-            ):
+            of_family = family(name) == family(runtime)
+            seen = self._try(
+                best,
+                replace(best.point, runtime=name),
+                lambda seen, of_family=of_family: of_family or same_bits(seen.verdict.got, got),  # type: ignore[misc]
+            )
+            if seen is not None:
                 return seen
         return best
 
@@ -180,18 +260,22 @@ class Minimiser:
         for exporter in EXPORTERS:
             if describe(exporter).order >= best.point.mode.description.order:
                 break
-            for mode in _counterparts(best.point.mode, exporter):
-                seen = self._try(best, replace(best.point, mode=mode))
-                if seen is not None and _same_failure(seen, best):
+            for mode in self._counterparts(best.point.mode, exporter):
+                seen = self._try(best, replace(best.point, mode=mode), partial(_same_failure, other=best))
+                if seen is not None:
                     return seen
         return best
+
+    def _counterparts(self, mode: Mode, exporter: str) -> list[Mode]:
+        """Return the modes of another exporter that stand for a mode, among those that may be blamed."""
+        return [one for one in counterparts(mode, exporter) if self._modes is None or one in self._modes]
 
     def exporters(self, best: SeenFailure) -> tuple[str, ...]:
         """Return the exporters that fail in the same way at this point, with the same wrong values."""
         failing = {best.point.mode.exporter}
         for exporter in () if self._pipeline.same_in_every_mode else EXPORTERS:
             if exporter not in failing:
-                for mode in _counterparts(best.point.mode, exporter):
+                for mode in counterparts(best.point.mode, exporter):
                     seen = self.look(replace(best.point, mode=mode), best.divergence)
                     if seen is not None and _same_failure(seen, best):
                         failing.add(exporter)
@@ -225,7 +309,17 @@ class Minimiser:
                 if seen is not None:
                     best, improved = seen, True
                     break
-        return self._simpler_values(best)
+        return best
+
+    def _with_elements(self, best: SeenFailure) -> SeenFailure:
+        """Give tensors without elements one, where that shows the failure as well."""
+        if not self._case.specs:
+            return best
+        for candidate in self._candidates.with_elements(self._values(best)):
+            seen = self._try_inputs(best, candidate)
+            if seen is not None:
+                return seen
+        return best
 
     def _values(self, best: SeenFailure) -> tuple[Any, ...]:
         return self._case.values_of(best.point.inputs)
@@ -246,6 +340,8 @@ class Minimiser:
         return self._try(best, point)
 
     def _simpler_values(self, best: SeenFailure) -> SeenFailure:
+        if not self._case.specs:
+            return best
         for place in self._candidates.changeable(self._values(best)):
             zeros = self._candidates.with_zeros(self._values(best), place)
             if zeros is not None:
@@ -284,15 +380,18 @@ class Minimiser:
 
         values = self._values(best)
         spec = self._candidates.spec_at(values, place)
-        if spec.kind is not None and spec.kind.name in ("probabilities", "mask"):
+        if spec.kind is not None and spec.kind.name in ROW_KINDS:
             # What a row may hold, one element does not say.
-            return best
-        search = LargeValues(spec, attempt, lambda: self._checks_left <= 0)
-        search.simplify(values[place])
+            simpler_rows(values[place], spec.kind.name, attempt, self._is_over)
+        else:
+            LargeValues(spec, attempt, self._is_over).simplify(values[place])
         return simplest[-1]
 
+    def _is_over(self) -> bool:
+        return self._checks_left <= 0
 
-def _counterparts(mode: Mode, exporter: str) -> Iterator[Mode]:
+
+def counterparts(mode: Mode, exporter: str) -> Iterator[Mode]:
     """Yield the modes of another exporter that stand for ``mode``: its default, and the same options."""
     yield Mode(exporter, dynamic=mode.dynamic)
     try:

@@ -25,9 +25,9 @@ def simplicity(value: Any) -> tuple[float, ...]:
         return (5,) if number > 0 else (6,)
     if number == 0:
         return (8,) if math.copysign(1, number) < 0 else (0, 0)
-    if number == int(number) and abs(number) < 1000:
+    if abs(number) < 1000 and number == int(number):
         return (0 if number > 0 else 1, abs(number))
-    if number * 2 == int(number * 2) and abs(number) < 1000:
+    if abs(number) < 1000 and number * 2 == int(number * 2):
         return (2, abs(number), number < 0)
     return (3 if abs(number) < 1e7 else 4, len(repr(value)), abs(number), number < 0)
 
@@ -53,9 +53,10 @@ def simpler_values(value: Any) -> list[Any]:
     if is_floating(dtype):
         candidates += [float("inf"), float("-inf")]
         if math.isfinite(number) and number:
-            candidates += [round(number), math.trunc(number)]
+            candidates += [float(round(number)), float(math.trunc(number))]
             candidates += [float(f"{number:.{digits}g}") for digits in (1, 2, 3, 4)]
-            candidates += [math.copysign(2.0 ** math.floor(math.log2(abs(number))), number)]
+            # The power of two below it. Not by its logarithm, which is rounded up next to the largest number.
+            candidates += [math.copysign(math.ldexp(0.5, math.frexp(number)[1]), number)]
     else:
         info = np.iinfo(dtype)
         candidates = [c for c in (0, 1, 2, 3, -1, -2, int(value) // 2) if info.min <= c <= info.max]

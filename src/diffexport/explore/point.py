@@ -20,8 +20,9 @@ class Point:
 
 @dataclass(frozen=True, eq=False)
 class SeenFailure:
-    """The failure as it showed at a point."""
+    """The failure as it showed at a point; ``remarks`` say what a person should know of how it was made simpler."""
 
     point: Point
     verdict: Verdict
     divergence: Divergence
+    remarks: tuple[str, ...] = ()

@@ -65,6 +65,8 @@ def settings_record(settings: Settings) -> dict[str, Any]:
             else {"rounds": settings.budget.rounds, "goes_on": settings.budget.goes_on}
         ),
         "scope": settings.scope.document(),
+        "witnesses": list(settings.witnesses),
+        "selected": None if settings.selected is None else _digest(map(str, settings.selected)),
     }
 
 

@@ -29,11 +29,16 @@ def count_verdict(row: Row, verdict: Verdict, first_of_example: bool) -> None:
     row.unrefereed += verdict.unrefereed
     row.tolerated += verdict.tolerated
     for note in verdict.notes:
-        row.notes[note.kind] = row.notes.get(note.kind, 0) + 1
+        count_note(row, note.kind)
     if verdict.outcome is not Outcome.DIVERGES:
         row.worsen(RowVerdict(verdict.outcome))
     if verdict.outcome is Outcome.REFUSED and not row.reason:
         row.reason = _most_informative_line(verdict.reason)
+
+
+def count_note(row: Row, name: str) -> None:
+    """Count a sample that shows something which is reported without failing."""
+    row.notes[name] = row.notes.get(name, 0) + 1
 
 
 def _most_informative_line(text: str) -> str:

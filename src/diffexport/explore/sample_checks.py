@@ -9,8 +9,9 @@ from diffexport.explore.accepted import Accepted
 from diffexport.explore.divergence_errors import Diverged, attribute, diverged
 from diffexport.explore.health import Health
 from diffexport.explore.point import Point
-from diffexport.explore.row_counts import count_verdict
+from diffexport.explore.row_counts import count_note, count_verdict
 from diffexport.explore.settings import Settings
+from diffexport.explore.witness import note_name, without_witnesses
 from diffexport.findings.events import CheckStarting, Row, RowVerdict, Suspected
 from diffexport.pipeline import Pipeline
 from diffexport.processes import STEPS
@@ -18,6 +19,7 @@ from diffexport.subjects.cases import Case
 from diffexport.values import (
     NO_DEADLINE,
     Deadline,
+    Divergence,
     Identity,
     Inputs,
     Kind,
@@ -184,6 +186,15 @@ class SampleChecks:
         first_of_example: bool,
     ) -> Diverged | None:
         """Count the verdicts on one sample; return its first new failure."""
+        alone: dict[str, list[Divergence]] = {}
+        if self._settings.witnesses and not self._settings.strict:
+            verdicts, alone = without_witnesses(
+                verdicts,
+                self._settings.witnesses,
+                lambda verdict, divergence: (
+                    self._accepted.entry(mode, verdict.runtime, divergence, inputs, example) is not None
+                ),
+            )
         if verdicts:
             if self._noted and verdicts[0].outcome is not Outcome.REJECTED:
                 # The samples of a block have the same shapes.
@@ -193,6 +204,9 @@ class SampleChecks:
         if rows is not None:
             for verdict in verdicts:
                 count_verdict(rows[verdict.runtime], verdict, first_of_example)
+            for runtime, divergences in alone.items():
+                for divergence in divergences:
+                    count_note(rows[runtime], note_name(divergence, runtime))
         new: Diverged | None = None
         if not any(verdict.divergences for verdict in verdicts):
             return None

@@ -14,6 +14,7 @@ from diffexport.values import (
     Budget,
     Deadline,
     InputScope,
+    Mode,
     StepLimits,
 )
 
@@ -71,6 +72,9 @@ class Settings:
         steps: what one step may cost, in a worker.
         budget: how long modes are explored in turn; None: each is explored in one go.
         scope: which inputs are left out.
+        witnesses: runtimes that nobody asked for by name and that only bear witness: what they alone show is a note.
+        selected: the modes that were named one by one; a finding is told in one of these. None where a matrix stands
+            for all modes, so that any may be the simplest.
     """
 
     examples: int = 30
@@ -87,6 +91,8 @@ class Settings:
     steps: StepLimits = DEFAULT_STEP_LIMITS
     budget: Budget | None = None
     scope: InputScope = ALL_INPUTS
+    witnesses: tuple[str, ...] = ()
+    selected: tuple[Mode, ...] | None = None
 
     def keeping_to_budget(self, begun: float) -> Settings:
         """Return settings whose limits keep to the budget, which began at ``begun`` as ``time.monotonic()`` counts."""

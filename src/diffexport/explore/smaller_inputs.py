@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from diffexport.arrays import Array, array_of, filling_of, found_filling, to_array
+from diffexport.arrays import Array, array_of, as_call, filling_of, found_filling, to_array
 from diffexport.explore.large_values import LARGE_TENSOR, MOST_SINGLE, within
 from diffexport.explore.number_simplicity import simpler_values
 from diffexport.strategies import arranged_rows, examples
@@ -48,7 +48,7 @@ class SmallerInputs:
         ]
 
     def with_smaller_shapes(self, inputs: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
-        """Yield inputs with a leading axis fewer, then with shorter axes."""
+        """Yield inputs with a leading axis fewer, then with shorter axes, none of which becomes empty."""
         yield from self._without_a_leading_axis(inputs)
         for axes in self._axes_of_one_size(inputs):
             number, axis = axes[0]
@@ -60,6 +60,23 @@ class SmallerInputs:
                     candidate = put(candidate, place, picked)
                 if self._is_admitted(candidate):
                     yield self._admitted_values(candidate)
+
+    def with_elements(self, inputs: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
+        """Yield inputs in which each empty axis has size 1, the simplest first; nothing where no axis is empty."""
+        candidate = inputs
+        for axes in self._axes_of_one_size(inputs):
+            if all(inputs[place].shape[axis] == 0 for place, axis in axes):
+                for place, along in axes:
+                    array = candidate[place]
+                    shape = [*array.shape[:along], 1, *array.shape[along + 1 :]]
+                    candidate = put(candidate, place, np.zeros(shape, array.dtype))
+        places = [place for place in self.changeable(inputs) if candidate[place] is not inputs[place]]
+        if not places or not self._is_admitted(candidate):
+            return
+        zeros = self._admitted_values(candidate)
+        yield zeros
+        ordinary = self._case.values_of(self.ordinary(self._case.call_of(zeros)))
+        yield tuple(ordinary[place] if place in places else value for place, value in enumerate(zeros))
 
     def _without_a_leading_axis(self, inputs: tuple[Any, ...]) -> Iterator[tuple[Any, ...]]:
         leads: dict[str, list[int]] = {}
@@ -156,7 +173,9 @@ def _all_within(array: np.ndarray[Any, Any], low: float | None, high: float | No
 
 
 def _cuts(size: int) -> list[Any]:
-    """Return what is kept of an axis of this size: one position, a half, and all but a few positions."""
+    """Return what is kept of an axis of this size: one position, a half, and all but a few; never nothing."""
+    if size <= 1:
+        return []
     cuts: list[Any] = [slice(0, 1), slice(0, size // 2), slice(size // 2, size)] if size > 2 else []
     if size > _POSITIONS:
         shares = [size >> bits for bits in range(2, size.bit_length())]
@@ -164,6 +183,11 @@ def _cuts(size: int) -> list[Any]:
     return cuts + [
         [position for position in range(size) if position != dropped] for dropped in reversed(range(size))
     ]
+
+
+def has_empty(inputs: Any) -> bool:
+    """Return whether a tensor among some inputs has no element."""
+    return any(0 in getattr(leaf, "shape", ()) for leaf in leaves(as_call(inputs)))
 
 
 def as_arrays(inputs: Any) -> Any:

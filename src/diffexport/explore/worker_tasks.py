@@ -22,7 +22,7 @@ from diffexport.findings.events import (
 )
 from diffexport.findings.journal import History
 from diffexport.pipeline import FatalCheck
-from diffexport.values import FailureKey, Kind, Mode
+from diffexport.values import FailureKey, Kind, Mode, counted
 
 #: How often a mode is tried again after its worker was killed from outside.
 MOST_KILLS = 5
@@ -206,7 +206,11 @@ class Task:
             return
         self.kills[check.mode] = min(self.kills[check.mode], CAREFUL_AFTER_KILLS - 1)
         if sum(one.mode == check.mode for one in self.fatal) >= MOST_FATAL:
-            yield from self.give_up(check.mode, f"left after {MOST_FATAL} checks that were fatal")
+            starved = check.divergence.kind is Kind.OUT_OF_MEMORY
+            what = (
+                "for which memory ran out; a worker has more with --memory" if starved else "that were fatal"
+            )
+            yield from self.give_up(check.mode, f"left after {MOST_FATAL} checks {what}")
         if check.divergence.kind is not Kind.TIMEOUT:
             return
         modes = self._hangs.setdefault(check.divergence.key, set())
@@ -219,7 +223,7 @@ class Task:
         for mode in self.left:
             if str(mode) not in modes:
                 yield from self.give_up(
-                    str(mode), f"not tried: {check.divergence.message} in {len(modes)} modes"
+                    str(mode), f"not tried: {check.divergence.message} in {counted(len(modes), 'mode')}"
                 )
 
     def give_up(self, mode: str, reason: str) -> Iterator[Event]:
@@ -241,9 +245,16 @@ class Task:
             for check in self.fatal
             if check.mode == mode and (not check.runtimes or runtime in check.runtimes)
         ]
+        starved = [divergence for divergence in fatal if divergence.kind is Kind.OUT_OF_MEMORY]
+        fatal = [divergence for divergence in fatal if divergence not in starved]
         counted = () if self.turns is None else self.turns.rows_of(mode)
         before = next((row for row in counted if row.runtime == runtime), Row(runtime))
-        row = replace(before, reason=reason, diverging=before.diverging + len(fatal))
+        row = replace(
+            before,
+            reason=reason,
+            diverging=before.diverging + len(fatal),
+            out_of_memory=before.out_of_memory + len(starved),
+        )
         for divergence in fatal:
             row.worsen(RowVerdict.DIVERGES, divergence.stage, divergence.kind)
         return row

@@ -41,7 +41,7 @@ from diffexport.processes import (
     receive_any,
     share_of_memory,
 )
-from diffexport.values import NO_DEADLINE, Deadline, StepLimits
+from diffexport.values import NO_DEADLINE, Deadline, StepLimits, counted
 
 #: Seconds that a worker may take to start, torch and all, on a busy machine.
 _START = 300.0
@@ -217,7 +217,7 @@ class _Schedule:
                 how = "does not end within its time limit" if hangs else f"ends the process ({end})"
                 yield from task.give_up_all(f"case {task.unit.name!r}: {_what(step, task.unit)} {how}")
         elif task.deaths[mode] > (MOST_HANGS if hangs else MOST_DEATHS):
-            text = f"left after {task.deaths[mode]} checks that ended the process or did not end"
+            text = f"left after {counted(task.deaths[mode], 'check')} that ended the process or did not end"
             yield from task.give_up(mode, text)
         elif step.name == "blame":
             task.without_blame()
@@ -248,7 +248,9 @@ class _Schedule:
                 if by_memory
                 else ""
             )
-            yield from task.give_up(mode, f"its worker was killed from outside {times} times ({end}){why}")
+            yield from task.give_up(
+                mode, f"its worker was killed from outside {counted(times, 'time')} ({end}){why}"
+            )
         elif times >= CAREFUL_AFTER_KILLS and mode:
             if task.is_careful(mode) and check is not None:
                 return FatalUnit(task.unit, end, step, check, frozenset(task.fatal_keys))
@@ -271,9 +273,6 @@ class _Schedule:
                 yield FindingMade(result.finding)
             task.fatal_keys.add(result.check.divergence.key)
             yield from task.note_fatal(result.check)
-        elif result.out_of_memory:
-            text = "memory ran out; the worker may have more with --memory"
-            yield from task.give_up(mode, f"not tested to its end: {text}")
         elif isinstance(request.end, Died) and request.end.is_from_outside:
             pass
         elif task.is_explained(request.check):

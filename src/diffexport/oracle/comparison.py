@@ -13,6 +13,9 @@ from diffexport.arrays import Array, finfo, is_complex, is_floating
 from diffexport.oracle.tolerance import TOLERANCES, tight, tight_measures
 from diffexport.values import Aspect, Divergence, Kind, Place, Severity, Stage
 
+#: Farther apart than so many units in the last place, two numbers are told by their digits alone.
+_MOST_ULPS = 100_000
+
 
 def same_bits(eager: Sequence[Array], got: Sequence[Array]) -> bool:
     """Return whether both sides are identical to the last bit: the fast path."""
@@ -198,7 +201,7 @@ def _compare_floats(place: Place, eager: Array, got: Array, brief: bool) -> list
         message = _message(place, element, mine[first], theirs[first], int(np.count_nonzero(differs)))
         if kind is Kind.VALUE:
             ulps = apart(mine[first], theirs[first])
-            message += f"; {ulps:{',.0f' if ulps < 1e6 else '.2g'}} ulp apart"
+            message += f"; {ulps:,.0f} ulp apart" if 1 <= ulps <= _MOST_ULPS else ""
         if len(kinds) > 1:
             message += f"; also differs in {', '.join(kind for kind, _ in kinds[1:])}"
     return [Divergence(Stage.COMPARE, kind, place, signature, message, element, excess)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -20,6 +21,8 @@ from diffexport.pytorch import StoredModel
 from diffexport.subjects.cases import SCRIPTED, Case, Expectation, Expected, dynamic_axes
 from diffexport.values import Call, Divergence, Inputs, Mode
 
+#: Most later opsets that are tried where an exporter says that this one is not supported.
+_MOST_LATER = 2
 #: Bytes that all models may have that are remembered.
 _MOST_BYTES = 256 << 20
 
@@ -47,6 +50,14 @@ class Exported:
     refused: str = ""
     rejected: str = ""
     out_of_memory: bool = False
+
+
+def later_opsets(message: str, mode: Mode) -> list[int]:
+    """Return the opsets above that of a mode which the message of a failed export names, lowest first."""
+    if "opset" not in message.lower():
+        return []
+    named = {int(number) for number in re.findall(r"\b(?:opset|version|range:) (\d{1,3})\b", message)}
+    return sorted(opset for opset in named if opset > mode.opset and opset in mode.description.opsets)
 
 
 class Exports(Protocol):
@@ -152,9 +163,23 @@ class FreshExports:
                     rejected=eager.error,
                     out_of_memory=eager.out_of_memory,
                 )
-            facts = ExportFacts(case, mode, expectation, export, graph, eager, random)
+            later = self._is_supported_later(export.failure.message, expectation, case, mode, call)
+            facts = ExportFacts(case, mode, expectation, export, graph, eager, random, later)
         divergences = tuple(divergence for check in CHECKS for divergence in check(facts))
         return Exported(expectation, model_digest, export, graph, divergences, refusal(facts))
+
+    def _is_supported_later(
+        self, message: str, expectation: Expectation, case: Case, mode: Mode, call: Call
+    ) -> bool:
+        """Return whether an export that fails says that it would not from a later opset on, and does not fail there."""
+        may_refuse = expectation.expected in (Expected.AGREES, Expected.MAY_REFUSE)
+        if not may_refuse or expectation.refuses_with(message):
+            return False
+        for opset in later_opsets(message, mode)[:_MOST_LATER]:
+            later = self.export(case, replace(mode, opset=opset), call, repeat=False)
+            if later.export.failure is None and not later.rejected:
+                return True
+        return False
 
     def _compared_with_another(self, first: Exported, case: Case, mode: Mode, call: Call) -> Exported:
         """Export once more where that is to be seen for a mode, and say how it differs from the first."""

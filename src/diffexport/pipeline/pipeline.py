@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 from torch.nn import Module
 
@@ -22,7 +23,7 @@ from diffexport.pipeline.output_comparison import Arbitration
 from diffexport.pipeline.sample_block import Block, Question, Stages
 from diffexport.pipeline.session_loading import CachingLoader, OrderingLoader
 from diffexport.subjects.cases import Case, Expectation
-from diffexport.values import NO_DEADLINE, Deadline, Inputs, Mode, Verdict
+from diffexport.values import NO_DEADLINE, Deadline, Inputs, Kind, Mode, Verdict
 
 
 class Pipeline:
@@ -170,7 +171,8 @@ class Pipeline:
         if self.watch is not None:
             fatal = self.watch.fatal_eager(mode, inputs)
             if fatal is not None:
-                return EagerResult((), fatal.message)
+                starved = fatal.kind is Kind.OUT_OF_MEMORY
+                return EagerResult((), fatal.message, out_of_memory=starved)
             self.watch.announce(case.name, mode, inputs, inputs)
         return self.stages.eager.run(case, mode, clone(as_call(inputs)))
 
@@ -188,6 +190,9 @@ class Pipeline:
         """
         if self.watch is not None:
             fatal = self.watch.fatal_export(mode, inputs)
+            if fatal is not None and fatal.kind is Kind.OUT_OF_MEMORY:
+                nothing = Exported(Expectation(), b"", Export(None), None, ())
+                return replace(nothing, rejected=fatal.message, out_of_memory=True)
             if fatal is not None:
                 return Exported(Expectation(), b"", Export(None), None, (fatal,))
             self.watch.announce(case.name, mode, inputs, inputs)

@@ -47,6 +47,8 @@ class VerdictMaker:
 
     def fatal(self, runtime: str, divergence: Divergence) -> Verdict:
         """Return the verdict on inputs that are known to end the process, or not to end."""
+        if divergence.kind is Kind.OUT_OF_MEMORY:
+            return self.rejected(runtime, divergence.message, out_of_memory=True)
         case = self._case
         return Verdict(case.name, self._mode, runtime, Outcome.DIVERGES, (divergence,), target=case.target)
 

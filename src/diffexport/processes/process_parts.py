@@ -22,6 +22,7 @@ import numpy as np
 from diffexport.chatter import BoundedText, duplicate
 from diffexport.processes.patched_modules import patched_modules
 from diffexport.processes.process_state import Part, SameObject
+from diffexport.values import counted
 
 #: Variables that torch and what it loads set for themselves.
 _OF_LIBRARIES = ("TORCH", "PYTORCH", "TRITON", "KMP_", "OMP_", "PYTEST_CURRENT_TEST")
@@ -49,7 +50,7 @@ def _environment_changes(before: dict[str, str], now: dict[str, str]) -> Iterato
     for name in names[:_MOST_NAMED]:
         yield f"{'changes' if name in now else 'removes'} the environment variable {name}"
     if len(names) > _MOST_NAMED:
-        yield f"changes {len(names) - _MOST_NAMED} more environment variables"
+        yield f"changes {counted(len(names) - _MOST_NAMED, 'more environment variable')}"
 
 
 def _set_environment(before: dict[str, str]) -> None:

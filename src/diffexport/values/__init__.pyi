@@ -20,6 +20,7 @@ from .call import path_text as path_text
 from .call import paths as paths
 from .call_form import CallForm as CallForm
 from .call_form import Slot as Slot
+from .counted import counted as counted
 from .deadline import NO_DEADLINE as NO_DEADLINE
 from .deadline import Deadline as Deadline
 from .deadline import DeadlinePassed as DeadlinePassed
@@ -39,6 +40,7 @@ from .input_scope import ORDINARY_MOST as ORDINARY_MOST
 from .input_scope import InputScope as InputScope
 from .matrix import MATRICES as MATRICES
 from .matrix import axes as axes
+from .matrix import named_modes as named_modes
 from .matrix import possible as possible
 from .matrix import select_modes as select_modes
 from .mode import Mode as Mode

@@ -17,10 +17,13 @@ class InputScope:
             [ORDINARY_LEAST][] to [ORDINARY_MOST][], or 0. Where the bounds of a spec leave none of these, what they
             leave.
         no_empty: no dimension of size 0.
+        empty_examples: models are exported on tensors without elements, too, which nobody does unless he means to.
+            What they are run on is another matter: it may be empty in any case.
     """
 
     ordinary: bool = False
     no_empty: bool = False
+    empty_examples: bool = False
 
     @property
     def is_everything(self) -> bool:
@@ -37,7 +40,8 @@ class InputScope:
 
     def document(self) -> dict[str, bool]:
         """Return the form that reports have."""
-        return {"ordinary": self.ordinary, "no_empty": self.no_empty}
+        asked = {"empty_examples": True} if self.empty_examples else {}
+        return {"ordinary": self.ordinary, "no_empty": self.no_empty, **asked}
 
 
 #: Nothing is left out.

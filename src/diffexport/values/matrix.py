@@ -138,6 +138,21 @@ def select_modes(texts: Iterable[str], named: Mapping[str, Sequence[str]] | None
     return tuple(chosen)
 
 
+def named_modes(
+    texts: Iterable[str], named: Mapping[str, Sequence[str]] | None = None
+) -> tuple[Mode, ...] | None:
+    """Return the modes that ``texts`` stand for, where each is a mode, a pattern or a configured matrix.
+
+    None where ``default`` or ``full`` is among them: these stand for every way of exporting, and a finding may be told
+    in any.
+
+    Raises:
+        InvalidModeError: see [select_modes][].
+    """
+    given = tuple(texts)
+    return None if set(given) & set(MATRICES) else select_modes(given, named)
+
+
 def _select_one(
     text: str, named: Mapping[str, Sequence[str]], above: tuple[str, ...], taken: set[str]
 ) -> Iterable[Mode]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from diffexport.errors import UnknownNameError, UsageError
+from diffexport.values import counted
 
 
 def choose_inputs(given: Sequence[str], names: Sequence[str], parameters: Sequence[str]) -> tuple[str, ...]:
@@ -32,7 +33,7 @@ def choose_inputs(given: Sequence[str], names: Sequence[str], parameters: Sequen
         if name in chosen.values():
             raise UsageError(f"graph input {name!r} is given to two arguments")
         if place >= len(names):
-            raise UsageError(f"there is no argument {place}: the graph has {len(names)} inputs")
+            raise UsageError(f"there is no argument {place}: the graph has {counted(len(names), 'input')}")
         chosen[place] = name
     left = iter([name for name in names if name not in chosen.values()])
     return tuple(chosen[place] if place in chosen else next(left) for place in range(len(names)))

@@ -10,3 +10,4 @@ from .runtime_registry import every_runtime as every_runtime
 from .runtime_registry import family as family
 from .runtime_registry import runtime_of as runtime_of
 from .runtime_registry import select as select
+from .runtime_registry import witnesses as witnesses

@@ -80,6 +80,18 @@ def select(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(chosen, key=lambda one: (runtime_of(one).order, one)))
 
 
+def witnesses(names: Iterable[str]) -> tuple[str, ...]:
+    """Return which of the runtimes that ``names`` stand for are only witnesses.
+
+    These are reference evaluators that no name is that of: ``all`` brings them along.
+
+    Raises:
+        UsageError: see [select][].
+    """
+    given = tuple(names)
+    return tuple(name for name in select(given) if name not in given and runtime_of(name).is_reference)
+
+
 def _named(name: str) -> tuple[str, ...]:
     if name in RUNTIME_REGISTRY.names():
         reason = runtime_of(name).unavailable()

@@ -14,7 +14,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, Unpack
 
-from diffexport.backends.runtimes import available, select
+from diffexport.backends.runtimes import available, select, witnesses
 from diffexport.config import PROFILES
 from diffexport.errors import RegressionFileError
 from diffexport.explore import (
@@ -51,6 +51,7 @@ from diffexport.values import (
     TensorSpec,
     TermOptions,
     Verdict,
+    named_modes,
     parse_duration,
     select_modes,
     slugify,
@@ -134,6 +135,7 @@ def check(
     strict: bool = False,
     ordinary: bool = False,
     no_empty: bool = False,
+    empty_examples: bool = False,
     extra_inputs: Sequence[Inputs] = (),
     name: str = "",
     target: str = "",
@@ -148,18 +150,16 @@ def check(
     """Check a model in every mode with generated inputs.
 
     Args:
-        model: a [Case][diffexport.Case], a ``torch.nn.Module`` (instance, class or factory) or an
-            ``autograd.Function``.
+        model: a [Case][diffexport.Case], a ``torch.nn.Module`` (its class, a factory), or an ``autograd.Function``.
         inputs: a tensor spec or a Hypothesis strategy for each argument, see [make_case][diffexport.make_case]; or
         strategy: one for the tuple of positional arguments, or for a [Call][diffexport.Call] with keywords. Without
             either, diffexport works out how to call the model.
         modes, runtimes: matrices, modes or mode patterns; names, ``ort`` or ``all``.
-        examples: Hypothesis examples for each mode; by default the more, the fewer modes there are.
-        seed: the same seed gives the same run.
+        examples, seed: of Hypothesis for each mode, by default the more, the fewer modes; the same gives the same run.
         rules: expectations, tried before the general ones.
         known: accepted divergences besides the catalogue's ([known_divergence][diffexport.known_divergence]).
         exclude: mode pattern to the reason why such modes are not run.
-        strict, ordinary, no_empty: let notes fail; draw finite ordinary values only; draw no dimension of size 0.
+        strict, ordinary, no_empty, empty_examples: let notes fail; see [InputScope][diffexport.values.InputScope].
         extra_inputs: calls that are always checked as well, tuples or [Call][diffexport.Call]s.
         name, target: what the case is called; the text by which a stored regression finds it again.
         save: the folder for findings and for regressions of known divergences; those are else in ``tests/regressions``.
@@ -175,10 +175,19 @@ def check(
     """
     given: dict[str, Any] = {"rules": rules, "known": known, "exclude": exclude, "extra_inputs": extra_inputs}
     case = as_case(model, inputs=inputs, strategy=strategy, name=name, target=target, **given, **terms)
-    chosen = select_modes((modes,) if isinstance(modes, str) else modes, matrices)
+    chosen, named = _chosen_modes(modes, matrices)
     how: dict[str, Any] = {"examples": examples, "seed": seed, "strict": strict, "limits": limits}
-    how |= {"time": time, "rounds": rounds, "scope": InputScope(ordinary, no_empty)}
+    scope = InputScope(ordinary, no_empty, empty_examples)
+    how |= {"time": time, "rounds": rounds, "selected": named, "scope": scope}
     return explored(case, chosen, runtimes, settings_for(len(chosen), **how), save=save, emit=emit)
+
+
+def _chosen_modes(
+    modes: str | Iterable[str], matrices: Mapping[str, Sequence[str]] | None
+) -> tuple[tuple[Mode, ...], tuple[Mode, ...] | None]:
+    """Return the modes that are run, and those that were named one by one, see [named_modes][]."""
+    texts = (modes,) if isinstance(modes, str) else tuple(modes)
+    return select_modes(texts, matrices), named_modes(texts, matrices)
 
 
 def settings_for(
@@ -191,6 +200,7 @@ def settings_for(
     time: str | float | None = None,
     rounds: int | None = None,
     scope: InputScope = ALL_INPUTS,
+    selected: tuple[Mode, ...] | None = None,
 ) -> Settings:
     """Return how a case is explored in a run over so many modes: the fewer, the more examples, unless said.
 
@@ -210,6 +220,7 @@ def settings_for(
         steps=limits,
         budget=budget,
         scope=scope,
+        selected=selected,
     )
 
 
@@ -228,8 +239,8 @@ def explored(
         UsageError: there is no such runtime, or nothing of an input is in scope.
         KeyboardInterrupt: it was interrupted; what was seen by then is stored.
     """
-    names = select((runtimes,) if isinstance(runtimes, str) else runtimes)
-    store, tally = FindingStore(None if save is None else Path(save)), Tally()
+    asked = (runtimes,) if isinstance(runtimes, str) else tuple(runtimes)
+    names, store, tally = select(asked), FindingStore(None if save is None else Path(save)), Tally()
 
     def listen(event: Event) -> None:
         if emit is not None:
@@ -264,7 +275,7 @@ def explored(
         journal.announce(event)
         listen(event)
 
-    settings = settings.keeping_to_budget(monotonic())
+    settings = replace(settings.keeping_to_budget(monotonic()), witnesses=witnesses(asked))
     ends: Any = {"stop_after": settings.limits.stop_after, "deadline": settings.limits.deadline}
     events = drive(work, announce=announce, earlier=history.suspects, **ends)
     try:

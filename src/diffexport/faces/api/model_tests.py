@@ -37,6 +37,7 @@ class CheckOptions(TermOptions, total=False):
     strict: bool
     ordinary: bool
     no_empty: bool
+    empty_examples: bool
     name: str
     extra_inputs: Sequence[Inputs]
     limits: StepLimits

@@ -11,7 +11,7 @@ from diffexport.errors import UntestableError
 from diffexport.findings.events import Excluded, Finding, KnownReplayed, ModeFinished
 from diffexport.findings.regressions import FindingStore
 from diffexport.findings.reports import Tally, describe
-from diffexport.values import ALL_INPUTS, DEFAULT_TERMS, InputScope, Terms
+from diffexport.values import ALL_INPUTS, DEFAULT_TERMS, InputScope, Terms, counted
 
 
 class FindingsError(AssertionError):
@@ -133,14 +133,16 @@ class Result:
         if self.error and not self.checks:
             return f"{self.case}: not tested: {self.error}"
         count = len(self.findings)
-        outcome = f"{count} new divergence{'' if count == 1 else 's'}" if count else "as expected"
+        outcome = counted(count, "new divergence") if count else "as expected"
         if not count and self.stale:
             outcome = "a known divergence is out of date"
         elif not count and self.untested:
             outcome = "not all was tested"
         if not self.modes:
             return f"{self.case}: no mode was run"
-        return f"{self.case}: {self.checks:,} checks in {_count(len(self.modes), 'mode')}: {outcome}"
+        return (
+            f"{self.case}: {counted(self.checks, 'check')} in {counted(len(self.modes), 'mode')}: {outcome}"
+        )
 
     def __repr__(self) -> str:
         return f"<Result {self.head}>"
@@ -160,18 +162,19 @@ class Result:
         rows = self.tally.rows()
         tolerated = sum(row.tolerated for row in rows)
         if tolerated:
-            lines.append(f"  tolerated on these terms: {_count(tolerated, 'check')}")
+            lines.append(f"  tolerated on these terms: {counted(tolerated, 'check')}")
         excused = sum(row.excused for row in rows)
         if excused:
-            lines.append(f"  excused, as rounding explains them: {_count(excused, 'check')}")
+            lines.append(f"  excused, as rounding explains them: {counted(excused, 'check')}")
         known: Counter[str] = Counter()
         for row in rows:
             known.update(row.known.keys())
         lines += [
-            f"  known {name}: met in {pairs} (mode, runtime) pairs" for name, pairs in sorted(known.items())
+            f"  known {name}: met in {counted(pairs, '(mode, runtime) pair')}"
+            for name, pairs in sorted(known.items())
         ]
         lines += [
-            f"  excluded {_count(one.count, 'mode')} ({one.modes}): {one.reason}" for one in self.excluded
+            f"  excluded {counted(one.count, 'mode')} ({one.modes}): {one.reason}" for one in self.excluded
         ]
         lines += [f"  known {event.id}: {event.message}" for event in self.stale]
         lines += [f"  {remark.message}" for remark in self.tally.remarks]
@@ -185,7 +188,3 @@ class Result:
         # A tally of its own: nobody ran a command whose examples the line to reproduce it could repeat.
         lines = [("", *describe(finding, Tally(), self.store)) for finding in self.findings]
         return [line for of_finding in lines for line in of_finding]
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"

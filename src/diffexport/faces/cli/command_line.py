@@ -19,6 +19,7 @@ from diffexport.faces.cli.early_process import target_process
 from diffexport.faces.cli.interruptions import interruptible
 from diffexport.faces.cli.limit_options import (
     budget_options,
+    empty_examples_option,
     limit_options,
     scope_options,
     stored_options,
@@ -56,6 +57,15 @@ RECORDED = click.option(
 )
 
 
+FORMAT = click.option(
+    "--format",
+    "output",
+    type=click.Choice(["text", "markdown"]),
+    default="text",
+    help="How the report is printed; with markdown, progress goes to standard error.",
+)
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]}, epilog=EPILOG)
 @click.version_option(package_name="diffexport")
 def cli() -> None:
@@ -78,6 +88,7 @@ def cli() -> None:
 @click.option("--input", "inputs", type=TEXT, multiple=True, metavar="TEXT", help=INPUT_HELP)
 @RECORDED
 @click.option("--json", "json_file", type=REPORT_FILE, help="Write a report.")
+@FORMAT
 @click.option("--save", "folder", type=SAVE_FOLDER, metavar="DIR", help="Where findings are kept.")
 @click.option("--no-save", is_flag=True, help="Keep no regression files.")
 @click.option("--strict", is_flag=True, default=None, help="Let notes fail too: sign of zero, stale globals.")
@@ -88,6 +99,7 @@ def cli() -> None:
 @budget_options
 @weights_option
 @scope_options
+@empty_examples_option
 @limit_options
 def run(targets: tuple[str, ...], **options: object) -> None:
     """Check cases in every configured mode: by default the catalogue's group seeds.
@@ -127,6 +139,7 @@ def run(targets: tuple[str, ...], **options: object) -> None:
 )
 @click.option("--mode", type=TEXT, metavar="MODE", help="How the file was exported; guessed otherwise.")
 @click.option("--json", "json_file", type=REPORT_FILE, help="Write a report.")
+@FORMAT
 @click.option("--strict", is_flag=True, default=None, help="Let notes fail too: sign of zero.")
 @click.option("--fail-fast", is_flag=True, help="Stop at the first new divergence.")
 @click.option("--jobs", "-j", type=click.IntRange(0, 1), default=1, help=JOBS_HELP)

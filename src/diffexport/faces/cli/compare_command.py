@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,7 @@ import onnx
 from diffexport import config as configuration
 from diffexport.backends import model_files as artefacts
 from diffexport.backends.model_files import Artefact
+from diffexport.backends.runtimes import witnesses
 from diffexport.explore import RunPlan, Settings, TargetSession
 from diffexport.faces.cli.chosen_runtimes import select_runtimes
 from diffexport.faces.cli.limit_options import input_scope, step_limits, with_weights
@@ -43,6 +44,7 @@ def compare_command(
     strict: bool | None = None,
     fail_fast: bool = False,
     jobs: int = 1,
+    output: str = "text",
     process: TargetProcess | None = None,
     **limits: Any,
 ) -> int:
@@ -53,8 +55,7 @@ def compare_command(
     Raises:
         UsageError: the file is no valid model, the target does not import, or their inputs do not fit each other.
     """
-    loaded = configuration.load()
-    specs = canonical(inputs, [target])
+    loaded, specs = configuration.load(), canonical(inputs, [target])
     (target,) = with_weights((target,), limits.get("weights"))
     chosen = select_runtimes(runtimes or loaded.runtimes)
     steps = step_limits(loaded.steps, limits)
@@ -67,14 +68,8 @@ def compare_command(
         targets=(target,),
         modes=(artefact.mode,),
         runtimes=chosen,
-        settings=Settings(
-            examples=examples or EXAMPLES,
-            block=BLOCK,
-            seed=loaded.seed if seed is None else seed,
-            strict=loaded.strict if strict is None else strict,
-            scope=input_scope(loaded.scope, limits),
-            steps=steps,
-            limits=limits_of(fail_fast),
+        settings=_settings(
+            loaded, witnesses(runtimes or loaded.runtimes), examples, seed, strict, fail_fast, limits
         ),
         profile="compare",
         inputs=specs,
@@ -83,11 +78,38 @@ def compare_command(
         artefact=artefact,
         facts={target: facts},
     )
-    options = {"--input": specs, "--input-name": input_names, "--output-name": output_names}
-    options["--mode"] = [mode] if mode else []
     words = ["diffexport", "compare", str(model), target]
+    options = {"--input": specs, "--input-name": input_names, "--output-name": output_names}
+    options |= {"--mode": [mode] if mode else []}
     words += [word for option, values in options.items() for value in values for word in (option, value)]
-    return perform(plan, FindingStore(), Tally(partial(_command, words, plan.settings)), json_file)
+    return perform(plan, FindingStore(), _tally_of(words, plan), json_file, markdown=output == "markdown")
+
+
+def _settings(
+    loaded: configuration.Config,
+    only_witnesses: tuple[str, ...],
+    examples: int | None,
+    seed: int | None,
+    strict: bool | None,
+    fail_fast: bool,
+    limits: Mapping[str, Any],
+) -> Settings:
+    """Return how the model is compared: as the command line says, or is configured."""
+    return Settings(
+        examples=examples or EXAMPLES,
+        block=BLOCK,
+        seed=loaded.seed if seed is None else seed,
+        strict=loaded.strict if strict is None else strict,
+        scope=input_scope(loaded.scope, limits),
+        steps=step_limits(loaded.steps, limits),
+        limits=limits_of(fail_fast),
+        witnesses=only_witnesses,
+    )
+
+
+def _tally_of(given: Sequence[str], plan: RunPlan) -> Tally:
+    """Return a tally that shows findings again by what was given on the command line."""
+    return Tally(partial(_command, given, plan.settings))
 
 
 def _command(given: Sequence[str], settings: Settings, finding: Finding) -> str:

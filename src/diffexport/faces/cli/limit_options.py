@@ -87,6 +87,17 @@ def scope_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return ordinary(no_empty(command))
 
 
+def empty_examples_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command that exports the option ``--empty-examples``."""
+    option = click.option(
+        "--empty-examples",
+        is_flag=True,
+        default=None,
+        help="Export on tensors without elements, too.",
+    )
+    return option(command)
+
+
 def weights_option(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command the option ``--weights``."""
     option = click.option(
@@ -117,9 +128,10 @@ def with_weights(targets: Sequence[str], weights: Path | None) -> tuple[str, ...
 
 
 def input_scope(configured: InputScope, options: Mapping[str, Any]) -> InputScope:
-    """Return the configured scope with what the options of a command leave out besides."""
-    ordinary, no_empty = (bool(options.get(name)) for name in ("ordinary", "no_empty"))
-    return InputScope(configured.ordinary or ordinary, configured.no_empty or no_empty)
+    """Return the configured scope with what the options of a command say besides."""
+    given = [bool(options.get(name)) for name in ("ordinary", "no_empty", "empty_examples")]
+    before = (configured.ordinary, configured.no_empty, configured.empty_examples)
+    return InputScope(*(one or other for one, other in zip(given, before, strict=True)))
 
 
 def step_limits(configured: StepLimits, options: Mapping[str, Any]) -> StepLimits:

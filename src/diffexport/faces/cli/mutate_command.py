@@ -36,7 +36,7 @@ from diffexport.tools.mutate import (
     run,
     select,
 )
-from diffexport.values import Budget, Mode, select_modes
+from diffexport.values import Budget, Mode, counted, select_modes
 
 #: The plainest mode of each exporter with free dimensions, which leaves most to be planted.
 MODES = ("torchscript,dynamic=true", "dynamo,dynamic=true")
@@ -179,7 +179,7 @@ def _carry_out(
     """Do every job that is left, or as many as there are until interrupted, and say so of each."""
     click.echo(
         f"diffexport mutate: {', '.join(tally.cases)}; {', '.join(tally.modes)}; on {', '.join(tally.runtimes)}, "
-        f"{tally.examples} examples each, seed {tally.seed}"
+        f"{counted(tally.examples, 'example')} each, seed {tally.seed}"
         + ("" if tally.scope.is_everything else f"; inputs: {tally.scope}")
     )
 

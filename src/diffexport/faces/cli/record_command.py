@@ -15,6 +15,7 @@ from diffexport.errors import UsageError, visible
 from diffexport.findings.reports import EXIT_OK, EXIT_USAGE
 from diffexport.infer.recorded import DEFAULT_FILE, RecordedTarget, configured_file, store
 from diffexport.tools.record import RecordedRun, record
+from diffexport.values import counted
 
 
 def record_command(command: Sequence[str], *, modules: Sequence[str] = (), file: Path | None = None) -> int:
@@ -66,8 +67,9 @@ def _show(run: RecordedRun, path: Path) -> None:
         for note in one.notes:
             console.print(escape(visible(f"{one.target}: {note}")))
     ready = sum(1 for one in targets if one.inputs)
-    of = f" of {len(targets)}" if ready != len(targets) else ""
-    console.print(f"\n{ready}{of} targets can be called again: {escape(str(path))}")
+    whole = counted(len(targets), "target")
+    again = whole if ready == len(targets) else f"{ready} of {whole}"
+    console.print(f"\n{again} can be called again: {escape(str(path))}")
     if ready:
         first = next(one.target for one in targets if one.inputs)
         command = f"diffexport run {shlex.quote(first)} --recorded {shlex.quote(str(path))}"

@@ -11,8 +11,10 @@ from time import monotonic
 from typing import Any
 
 import click
+from rich.console import Console
 
 from diffexport import config as configuration
+from diffexport.backends.runtimes import witnesses
 from diffexport.explore import (
     Limits,
     RunPlan,
@@ -30,14 +32,14 @@ from diffexport.faces.cli.limit_options import budget_of, input_scope, step_limi
 from diffexport.faces.cli.written_reports import report_written
 from diffexport.findings.journal import RunJournal
 from diffexport.findings.regressions import FindingStore
-from diffexport.findings.reports import EXIT_USAGE, Tally, Terminal, report_document
+from diffexport.findings.reports import EXIT_USAGE, Tally, Terminal, markdown_report, report_document
 from diffexport.infer.recorded import Recorded, recorded_calls
 from diffexport.infer.search import InferenceStatus
 from diffexport.infer.session import Inference, TargetProcess
 from diffexport.strategies import canonical
 from diffexport.subjects.catalogue import MAIN_JOB, expand
 from diffexport.subjects.targets import is_catalogue_name
-from diffexport.values import MAX_ELEMENTS, Budget, select_modes
+from diffexport.values import MAX_ELEMENTS, Budget, counted, named_modes, select_modes
 
 #: From this many modes on, modes that export the same model share their examples; see Settings.share.
 SHARING_FROM = 500
@@ -65,14 +67,14 @@ def run_command(
     verbose: bool = False,
     resume: bool = False,
     recorded: Path | None = None,
+    output: str = "text",
     process: TargetProcess | None = None,
     begun: float | None = None,
     **limits: Any,
 ) -> int:
     """Run and report; returns the exit code.
 
-    Targets are imported in ``process``, by default in this one. The time of the budget runs from ``begun``, as
-    ``time.monotonic()`` counts.
+    Targets are imported in ``process``, by default in this one; the time of the budget runs from ``begun`` on.
 
     Raises:
         UsageError: an unknown case, mode, runtime or profile, or a target whose module raises an exception.
@@ -88,9 +90,11 @@ def run_command(
     ran_on = select_runtimes(runtimes or loaded.runtimes)
     given = {"examples": examples, "seed": seed, "strict": strict, "fail_fast": fail_fast, **limits}
     settings = _settings(loaded, chosen, len(selected), names, as_configured=not profile, **given)
+    settings = _by_name(settings, texts, runtimes or loaded.runtimes, loaded)
     with TargetSession(process) as asked:
         facts = {name: asked.facts(name, specs) for name in names}
-        inferred = {} if specs else inferred_inputs(facts, asked, recorded_calls(recorded))
+        calls, aside = recorded_calls(recorded), output == "markdown"
+        inferred = {} if specs else inferred_inputs(facts, asked, calls, aside=aside)
     plan = RunPlan(
         *(names, selected, ran_on, settings, chosen.name, specs),
         known=loaded.known,
@@ -103,7 +107,15 @@ def run_command(
     plan = replace(plan, settings=settings.keeping_to_budget(begun))
     store = FindingStore(None if no_save else folder or base / loaded.regressions)
     journal = journal_of(plan, base / ".diffexport", resume=resume)
-    return perform(plan, store, Tally(), json_file, verbose or chosen.name == "debug", journal)
+    verbose = verbose or chosen.name == "debug"
+    return perform(plan, store, Tally(), json_file, verbose, journal, markdown=aside)
+
+
+def _by_name(
+    settings: Settings, modes: Sequence[str], runtimes: Sequence[str], loaded: configuration.Config
+) -> Settings:
+    """Return settings that know which modes and runtimes somebody named, and did not only bring along."""
+    return replace(settings, selected=named_modes(modes, loaded.matrices), witnesses=witnesses(runtimes))
 
 
 def _settings(
@@ -174,9 +186,15 @@ def perform(
     json_file: Path | None,
     verbose: bool = False,
     journal: RunJournal | None = None,
+    *,
+    markdown: bool = False,
 ) -> int:
-    """Carry out a plan, write the report and show it, also when it is interrupted; returns the exit code."""
-    terminal = Terminal(tally, store, verbose=verbose)
+    """Carry out a plan, write the report and show it, also when it is interrupted; returns the exit code.
+
+    With ``markdown`` standard output has nothing but the report; progress goes to standard error.
+    """
+    console = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False) if markdown else None
+    terminal = Terminal(tally, store, verbose=verbose, console=console)
     journal = journal or RunJournal.none()
     plan, json_file = replace(plan, history=journal.history), journal.report_file(json_file)
     try:
@@ -195,7 +213,12 @@ def perform(
             finally:
                 is_complete = tally.finished is not None and not tally.finished.interrupted
                 to_go_on = not is_complete and journal.is_kept
-                terminal.finish(RESUMABLE if to_go_on else "")
+                remark = RESUMABLE if to_go_on else ""
+                if markdown:
+                    terminal.stop()
+                    click.echo(markdown_report(tally, store, verbose=verbose, remark=remark), nl=False)
+                else:
+                    terminal.finish(remark)
                 journal.close(complete=is_complete)
     return code
 
@@ -206,12 +229,13 @@ def limits_of(fail_fast: bool) -> Limits:
 
 
 def inferred_inputs(
-    facts: Mapping[str, TargetFacts], asked: TargetSession, recorded: Recorded
+    facts: Mapping[str, TargetFacts], asked: TargetSession, recorded: Recorded, *, aside: bool = False
 ) -> dict[str, tuple[str, ...]]:
     """Work out how to call the targets that do not say so themselves, and show it as it can be pasted.
 
     What was recorded of a target goes before what can be inferred.
-    Where that fails it is said, too, and left to the run: the other targets are tested all the same.
+    Where that fails it is said, too, and left to the run: the other targets are tested all the same. With
+    ``aside`` standard error is where it is said.
     """
     inferred: dict[str, tuple[str, ...]] = {}
     for name, each in facts.items():
@@ -219,19 +243,25 @@ def inferred_inputs(
             continue
         seen = recorded.of(name)
         if seen is not None and seen.problem:
-            click.echo(f"{name}: {seen.calls} calls were recorded, but {seen.problem}")
+            click.echo(f"{name}: {counted(seen.calls, 'recorded call')}, but {seen.problem}", err=aside)
         inference = (seen.inference() if seen is not None else None) or asked.infer(name)
         if inference.inputs:
             inferred[name] = inference.inputs
-            click.echo(shown(inference))
+            click.echo(shown(inference), err=aside)
         else:
             # Without inputs it is given float tensors, and the run says what comes of that.
-            click.echo(f"{name}: no inputs could be inferred ({inference.status}): {inference.message}")
+            click.echo(
+                f"{name}: no inputs could be inferred ({inference.status}): {inference.message}", err=aside
+            )
     return inferred
 
 
 def _how(inference: Inference) -> str:
-    return f"as in {inference.tried} recorded calls" if inference.source == "recorded calls" else "inferred"
+    return (
+        f"as in {counted(inference.tried, 'recorded call')}"
+        if inference.source == "recorded calls"
+        else "inferred"
+    )
 
 
 def shown(inference: Inference) -> str:

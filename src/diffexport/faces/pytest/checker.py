@@ -139,6 +139,7 @@ class Checker:
             "strict": configuration.strict,
             "ordinary": configuration.scope.ordinary,
             "no_empty": configuration.scope.no_empty,
+            "empty_examples": configuration.scope.empty_examples,
             "limits": configuration.steps,
             "time": config.getoption("--diffexport-time") or configuration.time,
             "rounds": configuration.rounds,
@@ -170,7 +171,7 @@ class Checker:
         """
         from diffexport.errors import DiffexportError
         from diffexport.faces.api import as_case, case_options, explored, settings_for
-        from diffexport.values import InputScope
+        from diffexport.values import InputScope, named_modes
 
         exporter, mode = given.pop(EXPORTER, None), given.get(MODE)
         selected = test_modes(model_test, self._request.config)
@@ -182,6 +183,8 @@ class Checker:
             options = self._with_defaults(self._named(model_test, model))
             case = as_case(model, **case_options(options))
             _replay_stored(self._request, case, {one.exporter for one in modes}, model_test)
+            texts = (options["modes"],) if isinstance(options["modes"], str) else options["modes"]
+            named = named_modes(texts, configuration_of(self._request.config).matrices)
             settings = settings_for(
                 # As many examples as in a run over all of them; an item has a part.
                 len(selected),
@@ -191,7 +194,8 @@ class Checker:
                 limits=options["limits"],
                 time=options["time"],
                 rounds=options["rounds"],
-                scope=InputScope(options["ordinary"], options["no_empty"]),
+                scope=InputScope(options["ordinary"], options["no_empty"], options["empty_examples"]),
+                selected=None if named is None else selected,
             )
             with kept_journals(self._request.node):
                 result = explored(case, modes, options["runtimes"], settings, save=options["save"])

@@ -44,6 +44,8 @@ class Finding:
         shrunk: False when the run was interrupted before it was minimal.
         flaky: the failure did not show again when repeated.
         chatter: what exporter and runtime printed.
+        remarks: what a person should know of how it was made simple, such as that a simpler mode, which nobody
+            selected, shows it, too.
     """
 
     identity: Identity
@@ -64,6 +66,7 @@ class Finding:
     blame: tuple[str, str] | tuple[()] = ()
     terms: Terms = DEFAULT_TERMS
     weights: str = ""
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass

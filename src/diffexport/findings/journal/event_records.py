@@ -65,6 +65,7 @@ def finding_record(finding: Finding) -> dict[str, Any]:
         "shrunk": finding.shrunk,
         "flaky": finding.flaky,
         "chatter": finding.chatter,
+        "remarks": list(finding.remarks),
     }
     key = [str(identity.stage), str(identity.kind), identity.place.text, identity.signature]
     if key != [str(divergence.stage), str(divergence.kind), divergence.place.text, divergence.signature]:
@@ -142,6 +143,7 @@ def finding_from(record: Mapping[str, Any]) -> Finding:
             flaky=bool(record["flaky"]),
             chatter=str(record["chatter"]),
             blame=tuple(record["blame"]),
+            remarks=tuple(map(str, record.get("remarks", ()))),
         )
     except (DiffexportError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RecordError(f"{type(error).__name__}: {error}") from None

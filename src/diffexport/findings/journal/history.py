@@ -27,7 +27,7 @@ from diffexport.findings.journal.event_records import (
     remark_from,
     state_from,
 )
-from diffexport.values import Identity, exporter_name
+from diffexport.values import Identity, counted, exporter_name
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class History:
     def summary(self) -> str:
         """How much there is, in words."""
         modes = {(event.case, event.mode) for event in (*self.modes, *self.turns)}
-        parts = [f"{len(modes)} modes", f"{len(self.findings)} findings"]
+        parts = [counted(len(modes), "mode"), counted(len(self.findings), "finding")]
         return ", ".join([*parts, *([f"{len(self.suspects)} to be shrunk"] if self.suspects else [])])
 
 

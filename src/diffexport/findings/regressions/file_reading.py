@@ -13,6 +13,7 @@ import numpy as np
 
 from diffexport.arrays import Array
 from diffexport.errors import RegressionFileError
+from diffexport.values import counted
 
 #: Most dimensions that numpy and torch can both have.
 MOST_DIMENSIONS = 64
@@ -116,7 +117,9 @@ def parse_npy(data: bytes) -> Array:
     if dtype.hasobject or dtype.names is not None or dtype.subdtype is not None or dtype.kind not in "biufc":
         raise RegressionFileError(f"holds {str(dtype)[:80]}, which is no dtype of a tensor")
     if len(shape) > MOST_DIMENSIONS:
-        raise RegressionFileError(f"has {len(shape)} dimensions; at most {MOST_DIMENSIONS} are read")
+        raise RegressionFileError(
+            f"has {counted(len(shape), 'dimension')}; at most {MOST_DIMENSIONS} are read"
+        )
     content = len(data) - stream.tell()
     claimed = math.prod(shape) * dtype.itemsize
     if any(size < 0 for size in shape) or claimed != content:

@@ -10,6 +10,7 @@ from diffexport.errors import RegressionFileError
 from diffexport.findings.events import Event, Finding, FindingMade
 from diffexport.findings.regressions.recording import record, regression_of
 from diffexport.findings.regressions.store import remove_same
+from diffexport.values import counted
 
 
 @dataclass
@@ -66,4 +67,4 @@ class FindingStore:
         """How many findings were stored where, for the end of a report; empty where none was."""
         if not self.paths:
             return ""
-        return f"{len(self.paths)} findings saved in {next(iter(self.paths.values())).parent}"
+        return f"{counted(len(self.paths), 'finding')} saved in {next(iter(self.paths.values())).parent}"

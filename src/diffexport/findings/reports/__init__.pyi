@@ -6,6 +6,7 @@ from .json_report import report_document as report_document
 from .live import STYLES as STYLES
 from .live import Live as Live
 from .live import versions_in_words as versions_in_words
+from .markdown_report import markdown_report as markdown_report
 from .reproduce import quote as quote
 from .reproduce import scope_options as scope_options
 from .tally import EXIT_FINDINGS as EXIT_FINDINGS

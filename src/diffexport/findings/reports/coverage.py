@@ -62,7 +62,7 @@ def _untested_rows(event: ModeFinished) -> Iterator[Untested]:
             failed = is_untested(row)
             why = "no input was checked"
             if not failed:
-                why = f"the model itself raises on each of the {row.rejected} inputs that were drawn"
+                why = f"the model itself raises on {_every_input(row.rejected)}"
             reasons.setdefault((row.reason or why, failed), []).append(row.runtime)
     for (reason, failed), runtimes in reasons.items():
         yield Untested(event.case, event.mode, tuple(runtimes), reason, failed)
@@ -79,3 +79,7 @@ def _why(case: str, finished: RunFinished | None, failed: Mapping[str, str]) -> 
     if finished.out_of_time:
         return "not reached: the time was over"
     return "not reached: nothing was heard of it; the process that it was given to may have ended"
+
+
+def _every_input(number: int) -> str:
+    return "the one input that was drawn" if number == 1 else f"each of the {number:,} inputs that were drawn"

@@ -55,6 +55,8 @@ def describe(finding: Finding, tally: Tally, store: FindingStore, *, chatter: bo
         yield f"  {finding.runtime:<15} {values(finding.got)}"
     if finding.blame:
         yield f"  to blame        {': '.join(finding.blame)}"
+    for remark in finding.remarks:
+        yield f"  remark          {remark}"
     if not finding.shrunk:
         yield f"  (not shrunk: {_why_not_shrunk(finding, tally)})"
     error = store.error_of(finding)

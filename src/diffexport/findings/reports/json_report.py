@@ -137,6 +137,7 @@ def divergence_document(finding: Finding, tally: Tally, store: FindingStore) -> 
         "blame": dict(zip(("stage", "because"), finding.blame, strict=True)) if finding.blame else None,
         "shrunk": finding.shrunk,
         "flaky": finding.flaky,
+        "remarks": list(finding.remarks),
         "inputs": given["args"],
         "export_inputs": example["args"],
         "kwargs": given["kwargs"],

@@ -38,8 +38,13 @@ def reproduce_line(finding: Finding, tally: Tally, store: FindingStore) -> str:
 
 
 def scope_options(scope: InputScope) -> list[str]:
-    """Return the options that leave out of the inputs what a scope leaves out."""
-    return ["--ordinary"] * scope.ordinary + ["--no-empty"] * scope.no_empty
+    """Return the options by which inputs are in scope that are in this one."""
+    options = {
+        "--ordinary": scope.ordinary,
+        "--no-empty": scope.no_empty,
+        "--empty-examples": scope.empty_examples,
+    }
+    return [option for option, is_given in options.items() if is_given]
 
 
 def quote(text: str) -> str:

@@ -48,7 +48,7 @@ from diffexport.infer.search import (
 )
 from diffexport.infer.session.inference import Inference
 from diffexport.infer.widening import widened
-from diffexport.values import TensorSpec
+from diffexport.values import TensorSpec, counted
 
 #: Most values of one argument that are shown, and most arguments of a forward that takes any number.
 _VALUES, _VARIADIC = 3, 3
@@ -281,7 +281,7 @@ class _Work:
             status = InferenceStatus.ABSTRACT
         tried = self._searcher.tried
         said = [
-            f"{reason} ({count} times, first for {result.first.get(reason, 'it')})"
+            f"{reason} ({counted(count, 'time')}, first for {result.first.get(reason, 'it')})"
             for reason, count in result.errors.most_common(3)
         ]
         names = ", ".join(p.name for p in self._subject.parameters)
@@ -290,7 +290,7 @@ class _Work:
             for n in range(min(len(self._subject.parameters), 2))
         )
         message = (
-            f"{self._subject.name}({names}): none of {tried} calls that were tried ran; "
+            f"{self._subject.name}({names}): none of {counted(tried, 'call')} that were tried ran; "
             f"{'; '.join(said) or 'no candidate could be made'}. Declare one text for each argument, for instance "
             f"{declared}, or inputs=[…] in Python"
         )

@@ -25,6 +25,7 @@ from diffexport.values import (
     TensorSpec,
     TermOptions,
     Terms,
+    counted,
     parse_specs,
     split_names,
 )
@@ -63,6 +64,7 @@ class Case:
         exclude: modes that are not run for it.
         as_built: run and export the model as it is built, training mode and all; by default in eval mode, unless the
             export mode asks for another.
+        empty_examples: export it on tensors without elements, too.
     """
 
     name: str
@@ -85,6 +87,7 @@ class Case:
     exclude: tuple[Exclusion, ...] = ()
     form: CallForm | None = field(default=None, hash=False)
     as_built: bool = False
+    empty_examples: bool = False
 
     @property
     def specs(self) -> tuple[TensorSpec, ...]:
@@ -97,15 +100,16 @@ class Case:
         return (exclusion.SCRIPTED, *self.exclude) if self.terms.script else self.exclude
 
     def within(self, scope: InputScope) -> Case:
-        """Return the same case without the inputs that are not in scope; what a strategy gives is left as it is.
+        """Return the same case with the inputs that are in scope; what a strategy gives is left as it is.
 
         Raises:
             UsageError: nothing of an input is left.
         """
+        case = replace(self, empty_examples=True) if scope.empty_examples else self
         if scope.is_everything:
-            return self
+            return case
         entries = [entry.within(scope) if isinstance(entry, TensorSpec) else entry for entry in self.inputs]
-        return replace(self, inputs=tuple(entries))
+        return replace(case, inputs=tuple(entries))
 
     @property
     def input_texts(self) -> tuple[str, ...]:
@@ -127,7 +131,7 @@ class Case:
         call = Call.of(inputs)
         if call.kwargs or len(call.args) != len(self.inputs):
             raise UsageError(
-                f"case {self.name!r} takes {len(self.inputs)} positional arguments and no others"
+                f"case {self.name!r} takes {counted(len(self.inputs), 'positional argument')} and no others"
             )
         return call.args
 
@@ -171,6 +175,7 @@ def make_case(
     known: Sequence[Known] = (),
     exclude: Mapping[str, str] | Sequence[Exclusion] = (),
     as_built: bool = False,
+    empty_examples: bool = False,
     **terms: Unpack[TermOptions],
 ) -> Case:
     """Make a [Case][] from texts; see there for the arguments, and [Terms][diffexport.Terms] for the others.
@@ -208,6 +213,7 @@ def make_case(
         known=tuple(known),
         exclude=exclusion.exclusions_of(exclude),
         as_built=as_built,
+        empty_examples=empty_examples,
     )
 
 

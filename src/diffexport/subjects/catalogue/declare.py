@@ -45,4 +45,6 @@ def declare(
         custom_opsets=custom_opsets,
         summary=entry.summary,
         origin=entry.origin,
+        # What exporters do with these is known, and part of what the catalogue is about.
+        empty_examples=True,
     )

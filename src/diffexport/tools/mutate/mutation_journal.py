@@ -11,6 +11,7 @@ from diffexport.findings.journal import JournalError, JournalFile
 from diffexport.findings.regressions import SeenTensors, decode_tensors, encode_tensor
 from diffexport.tools.mutate.mutation_jobs import JobReport, MutantOutcome, MutationJob
 from diffexport.tools.mutate.registry import MutantVerdict
+from diffexport.values import counted
 
 _TEXTS = ("case", "mode", "mutator", "where", "kind", "message")
 
@@ -43,12 +44,14 @@ class MutationJournal:
         if resume:
             self.reports = reports
             said = (
-                f"{len(reports)} jobs are done from before" if reports else "there is nothing to go on with"
+                f"{counted(len(reports), 'job')} {'is' if len(reports) == 1 else 'are'} done from before"
+                if reports
+                else "there is nothing to go on with"
             )
             say(f"--resume: {said}")
         elif reports:
             say(
-                f"a run of the same was not finished ({len(reports)} jobs); "
+                f"a run of the same was not finished ({counted(len(reports), 'job')}); "
                 "--resume goes on with it, without it is forgotten from now on"
             )
 

@@ -12,7 +12,7 @@ from diffexport.findings.regressions import SeenTensors, reported_tensor
 from diffexport.findings.reports import EXIT_FINDINGS, EXIT_INTERRUPTED, EXIT_OK, EXIT_USAGE, values
 from diffexport.tools.mutate.mutation_jobs import JobReport, MutantOutcome
 from diffexport.tools.mutate.registry import BUG_VERDICTS, MutantVerdict, mutators
-from diffexport.values import ALL_INPUTS, InputScope
+from diffexport.values import ALL_INPUTS, InputScope, counted
 from diffexport.versions import installed
 
 FORMAT_VERSION = 1
@@ -124,14 +124,14 @@ def mutation_lines(tally: MutationTally) -> Iterator[str]:
                     yield f"    input {values(outcome.inputs)[:200]}"
     if tally.unreported():
         yield ""
-        yield f"not tested: {len(tally.unreported())} (case, mode) pairs, {tally.why_unreported}"
+        yield f"not tested: {counted(len(tally.unreported()), '(case, mode) pair')}, {tally.why_unreported}"
     yield ""
     share = tally.share
     yield (
-        f"{tally.planted} bugs planted, {len(equivalent)} of them equivalent; "
+        f"{counted(tally.planted, 'bug')} planted, {len(equivalent)} of them equivalent; "
         f"{len(caught)} of {len(caught) + len(missed)} caught"
         + (f" ({100 * share:.2f} %)" if share is not None else "")
-        + f"; {len(controls)} controls, {len(alarms)} false alarms"
+        + f"; {counted(len(controls), 'control')}, {counted(len(alarms), 'false alarm')}"
         + (f"; {tally.seconds:.0f} s" if tally.seconds is not None else "")
     )
     needed = tally.needed()

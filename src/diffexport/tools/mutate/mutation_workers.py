@@ -40,7 +40,7 @@ from diffexport.tools.mutate.mutation_jobs import (
 )
 from diffexport.tools.mutate.mutation_run import do
 from diffexport.tools.mutate.registry import MutantVerdict
-from diffexport.values import NO_DEADLINE, Deadline, Kind
+from diffexport.values import NO_DEADLINE, Deadline, Kind, counted
 
 #: Seconds that a worker may take to start, torch and all, on a busy machine.
 _START = 300.0
@@ -245,7 +245,9 @@ def _what(received: Received, step: ProcessStep, times: int) -> str:
     if isinstance(received, Hung):
         return f"{doing} takes longer than its time limit ({_option(step.name)})"
     if times > 1:
-        return f"not tested, its worker was killed from outside {times} times ({received}), {doing}"
+        return (
+            f"not tested, its worker was killed from outside {counted(times, 'time')} ({received}), {doing}"
+        )
     return f"{doing} ends the process ({received})"
 
 

@@ -37,7 +37,7 @@ from diffexport.tools.scan.scan_events import (
     Working,
 )
 from diffexport.tools.scan.scan_state import State
-from diffexport.values import in_order
+from diffexport.values import counted, in_order
 from diffexport.versions import installed
 
 FORMAT_VERSION = 1
@@ -177,10 +177,14 @@ class ScanTerminal:
         versions = versions_in_words(event.versions)
         done = f", {event.done} of them done before" if event.done else ""
         places = escape(", ".join(event.places))
-        self._say(f"diffexport scan: {places}; {event.functions} autograd.Functions{done}; {versions}")
+        self._say(
+            f"diffexport scan: {places}; {counted(event.functions, 'autograd.Function')}{done}; {versions}"
+        )
         if self._tally.listed:
             return
-        self._say(f"{len(event.modes)} modes × {len(event.runtimes)} runtimes, seed {event.seed}")
+        self._say(
+            f"{counted(len(event.modes), 'mode')} × {counted(len(event.runtimes), 'runtime')}, seed {event.seed}"
+        )
         self._live.start("functions", event.functions - event.done)
 
     def _advance(self, entry: FunctionEntry) -> None:
@@ -223,14 +227,14 @@ class ScanTerminal:
                 f"[bold yellow]{event.status}[/] {escape(event.file or event.place)}: {escape(event.message)}"
             )
         if tally.listed:
-            self._say(f"\n{len(tally.entries)} autograd.Functions")
+            self._say(f"\n{counted(len(tally.entries), 'autograd.Function')}")
             return
         statuses = Counter(entry.status for entry in tally.entries)
         inferred = sum(1 for entry in tally.entries if entry.document["inferred"])
         shown = ", ".join(f"{count} {status}" for status, count in statuses.most_common())
         seconds = f" in {tally.finished.seconds:.0f} s" if tally.finished else ""
         self._say(
-            f"\n{len(tally.entries)} Functions{seconds}: {shown or 'none'}; inputs inferred for {inferred}"
+            f"\n{counted(len(tally.entries), 'Function')}{seconds}: {shown or 'none'}; inputs inferred for {inferred}"
         )
         took = [entry.document["seconds"] for entry in tally.entries if entry.was_run]
         if took:
