@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from diffexport.arrays import array_of
 from diffexport.explore.accepted import Accepted
-from diffexport.explore.blame import BlameVote
+from diffexport.explore.blame import Blame, BlameVote
+from diffexport.explore.cause_groups import known_cause
+from diffexport.explore.cause_making import CauseMaker
 from diffexport.explore.divergence_errors import Diverged, finding_at
 from diffexport.explore.minimise import Minimiser
 from diffexport.explore.point import Point, SeenFailure
@@ -20,7 +22,7 @@ from diffexport.findings.events import Finding
 from diffexport.pipeline import Pipeline, weights_digest
 from diffexport.processes import STEPS
 from diffexport.subjects.cases import Case
-from diffexport.values import DeadlinePassed, Identity, Inputs, Mode, TensorSpec, admits_all
+from diffexport.values import DeadlinePassed, Divergence, Identity, Inputs, Mode, TensorSpec, admits_all
 
 
 class FindingMaker:
@@ -48,6 +50,7 @@ class FindingMaker:
         self._settings, self._timekeeper = settings, timekeeper
         self._findings = findings
         self._weights: str | None = None
+        self._causes = CauseMaker(pipeline, case, timekeeper)
 
     def make(self, failure: Diverged, flaky: bool) -> Finding | None:
         """Make a finding of a failure; None where what it comes down to is known, or was found before.
@@ -57,10 +60,7 @@ class FindingMaker:
         """
         finding = replace(failure.finding, flaky=True)
         if self._settings.shrink and not flaky:
-            minimiser = self._minimiser(self._to_minimise(failure.point), self._settings.limits.shrink_checks)
-            seen = minimiser.run(failure.point, failure.finding.divergence)
-            if seen is not None:
-                finding = replace(self._at(seen, shrunk=True), exporters=minimiser.exporters(seen))
+            finding = self._shrunk(failure) or finding
         self._findings[failure.identity] = finding
         # Minimal, it may turn out to be one already found in a simpler exporter, or a known divergence.
         if finding.identity in self._findings and finding.identity != failure.identity:
@@ -68,11 +68,37 @@ class FindingMaker:
         if self._is_accepted(finding):
             return None
         # Better one without anybody to blame than none.
-        with contextlib.suppress(DeadlinePassed):
-            finding = self._blamed(finding)
+        finding = self._blamed(finding)
         finding = self._with_weights(finding)
         self._findings[finding.identity] = finding
         return finding
+
+    def _shrunk(self, failure: Diverged) -> Finding | None:
+        """Make a failure minimal, with few checks where its cause was found; None if it does not show."""
+        limits, point = self._settings.limits, failure.point
+        if self._is_face(point, failure.finding.divergence):
+            minimiser = self._minimiser(self._to_minimise(point), limits.quick_checks)
+            seen = minimiser.run(point, failure.finding.divergence)
+            if seen is None:
+                return None
+            if self._is_face(seen.point, seen.divergence):
+                return replace(self._at(seen, shrunk=True), exporters=minimiser.exporters(seen))
+            point = seen.point
+        minimiser = self._minimiser(self._to_minimise(point), limits.shrink_checks)
+        seen = minimiser.run(point, failure.finding.divergence)
+        if seen is None:
+            return None
+        return replace(self._at(seen, shrunk=True), exporters=minimiser.exporters(seen))
+
+    def _is_face(self, point: Point, divergence: Divergence) -> bool:
+        """Return whether what diverges at a point comes down to a cause that a finding was made of."""
+        if not self._settings.blame or not any(
+            getattr(one, "cause", None) for one in self._findings.values()
+        ):
+            return False
+        STEPS.begin("blame")
+        cause = self._causes.at(point, divergence)
+        return cause is not None and known_cause(cause, self._findings.values())
 
     def make_quickly(self, failure: Diverged) -> Finding | None:
         """Make a finding of a failure, as simple as can be had before the time is over; None if it was found before."""
@@ -85,7 +111,7 @@ class FindingMaker:
         finding = replace(failure.finding, shrunk=False) if seen is None else self._at(seen, shrunk=False)
         if finding.identity in self._findings and finding.identity != failure.identity:
             return None
-        finding = self._with_weights(finding)
+        finding = self._with_cause(self._with_weights(finding), None)
         self._findings[finding.identity] = finding
         return finding
 
@@ -119,13 +145,27 @@ class FindingMaker:
         ) and (admits_all([entry for entry, _ in given], [value.shape for _, value in given]))
 
     def _blamed(self, finding: Finding) -> Finding:
+        """Return the finding with whom to blame and its cause, as far as there is time to find that out."""
         point = Point(Mode.parse(finding.mode), finding.runtime, finding.inputs, finding.export_inputs)
         if not self._settings.blame or finding.flaky:
             return finding
         STEPS.begin("blame")
         vote = BlameVote(self._pipeline, self._case, self._timekeeper)
-        blame = vote.blame(point, finding.divergence)
-        return finding if blame is None else replace(finding, blame=(str(blame.culprit), blame.because))
+        blame = None
+        # Better one without anybody to blame than none.
+        with contextlib.suppress(DeadlinePassed):
+            blame = vote.blame(point, finding.divergence)
+        if blame is not None:
+            finding = replace(finding, blame=(str(blame.culprit), blame.because))
+        return self._with_cause(finding, blame)
+
+    def _with_cause(self, finding: Finding, blame: Blame | None) -> Finding:
+        if not self._settings.blame:
+            return finding
+        STEPS.begin("blame")
+        with contextlib.suppress(DeadlinePassed):
+            return replace(finding, cause=self._causes.of(finding, blame))
+        return finding
 
     def _at(self, seen: SeenFailure, *, shrunk: bool) -> Finding:
         """Return the finding of a failure as it was seen at a point."""

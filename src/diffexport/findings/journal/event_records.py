@@ -142,6 +142,7 @@ def finding_from(record: Mapping[str, Any]) -> Finding:
             flaky=bool(record["flaky"]),
             chatter=str(record["chatter"]),
             blame=tuple(record["blame"]),
+            cause=stored.cause,
         )
     except (DiffexportError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RecordError(f"{type(error).__name__}: {error}") from None

@@ -1,0 +1,101 @@
+"""Causes: what makes several divergences of one model one bug, told apart by as little as can be relied on."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+class CauseKind(enum.StrEnum):
+    """What a cause is known by."""
+
+    OPERATOR = "operator"
+    ERROR = "error"
+    FACT = "fact"
+
+
+@dataclass(frozen=True)
+class Cause:
+    """The cause of a divergence; see docs/findings.md.
+
+    Attributes:
+        kind: known by the first operator of eager at which the export departs, by an error, or by a fact about the
+            export as a whole, such as its opset.
+        what: what tells it from other causes of the same model: the operator and its number among those of its name
+            in the order in which eager runs them (``sort#0``), the normalised text of the error, or the fact.
+        operator: the operator concerned (``aten::sort``); empty where it is not known.
+        line: the line of the user's source that runs it: ``model.py:12 in forward: return x.sort()``; empty where it
+            is not known.
+        conversions: the ways of conversion that are at fault, if it is one; else empty.
+        family: the family of runtimes whose kernel or optimiser is at fault, if it is one; else empty.
+    """
+
+    kind: CauseKind
+    what: str
+    operator: str = ""
+    line: str = ""
+    conversions: tuple[str, ...] = ()
+    family: str = ""
+
+    def is_one_with(self, other: Cause) -> bool:
+        """Return whether two divergences of one model with these causes have the same.
+
+        An operator is one cause for whatever shows of it. A vote on who is to blame depends on the value that is
+        looked at, so that a conversion and a kernel at one operator are one; two ways of conversion, or two families
+        of runtimes, are two. Errors are one where they say the same, or are about the same operator on the same line.
+        """
+        if self.kind is not other.kind:
+            return False
+        if self.conversions and other.conversions and not set(self.conversions) & set(other.conversions):
+            return False
+        if self.family and other.family and self.family != other.family:
+            return False
+        if self.kind is not CauseKind.ERROR:
+            return self.what == other.what
+        if self.what == other.what and (self.operator or not (self.line and other.line)):
+            return True
+        same_line = bool(self.line) and self.line == other.line
+        return same_line and (self.what == other.what or _related(self.operator, other.operator))
+
+    def __str__(self) -> str:
+        where = f" at {self.line}" if self.line else ""
+        if self.kind is CauseKind.OPERATOR:
+            return f"{self.operator}{_ordinal(self.what)}{where}"
+        return f"{self.operator}{where}".strip() or self.what
+
+    def document(self) -> dict[str, Any]:
+        """Return it as plain data."""
+        return {
+            "kind": str(self.kind),
+            "what": self.what,
+            "operator": self.operator,
+            "line": self.line,
+            "conversions": list(self.conversions),
+            "family": self.family,
+        }
+
+    @classmethod
+    def of(cls, document: Mapping[str, Any]) -> Cause:
+        """Return the cause that [document][] was made of.
+
+        Raises:
+            KeyError, ValueError, TypeError: it is none.
+        """
+        texts = {field.name: str(document[field.name]) for field in dataclasses.fields(cls)}
+        conversions = tuple(map(str, document["conversions"]))
+        return cls(**{**texts, "kind": CauseKind(texts["kind"]), "conversions": conversions})  # type: ignore[arg-type]
+
+
+def _ordinal(what: str) -> str:
+    """Return in words which of the operators of one name it is; nothing for the first."""
+    number = int(what.rpartition("#")[2])
+    return f" (number {number + 1} of that name)" if number else ""
+
+
+def _related(one: str, other: str) -> bool:
+    """Return whether two names of operators are those of one, of which one may be what the other comes down to."""
+    plain = [name.rpartition("::")[2].split(".")[0].strip("_") for name in (one, other)]
+    return all(plain) and (plain[0] in plain[1] or plain[1] in plain[0])
