@@ -20,10 +20,11 @@ Place = tuple[int, int]
 
 def aligned(
     steps: Sequence[Sequence[EagerStep]], values: Sequence[Mapping[str, Array]], names: Sequence[str]
-) -> dict[Place, str]:
+) -> dict[Place, tuple[str, ...]]:
     """Return the graph's value for each result of eager that has one.
 
-    Results and values that are equal on every draw belong together; where several are, in their order.
+    Results and values that are equal on every draw belong together; where as many of both are, in their order. Else any
+    of the values may be each of the results.
 
     Args:
         steps: the steps of each draw, of the same operators.
@@ -36,7 +37,7 @@ def aligned(
         for place in range(min(len(draw[step.number].results) for draw in steps))
     }
     of_names = {name: [draw[name] for draw in values] for name in names if all(name in d for d in values)}
-    found: dict[Place, str] = {}
+    found: dict[Place, tuple[str, ...]] = {}
     by_form: dict[Any, tuple[list[Place], list[str]]] = {}
     for place, arrays in of_steps.items():
         by_form.setdefault(_form(arrays), ([], []))[0].append(place)
@@ -63,7 +64,7 @@ def _pairs(
     results: Sequence[Sequence[Array]],
     names: Sequence[str],
     values: Sequence[Sequence[Array]],
-) -> dict[Place, str]:
+) -> dict[Place, tuple[str, ...]]:
     left, right = np.stack([_sample(x) for x in results]), np.stack([_sample(x) for x in values])
     groups: dict[tuple[int, ...], list[int]] = {}
     for number, row in enumerate(left):
@@ -72,9 +73,9 @@ def _pairs(
             groups.setdefault(equal, []).append(number)
     found = {}
     for equal, numbers in groups.items():
-        for order, number in enumerate(numbers):
-            last = order == len(numbers) - 1
-            found[places[number]] = names[equal[-1] if last else equal[min(order, len(equal) - 1)]]
+        every = tuple(names[one] for one in equal)
+        for number, name in zip(numbers, every * len(numbers), strict=False):
+            found[places[number]] = (name,) if len(numbers) == len(every) else every
     return found
 
 

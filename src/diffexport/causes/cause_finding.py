@@ -118,18 +118,20 @@ class _Search:
         place = seen.divergence.place
         self._number = place.number if place.name == "output" else None
         self._behind = eager.behind_output(self._number)
-        self._names = {name for step in self._steps() for _, name in self._results_of(step)}
+        self._names = {
+            name for step in self._steps() for _, names in self._results_of(step) for name in names
+        }
 
     def _steps(self) -> Iterator[EagerStep]:
         """Yield the steps that the output depends on, in the order in which they are run."""
         return (step for step in self._eager.steps if step.number in self._behind)
 
-    def _results_of(self, step: EagerStep) -> Iterator[tuple[Any, str]]:
-        """Yield each result of a step with the value of the graph that stands for it."""
+    def _results_of(self, step: EagerStep) -> Iterator[tuple[Any, tuple[str, ...]]]:
+        """Yield each result of a step with the value of the graph that stands for it, or those that may."""
         for place, result in enumerate(step.results):
-            name = self._located.names.get((step.key, place))
-            if name is not None:
-                yield result, name
+            names = self._located.names.get((step.key, place))
+            if names is not None:
+                yield result, names
 
     def at_once(self, runtime: str) -> EagerStep | None:
         """Expose every value; None where the failure does not show then."""
@@ -148,9 +150,14 @@ class _Search:
         agreeing: set[int] = set()
         for step in self._steps():
             results = [
-                (result, values[name], name) for result, name in self._results_of(step) if name in values
+                (result, [name for name in names if name in values])
+                for result, names in self._results_of(step)
             ]
-            if any(self._is_wrong(result, got, name, tolerance) for result, got, name in results):
+            results = [(result, names) for result, names in results if names]
+            if any(
+                all(self._is_wrong(result, values[name], name, tolerance) for name in names)
+                for result, names in results
+            ):
                 return step
             if results:
                 agreeing.add(step.number)
@@ -192,7 +199,7 @@ class _Search:
         given = outputs if self._number is None else outputs[self._number : self._number + 1]
         steps = list(self._steps())
         for step in steps:
-            if any(name in given for _, name in self._results_of(step)):
+            if any(name in given for _, names in self._results_of(step) for name in names):
                 later = [other for other in steps if step.number in other.given]
                 return next((other for other in later if other.writes), None)
         return None
@@ -224,8 +231,8 @@ class _Search:
         done = graph.computed(runtime, self._feed, sorted(self._names))
         values = graph.run(runtime, [self._feed], done, only=True)[0] if done else {}
         for step in self._steps():
-            for result, name in self._results_of(step):
-                if name not in values or departs(result, values[name], _TOLERANCE):
+            for result, names in self._results_of(step):
+                if all(name not in values or departs(result, values[name], _TOLERANCE) for name in names):
                     return step
         return self._frontier({step.number for step in self._steps() if any(self._results_of(step))})
 
@@ -235,7 +242,7 @@ class _Search:
         if self._divergence.stage is not Stage.COMPARE:
             return None
         for number, step in enumerate(self._steps()):
-            for result, name in self._results_of(step):
+            for result, (name, *_) in self._results_of(step):
                 if number >= _MOST_ALONE:
                     return None
                 check_time()

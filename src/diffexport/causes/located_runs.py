@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +18,7 @@ from diffexport.subjects.cases import Case
 from diffexport.values import Call, Inputs, Mode, leaves, mapped
 
 #: How many inputs like the one that was exported on teach which value is which result.
-_DRAWS = 3
+_DRAWS = 7
 _SEED = 20_150
 
 
@@ -54,12 +55,12 @@ class LocatedRuns:
     Attributes:
         graph: the export.
         ordinary: eager on what was exported on.
-        names: the value of the graph for a result of eager: by the key of the step, and which of its results.
+        names: the values of the graph that may be a result of eager: by the key of the step, and which of its results.
     """
 
     graph: ExposedGraph
     ordinary: EagerRun
-    names: Mapping[tuple[str, int], str]
+    names: Mapping[tuple[str, int], tuple[str, ...]]
     feed: Callable[[Inputs], Mapping[str, Any]]
 
 
@@ -117,7 +118,7 @@ def located_runs(
             if number == len(runtimes) - 1:
                 raise
     pairs = aligned([run.steps for run in runs], values, graph.values)
-    names = {(ordinary.steps[step].key, place): name for (step, place), name in pairs.items()}
+    names = {(ordinary.steps[step].key, place): found for (step, place), found in pairs.items()}
     return LocatedRuns(graph, ordinary, names, feed)
 
 
@@ -126,16 +127,20 @@ def _like(example: Inputs) -> Iterator[Inputs]:
     rng = np.random.default_rng(_SEED)
     plain = as_plain(example)
 
-    def changed(leaf: Any) -> Any:
+    def changed(leaf: Any, number: int) -> Any:
         array = array_of(leaf)
         if not isinstance(array, np.ndarray):
             return leaf
         shuffled = rng.permutation(array.reshape(-1)).reshape(array.shape)
         if array.dtype.kind not in "fV" or array.dtype.names:
             return shuffled
-        return (shuffled.astype(np.float64) * rng.uniform(0.5, 1.5, array.shape)).astype(array.dtype)
+        factors = rng.uniform(0.3, 2.0, array.shape)
+        if number % 2:
+            # What is clipped, or larger than another, is not told apart by positive numbers alone.
+            factors *= rng.choice([-1.0, 1.0], array.shape)
+        return (shuffled.astype(np.float64) * factors).astype(array.dtype)
 
     if not any(isinstance(array_of(leaf), np.ndarray) for leaf in leaves(plain)):
         return
-    for _ in range(_DRAWS - 1):
-        yield mapped(Call.of(plain), changed).plain()
+    for number in range(_DRAWS - 1):
+        yield mapped(Call.of(plain), functools.partial(changed, number=number)).plain()

@@ -8,7 +8,7 @@ import numpy as np
 
 from diffexport.arrays import arrays_of
 from diffexport.findings.events import Event, FaceFound, Finding, FindingMade
-from diffexport.values import RUNTIMES, Cause, Mode, describe
+from diffexport.values import RUNTIMES, Mode, describe
 
 
 class CauseGroups:
@@ -73,14 +73,6 @@ def simplicity(finding: Finding) -> tuple[Any, ...]:
     order = RUNTIMES.index(finding.runtime) if finding.runtime in RUNTIMES else len(RUNTIMES)
     special = not all(map(_is_finite, arrays_of(finding.inputs)))
     return finding.flaky, not finding.shrunk, special, len(mode.off_default), mode.complexity, order
-
-
-def known_cause(cause: Cause, findings: Any) -> bool:
-    """Return whether one of some findings has a cause."""
-    return any(
-        isinstance(one, Finding) and one.cause is not None and one.cause.is_one_with(cause)
-        for one in findings
-    )
 
 
 def _is_finite(array: Any) -> bool:

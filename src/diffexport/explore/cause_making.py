@@ -71,25 +71,21 @@ class CauseMaker:
             what = f"{divergence.kind} {divergence.signature}"
             return Cause(CauseKind.FACT, what, conversions=conversions)
         family = "" if blame is None else blame.family
-        at_fault = {"conversions": () if family or not _is_voted(blame, divergence) else conversions}
+        # A kernel is at fault whatever the way of conversion; without a vote it may be either.
+        at_fault = () if family else conversions
         if divergence.stage is Stage.LOAD:
-            return _of_error(divergence, family, at_fault["conversions"])
+            return _of_error(divergence, family, at_fault)
         step = self._finder.first_departing(
             Sighting(point.mode, point.runtime, point.inputs, point.export_inputs, divergence)
         )
         if step is not None:
-            return Cause(CauseKind.OPERATOR, step.key, step.name, step.line, at_fault["conversions"], family)
+            return Cause(CauseKind.OPERATOR, step.key, step.name, step.line, at_fault, family)
         if divergence.kind is Kind.RUN_ERROR:
-            return _of_error(divergence, family, at_fault["conversions"])
+            return _of_error(divergence, family, at_fault)
         if divergence.kind is Kind.DECLARED_TYPE:
             what = f"{divergence.kind} {divergence.signature} {divergence.where}"
             return Cause(CauseKind.FACT, what, conversions=conversions)
         return None
-
-
-def _is_voted(blame: Blame | None, divergence: Divergence) -> bool:
-    """Return whether it is known that the export is to blame."""
-    return blame is not None or divergence.stage.is_before_runtime
 
 
 def _of_error(divergence: Divergence, family: str, conversions: tuple[str, ...]) -> Cause:

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from diffexport.arrays import array_of
 from diffexport.explore.accepted import Accepted
 from diffexport.explore.blame import Blame, BlameVote
-from diffexport.explore.cause_groups import known_cause
 from diffexport.explore.cause_making import CauseMaker
 from diffexport.explore.divergence_errors import Diverged, finding_at
 from diffexport.explore.minimise import Minimiser
@@ -22,7 +21,19 @@ from diffexport.findings.events import Finding
 from diffexport.pipeline import Pipeline, weights_digest
 from diffexport.processes import STEPS
 from diffexport.subjects.cases import Case
-from diffexport.values import DeadlinePassed, Divergence, Identity, Inputs, Mode, TensorSpec, admits_all
+from diffexport.values import (
+    Cause,
+    DeadlinePassed,
+    Divergence,
+    Identity,
+    Inputs,
+    Mode,
+    TensorSpec,
+    admits_all,
+)
+
+#: Most checks that are spent on making a failure smaller whose cause a finding was made of before.
+_CHECKS_OF_A_FACE = 60
 
 
 class FindingMaker:
@@ -60,49 +71,58 @@ class FindingMaker:
         """
         finding = replace(failure.finding, flaky=True)
         if self._settings.shrink and not flaky:
-            finding = self._shrunk(failure) or finding
+            finding = (
+                self._face(failure) or self._shrunk(failure.point, failure.finding.divergence) or finding
+            )
         self._findings[failure.identity] = finding
         # Minimal, it may turn out to be one already found in a simpler exporter, or a known divergence.
         if finding.identity in self._findings and finding.identity != failure.identity:
             return None
         if self._is_accepted(finding):
             return None
-        # Better one without anybody to blame than none.
-        finding = self._blamed(finding)
+        if finding.cause is None:
+            finding = self._blamed(finding)
         finding = self._with_weights(finding)
         self._findings[finding.identity] = finding
         return finding
 
-    def _shrunk(self, failure: Diverged) -> Finding | None:
-        """Make a failure minimal, with few checks where its cause was found; None if it does not show."""
-        limits, point = self._settings.limits, failure.point
-        if self._is_face(point, failure.finding.divergence):
-            minimiser = self._minimiser(self._to_minimise(point), limits.quick_checks)
-            seen = minimiser.run(point, failure.finding.divergence)
-            if seen is None:
-                return None
-            if self._is_face(seen.point, seen.divergence):
-                return replace(self._at(seen, shrunk=True), exporters=minimiser.exporters(seen))
-            point = seen.point
-        minimiser = self._minimiser(self._to_minimise(point), limits.shrink_checks)
-        seen = minimiser.run(point, failure.finding.divergence)
+    def _shrunk(self, point: Point, divergence: Divergence) -> Finding | None:
+        """Make a failure minimal; None if it does not show."""
+        minimiser = self._minimiser(self._to_minimise(point), self._settings.limits.shrink_checks)
+        seen = minimiser.run(point, divergence)
         if seen is None:
             return None
         return replace(self._at(seen, shrunk=True), exporters=minimiser.exporters(seen))
 
-    def _is_face(self, point: Point, divergence: Divergence) -> bool:
-        """Return whether what diverges at a point comes down to a cause that a finding was made of."""
-        if not self._settings.blame or not any(
-            getattr(one, "cause", None) for one in self._findings.values()
-        ):
-            return False
+    def _face(self, failure: Diverged) -> Finding | None:
+        """Make a failure a little smaller whose cause is known; None if it is not, or only while it is large."""
+        if self._known_cause(failure.point, failure.finding.divergence) is None:
+            return None
+        minimiser = self._minimiser(self._to_minimise(failure.point), _CHECKS_OF_A_FACE)
+        seen = minimiser.run(failure.point, failure.finding.divergence)
+        cause = None if seen is None else self._known_cause(seen.point, seen.divergence)
+        if seen is None or cause is None:
+            return None
+        return replace(self._at(seen, shrunk=True), cause=cause)
+
+    def _known_cause(self, point: Point, divergence: Divergence) -> Cause | None:
+        """Return the cause of a finding to which what diverges at a point comes down, too."""
+        known = [one.cause for one in self._findings.values() if isinstance(one, Finding) and one.cause]
+        if not known or not self._settings.blame:
+            return None
         STEPS.begin("blame")
-        cause = self._causes.at(point, divergence)
-        return cause is not None and known_cause(cause, self._findings.values())
+        cause = self._causes.at(point, divergence, (point.mode.description.conversion,))
+        return next((one for one in known if cause is not None and one.is_one_with(cause)), None)
 
     def make_quickly(self, failure: Diverged) -> Finding | None:
         """Make a finding of a failure, as simple as can be had before the time is over; None if it was found before."""
         self._findings[failure.identity] = failure.finding
+        # What has a cause that is known needs no more than to be named.
+        cause = None
+        with contextlib.suppress(DeadlinePassed):
+            cause = self._known_cause(failure.point, failure.finding.divergence)
+        if cause is not None:
+            return self._with_weights(replace(failure.finding, shrunk=False, cause=cause))
         minimiser = self._minimiser(self._case, self._settings.limits.quick_checks)
         try:
             seen = minimiser.run(failure.point, failure.finding.divergence)
