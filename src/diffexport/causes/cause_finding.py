@@ -44,6 +44,19 @@ class Sighting:
     divergence: Divergence
 
 
+@dataclass(frozen=True, eq=False)
+class Departure:
+    """Where an export departs from eager.
+
+    Attributes:
+        step: the first operator of eager that does.
+        special: a value there is not finite.
+    """
+
+    step: EagerStep
+    special: bool = False
+
+
 class CauseFinder:
     """Finds the operators at which the exports of one case depart.
 
@@ -57,7 +70,7 @@ class CauseFinder:
         self._pipeline, self._case, self._check_time = pipeline, case, check_time
         self._located: dict[Any, LocatedRuns | None] = {}
 
-    def first_departing(self, seen: Sighting) -> EagerStep | None:
+    def first_departing(self, seen: Sighting) -> Departure | None:
         """Return the first operator of eager at which the export departs; None where that cannot be said.
 
         Raises:
@@ -71,7 +84,7 @@ class CauseFinder:
         except Exception:  # noqa: BLE001 - what cannot be looked into leaves the finding as it is
             return None
 
-    def _first_departing(self, seen: Sighting) -> EagerStep | None:
+    def _first_departing(self, seen: Sighting) -> Departure | None:
         runtimes = _runtimes(seen.runtime)
         key = seen.mode, digest(as_call(seen.export_inputs)), runtimes
         if key not in self._located:
@@ -89,9 +102,9 @@ class CauseFinder:
         search = _Search(located, eager, seen)
         for runtime in runtimes:
             self._check_time()
-            step = search.at_once(runtime)
-            if step is not None:
-                return step
+            departure = search.at_once(runtime)
+            if departure is not None:
+                return departure
         return search.one_at_a_time(runtimes[-1], self._check_time)
 
 
@@ -133,7 +146,7 @@ class _Search:
             if names is not None:
                 yield result, names
 
-    def at_once(self, runtime: str) -> EagerStep | None:
+    def at_once(self, runtime: str) -> Departure | None:
         """Expose every value; None where the failure does not show then."""
         if self._divergence.kind is Kind.RUN_ERROR:
             return self._before_error(runtime)
@@ -146,7 +159,7 @@ class _Search:
             return None
         return self._first(values, min(_TOLERANCE, max(_PART * apart, 1e-6)))
 
-    def _first(self, values: Mapping[str, Any], tolerance: float) -> EagerStep | None:
+    def _first(self, values: Mapping[str, Any], tolerance: float) -> Departure | None:
         agreeing: set[int] = set()
         for step in self._steps():
             results = [
@@ -158,7 +171,9 @@ class _Search:
                 all(self._is_wrong(result, values[name], name, tolerance) for name in names)
                 for result, names in results
             ):
-                return step
+                return Departure(
+                    step, any(_is_special(r, *(values[n] for n in names)) for r, names in results)
+                )
             if results:
                 agreeing.add(step.number)
         return self._frontier(agreeing)
@@ -170,7 +185,7 @@ class _Search:
             return bool(getattr(got, "dtype", None) != result.dtype)
         return departs(result, got, tolerance)
 
-    def _frontier(self, agreeing: set[int]) -> EagerStep | None:
+    def _frontier(self, agreeing: set[int]) -> Departure | None:
         """Return the first step of which no value is known, nor of anything that follows from it."""
         steps = list(self._steps())
         if self._divergence.kind in (Kind.DECLARED_TYPE, Kind.DTYPE):
@@ -187,13 +202,13 @@ class _Search:
             return lost
         unknown = [step for step in steps if step.number not in agreeing and step.number not in before]
         if unknown:
-            return unknown[0]
+            return Departure(unknown[0])
         # Eager ran other operators than on what was exported on: the graph has one way only.
         ordinary = self._located.ordinary.operators
         pairs = zip(self._eager.steps, [*ordinary, *[""] * len(self._eager.steps)], strict=False)
-        return next((step for step, key in pairs if step.key != key), None)
+        return next((Departure(step) for step, key in pairs if step.key != key), None)
 
-    def _lost(self) -> EagerStep | None:
+    def _lost(self) -> Departure | None:
         """Return what changes a value that the graph gives out as it was before."""
         outputs = self._located.graph.outputs
         given = outputs if self._number is None else outputs[self._number : self._number + 1]
@@ -201,7 +216,7 @@ class _Search:
         for step in steps:
             if any(name in given for _, names in self._results_of(step) for name in names):
                 later = [other for other in steps if step.number in other.given]
-                return next((other for other in later if other.writes), None)
+                return next((Departure(other) for other in later if other.writes), None)
         return None
 
     def _apart(self, values: Mapping[str, Any]) -> float:
@@ -220,7 +235,7 @@ class _Search:
             return 1.0
         return found
 
-    def _before_error(self, runtime: str) -> EagerStep | None:
+    def _before_error(self, runtime: str) -> Departure | None:
         """Return the first step that departs, or else the first that cannot be computed."""
         graph = self._located.graph
         try:
@@ -233,10 +248,10 @@ class _Search:
         for step in self._steps():
             for result, names in self._results_of(step):
                 if all(name not in values or departs(result, values[name], _TOLERANCE) for name in names):
-                    return step
+                    return Departure(step)
         return self._frontier({step.number for step in self._steps() if any(self._results_of(step))})
 
-    def one_at_a_time(self, runtime: str, check_time: Callable[[], None]) -> EagerStep | None:
+    def one_at_a_time(self, runtime: str, check_time: Callable[[], None]) -> Departure | None:
         """Expose one value after the other: the first that departs, or without which what is fused is not fused."""
         graph, apart = self._located.graph, 0.0
         if self._divergence.stage is not Stage.COMPARE:
@@ -250,5 +265,11 @@ class _Search:
                 apart = self._apart(values)
                 tolerance = min(_TOLERANCE, max(_PART * apart, 1e-6))
                 if apart == 0.0 or self._is_wrong(result, values[name], name, tolerance):
-                    return step
+                    return Departure(step, _is_special(result, values[name]))
         return None
+
+
+def _is_special(*values: Any) -> bool:
+    """Return whether an element of some values is not finite."""
+    floats = [value for value in values if isinstance(value, np.ndarray) and value.dtype.kind in "fV"]
+    return any(not np.isfinite(value.astype(np.float64)).all() for value in floats)

@@ -18,7 +18,7 @@ from diffexport.subjects.cases import Case
 from diffexport.values import Call, Inputs, Mode, leaves, mapped
 
 #: How many inputs like the one that was exported on teach which value is which result.
-_DRAWS = 7
+_DRAWS = 5
 _SEED = 20_150
 
 

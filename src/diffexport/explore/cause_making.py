@@ -75,11 +75,14 @@ class CauseMaker:
         at_fault = () if family else conversions
         if divergence.stage is Stage.LOAD:
             return _of_error(divergence, family, at_fault)
-        step = self._finder.first_departing(
+        found = self._finder.first_departing(
             Sighting(point.mode, point.runtime, point.inputs, point.export_inputs, divergence)
         )
-        if step is not None:
-            return Cause(CauseKind.OPERATOR, step.key, step.name, step.line, at_fault, family)
+        if found is not None:
+            step = found.step
+            return Cause(
+                CauseKind.OPERATOR, step.key, step.name, step.line, at_fault, family, special=found.special
+            )
         if divergence.kind is Kind.RUN_ERROR:
             return _of_error(divergence, family, at_fault)
         if divergence.kind is Kind.DECLARED_TYPE:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -31,6 +30,7 @@ class Cause:
             is not known.
         conversions: the ways of conversion that are at fault, if it is one; else empty.
         family: the family of runtimes whose kernel or optimiser is at fault, if it is one; else empty.
+        special: the operator departs where a value is not finite.
     """
 
     kind: CauseKind
@@ -39,13 +39,16 @@ class Cause:
     line: str = ""
     conversions: tuple[str, ...] = ()
     family: str = ""
+    special: bool = False
 
     def is_one_with(self, other: Cause) -> bool:
         """Return whether two divergences of one model with these causes have the same.
 
         An operator is one cause for whatever shows of it. A vote on who is to blame depends on the value that is
         looked at, so that a conversion and a kernel at one operator are one; two ways of conversion, or two families
-        of runtimes, are two. Errors are one where they say the same, or are about the same operator on the same line.
+        of runtimes, are two. Two operators of one name are two causes, unless a kernel is at fault, or both depart
+        where a value is not finite. Errors are one where they say the same, or are about the same operator on the
+        same line.
         """
         if self.kind is not other.kind:
             return False
@@ -53,6 +56,9 @@ class Cause:
             return False
         if self.family and other.family and self.family != other.family:
             return False
+        if self.kind is CauseKind.OPERATOR and self.operator == other.operator:
+            anywhere = bool(self.family or other.family) or (self.special and other.special)
+            return anywhere or self.what == other.what
         if self.kind is not CauseKind.ERROR:
             return self.what == other.what
         if self.what == other.what and (self.operator or not (self.line and other.line)):
@@ -75,6 +81,7 @@ class Cause:
             "line": self.line,
             "conversions": list(self.conversions),
             "family": self.family,
+            "special": self.special,
         }
 
     @classmethod
@@ -84,9 +91,15 @@ class Cause:
         Raises:
             KeyError, ValueError, TypeError: it is none.
         """
-        texts = {field.name: str(document[field.name]) for field in dataclasses.fields(cls)}
-        conversions = tuple(map(str, document["conversions"]))
-        return cls(**{**texts, "kind": CauseKind(texts["kind"]), "conversions": conversions})  # type: ignore[arg-type]
+        return cls(
+            CauseKind(document["kind"]),
+            str(document["what"]),
+            str(document["operator"]),
+            str(document["line"]),
+            tuple(map(str, document["conversions"])),
+            str(document["family"]),
+            bool(document["special"]),
+        )
 
 
 def _ordinal(what: str) -> str:

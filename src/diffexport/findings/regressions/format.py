@@ -157,7 +157,7 @@ class _Document(pydantic.BaseModel, extra="forbid"):
     seed: int = 0
     versions: dict[str, str] = {}
     weights: str = ""
-    cause: dict[str, str | list[str]] = {}
+    cause: dict[str, str | list[str] | bool] = {}
     faces: list[dict[str, str]] = []
 
 
