@@ -88,6 +88,7 @@ def operators(result):
     return sorted(finding.cause.operator for finding in result.findings)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("model", "expected"),
     [
@@ -103,7 +104,8 @@ def test_causes_are_findings(model, expected):
     assert not any(finding.flaky for finding in result.findings)
 
 
-def test_one_bug_in_two_modes_and_dtypes_of_arguments_is_one():
+@pytest.mark.slow
+def test_one_bug_in_two_modes_is_one():
     result = checked(Twice, "float32[N]", modes=["torchscript", "torchscript,dynamic=true"])
     assert operators(result) == ["aten::mul"]
     assert result.faces_of(result.findings[0])
@@ -152,6 +154,7 @@ def raise_later(x):
         raise RuntimeError("never")
 
 
+@pytest.mark.slow
 def test_what_cannot_be_exposed_leaves_the_finding_as_it_is(monkeypatch):
     import diffexport.causes.exposed_graph as exposed
 
@@ -177,6 +180,7 @@ class Branch(torch.nn.Module):
         return x.cos()
 
 
+@pytest.mark.slow
 def test_a_branch_that_is_baked_in_is_one_cause():
     result = checked(Branch, "float32[N]", ordinary=True)
     assert len(result.findings) == 1, str(result)
@@ -198,6 +202,7 @@ class MaskIndex(torch.nn.Module):
         return Lost.apply(r)
 
 
+@pytest.mark.slow
 def test_an_assignment_that_is_lost_is_one_cause_whatever_the_value():
     result = checked(MaskIndex, "float32[N]")
     assert operators(result) == ["aten::index_put"], str(result)
@@ -226,6 +231,7 @@ class OtherRefusal(torch.nn.Module):
         return AlsoRefuses.apply(x)
 
 
+@pytest.mark.slow
 def test_export_errors_are_told_apart_by_their_operators_and_not_by_modes():
     modes = ["torchscript", "torchscript,dynamic=true", "torchscript,opset=12"]
     causes = []
