@@ -21,7 +21,7 @@ def raised(*errors):
     for error in errors:
         try:
             raise error from before
-        except Exception as caught:
+        except Exception as caught:  # noqa: BLE001 - they are of any type
             before = caught
     return before
 
@@ -42,13 +42,11 @@ def test_only_boilerplate_is_better_than_nothing():
 
 
 def test_a_lookup_before_an_error_is_not_its_cause():
-    try:
-        try:
-            {}["sub"]
-        except KeyError:
-            raise ValueError("no symbolic for sub")  # noqa: B904 - that is what is tested
-    except ValueError as error:
-        assert cause_of(error).message == "no symbolic for sub"
+    error = ValueError("no symbolic for sub")
+    error.__context__ = KeyError("sub")
+    assert cause_of(error).message == "no symbolic for sub"
+    error.__context__ = RuntimeError("what was first")
+    assert cause_of(error).message == "what was first"
 
 
 def test_an_error_without_a_word_is_passed_over():

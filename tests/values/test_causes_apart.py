@@ -58,6 +58,7 @@ ONE = {
         error("not differentiable", "aten::fake_quantize", LINE),
         error("no fake kernel", "aten::_fake_quantize_cachemask", LINE),
     ),
+    "two ways of capture on one line": (error("guard", "", LINE), error("skipped", "", LINE)),
     "one error, of which one has no line": (error("same", "aten::sub", LINE), error("same", "aten::sub")),
 }
 

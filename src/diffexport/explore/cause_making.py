@@ -74,6 +74,9 @@ class CauseMaker:
         # A kernel is at fault whatever the way of conversion; without a vote it may be either.
         at_fault = () if family else conversions
         if divergence.stage is Stage.LOAD:
+            invalid = self._invalid_graph(point)
+            if invalid is not None:
+                return self.at(point, invalid, conversions)
             return _of_error(divergence, family, at_fault)
         found = self._finder.first_departing(
             Sighting(point.mode, point.runtime, point.inputs, point.export_inputs, divergence)
@@ -89,6 +92,11 @@ class CauseMaker:
             what = f"{divergence.kind} {divergence.signature} {divergence.where}"
             return Cause(CauseKind.FACT, what, conversions=conversions)
         return None
+
+    def _invalid_graph(self, point: Point) -> Divergence | None:
+        """Return what onnx.checker says against a graph, which a runtime then refuses, too."""
+        exported = self._pipeline.export(self._case, point.mode, point.export_inputs, repeat=False)
+        return next((one for one in exported.divergences if one.kind is Kind.CHECKER_ERROR), None)
 
 
 def _of_error(divergence: Divergence, family: str, conversions: tuple[str, ...]) -> Cause:

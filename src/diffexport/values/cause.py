@@ -48,7 +48,7 @@ class Cause:
         looked at, so that a conversion and a kernel at one operator are one; two ways of conversion, or two families
         of runtimes, are two. Two operators of one name are two causes, unless a kernel is at fault, or both depart
         where a value is not finite. Errors are one where they say the same, or are about the same operator on the
-        same line.
+        same line, or about none on the same line: two ways of capture fail in their own words.
         """
         if self.kind is not other.kind:
             return False
@@ -64,6 +64,8 @@ class Cause:
         if self.what == other.what and (self.operator or not (self.line and other.line)):
             return True
         same_line = bool(self.line) and self.line == other.line
+        if not (self.operator or other.operator):
+            return same_line
         return same_line and (self.what == other.what or _related(self.operator, other.operator))
 
     def __str__(self) -> str:
