@@ -28,6 +28,7 @@ APART = {
     "special values at two operators": (at("relu#0", special=True), at("clamp#0", special=True)),
     "two ways of conversion": (at("relu#0"), at("relu#0", conversions=("dynamo",))),
     "two families of runtimes": (kernel("sort#0"), kernel("sort#0", "reference")),
+    "the reference evaluator and a conversion": (kernel("mul#0", "reference"), at("mul#0")),
     "kernels of two operators": (kernel("sort#0"), kernel("max#0")),
     "an error and a wrong value": (at("sort#0"), error("sort", "aten::sort", LINE)),
     "errors of two operators on one line": (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -131,6 +132,8 @@ class _Search:
         place = seen.divergence.place
         self._number = place.number if place.name == "output" else None
         self._behind = eager.behind_output(self._number)
+        #: Where eager turns another way.
+        self._turn = self._branch()
         self._names = {
             name for step in self._steps() for _, names in self._results_of(step) for name in names
         }
@@ -138,6 +141,13 @@ class _Search:
     def _steps(self) -> Iterator[EagerStep]:
         """Yield the steps that the output depends on, in the order in which they are run."""
         return (step for step in self._eager.steps if step.number in self._behind)
+
+    def _steps_on_the_way(self) -> Iterator[EagerStep]:
+        """Yield the steps before eager goes another way than on what was exported on."""
+        end = len(self._eager.steps)
+        if self._turn is not None and self._turn in self._eager.steps:
+            end = self._turn.number
+        return (step for step in self._steps() if step.number < end)
 
     def _results_of(self, step: EagerStep) -> Iterator[tuple[Any, tuple[str, ...]]]:
         """Yield each result of a step with the value of the graph that stands for it, or those that may."""
@@ -161,7 +171,7 @@ class _Search:
 
     def _first(self, values: Mapping[str, Any], tolerance: float) -> Departure | None:
         agreeing: set[int] = set()
-        for step in self._steps():
+        for step in self._steps_on_the_way():
             results = [
                 (result, [name for name in names if name in values])
                 for result, names in self._results_of(step)
@@ -197,16 +207,28 @@ class _Search:
             if number not in before:
                 before.add(number)
                 waiting.extend(self._eager.steps[number].given)
-        lost = self._lost()
-        if lost is not None:
-            return lost
+        other = self._lost() if self._turn is None else Departure(self._turn)
+        if other is not None:
+            return other
         unknown = [step for step in steps if step.number not in agreeing and step.number not in before]
-        if unknown:
-            return Departure(unknown[0])
-        # Eager ran other operators than on what was exported on: the graph has one way only.
-        ordinary = self._located.ordinary.operators
-        pairs = zip(self._eager.steps, [*ordinary, *[""] * len(self._eager.steps)], strict=False)
-        return next((Departure(step) for step, key in pairs if step.key != key), None)
+        return Departure(unknown[0]) if unknown else self._other_way()
+
+    def _other_way(self) -> Departure | None:
+        """Return the first operator that eager runs here and not on what was exported on, or the other way round.
+
+        The graph has one way only.
+        """
+        pairs = itertools.zip_longest(self._eager.steps, self._located.ordinary.steps)
+        differing = ((one or other) for one, other in pairs if not (one and other and one.key == other.key))
+        return next(map(Departure, differing), None)
+
+    def _branch(self) -> EagerStep | None:
+        """Return the first operator on another line of the user's than where eager goes on what was exported on."""
+        here, there = _by_line(self._eager.steps), _by_line(self._located.ordinary.steps)
+        pairs = itertools.zip_longest(here, there)
+        return next(
+            ((one or other) for one, other in pairs if not (one and other and one.line == other.line)), None
+        )
 
     def _lost(self) -> Departure | None:
         """Return what changes a value that the graph gives out as it was before."""
@@ -245,7 +267,7 @@ class _Search:
             pass
         done = graph.computed(runtime, self._feed, sorted(self._names))
         values = graph.run(runtime, [self._feed], done, only=True)[0] if done else {}
-        for step in self._steps():
+        for step in self._steps_on_the_way():
             for result, names in self._results_of(step):
                 if all(name not in values or departs(result, values[name], _TOLERANCE) for name in names):
                     return Departure(step)
@@ -267,6 +289,11 @@ class _Search:
                 if apart == 0.0 or self._is_wrong(result, values[name], name, tolerance):
                     return Departure(step, _is_special(result, values[name]))
         return None
+
+
+def _by_line(steps: Sequence[EagerStep]) -> list[EagerStep]:
+    """Return the first of all steps that follow one another on one line."""
+    return [next(group) for _, group in itertools.groupby(steps, key=lambda step: step.line)]
 
 
 def _is_special(*values: Any) -> bool:

@@ -21,7 +21,7 @@ MOST_STEPS, MOST_BYTES = 4000, 128 << 20
 _SAME = frozenset(("alias", "detach", "lift_fresh", "lift_fresh_copy", "view_of"))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class EagerStep:
     """One operator that was run.
 

@@ -69,7 +69,7 @@ def eager_run(pipeline: Pipeline, case: Case, mode: Mode, inputs: Inputs) -> Eag
     rerun, steps = pipeline.rerun(case, mode, inputs), EagerSteps()
     tensors = rerun.traced(steps)  # type: ignore[arg-type]
     eager = pipeline.eager(case, mode, inputs)
-    if eager.error or not steps.steps or not steps.complete:
+    if eager.error or not steps.complete:
         return None
     behind = [] if tensors is None else [steps.behind([tensor]) for tensor in tensors]
     behind = behind if len(behind) == len(eager.outputs) else []

@@ -33,7 +33,7 @@ class CauseMaker:
     """
 
     def __init__(self, pipeline: Pipeline, case: Case, timekeeper: Timekeeper) -> None:
-        self._pipeline = pipeline
+        self._pipeline, self._case = pipeline, case
         self._finder = CauseFinder(pipeline, case, timekeeper.check)
 
     def of(self, finding: Finding, blame: Blame | None) -> Cause | None:

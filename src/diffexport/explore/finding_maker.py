@@ -9,6 +9,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from diffexport.arrays import array_of
+from diffexport.backends.runtimes import family
 from diffexport.explore.accepted import Accepted
 from diffexport.explore.blame import Blame, BlameVote
 from diffexport.explore.cause_making import CauseMaker
@@ -96,23 +97,34 @@ class FindingMaker:
 
     def _face(self, failure: Diverged) -> Finding | None:
         """Make a failure a little smaller whose cause is known; None if it is not, or only while it is large."""
-        if self._known_cause(failure.point, failure.finding.divergence) is None:
+        if (
+            self._known_cause(failure.point, self._cause_at(failure.point, failure.finding.divergence))
+            is None
+        ):
             return None
         minimiser = self._minimiser(self._to_minimise(failure.point), _CHECKS_OF_A_FACE)
         seen = minimiser.run(failure.point, failure.finding.divergence)
-        cause = None if seen is None else self._known_cause(seen.point, seen.divergence)
-        if seen is None or cause is None:
+        if seen is None:
             return None
-        return replace(self._at(seen, shrunk=True), cause=cause)
+        cause = self._known_cause(seen.point, self._cause_at(seen.point, seen.divergence))
+        return cause and replace(self._at(seen, shrunk=True), cause=cause)
 
-    def _known_cause(self, point: Point, divergence: Divergence) -> Cause | None:
-        """Return the cause of a finding to which what diverges at a point comes down, too."""
-        known = [one.cause for one in self._findings.values() if isinstance(one, Finding) and one.cause]
-        if not known or not self._settings.blame:
+    def _cause_at(self, point: Point, divergence: Divergence) -> Cause | None:
+        """Return the cause of what diverges at a point, before there is a vote on who is to blame."""
+        if not self._settings.blame:
             return None
         STEPS.begin("blame")
-        cause = self._causes.at(point, divergence, (point.mode.description.conversion,))
-        return next((one for one in known if cause is not None and one.is_one_with(cause)), None)
+        return self._causes.at(point, divergence, (point.mode.description.conversion,))
+
+    def _known_cause(self, point: Point, cause: Cause | None) -> Cause | None:
+        """Return the cause of a finding that is this one; without a vote only one of the same family of runtimes."""
+        if cause is None:
+            return None
+        for one in self._findings.values():
+            if isinstance(one, Finding) and one.cause is not None and one.cause.is_one_with(cause):
+                if family(one.runtime) == family(point.runtime):
+                    return one.cause
+        return None
 
     def make_quickly(self, failure: Diverged) -> Finding | None:
         """Make a finding of a failure, as simple as can be had before the time is over; None if it was found before."""
@@ -120,9 +132,10 @@ class FindingMaker:
         # What has a cause that is known needs no more than to be named.
         cause = None
         with contextlib.suppress(DeadlinePassed):
-            cause = self._known_cause(failure.point, failure.finding.divergence)
-        if cause is not None:
-            return self._with_weights(replace(failure.finding, shrunk=False, cause=cause))
+            cause = self._cause_at(failure.point, failure.finding.divergence)
+        known = self._known_cause(failure.point, cause)
+        if known is not None:
+            return self._with_weights(replace(failure.finding, shrunk=False, cause=known))
         minimiser = self._minimiser(self._case, self._settings.limits.quick_checks)
         try:
             seen = minimiser.run(failure.point, failure.finding.divergence)
@@ -131,7 +144,7 @@ class FindingMaker:
         finding = replace(failure.finding, shrunk=False) if seen is None else self._at(seen, shrunk=False)
         if finding.identity in self._findings and finding.identity != failure.identity:
             return None
-        finding = self._with_cause(self._with_weights(finding), None)
+        finding = self._with_cause(self._with_weights(replace(finding, cause=cause)), None)
         self._findings[finding.identity] = finding
         return finding
 
@@ -184,7 +197,7 @@ class FindingMaker:
             return finding
         STEPS.begin("blame")
         with contextlib.suppress(DeadlinePassed):
-            return replace(finding, cause=self._causes.of(finding, blame))
+            return replace(finding, cause=self._causes.of(finding, blame) or finding.cause)
         return finding
 
     def _at(self, seen: SeenFailure, *, shrunk: bool) -> Finding:

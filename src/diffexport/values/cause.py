@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+#: The family of the reference evaluator.
+_REFERENCE = "reference"
+
 
 class CauseKind(enum.StrEnum):
     """What a cause is known by."""
@@ -46,7 +49,7 @@ class Cause:
 
         An operator is one cause for whatever shows of it. A vote on who is to blame depends on the value that is
         looked at, so that a conversion and a kernel at one operator are one; two ways of conversion, or two families
-        of runtimes, are two. Two operators of one name are two causes, unless a kernel is at fault, or both depart
+        of runtimes, are two. A bug of the reference evaluator, which is there as a witness, is one of its own. Two operators of one name are two causes, unless a kernel is at fault, or both depart
         where a value is not finite. Errors are one where they say the same, or are about the same operator on the
         same line, or about none on the same line: two ways of capture fail in their own words.
         """
@@ -54,7 +57,8 @@ class Cause:
             return False
         if self.conversions and other.conversions and not set(self.conversions) & set(other.conversions):
             return False
-        if self.family and other.family and self.family != other.family:
+        families = {self.family, other.family}
+        if len(families) > 1 and ("" not in families or _REFERENCE in families):
             return False
         if self.kind is CauseKind.OPERATOR and self.operator == other.operator:
             anywhere = bool(self.family or other.family) or (self.special and other.special)
