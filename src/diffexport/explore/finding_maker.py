@@ -107,7 +107,7 @@ class FindingMaker:
         if seen is None:
             return None
         cause = self._known_cause(seen.point, self._cause_at(seen.point, seen.divergence))
-        return cause and replace(self._at(seen, shrunk=True), cause=cause)
+        return None if cause is None else replace(self._at(seen, shrunk=True), cause=cause)
 
     def _cause_at(self, point: Point, divergence: Divergence) -> Cause | None:
         """Return the cause of what diverges at a point, before there is a vote on who is to blame."""
@@ -121,9 +121,9 @@ class FindingMaker:
         if cause is None:
             return None
         for one in self._findings.values():
-            if isinstance(one, Finding) and one.cause is not None and one.cause.is_one_with(cause):
-                if family(one.runtime) == family(point.runtime):
-                    return one.cause
+            known = one.cause if isinstance(one, Finding) else None
+            if known and known.is_one_with(cause) and family(one.runtime) == family(point.runtime):
+                return known
         return None
 
     def make_quickly(self, failure: Diverged) -> Finding | None:

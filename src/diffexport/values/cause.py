@@ -49,9 +49,10 @@ class Cause:
 
         An operator is one cause for whatever shows of it. A vote on who is to blame depends on the value that is
         looked at, so that a conversion and a kernel at one operator are one; two ways of conversion, or two families
-        of runtimes, are two. A bug of the reference evaluator, which is there as a witness, is one of its own. Two operators of one name are two causes, unless a kernel is at fault, or both depart
-        where a value is not finite. Errors are one where they say the same, or are about the same operator on the
-        same line, or about none on the same line: two ways of capture fail in their own words.
+        of runtimes, are two, and a bug of the reference evaluator, which is there as a witness, is one of its own. Two
+        operators of one name are two causes, unless a kernel is at fault, or both depart where a value is not finite.
+        Errors are one where they say the same, or are about the same operator on the same line, or about none on the
+        same line: two ways of capture fail in their own words.
         """
         if self.kind is not other.kind:
             return False
