@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from diffexport.causes import CauseFinder, Sighting
 from diffexport.explore.blame import Blame
+from diffexport.explore.causes import CauseFinder, Sighting
 from diffexport.explore.point import Point
 from diffexport.explore.timekeeper import Timekeeper
 from diffexport.findings.events import Finding

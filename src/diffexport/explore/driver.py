@@ -114,10 +114,9 @@ def drive(
 ) -> Generator[Event, None, None]:
     """Drive some work to its end; give what happens, no finding twice, and [RunFinished][] last.
 
-    Of findings with one cause the first is given as [FindingMade][], the others as [FaceFound][].
-
-    When the work is interrupted, what was seen and not yet shrunk is given as findings: better a large input than a
-    lost finding. Then the interruption is raised again.
+    Of findings with one cause the first is given as [FindingMade][], the others as [FaceFound][]. When the work is
+    interrupted, what was seen and not yet shrunk is given as findings: better a large input than a lost finding. Then
+    the interruption is raised again.
 
     Args:
         work: what is driven.
@@ -156,8 +155,7 @@ def drive(
     except KeyboardInterrupt:
         with contextlib.suppress(KeyboardInterrupt):  # who asks twice gets the same
             _end(events)
-        seen = [FindingMade(finding, as_seen=True) for finding in suspects.left()]
-        yield from map(groups.take, seen)
+        yield from [groups.take(FindingMade(finding, as_seen=True)) for finding in suspects.left()]
         yield finished(interrupted=True)
         raise
     except DeadlinePassed:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from diffexport import check, make_case
-from diffexport.causes import CauseFinder, Sighting
+from diffexport.explore.causes import CauseFinder, Sighting
 from diffexport.pipeline import Pipeline
 from diffexport.values import CauseKind, Mode
 
@@ -156,7 +156,7 @@ def raise_later(x):
 
 @pytest.mark.slow
 def test_what_cannot_be_exposed_leaves_the_finding_as_it_is(monkeypatch):
-    import diffexport.causes.exposed_graph as exposed
+    import diffexport.explore.causes.exposed_graph as exposed
 
     monkeypatch.setattr(exposed, "MOST_BYTES", 10)
     assert departure(Random, (f(INF, 1.0, 2.0),)) is None
@@ -165,7 +165,7 @@ def test_what_cannot_be_exposed_leaves_the_finding_as_it_is(monkeypatch):
 
 
 def test_an_eager_run_that_is_too_long_leaves_the_finding_as_it_is(monkeypatch):
-    import diffexport.causes.eager_steps as eager
+    import diffexport.explore.causes.eager_steps as eager
 
     monkeypatch.setattr(eager, "MOST_BYTES", 3)
     assert departure(Random, (f(INF, 1.0, 2.0),)) is None

@@ -12,10 +12,10 @@ import numpy as np
 
 from diffexport.arrays import as_call, digest
 from diffexport.backends.runtimes import LoadError, RunError, available, family, runtime_of
-from diffexport.causes.alignment import departs, difference
-from diffexport.causes.eager_steps import EagerStep
-from diffexport.causes.located_runs import EagerRun, LocatedRuns, eager_run, located_runs
 from diffexport.chatter import captured
+from diffexport.explore.causes.alignment import departs, difference
+from diffexport.explore.causes.eager_steps import EagerStep
+from diffexport.explore.causes.located_runs import EagerRun, LocatedRuns, eager_run, located_runs
 from diffexport.pipeline import Pipeline
 from diffexport.subjects.cases import Case
 from diffexport.values import DeadlinePassed, Divergence, Inputs, Kind, Mode, Stage
@@ -100,7 +100,7 @@ class CauseFinder:
         eager = None if located is None else eager_run(self._pipeline, self._case, seen.mode, seen.inputs)
         if located is None or eager is None:
             return None
-        search = _Search(located, eager, seen)
+        search = _DepartureSearch(located, eager, seen)
         for runtime in runtimes:
             self._check_time()
             departure = search.at_once(runtime)
@@ -123,7 +123,7 @@ def _others(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in others if name not in names)
 
 
-class _Search:
+class _DepartureSearch:
     """The search for the first operator that departs on one input."""
 
     def __init__(self, located: LocatedRuns, eager: EagerRun, seen: Sighting) -> None:

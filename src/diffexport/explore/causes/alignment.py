@@ -10,7 +10,7 @@ import ml_dtypes
 import numpy as np
 
 from diffexport.arrays import Array
-from diffexport.causes.eager_steps import EagerStep
+from diffexport.explore.causes.eager_steps import EagerStep
 
 #: Elements of a value that are looked at, spread over it.
 _LOOKED_AT = 96

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from diffexport.arrays import Array, array_of, as_call, as_plain
-from diffexport.causes.alignment import aligned
-from diffexport.causes.eager_steps import EagerStep, EagerSteps
-from diffexport.causes.exposed_graph import ExposedGraph
+from diffexport.explore.causes.alignment import aligned
+from diffexport.explore.causes.eager_steps import EagerStep, EagerSteps
+from diffexport.explore.causes.exposed_graph import ExposedGraph
 from diffexport.pipeline import Pipeline
 from diffexport.subjects.cases import Case
 from diffexport.values import Call, Inputs, Mode, leaves, mapped
