@@ -114,9 +114,8 @@ def drive(
 ) -> Generator[Event, None, None]:
     """Drive some work to its end; give what happens, no finding twice, and [RunFinished][] last.
 
-    Of findings with one cause the first is given as [FindingMade][], the others as [FaceFound][]. When the work is
-    interrupted, what was seen and not yet shrunk is given as findings: better a large input than a lost finding. Then
-    the interruption is raised again.
+    Of findings with one cause the first is given as [FindingMade][], the others as [FaceFound][]. An interruption is
+    raised again when what was not yet shrunk was given as findings: better a large input than a lost finding.
 
     Args:
         work: what is driven.
