@@ -3,10 +3,10 @@
 Run by hand: ``python benchmarks/causes.py [--reports FOLDER] [--catalogue] [--only NAME] [--json FILE] [-v]``.
 
 What the true causes are is written down here and in the catalogue's file of known divergences, and has nothing to do
-with how diffexport tells causes: each divergence is put down to one by its stage, kind, mode, runtime and input. It counts,
-for each cause that was met, in how many findings its divergences are (the goal is 1, for at least 80 % of causes),
-how many there would be if each divergence were a finding of its own, and which findings have divergences of two causes
-(the goal is none). The catalogue is run without what is known of it.
+with how diffexport tells causes: each divergence is put down to one by its stage, kind, mode, runtime and input. It
+counts, for each cause that was met, in how many findings its divergences are (the goal is 1, for at least 80 % of
+causes), how many there would be if each divergence were a finding of its own, and which findings have divergences of
+two causes (the goal is none). The catalogue is run without what is known of it.
 
 Each model is checked in this process, in a few modes, with a fixed seed; all of it takes some minutes.
 """

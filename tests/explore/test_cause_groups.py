@@ -10,7 +10,7 @@ from diffexport.findings.events import FaceFound, Finding, FindingMade, RunFinis
 from diffexport.findings.regressions import FindingStore, load
 from diffexport.findings.reports import Tally, describe
 from diffexport.findings.reports.json_report import divergence_document
-from diffexport.values import Cause, CauseKind, Divergence, Identity, Kind, Place, Stage
+from diffexport.values import Cause, CauseKind, Divergence, How, Identity, Kind, Place, Stage
 
 RELU = Cause(CauseKind.OPERATOR, "relu#0", "aten::relu", "m.py:3 in forward: x.relu()", ("torchscript",))
 SORT = replace(RELU, what="sort#0", operator="aten::sort")
@@ -85,9 +85,24 @@ def test_without_a_cause_only_the_same_in_one_conversion_is_one():
 def test_groups_do_not_depend_on_being_told_twice():
     groups = CauseGroups()
     one = finding()
-    assert isinstance(groups.take(FindingMade(one)), FindingMade)
+    assert isinstance(next(groups.take(FindingMade(one))), FindingMade)
     end = RunFinished(1.0)
-    assert groups.take(end) is end
+    assert list(groups.take(end)) == [end]
+
+
+def test_a_value_shows_that_nan_and_infinity_have_one_cause(tmp_path):
+    nan = finding(Kind.NAN_PLACEMENT, replace(RELU, how=How.NAN), value=np.nan)
+    infinity = finding(Kind.INFINITY, replace(RELU, how=How.INFINITY), value=np.inf)
+    value = finding(cause=replace(RELU, how=How.VALUE))
+    assert len(told(nan, infinity).findings) == 2
+    tally, store = Tally(), FindingStore(tmp_path)
+    for event in driven(nan, infinity, value):
+        store.take(event)
+        tally.take(event)
+    assert tally.findings == [value]
+    assert set(tally.faces_of(value)) == {nan, infinity}
+    (path,) = tmp_path.glob("*.diffexport.json")
+    assert sorted(face.kind for face in load(path).faces) == ["infinity", "nan-placement"]
 
 
 def test_faces_are_in_the_file_of_their_finding_and_the_simplest_has_it(tmp_path):

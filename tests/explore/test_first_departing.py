@@ -128,7 +128,7 @@ def test_behind_one_another_the_first_is_named():
 
 def test_a_wrong_operator_behind_a_right_one():
     found = departure(Special, (f(0.0, INF, 2.0),))
-    assert (found.step.key, found.special) == ("clamp#0", True)
+    assert (found.step.key, found.how) == ("clamp#0", "infinity")
 
 
 def test_each_output_is_looked_at_by_itself():

@@ -2,19 +2,19 @@
 
 import pytest
 
-from diffexport.values import Cause, CauseKind
+from diffexport.values import Cause, CauseKind, How
 
 ERROR, FACT, OPERATOR = CauseKind.ERROR, CauseKind.FACT, CauseKind.OPERATOR
 LINE = "model.py:6 in forward: return x.sort()"
 
 
-def at(key, *, conversions=("torchscript",), family="", special=False):
+def at(key, *, conversions=("torchscript",), family="", how=""):
     name = f"aten::{key.partition('#')[0]}"
-    return Cause(OPERATOR, key, name, LINE, conversions, family, special)
+    return Cause(OPERATOR, key, name, LINE, conversions, family, How(how))
 
 
-def kernel(key, family="ort", *, special=False):
-    return at(key, conversions=(), family=family, special=special)
+def kernel(key, family="ort", *, how=""):
+    return at(key, conversions=(), family=family, how=how)
 
 
 def error(text, operator="", line="", conversion="dynamo"):
@@ -24,10 +24,19 @@ def error(text, operator="", line="", conversion="dynamo"):
 APART = {
     "operators": (at("relu#0"), at("sort#0")),
     "one operator twice in a model, converted wrongly": (at("add#0"), at("add#1")),
-    "a special value at one, an ordinary one at another": (at("add#0", special=True), at("add#1")),
-    "special values at two operators": (at("relu#0", special=True), at("clamp#0", special=True)),
+    "a special value at one, an ordinary one at another": (at("add#0", how="nan"), at("add#1")),
+    "special values at two operators": (at("relu#0", how="nan"), at("clamp#0", how="nan")),
     "two ways of conversion": (at("relu#0"), at("relu#0", conversions=("dynamo",))),
     "two families of runtimes": (kernel("sort#0"), kernel("sort#0", "reference")),
+    "NaN and infinity, each alone, at one operator": (
+        kernel("clamp#0", how="nan"),
+        kernel("clamp#0", how="infinity"),
+    ),
+    "an error and a wrong value at one operator": (
+        kernel("clamp#0", how="error"),
+        kernel("clamp#0", how="value"),
+    ),
+    "a branch and a wrong value": (at("select#0", how="branch"), at("select#0", how="value")),
     "the reference evaluator and a conversion": (kernel("mul#0", "reference"), at("mul#0")),
     "kernels of two operators": (kernel("sort#0"), kernel("max#0")),
     "an error and a wrong value": (at("sort#0"), error("sort", "aten::sort", LINE)),
@@ -47,9 +56,11 @@ APART = {
     "facts": (Cause(FACT, "opset above"), Cause(FACT, "impure-export parameters")),
 }
 ONE = {
-    "the same": (at("relu#0"), at("relu#0", special=True)),
-    "a kernel at one operator twice in a model": (kernel("clamp#0", special=True), kernel("clamp#2")),
-    "a special value at two operators of one name": (at("add#0", special=True), at("add#1", special=True)),
+    "the same": (at("relu#0"), at("relu#0", how="nan")),
+    "a kernel at one operator twice in a model": (kernel("clamp#0", how="nan"), kernel("clamp#2")),
+    "a special value at two operators of one name": (at("add#0", how="nan"), at("add#1", how="nan")),
+    "NaN at an operator that is wrong for any value": (at("relu#0", how="nan"), at("relu#0", how="value")),
+    "a shape and an infinity at one operator": (at("relu#0", how="infinity"), at("relu#0", how="shape")),
     "a vote for the kernel, a vote for the conversion": (kernel("relu#0"), at("relu#0")),
     "exporters that share one of their conversions": (
         at("relu#0", conversions=("torchscript", "dynamo")),

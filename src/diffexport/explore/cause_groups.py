@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -18,17 +19,26 @@ class CauseGroups:
         #: By target and case: who stands for a cause, and the causes of all of its faces.
         self._groups: dict[tuple[str, str], list[_Group]] = {}
 
-    def take(self, event: Event) -> Event:
-        """Return an event; in place of a finding whose cause was found before, that it is a face of it."""
+    def take(self, event: Event) -> Iterator[Event]:
+        """Yield an event; in place of a finding whose cause was found before, that it is a face of it.
+
+        A finding may show that two causes were one: an operator departs for any value, not for NaN and infinity alone.
+        """
         if not isinstance(event, FindingMade):
-            return event
+            yield event
+            return
         finding = event.finding
         groups = self._groups.setdefault((finding.target, finding.identity.case), [])
-        group = next((one for one in groups if one.holds(finding)), None)
-        if group is None:
+        holding = [one for one in groups if one.holds(finding)]
+        if not holding:
             groups.append(_Group(finding))
-            return event
-        return group.add(finding)
+            yield event
+            return
+        first, *others = holding
+        yield first.add(finding)
+        for group in others:
+            groups.remove(group)
+            yield first.join(group)
 
 
 class _Group:
@@ -51,6 +61,15 @@ class _Group:
             self._leader = finding
         return FaceFound(finding, of, leads)
 
+    def join(self, other: _Group) -> FaceFound:
+        """Take in the findings of another group, who have this cause as well."""
+        of = self._leader.identity
+        leads = simplicity(other._leader) < simplicity(self._leader)
+        self._faces += other._faces
+        if leads:
+            self._leader = other._leader
+        return FaceFound(other._leader, of, leads)
+
 
 def is_one_cause(one: Finding, other: Finding) -> bool:
     """Return whether two findings of one case have one cause.
@@ -67,12 +86,15 @@ def is_one_cause(one: Finding, other: Finding) -> bool:
 def simplicity(finding: Finding) -> tuple[Any, ...]:
     """Return a sort key: the simplest finding of a cause stands for it.
 
-    That is one that is shrunk, then one that an ordinary value shows, in the simplest mode, on the simplest runtime.
+    That is one that is shrunk, then one that an ordinary value shows, in the simplest mode, on the simplest runtime,
+    with the fewest elements.
     """
     mode = Mode.parse(finding.mode)
     order = RUNTIMES.index(finding.runtime) if finding.runtime in RUNTIMES else len(RUNTIMES)
-    special = not all(map(_is_finite, arrays_of(finding.inputs)))
-    return finding.flaky, not finding.shrunk, special, len(mode.off_default), mode.complexity, order
+    given = arrays_of(finding.inputs)
+    special, elements = not all(map(_is_finite, given)), sum(array.size for array in given)
+    odd = len(mode.off_default)
+    return finding.flaky, not finding.shrunk, special, odd, mode.complexity, order, elements
 
 
 def _is_finite(array: Any) -> bool:

@@ -83,9 +83,7 @@ class CauseMaker:
         )
         if found is not None:
             step = found.step
-            return Cause(
-                CauseKind.OPERATOR, step.key, step.name, step.line, at_fault, family, special=found.special
-            )
+            return Cause(CauseKind.OPERATOR, step.key, step.name, step.line, at_fault, family, how=found.how)
         if divergence.kind is Kind.RUN_ERROR:
             return _of_error(divergence, family, at_fault)
         if divergence.kind is Kind.DECLARED_TYPE:

@@ -146,7 +146,7 @@ def drive(
                 # From another process, where it was announced.
                 at_once(event)
             elif not suspects.knows(event):
-                yield groups.take(event)
+                yield from groups.take(event)
                 if stop_after is not StopAfter.NOTHING and isinstance(event, FindingMade):
                     _end(events)
                     yield finished(stopped=True)
@@ -154,7 +154,8 @@ def drive(
     except KeyboardInterrupt:
         with contextlib.suppress(KeyboardInterrupt):  # who asks twice gets the same
             _end(events)
-        yield from [groups.take(FindingMade(finding, as_seen=True)) for finding in suspects.left()]
+        for finding in suspects.left():
+            yield from groups.take(FindingMade(finding, as_seen=True))
         yield finished(interrupted=True)
         raise
     except DeadlinePassed:
@@ -162,7 +163,8 @@ def drive(
         return
     finally:
         _end(events)
-    yield from map(groups.take, suspects.at_the_end(late=deadline.passed))
+    for event in suspects.at_the_end(late=deadline.passed):
+        yield from groups.take(event)
     yield finished(late=deadline.passed)
 
 

@@ -98,7 +98,7 @@ class FindingMaker:
     def _face(self, failure: Diverged) -> Finding | None:
         """Make a failure a little smaller whose cause is known; None if it is not, or only while it is large."""
         if (
-            self._known_cause(failure.point, self._cause_at(failure.point, failure.finding.divergence))
+            self._with_this_cause(failure.point, self._cause_at(failure.point, failure.finding.divergence))
             is None
         ):
             return None
@@ -106,8 +106,11 @@ class FindingMaker:
         seen = minimiser.run(failure.point, failure.finding.divergence)
         if seen is None:
             return None
-        cause = self._known_cause(seen.point, self._cause_at(seen.point, seen.divergence))
-        return None if cause is None else replace(self._at(seen, shrunk=True), cause=cause)
+        known = self._with_this_cause(seen.point, self._cause_at(seen.point, seen.divergence))
+        if known is None:
+            return None
+        face = replace(self._at(seen, shrunk=True), exporters=minimiser.exporters(seen))
+        return replace(face, cause=known.cause, blame=known.blame)
 
     def _cause_at(self, point: Point, divergence: Divergence) -> Cause | None:
         """Return the cause of what diverges at a point, before there is a vote on who is to blame."""
@@ -116,15 +119,15 @@ class FindingMaker:
         STEPS.begin("blame")
         return self._causes.at(point, divergence, (point.mode.description.conversion,))
 
-    def _known_cause(self, point: Point, cause: Cause | None) -> Cause | None:
-        """Return the cause of a finding that is this one; without a vote only one of the same family of runtimes."""
+    def _with_this_cause(self, point: Point, cause: Cause | None) -> Finding | None:
+        """Return a finding that has a cause; without a vote only one of the same family of runtimes."""
         if cause is None:
             return None
-        for one in self._findings.values():
-            known = one.cause if isinstance(one, Finding) else None
-            if known and known.is_one_with(cause) and family(one.runtime) == family(point.runtime):
-                return known
-        return None
+        findings = [
+            one for one in self._findings.values() if isinstance(one, Finding) and one.cause is not None
+        ]
+        own = [one for one in findings if family(one.runtime) == family(point.runtime)]
+        return next((one for one in own if one.cause is not None and one.cause.is_one_with(cause)), None)
 
     def make_quickly(self, failure: Diverged) -> Finding | None:
         """Make a finding of a failure, as simple as can be had before the time is over; None if it was found before."""
@@ -133,9 +136,11 @@ class FindingMaker:
         cause = None
         with contextlib.suppress(DeadlinePassed):
             cause = self._cause_at(failure.point, failure.finding.divergence)
-        known = self._known_cause(failure.point, cause)
+        known = self._with_this_cause(failure.point, cause)
         if known is not None:
-            return self._with_weights(replace(failure.finding, shrunk=False, cause=known))
+            return self._with_weights(
+                replace(failure.finding, shrunk=False, cause=known.cause, blame=known.blame)
+            )
         minimiser = self._minimiser(self._case, self._settings.limits.quick_checks)
         try:
             seen = minimiser.run(failure.point, failure.finding.divergence)

@@ -22,6 +22,7 @@ from .call_form import CallForm as CallForm
 from .call_form import Slot as Slot
 from .cause import Cause as Cause
 from .cause import CauseKind as CauseKind
+from .cause import How as How
 from .deadline import NO_DEADLINE as NO_DEADLINE
 from .deadline import Deadline as Deadline
 from .deadline import DeadlinePassed as DeadlinePassed

@@ -19,6 +19,30 @@ class CauseKind(enum.StrEnum):
     FACT = "fact"
 
 
+class How(enum.StrEnum):
+    """In which way an export departs from eager at an operator."""
+
+    UNKNOWN = ""
+    VALUE = "value"
+    SHAPE = "shape"
+    NAN = "nan"
+    INFINITY = "infinity"
+    ERROR = "error"
+    BRANCH = "branch"
+
+    @property
+    def is_special(self) -> bool:
+        """Whether a value there is not finite."""
+        return self in (How.NAN, How.INFINITY)
+
+    def goes_with(self, other: How) -> bool:
+        """Return whether both may be of one cause."""
+        if self is other:
+            return True
+        alone = (How.ERROR, How.BRANCH)
+        return self not in alone and other not in alone and not (self.is_special and other.is_special)
+
+
 @dataclass(frozen=True)
 class Cause:
     """The cause of a divergence; see docs/findings.md.
@@ -33,7 +57,7 @@ class Cause:
             is not known.
         conversions: the ways of conversion that are at fault, if it is one; else empty.
         family: the family of runtimes whose kernel or optimiser is at fault, if it is one; else empty.
-        special: the operator departs where a value is not finite.
+        how: in which way an operator departs.
     """
 
     kind: CauseKind
@@ -42,17 +66,18 @@ class Cause:
     line: str = ""
     conversions: tuple[str, ...] = ()
     family: str = ""
-    special: bool = False
+    how: How = How.UNKNOWN
 
     def is_one_with(self, other: Cause) -> bool:
         """Return whether two divergences of one model with these causes have the same.
 
-        An operator is one cause for whatever shows of it. A vote on who is to blame depends on the value that is
-        looked at, so that a conversion and a kernel at one operator are one; two ways of conversion, or two families
-        of runtimes, are two, and a bug of the reference evaluator, which is there as a witness, is one of its own. Two
-        operators of one name are two causes, unless a kernel is at fault, or both depart where a value is not finite.
-        Errors are one where they say the same, or are about the same operator on the same line, or about none on the
-        same line: two ways of capture fail in their own words.
+        An operator that departs for ordinary values is one cause for whatever shows of it; one that departs for NaN
+        alone is another than one that departs for infinities alone, or that raises. A vote on who is to blame depends
+        on the value that is looked at, so that a conversion and a kernel at one operator are one; two ways of
+        conversion, or two families of runtimes, are two, and a bug of the reference evaluator, which is there as a
+        witness, is one of its own. Two operators of one name are two causes, unless a kernel is at fault, or both
+        depart for the same special value. Errors are one where they say the same, or are about the same operator on
+        the same line, or about none on the same line: two ways of capture fail in their own words.
         """
         if self.kind is not other.kind:
             return False
@@ -62,7 +87,9 @@ class Cause:
         if len(families) > 1 and ("" not in families or _REFERENCE in families):
             return False
         if self.kind is CauseKind.OPERATOR and self.operator == other.operator:
-            anywhere = bool(self.family or other.family) or (self.special and other.special)
+            if not self.how.goes_with(other.how):
+                return False
+            anywhere = bool(self.family or other.family) or (self.how is other.how and self.how.is_special)
             return anywhere or self.what == other.what
         if self.kind is not CauseKind.ERROR:
             return self.what == other.what
@@ -88,7 +115,7 @@ class Cause:
             "line": self.line,
             "conversions": list(self.conversions),
             "family": self.family,
-            "special": self.special,
+            "how": str(self.how),
         }
 
     @classmethod
@@ -105,7 +132,7 @@ class Cause:
             str(document["line"]),
             tuple(map(str, document["conversions"])),
             str(document["family"]),
-            bool(document["special"]),
+            How(document["how"]),
         )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from diffexport.explore.causes.eager_steps import EagerStep
 from diffexport.explore.causes.located_runs import EagerRun, LocatedRuns, eager_run, located_runs
 from diffexport.pipeline import Pipeline
 from diffexport.subjects.cases import Case
-from diffexport.values import DeadlinePassed, Divergence, Inputs, Kind, Mode, Stage
+from diffexport.values import DeadlinePassed, Divergence, How, Inputs, Kind, Mode, Stage
 
 #: How far an intermediate value may be from eager's where the outputs are further apart than that; and the part of
 #: their distance that it may be where they are not.
@@ -51,11 +51,11 @@ class Departure:
 
     Attributes:
         step: the first operator of eager that does.
-        special: a value there is not finite.
+        how: in which way.
     """
 
     step: EagerStep
-    special: bool = False
+    how: How = How.UNKNOWN
 
 
 class CauseFinder:
@@ -165,6 +165,9 @@ class _DepartureSearch:
         except (LoadError, RunError):
             return None
         apart = self._apart(values)
+        if self._divergence.kind is Kind.DECLARED_TYPE and apart == math.inf:
+            # What is declared is what eager gives: it is the value that is wrong.
+            self._divergence = replace(self._divergence, kind=Kind.SHAPE)
         if apart == 0.0 and self._divergence.kind is not Kind.DECLARED_TYPE:
             return None
         return self._first(values, min(_TOLERANCE, max(_PART * apart, 1e-6)))
@@ -182,7 +185,7 @@ class _DepartureSearch:
                 for result, names in results
             ):
                 return Departure(
-                    step, any(_is_special(r, *(values[n] for n in names)) for r, names in results)
+                    step, _how([(result, values[name]) for result, names in results for name in names])
                 )
             if results:
                 agreeing.add(step.number)
@@ -207,7 +210,7 @@ class _DepartureSearch:
             if number not in before:
                 before.add(number)
                 waiting.extend(self._eager.steps[number].given)
-        other = self._lost() if self._turn is None else Departure(self._turn)
+        other = self._lost() if self._turn is None else Departure(self._turn, How.BRANCH)
         if other is not None:
             return other
         unknown = [step for step in steps if step.number not in agreeing and step.number not in before]
@@ -270,7 +273,7 @@ class _DepartureSearch:
         for step in self._steps_on_the_way():
             for result, names in self._results_of(step):
                 if all(name not in values or departs(result, values[name], _TOLERANCE) for name in names):
-                    return Departure(step)
+                    return Departure(step, How.ERROR)
         return self._frontier({step.number for step in self._steps() if any(self._results_of(step))})
 
     def one_at_a_time(self, runtime: str, check_time: Callable[[], None]) -> Departure | None:
@@ -287,7 +290,7 @@ class _DepartureSearch:
                 apart = self._apart(values)
                 tolerance = min(_TOLERANCE, max(_PART * apart, 1e-6))
                 if apart == 0.0 or self._is_wrong(result, values[name], name, tolerance):
-                    return Departure(step, _is_special(result, values[name]))
+                    return Departure(step, _how([(result, values[name])]))
         return None
 
 
@@ -296,7 +299,12 @@ def _by_line(steps: Sequence[EagerStep]) -> list[EagerStep]:
     return [next(group) for _, group in itertools.groupby(steps, key=lambda step: step.line)]
 
 
-def _is_special(*values: Any) -> bool:
-    """Return whether an element of some values is not finite."""
-    floats = [value for value in values if isinstance(value, np.ndarray) and value.dtype.kind in "fV"]
-    return any(not np.isfinite(value.astype(np.float64)).all() for value in floats)
+def _how(pairs: Sequence[tuple[Any, Any]]) -> How:
+    """Return in which way values of a graph depart from eager's results."""
+    if any(np.shape(got) != result.shape for result, got in pairs):
+        return How.SHAPE
+    floats = [value for pair in pairs for value in pair if value.dtype.kind in "fV"]
+    wide = [value.astype(np.float64) for value in floats]
+    if any(np.isnan(value).any() for value in wide):
+        return How.NAN
+    return How.INFINITY if any(np.isinf(value).any() for value in wide) else How.VALUE

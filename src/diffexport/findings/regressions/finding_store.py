@@ -59,17 +59,31 @@ class FindingStore:
         if digest not in self._kept or self.folder is None:
             return
         finding, faces = self._kept[digest]
+        told = self._kept.pop(face.identity.digest, None)
+        if told is not None and face.identity != finding.identity:
+            # It was a finding of its own until another showed that both have one cause.
+            faces = [*faces, *told[1]]
+            self._kept[digest] = finding, faces
+            if not event.leads:
+                self._remove(*told)
         if not event.leads:
             if face_text(face) not in map(face_text, faces):
                 self.keep(finding, [*faces, face])
             return
         del self._kept[digest]
         self.keep(face, [*faces, finding])
-        if digest in self._new and face.identity.digest in self.paths and face.identity != finding.identity:
-            self._new.discard(digest)
-            self.paths.pop(digest, None)
-            with contextlib.suppress(OSError, RegressionFileError, UnicodeDecodeError):
-                remove_same(regression_of(finding, faces), self.folder)
+        if face.identity.digest in self.paths and face.identity != finding.identity:
+            self._remove(finding, faces)
+
+    def _remove(self, finding: Finding, faces: Sequence[Finding]) -> None:
+        """Remove the file of a finding that another stands for now, where this run wrote it."""
+        digest = finding.identity.digest
+        if digest not in self._new or self.folder is None:
+            return
+        self._new.discard(digest)
+        self.paths.pop(digest, None)
+        with contextlib.suppress(OSError, RegressionFileError, UnicodeDecodeError):
+            remove_same(regression_of(finding, faces), self.folder)
 
     def retract(self, finding: Finding) -> None:
         """Remove the file of a finding that an interrupted run stored as it was seen: another one stands for it now.

@@ -100,6 +100,12 @@ class Tally:
         if place is None:
             # Counted already, given twice because Ctrl-C came in between.
             return
+        told = next((one for one in self.findings if one.identity == event.finding.identity), None)
+        if told is not None:
+            # It was a finding of its own until another showed that both have one cause.
+            self.findings.remove(told)
+            self.faces.setdefault(event.of, []).extend(self.faces.pop(told.identity, []))
+            place = next(n for n, one in enumerate(self.findings) if one.identity == event.of)
         if event.leads:
             faces = self.faces.pop(event.of, [])
             self.faces[event.finding.identity] = [*faces, self.findings[place]]
