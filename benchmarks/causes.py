@@ -167,8 +167,10 @@ def subjects(options: argparse.Namespace) -> Iterator[tuple[str, Case, Sequence[
             yield name, case, MODES, report
     if not options.catalogue:
         return
-    known = [entry for entry in load_known(catalogue.known_file()) if entry.kind is not Kind.CRASH]
-    concerned = {case for entry in known for case in entry.cases}
+    known = applicable(load_known(catalogue.known_file()))
+    # What ends this process is left out.
+    fatal = {case for entry in known for case in entry.cases if entry.kind is Kind.CRASH}
+    concerned = {case for entry in known for case in entry.cases} - fatal
     for name in catalogue.ENTRIES:
         if name in concerned and (not options.only or name in options.only):
             yield name, catalogue.load(name), CATALOGUE_MODES, None
