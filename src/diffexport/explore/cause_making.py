@@ -12,7 +12,7 @@ from diffexport.explore.timekeeper import Timekeeper
 from diffexport.findings.events import Finding
 from diffexport.pipeline import Pipeline
 from diffexport.subjects.cases import Case
-from diffexport.values import Cause, CauseKind, Divergence, Kind, Mode, Stage, describe
+from diffexport.values import Cause, CauseKind, Divergence, How, Kind, Mode, Stage, describe
 
 #: What is no matter of an operator that gives a wrong value.
 _WITHOUT = (Kind.CRASH, Kind.TIMEOUT, Kind.OUT_OF_MEMORY)
@@ -83,6 +83,9 @@ class CauseMaker:
         )
         if found is not None:
             step = found.step
+            if found.how is How.BRANCH:
+                # Whoever captures one run of the model bakes it in.
+                at_fault, family = (), ""
             return Cause(CauseKind.OPERATOR, step.key, step.name, step.line, at_fault, family, how=found.how)
         if divergence.kind is Kind.RUN_ERROR:
             return _of_error(divergence, family, at_fault)
