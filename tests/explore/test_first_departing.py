@@ -113,9 +113,28 @@ def test_one_bug_in_two_modes_is_one():
     assert "in forward: return x * 2" in line
 
 
-def departure(model, inputs, example=None, *, mode="torchscript", runtime="ort-disabled"):
+class Halves(torch.autograd.Function):
+    """Its symbolic takes halves to the even neighbour; the example is one."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return torch.floor(x + 0.5)
+
+    @staticmethod
+    def symbolic(g, x):
+        return g.op("Round", x)
+
+
+class Rounded(torch.nn.Module):
+    def forward(self, x):
+        return Halves.apply(x)
+
+
+def departure(
+    model, inputs, example=None, *, specs=("float32[N]",), mode="torchscript", runtime="ort-disabled"
+):
     """Return where the export departs on some inputs."""
-    pipeline, case = Pipeline(), make_case("model", model, inputs=["float32[N]"])
+    pipeline, case = Pipeline(), make_case("model", model, inputs=list(specs))
     example = example or (f(0.5, -1.5, 2.5),)
     verdict = pipeline.check(case, Mode.parse(mode), runtime, inputs, export_inputs=example)
     seen = Sighting(Mode.parse(mode), runtime, inputs, example, verdict.divergences[0])
@@ -129,6 +148,12 @@ def test_behind_one_another_the_first_is_named():
 def test_a_wrong_operator_behind_a_right_one():
     found = departure(Special, (f(0.0, INF, 2.0),))
     assert (found.step.key, found.how) == ("clamp#0", "infinity")
+
+
+@pytest.mark.parametrize("number", [0.5, 2.5])
+def test_a_number_without_dimensions_is_paired_by_inputs_like_it(number):
+    found = departure(Rounded, (f(number).reshape(()),), (f(0.5).reshape(()),), specs=("float32[]",))
+    assert (found.step.key, found.how) == ("floor#0", "value")
 
 
 def test_each_output_is_looked_at_by_itself():

@@ -274,7 +274,8 @@ class _DepartureSearch:
             for result, names in self._results_of(step):
                 if all(name not in values or departs(result, values[name], _TOLERANCE) for name in names):
                     return Departure(step, How.ERROR)
-        return self._frontier({step.number for step in self._steps() if any(self._results_of(step))})
+        found = self._frontier({step.number for step in self._steps() if any(self._results_of(step))})
+        return found if found is None or found.how is How.BRANCH else replace(found, how=How.ERROR)
 
     def one_at_a_time(self, runtime: str, check_time: Callable[[], None]) -> Departure | None:
         """Expose one value after the other: the first that departs, or without which what is fused is not fused."""
