@@ -7,6 +7,7 @@ import numpy as np
 from diffexport.explore.cause_groups import CauseGroups
 from diffexport.explore.driver import drive
 from diffexport.findings.events import FaceFound, Finding, FindingMade, RunFinished
+from diffexport.findings.journal import RunJournal
 from diffexport.findings.regressions import FindingStore, load
 from diffexport.findings.reports import Tally, describe
 from diffexport.findings.reports.json_report import divergence_document
@@ -130,6 +131,19 @@ def test_a_file_that_was_there_before_stays_when_a_simpler_finding_stands_for_th
     for event in driven(nan, value):
         store.take(event)
     assert len(list(tmp_path.glob("*.diffexport.json"))) == 2
+
+
+def test_a_journal_keeps_causes_and_faces_are_found_again_from_them(tmp_path):
+    asked, say = {"what": "all"}, lambda text: None
+    nan, value = finding(Kind.NAN_PLACEMENT, value=np.nan), finding()
+    journal = RunJournal.open(tmp_path, "run", "case", asked, resume=False, say=say)
+    for event in driven(nan, value):
+        journal.take(event)
+    journal.close(complete=False)
+    history = RunJournal.open(tmp_path, "run", "case", asked, resume=True, say=say).history
+    assert [one.cause for one in history.findings] == [RELU, RELU]
+    (stands,) = told(*history.findings).findings
+    assert stands.identity == value.identity
 
 
 def test_faces_are_shown_and_counted_apart():
