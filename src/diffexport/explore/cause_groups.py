@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,11 @@ class CauseGroups:
         for group in others:
             groups.remove(group)
             yield first.join(group)
+
+    def take_all(self, events: Iterable[Event]) -> Iterator[Event]:
+        """Yield what [take][] does for each of some events."""
+        for event in events:
+            yield from self.take(event)
 
 
 class _Group:

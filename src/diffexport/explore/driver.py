@@ -154,8 +154,7 @@ def drive(
     except KeyboardInterrupt:
         with contextlib.suppress(KeyboardInterrupt):  # who asks twice gets the same
             _end(events)
-        for finding in suspects.left():
-            yield from groups.take(FindingMade(finding, as_seen=True))
+        yield from groups.take_all([FindingMade(finding, as_seen=True) for finding in suspects.left()])
         yield finished(interrupted=True)
         raise
     except DeadlinePassed:
@@ -163,8 +162,7 @@ def drive(
         return
     finally:
         _end(events)
-    for event in suspects.at_the_end(late=deadline.passed):
-        yield from groups.take(event)
+    yield from groups.take_all(suspects.at_the_end(late=deadline.passed))
     yield finished(late=deadline.passed)
 
 
