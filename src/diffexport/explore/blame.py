@@ -35,10 +35,14 @@ class Culprit(enum.StrEnum):
 
 @dataclass(frozen=True)
 class Blame:
-    """The first stage that departs from eager, and the votes that say so."""
+    """The first stage that departs from eager, and the votes that say so.
+
+    ``family`` is that of the runtime whose kernel or optimiser it is; empty where the export is to blame.
+    """
 
     culprit: Culprit
     because: str
+    family: str = ""
 
 
 #: What is voted on: where the two sides give, or should give, outputs.
@@ -85,11 +89,11 @@ class BlameVote:
             return self._conversion(point, divergence, because)
         if wrong[plain]:
             title, other = runtime_of(plain).title, runtime_of(reference).title
-            return Blame(
-                Culprit.KERNEL, f"of {title}, without optimisation too ({plain}): {other} agrees with eager"
-            )
+            because = f"of {title}, without optimisation too ({plain}): {other} agrees with eager"
+            return Blame(Culprit.KERNEL, because, family(plain))
         if wrong[reference] and point.runtime in available():
-            return Blame(Culprit.KERNEL, f"of {runtime_of(reference).title}: {plain} agrees with eager")
+            because = f"of {runtime_of(reference).title}: {plain} agrees with eager"
+            return Blame(Culprit.KERNEL, because, family(reference))
         return _of_a_level(point.runtime, wrong, plain)
 
     def _without_reference(
@@ -108,9 +112,8 @@ class BlameVote:
         of_a_level = _of_a_level(point.runtime, wrong, plain)
         if of_a_level is not None or reference is None:
             return of_a_level
-        return Blame(
-            Culprit.KERNEL, f"{runtime_of(reference).title} cannot run what {title} runs as eager does"
-        )
+        because = f"{runtime_of(reference).title} cannot run what {title} runs as eager does"
+        return Blame(Culprit.KERNEL, because, family(reference))
 
     def _conversion(self, point: Point, divergence: Divergence, because: str) -> Blame:
         """Look at what the graph went through after it was made."""
@@ -195,12 +198,13 @@ def _of_a_level(asked: str, wrong: dict[str, bool], plain: str) -> Blame | None:
         return None
     title = runtime_of(level).title
     if runtime_of(level).is_plain:
-        return Blame(Culprit.KERNEL, f"of {title} ({level}): {plain} agrees with eager")
+        return Blame(Culprit.KERNEL, f"of {title} ({level}): {plain} agrees with eager", family(level))
     unoptimised = [name for name in wrong if runtime_of(name).is_plain and family(name) == family(level)]
     if any(not wrong[name] for name in unoptimised):
         text = f"{title} agrees with eager without graph optimisation, and not at {level}"
-        return Blame(Culprit.OPTIMISER, text)
-    return Blame(Culprit.KERNEL, f"of {title}, or its own optimisation ({level}): {plain} agrees with eager")
+        return Blame(Culprit.OPTIMISER, text, family(level))
+    because = f"of {title}, or its own optimisation ({level}): {plain} agrees with eager"
+    return Blame(Culprit.KERNEL, because, family(level))
 
 
 def _wrong(verdict: Verdict, wanted: Divergence) -> bool:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from dataclasses import replace
 
+from diffexport.explore.cause_groups import CauseGroups
 from diffexport.explore.sample_checks import Announce
 from diffexport.explore.settings import StopAfter
 from diffexport.findings.events import (
@@ -113,8 +114,8 @@ def drive(
 ) -> Generator[Event, None, None]:
     """Drive some work to its end; give what happens, no finding twice, and [RunFinished][] last.
 
-    When the work is interrupted, what was seen and not yet shrunk is given as findings: better a large input than a
-    lost finding. Then the interruption is raised again.
+    Of findings with one cause the first is given as [FindingMade][], the others as [FaceFound][]. An interruption is
+    raised again when what was not yet shrunk was given as findings: better a large input than a lost finding.
 
     Args:
         work: what is driven.
@@ -127,7 +128,7 @@ def drive(
         KeyboardInterrupt: the work was interrupted, or [deliver][] was.
     """
     started = time.perf_counter()
-    suspects = Suspects(earlier)
+    suspects, groups = Suspects(earlier), CauseGroups()
 
     def at_once(event: Suspected | CheckStarting) -> None:
         if isinstance(event, Suspected):
@@ -145,7 +146,7 @@ def drive(
                 # From another process, where it was announced.
                 at_once(event)
             elif not suspects.knows(event):
-                yield event
+                yield from groups.take(event)
                 if stop_after is not StopAfter.NOTHING and isinstance(event, FindingMade):
                     _end(events)
                     yield finished(stopped=True)
@@ -153,7 +154,7 @@ def drive(
     except KeyboardInterrupt:
         with contextlib.suppress(KeyboardInterrupt):  # who asks twice gets the same
             _end(events)
-        yield from [FindingMade(finding, as_seen=True) for finding in suspects.left()]
+        yield from groups.take_all([FindingMade(finding, as_seen=True) for finding in suspects.left()])
         yield finished(interrupted=True)
         raise
     except DeadlinePassed:
@@ -161,7 +162,7 @@ def drive(
         return
     finally:
         _end(events)
-    yield from suspects.at_the_end(late=deadline.passed)
+    yield from groups.take_all(suspects.at_the_end(late=deadline.passed))
     yield finished(late=deadline.passed)
 
 

@@ -9,8 +9,10 @@ from typing import Any
 from hypothesis import strategies as st
 
 from diffexport.arrays import array_of
+from diffexport.backends.runtimes import family
 from diffexport.explore.accepted import Accepted
-from diffexport.explore.blame import BlameVote
+from diffexport.explore.blame import Blame, BlameVote
+from diffexport.explore.cause_making import CauseMaker
 from diffexport.explore.divergence_errors import Diverged, finding_at
 from diffexport.explore.minimise import Minimiser
 from diffexport.explore.point import Point, SeenFailure
@@ -20,7 +22,19 @@ from diffexport.findings.events import Finding
 from diffexport.pipeline import Pipeline, weights_digest
 from diffexport.processes import STEPS
 from diffexport.subjects.cases import Case
-from diffexport.values import DeadlinePassed, Identity, Inputs, Mode, TensorSpec, admits_all
+from diffexport.values import (
+    Cause,
+    DeadlinePassed,
+    Divergence,
+    Identity,
+    Inputs,
+    Mode,
+    TensorSpec,
+    admits_all,
+)
+
+#: Most checks that are spent on making a failure smaller whose cause a finding was made of before.
+_CHECKS_OF_A_FACE = 60
 
 
 class FindingMaker:
@@ -48,6 +62,7 @@ class FindingMaker:
         self._settings, self._timekeeper = settings, timekeeper
         self._findings = findings
         self._weights: str | None = None
+        self._causes = CauseMaker(pipeline, case, timekeeper)
 
     def make(self, failure: Diverged, flaky: bool) -> Finding | None:
         """Make a finding of a failure; None where what it comes down to is known, or was found before.
@@ -57,26 +72,75 @@ class FindingMaker:
         """
         finding = replace(failure.finding, flaky=True)
         if self._settings.shrink and not flaky:
-            minimiser = self._minimiser(self._to_minimise(failure.point), self._settings.limits.shrink_checks)
-            seen = minimiser.run(failure.point, failure.finding.divergence)
-            if seen is not None:
-                finding = replace(self._at(seen, shrunk=True), exporters=minimiser.exporters(seen))
+            finding = (
+                self._face(failure) or self._shrunk(failure.point, failure.finding.divergence) or finding
+            )
         self._findings[failure.identity] = finding
         # Minimal, it may turn out to be one already found in a simpler exporter, or a known divergence.
         if finding.identity in self._findings and finding.identity != failure.identity:
             return None
         if self._is_accepted(finding):
             return None
-        # Better one without anybody to blame than none.
-        with contextlib.suppress(DeadlinePassed):
+        if finding.cause is None:
             finding = self._blamed(finding)
         finding = self._with_weights(finding)
         self._findings[finding.identity] = finding
         return finding
 
+    def _shrunk(self, point: Point, divergence: Divergence) -> Finding | None:
+        """Make a failure minimal; None if it does not show."""
+        minimiser = self._minimiser(self._to_minimise(point), self._settings.limits.shrink_checks)
+        seen = minimiser.run(point, divergence)
+        if seen is None:
+            return None
+        return replace(self._at(seen, shrunk=True), exporters=minimiser.exporters(seen))
+
+    def _face(self, failure: Diverged) -> Finding | None:
+        """Make a failure a little smaller whose cause is known; None if it is not, or only while it is large."""
+        if (
+            self._with_this_cause(failure.point, self._cause_at(failure.point, failure.finding.divergence))
+            is None
+        ):
+            return None
+        minimiser = self._minimiser(self._to_minimise(failure.point), _CHECKS_OF_A_FACE)
+        seen = minimiser.run(failure.point, failure.finding.divergence)
+        if seen is None:
+            return None
+        known = self._with_this_cause(seen.point, self._cause_at(seen.point, seen.divergence))
+        if known is None:
+            return None
+        face = replace(self._at(seen, shrunk=True), exporters=minimiser.exporters(seen))
+        return replace(face, cause=known.cause, blame=known.blame)
+
+    def _cause_at(self, point: Point, divergence: Divergence) -> Cause | None:
+        """Return the cause of what diverges at a point, before there is a vote on who is to blame."""
+        if not self._settings.blame:
+            return None
+        STEPS.begin("blame")
+        return self._causes.at(point, divergence, (point.mode.description.conversion,))
+
+    def _with_this_cause(self, point: Point, cause: Cause | None) -> Finding | None:
+        """Return a finding that has a cause; without a vote only one of the same family of runtimes."""
+        if cause is None:
+            return None
+        findings = [
+            one for one in self._findings.values() if isinstance(one, Finding) and one.cause is not None
+        ]
+        own = [one for one in findings if family(one.runtime) == family(point.runtime)]
+        return next((one for one in own if one.cause is not None and one.cause.is_one_with(cause)), None)
+
     def make_quickly(self, failure: Diverged) -> Finding | None:
         """Make a finding of a failure, as simple as can be had before the time is over; None if it was found before."""
         self._findings[failure.identity] = failure.finding
+        # What has a cause that is known needs no more than to be named.
+        cause = None
+        with contextlib.suppress(DeadlinePassed):
+            cause = self._cause_at(failure.point, failure.finding.divergence)
+        known = self._with_this_cause(failure.point, cause)
+        if known is not None:
+            return self._with_weights(
+                replace(failure.finding, shrunk=False, cause=known.cause, blame=known.blame)
+            )
         minimiser = self._minimiser(self._case, self._settings.limits.quick_checks)
         try:
             seen = minimiser.run(failure.point, failure.finding.divergence)
@@ -85,7 +149,7 @@ class FindingMaker:
         finding = replace(failure.finding, shrunk=False) if seen is None else self._at(seen, shrunk=False)
         if finding.identity in self._findings and finding.identity != failure.identity:
             return None
-        finding = self._with_weights(finding)
+        finding = self._with_cause(self._with_weights(replace(finding, cause=cause)), None)
         self._findings[finding.identity] = finding
         return finding
 
@@ -124,13 +188,27 @@ class FindingMaker:
         ) and (admits_all([entry for entry, _ in given], [value.shape for _, value in given]))
 
     def _blamed(self, finding: Finding) -> Finding:
+        """Return the finding with whom to blame and its cause, as far as there is time to find that out."""
         point = Point(Mode.parse(finding.mode), finding.runtime, finding.inputs, finding.export_inputs)
         if not self._settings.blame or finding.flaky:
             return finding
         STEPS.begin("blame")
         vote = BlameVote(self._pipeline, self._case, self._timekeeper)
-        blame = vote.blame(point, finding.divergence)
-        return finding if blame is None else replace(finding, blame=(str(blame.culprit), blame.because))
+        blame = None
+        # Better one without anybody to blame than none.
+        with contextlib.suppress(DeadlinePassed):
+            blame = vote.blame(point, finding.divergence)
+        if blame is not None:
+            finding = replace(finding, blame=(str(blame.culprit), blame.because))
+        return self._with_cause(finding, blame)
+
+    def _with_cause(self, finding: Finding, blame: Blame | None) -> Finding:
+        if not self._settings.blame:
+            return finding
+        STEPS.begin("blame")
+        with contextlib.suppress(DeadlinePassed):
+            return replace(finding, cause=self._causes.of(finding, blame) or finding.cause)
+        return finding
 
     def _at(self, seen: SeenFailure, *, shrunk: bool) -> Finding:
         """Return the finding of a failure as it was seen at a point."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from diffexport.errors import shortened
-from diffexport.findings.events import CheckStarting, Event, Finding, FindingMade, Suspected
+from diffexport.findings.events import CheckStarting, Event, FaceFound, Finding, FindingMade, Suspected
 from diffexport.processes import loads_anywhere, raised_by_code
 from diffexport.strategies import text_of
 from diffexport.values import Call, Inputs, NamedValue
@@ -22,6 +22,8 @@ def to_be_sent(event: Event) -> Event:
     """Return an event that can be read without importing a module of a user's."""
     if isinstance(event, FindingMade | Suspected):
         return type(event)(sent_finding(event.finding))
+    if isinstance(event, FaceFound):
+        return replace(event, finding=sent_finding(event.finding))
     if isinstance(event, CheckStarting):
         return replace(
             event, inputs=without_types(event.inputs), export_inputs=without_types(event.export_inputs)

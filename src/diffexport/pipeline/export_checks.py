@@ -13,7 +13,7 @@ from diffexport.pipeline.eager import EagerResult
 from diffexport.pipeline.term_checks import broken_terms
 from diffexport.pytorch import Watched
 from diffexport.subjects.cases import Case, Expectation, Expected
-from diffexport.values import Aspect, Divergence, Kind, MissingNodes, Mode, Place, Stage
+from diffexport.values import Aspect, Cause, CauseKind, Divergence, Kind, MissingNodes, Mode, Place, Stage
 
 
 @dataclass(frozen=True)
@@ -65,13 +65,18 @@ def unexpected_failures(facts: ExportFacts) -> Iterator[Divergence]:
     failure, expectation = facts.export.failure, facts.expectation
     if failure is None or facts.refused_as_expected:
         return
-    message = f"{failure.error}: {failure.message}"
+    cause = failure.cause
+    message = f"{failure.error}: {failure.message}" if cause is None else cause.description
     eager = facts.eager
     if eager is not None and (eager.numbers or eager.foreign):
         message += f"\n(in eager, {', '.join(map(str, (*eager.numbers, *eager.foreign)))}: no tensor)"
     if expectation.expected is Expected.REFUSES:
         message = f"the export refuses otherwise than expected ({expectation.rule}): {message}"
-    yield Divergence(failure.stage, Kind.EXPORT_ERROR, Place.MODEL, failure.signature, message)
+    conversions = (facts.mode.description.conversion,)
+    known = None
+    if cause is not None:
+        known = Cause(CauseKind.ERROR, cause.text, cause.operator, cause.line, conversions)
+    yield Divergence(failure.stage, Kind.EXPORT_ERROR, Place.MODEL, failure.signature, message, cause=known)
 
 
 def unexpected_successes(facts: ExportFacts) -> Iterator[Divergence]:

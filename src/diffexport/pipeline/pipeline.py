@@ -20,10 +20,11 @@ from diffexport.pipeline.exports import Exported, FreshExports
 from diffexport.pipeline.fatal_checks import CheckWatch
 from diffexport.pipeline.given_export import GivenExport
 from diffexport.pipeline.output_comparison import Arbitration
+from diffexport.pipeline.runtime_feeds import Feed, RuntimeFeeds, as_declared
 from diffexport.pipeline.sample_block import Block, Question, Stages
 from diffexport.pipeline.session_loading import CachingLoader, OrderingLoader
 from diffexport.subjects.cases import Case, Expectation
-from diffexport.values import NO_DEADLINE, Deadline, Inputs, Kind, Mode, Verdict
+from diffexport.values import NO_DEADLINE, Call, Deadline, Inputs, Kind, Mode, Verdict
 
 
 class Pipeline:
@@ -197,6 +198,12 @@ class Pipeline:
                 return Exported(Expectation(), b"", Export(None), None, (fatal,))
             self.watch.announce(case.name, mode, inputs, inputs)
         return self.stages.exports.export(case, mode, inputs, repeat=repeat)
+
+    def feed(self, case: Case, exported: Exported, example: Call, inputs: Inputs) -> Feed:
+        """Return the arrays that an export, made on ``example``, is fed with for some inputs."""
+        assert exported.graph is not None
+        feeds = RuntimeFeeds(self.stages.exports, case).of(example, [inputs], [clone(as_call(inputs))])
+        return as_declared(feeds, exported.graph)[0]
 
     def session(self, exported: Exported, runtime: str) -> runtimes.Session | runtimes.LoadError:
         """Load an exported model (memoised), or return why the runtime refuses it."""

@@ -20,6 +20,9 @@ from .call import path_text as path_text
 from .call import paths as paths
 from .call_form import CallForm as CallForm
 from .call_form import Slot as Slot
+from .cause import Cause as Cause
+from .cause import CauseKind as CauseKind
+from .cause import How as How
 from .counted import counted as counted
 from .deadline import NO_DEADLINE as NO_DEADLINE
 from .deadline import Deadline as Deadline

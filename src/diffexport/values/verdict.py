@@ -15,6 +15,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
+from diffexport.values.cause import Cause
 from diffexport.values.place import Place
 from diffexport.values.signatures import Aspect
 from diffexport.values.target_texts import place_of
@@ -165,6 +166,7 @@ class Divergence:
         excess: for values, the largest difference as a multiple of the tolerance that ``torch.testing`` has by
             default; else None.
         evidence: for what can be arbitrated, why rounding does not explain it; else None.
+        cause: of a failed export, where it failed; else None.
     """
 
     stage: Stage
@@ -175,6 +177,7 @@ class Divergence:
     element: tuple[int, ...] | None = None
     excess: float | None = None
     evidence: Evidence | None = field(default=None, compare=False)
+    cause: Cause | None = field(default=None, compare=False)
 
     @property
     def severity(self) -> Severity:

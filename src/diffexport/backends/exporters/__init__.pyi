@@ -5,6 +5,9 @@ from .code_layout import mapping as mapping
 from .code_layout import names as names
 from .code_layout import quoted as quoted
 from .code_layout import sequence as sequence
+from .export_causes import FailureCause as FailureCause
+from .export_causes import is_users_file as is_users_file
+from .export_causes import source_line as source_line
 from .exporter_protocol import Exporter as Exporter
 from .exporter_protocol import ExportRequest as ExportRequest
 from .exporter_protocol import ScriptRequest as ScriptRequest

@@ -13,6 +13,7 @@ from typing import Any
 import onnx
 
 from diffexport.arrays import DynamicAxes, every_axis, to_array, walk
+from diffexport.backends.exporters.export_causes import FailureCause, cause_of
 from diffexport.backends.exporters.exporter_protocol import ExportRequest
 from diffexport.backends.exporters.exporter_registry import exporter_of
 from diffexport.chatter import captured
@@ -51,12 +52,14 @@ class ExportFailure:
         error: the exception's type name.
         message: its text.
         signature: the first telling line with addresses, paths and numbers taken out.
+        cause: what it comes down to; None where nobody looked.
     """
 
     stage: Stage
     error: str
     message: str
     signature: str
+    cause: FailureCause | None = None
 
 
 @dataclass(frozen=True)
@@ -183,8 +186,8 @@ def _attempt(request: ExportRequest) -> tuple[Written | None, ExportFailure | No
     except DiffexportError:
         raise
     except raised_by_code() as error:
-        stage, cause = exporter.stage_of(error), _root(error)
-        return None, ExportFailure(stage, type(error).__name__, _message(error), error_signature(cause))
+        stage, signature = exporter.stage_of(error), error_signature(_root(error))
+        return None, ExportFailure(stage, type(error).__name__, _message(error), signature, cause_of(error))
     if not isinstance(written, Written) or not isinstance(written.model, bytes):
         raise EXPORTER_REGISTRY.error(
             request.mode.exporter, f"export returns {type(written).__name__}, not what it has written"

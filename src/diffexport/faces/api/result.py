@@ -44,8 +44,12 @@ class Result:
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """New divergences, shrunk."""
+        """New divergences, shrunk: one for each cause."""
         return tuple(self.tally.findings)
+
+    def faces_of(self, finding: Finding) -> tuple[Finding, ...]:
+        """Return what else shows of the cause of a finding: in other kinds, modes, outputs, on other runtimes."""
+        return self.tally.faces_of(finding)
 
     @property
     def modes(self) -> tuple[ModeFinished, ...]:
@@ -186,5 +190,8 @@ class Result:
 
     def _described(self) -> list[str]:
         # A tally of its own: nobody ran a command whose examples the line to reproduce it could repeat.
-        lines = [("", *describe(finding, Tally(), self.store)) for finding in self.findings]
+        lines = [
+            ("", *describe(finding, Tally(), self.store, faces=self.faces_of(finding)))
+            for finding in self.findings
+        ]
         return [line for of_finding in lines for line in of_finding]

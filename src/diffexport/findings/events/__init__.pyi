@@ -2,6 +2,7 @@ from .events import CaseFailed as CaseFailed
 from .events import CheckStarting as CheckStarting
 from .events import Event as Event
 from .events import Excluded as Excluded
+from .events import FaceFound as FaceFound
 from .events import Finding as Finding
 from .events import FindingMade as FindingMade
 from .events import KnownReplayed as KnownReplayed

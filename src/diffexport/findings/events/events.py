@@ -13,6 +13,7 @@ from diffexport.values import (
     DEFAULT_TERMS,
     Budget,
     Call,
+    Cause,
     Divergence,
     Identity,
     InputScope,
@@ -41,6 +42,7 @@ class Finding:
             where there was nothing to vote on.
         terms: on which terms the case was checked.
         weights: a digest of the weights of a target's model; empty where it has none, or none was made.
+        cause: what it comes down to, so that what has the same is told as one; None where that is not known.
         shrunk: False when the run was interrupted before it was minimal.
         flaky: the failure did not show again when repeated.
         chatter: what exporter and runtime printed.
@@ -67,6 +69,7 @@ class Finding:
     terms: Terms = DEFAULT_TERMS
     weights: str = ""
     remarks: tuple[str, ...] = ()
+    cause: Cause | None = None
 
 
 @dataclass
@@ -180,6 +183,21 @@ class FindingMade:
 
 
 @dataclass(frozen=True)
+class FaceFound:
+    """A divergence became a finding whose cause was found before: it is another face of that.
+
+    Attributes:
+        finding: the face.
+        of: the identity of the finding that stood for the cause so far.
+        leads: the face is the simpler one and stands for the cause from now on; the other is a face of it then.
+    """
+
+    finding: Finding
+    of: Identity
+    leads: bool = False
+
+
+@dataclass(frozen=True)
 class CaseFailed:
     """A case could not be tested at all; the message says why and what to do."""
 
@@ -279,6 +297,7 @@ Event = (
     | RoundsDone
     | Suspected
     | FindingMade
+    | FaceFound
     | CaseFailed
     | Unhealthy
     | Remark

@@ -144,6 +144,7 @@ def finding_from(record: Mapping[str, Any]) -> Finding:
             chatter=str(record["chatter"]),
             blame=tuple(record["blame"]),
             remarks=tuple(map(str, record.get("remarks", ()))),
+            cause=stored.cause,
         )
     except (DiffexportError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise RecordError(f"{type(error).__name__}: {error}") from None

@@ -10,6 +10,7 @@ from diffexport.findings.events import (
     CheckStarting,
     Event,
     Excluded,
+    FaceFound,
     Finding,
     FindingMade,
     KnownReplayed,
@@ -127,9 +128,11 @@ class RunJournal:
 
     def take(self, event: Event) -> None:
         """Write down an event; not again what an earlier run has."""
-        if isinstance(event, FindingMade):
+        if isinstance(event, FindingMade | FaceFound):
+            # Which finding a face belongs to is found out again from the causes.
+            made = event if isinstance(event, FindingMade) else FindingMade(event.finding)
             if id(event.finding) not in self._told:
-                self._write(event.finding, lambda: made_record(event), "finding")
+                self._write(event.finding, lambda: made_record(made), "finding")
                 self._told[id(event.finding)] = event.finding
         elif id(event) in self._told:
             return

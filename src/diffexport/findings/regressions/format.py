@@ -7,6 +7,7 @@ a version; a file of a newer one is refused with a message, never half understoo
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from collections.abc import Mapping
@@ -35,6 +36,7 @@ from diffexport.values import (
     DEFAULT_REGRESSION_SIZE,
     DEFAULT_TERMS,
     Call,
+    Cause,
     FailureKey,
     Identity,
     Kind,
@@ -46,7 +48,7 @@ from diffexport.values import (
     mapped,
 )
 
-VERSION = 2
+VERSION = 3
 #: What a tensor has in version 2 only; a file that does without is of version 1.
 _SINCE_2 = ("filled", "digest")
 #: The part of the limit for tensors that the text may have: read, it takes many times its size.
@@ -58,6 +60,18 @@ _LONGEST_MESSAGE = 2000
 #: Python's own limit.
 _LONGEST_INTEGER = 4300
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+@dataclass(frozen=True)
+class StoredFace:
+    """Another face of a regression's cause, as text: nothing is replayed of it."""
+
+    kind: str
+    mode: str
+    runtime: str
+    where: str
+    signature: str
+    input: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +101,8 @@ class Regression:
     seed: int = 0
     versions: Mapping[str, str] = field(default_factory=dict)
     weights: str = ""
+    cause: Cause | None = None
+    faces: tuple[StoredFace, ...] = ()
 
     @property
     def identity(self) -> Identity:
@@ -141,6 +157,8 @@ class _Document(pydantic.BaseModel, extra="forbid"):
     seed: int = 0
     versions: dict[str, str] = {}
     weights: str = ""
+    cause: dict[str, str | list[str] | bool] = {}
+    faces: list[dict[str, str]] = []
 
 
 def dumps(regression: Regression, stem: str) -> tuple[str, dict[str, bytes]]:
@@ -166,7 +184,7 @@ def dumps(regression: Regression, stem: str) -> tuple[str, dict[str, bytes]]:
 
     document = {
         "diffexport": "regression",
-        "version": VERSION if regression.weights or any(map(_is_since_2, everything)) else 1,
+        "version": _version(regression, everything),
         "case": regression.case,
         "target": regression.target,
         **({"specs": list(regression.specs)} if regression.specs else {}),
@@ -188,8 +206,17 @@ def dumps(regression: Regression, stem: str) -> tuple[str, dict[str, bytes]]:
         "seed": regression.seed,
         "versions": dict(regression.versions),
         **({"weights": regression.weights} if regression.weights else {}),
+        **({"cause": regression.cause.document()} if regression.cause is not None else {}),
+        **({"faces": list(map(dataclasses.asdict, regression.faces))} if regression.faces else {}),
     }
     return _pretty(document) + "\n", side
+
+
+def _version(regression: Regression, arguments: Any) -> int:
+    """Return the oldest version that knows everything of a regression."""
+    if regression.cause is not None or regression.faces:
+        return 3
+    return 2 if regression.weights or any(map(_is_since_2, arguments)) else 1
 
 
 def _is_since_2(arguments: Any) -> bool:
@@ -362,6 +389,8 @@ def _regression(document: _Document, path: Path, allowance: Allowance) -> Regres
         seed=document.seed,
         versions=document.versions,
         weights=document.weights,
+        cause=Cause.of(document.cause) if document.cause else None,
+        faces=tuple(StoredFace(**face) for face in document.faces),
     )
 
 

@@ -28,7 +28,8 @@ def path_for(regression: Regression, folder: Path) -> Path:
 def save(regression: Regression, folder: Path) -> tuple[Path, bool]:
     """Write a regression, whole or not at all; return its path and whether it was written.
 
-    A failure that is stored already keeps its file, unless this one is smaller or the file is unreadable. Side files
+    A failure that is stored already keeps its file, unless this one is smaller, or as small and has faces that are
+    not named there, or the file is unreadable. Side files
     that no regression in the folder refers to any more are removed.
 
     Raises:
@@ -49,7 +50,11 @@ def save(regression: Regression, folder: Path) -> tuple[Path, bool]:
             if not path.is_file():
                 raise RegressionFileError(f"{path} is in the way: it is no file")
             try:
-                if load(path).size <= regression.size:
+                stored = load(path)
+                same = stored.size == regression.size
+                if stored.size <= regression.size and not (
+                    same and set(regression.faces) - set(stored.faces)
+                ):
                     return path, False
             except RegressionFileError:
                 pass

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from diffexport.arrays import array_of, as_call, described, digest
@@ -11,10 +11,12 @@ from diffexport.findings.regressions import FindingStore, SeenTensors, is_tensor
 from diffexport.findings.reports.reproduce import reproduce_line
 from diffexport.findings.reports.tally import Tally
 from diffexport.strategies import ordinary_like
-from diffexport.values import DEFAULT_TERMS, Call, Inputs, Stage
+from diffexport.values import DEFAULT_TERMS, Call, CauseKind, Inputs, Stage
 
 #: Longest printed value of one tensor.
 WIDTH = 300
+#: Most lines of faces under a finding.
+MOST_FACES = 8
 
 
 def _why_not_shrunk(finding: Finding, tally: Tally) -> str:
@@ -24,7 +26,14 @@ def _why_not_shrunk(finding: Finding, tally: Tally) -> str:
     return "the run ended before" if ended else "there was no time left for it"
 
 
-def describe(finding: Finding, tally: Tally, store: FindingStore, *, chatter: bool = False) -> Iterator[str]:
+def describe(
+    finding: Finding,
+    tally: Tally,
+    store: FindingStore,
+    *,
+    chatter: bool = False,
+    faces: Sequence[Finding] = (),
+) -> Iterator[str]:
     """Yield the lines that describe one finding.
 
     Args:
@@ -32,6 +41,7 @@ def describe(finding: Finding, tally: Tally, store: FindingStore, *, chatter: bo
         tally: of the run that it was made in.
         store: knows where the finding is stored, if it is.
         chatter: show what exporter and runtime printed, too.
+        faces: what else shows of its cause, besides what the tally knows.
     """
     divergence, identity = finding.divergence, finding.identity
     yield f"{identity.case}: {divergence.kind} at {divergence.stage} — {divergence.kind.meaning}"
@@ -57,6 +67,9 @@ def describe(finding: Finding, tally: Tally, store: FindingStore, *, chatter: bo
         yield f"  to blame        {': '.join(finding.blame)}"
     for remark in finding.remarks:
         yield f"  remark          {remark}"
+    if finding.cause is not None and finding.cause.kind is CauseKind.OPERATOR:
+        yield f"  first departs   {finding.cause}"
+    yield from _also((*tally.faces_of(finding), *faces))
     if not finding.shrunk:
         yield f"  (not shrunk: {_why_not_shrunk(finding, tally)})"
     error = store.error_of(finding)
@@ -66,6 +79,22 @@ def describe(finding: Finding, tally: Tally, store: FindingStore, *, chatter: bo
     if chatter and finding.chatter:
         yield "  what was printed during the export:"
         yield from (f"    | {line}" for line in finding.chatter.splitlines())
+
+
+def _also(faces: Sequence[Finding]) -> Iterator[str]:
+    """Yield a short line for each sort of face: its kind and place, and where it shows."""
+    sorts: dict[str, dict[str, None]] = {}
+    for face in faces:
+        place = "" if face.divergence.place.is_whole else f" in {face.divergence.where}"
+        runtime = "" if face.divergence.stage.is_before_runtime else f" on {face.runtime}"
+        sorts.setdefault(f"{face.divergence.kind}{place}", {})[f"{face.mode}{runtime}"] = None
+    for number, (sort, seen) in enumerate(sorts.items()):
+        if number == MOST_FACES:
+            yield f"                  … and {len(sorts) - MOST_FACES} more"
+            return
+        first, *others = seen
+        more = f" and {len(others)} more" if others else ""
+        yield f"  {'also' if number == 0 else '':<15} {sort}: {first}{more}"
 
 
 def values(items: Inputs) -> str:

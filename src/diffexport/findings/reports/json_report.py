@@ -8,6 +8,7 @@ from typing import Any
 from diffexport.findings.events import Finding, KnownReplayed
 from diffexport.findings.regressions import FindingStore, LeftOut, SeenTensors, is_tensor, reported_tensor
 from diffexport.findings.reports.coverage import Untested
+from diffexport.findings.reports.descriptions import values
 from diffexport.findings.reports.reproduce import reproduce_line
 from diffexport.findings.reports.tally import Tally
 from diffexport.values import Call, Evidence, Inputs, NamedValue
@@ -135,6 +136,8 @@ def divergence_document(finding: Finding, tally: Tally, store: FindingStore) -> 
         "terms": finding.terms.document(),
         "exporters": list(finding.exporters),
         "blame": dict(zip(("stage", "because"), finding.blame, strict=True)) if finding.blame else None,
+        "cause": finding.cause.document() if finding.cause is not None else None,
+        "faces": [_face(face) for face in tally.faces_of(finding)],
         "shrunk": finding.shrunk,
         "flaky": finding.flaky,
         "remarks": list(finding.remarks),
@@ -148,6 +151,24 @@ def divergence_document(finding: Finding, tally: Tally, store: FindingStore) -> 
         "save_error": store.error_of(finding) or None,
         "reproduce": reproduce_line(finding, tally, store),
         "chatter": finding.chatter,
+    }
+
+
+def _face(face: Finding) -> dict[str, Any]:
+    """Return what else shows of a finding's cause, as plain data; its input as text."""
+    divergence = face.divergence
+    return {
+        "id": face.identity.digest,
+        "mode": face.mode,
+        "runtime": face.runtime,
+        "stage": str(divergence.stage),
+        "kind": str(divergence.kind),
+        "where": divergence.where,
+        "signature": divergence.signature,
+        "message": divergence.message,
+        "exporters": list(face.exporters),
+        "blame": dict(zip(("stage", "because"), face.blame, strict=True)) if face.blame else None,
+        "input": values(face.inputs),
     }
 
 

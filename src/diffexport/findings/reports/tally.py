@@ -11,6 +11,7 @@ from diffexport.findings.events import (
     CaseFailed,
     Event,
     Excluded,
+    FaceFound,
     Finding,
     FindingMade,
     KnownReplayed,
@@ -25,7 +26,7 @@ from diffexport.findings.events import (
     Unhealthy,
 )
 from diffexport.findings.reports.coverage import Untested, untested
-from diffexport.values import Mode
+from diffexport.values import Identity, Mode
 
 T = TypeVar("T")
 
@@ -41,6 +42,8 @@ class Tally:
         command: gives the shell line that shows a finding again, where that is not ``diffexport run``.
         rounds: how many rounds all modes had, where they are explored in turns.
         spent: seconds of workers, by what they were spent on, where modes are explored in turns.
+        findings: one for each cause.
+        faces: by the identity of a finding, what else shows of its cause.
     """
 
     command: Callable[[Finding], str] | None = None
@@ -56,12 +59,15 @@ class Tally:
     state_changes: dict[tuple[str, str], StateChanged] = field(default_factory=dict)
     spent: dict[str, float] = field(default_factory=dict)
     rounds: int | None = None
+    faces: dict[Identity, list[Finding]] = field(default_factory=dict)
     _places: dict[tuple[str, str], int] = field(default_factory=dict, repr=False)
 
     def take(self, event: Event) -> None:
         """Count one event."""
         if isinstance(event, FindingMade):
             _add(self.findings, event.finding)
+        elif isinstance(event, FaceFound):
+            self._count_face(event)
         elif isinstance(event, ModeFinished):
             self._count_mode(event)
         elif isinstance(event, RoundsDone):
@@ -87,6 +93,30 @@ class Tally:
             self.started = event
         elif isinstance(event, RunFinished):
             self.finished = event
+
+    def _count_face(self, event: FaceFound) -> None:
+        """Count a face of a finding, or the finding as a face of a simpler one."""
+        place = next((n for n, one in enumerate(self.findings) if one.identity == event.of), None)
+        if place is None:
+            # Counted already, given twice because Ctrl-C came in between.
+            return
+        told = next((one for one in self.findings if one.identity == event.finding.identity), None)
+        if told is not None:
+            # It was a finding of its own until another showed that both have one cause.
+            self.findings.remove(told)
+            self.faces.setdefault(event.of, []).extend(self.faces.pop(told.identity, []))
+            place = next(n for n, one in enumerate(self.findings) if one.identity == event.of)
+        if event.leads:
+            faces = self.faces.pop(event.of, [])
+            self.faces[event.finding.identity] = [*faces, self.findings[place]]
+            self.findings[place] = event.finding
+        else:
+            _add(self.faces.setdefault(event.of, []), event.finding)
+
+    def faces_of(self, finding: Finding) -> tuple[Finding, ...]:
+        """Return what else shows of the cause of a finding, in the order of modes."""
+        faces = self.faces.get(finding.identity, [])
+        return tuple(sorted(faces, key=lambda one: (Mode.parse(one.mode).complexity, one.identity.digest)))
 
     def _count_mode(self, event: ModeFinished) -> None:
         """Count a mode; what was counted in earlier turns of it is in the latest."""

@@ -18,6 +18,7 @@ from diffexport.explore import Settings, plain_shapes, shipped_for
 from diffexport.findings.events import (
     CaseFailed,
     Event,
+    FaceFound,
     Finding,
     FindingMade,
     ModeFinished,
@@ -209,7 +210,9 @@ class Examiner:
             case, name = _case(variant.target, variant.inputs), variant.name
 
             def tell(event: Event, name: str = name) -> None:
-                if isinstance(event, ModeFinished | FindingMade | CaseFailed | Unhealthy | Remark):
+                if isinstance(
+                    event, ModeFinished | FindingMade | FaceFound | CaseFailed | Unhealthy | Remark
+                ):
                     self.send(InVariant(name, event))
 
             run = VariantRun(

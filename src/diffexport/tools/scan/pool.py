@@ -12,7 +12,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from diffexport.findings.events import CaseFailed, FindingMade, ModeFinished, Remark, RowVerdict, Unhealthy
+from diffexport.findings.events import (
+    CaseFailed,
+    FaceFound,
+    FindingMade,
+    ModeFinished,
+    Remark,
+    RowVerdict,
+    Unhealthy,
+)
 from diffexport.processes import (
     Announced,
     ChildProcess,
@@ -254,6 +262,9 @@ def _add(result: Examined, message: InVariant) -> None:
         result.modes.append(ModeResult(message.variant, event.mode, event.rows))
     elif isinstance(event, FindingMade):
         result.findings.append(event.finding)
+    elif isinstance(event, FaceFound) and event.leads:
+        # The simplest stands for a cause.
+        result.findings = [event.finding if one.identity == event.of else one for one in result.findings]
     elif isinstance(event, CaseFailed):
         result.message = result.message or event.message
     elif isinstance(event, Unhealthy | Remark) and event.message not in result.notes:
