@@ -1,13 +1,34 @@
-"""Intercepting the operators that a model runs: the one place with torch's dispatch mode and operator schemas."""
+"""Intercepting the operators that a model runs: the one place with torch's dispatch mode and operator schemas.
+
+Higher-order operators (``torch.cond``, ``while_loop``, ``scan``, …) take functions. They run as they do without a mode,
+and what runs inside the functions is intercepted like everything else.
+
+``torch.cond`` and its like compile themselves, and so does a model that calls ``torch.compile``. Nothing is compiled
+while operators are intercepted: the code would be made for a process in which a mode is on, and be kept for later
+calls, in which none is.
+
+Private names used here, checked on torch 2.13.0:
+
+- ``torch.utils._python_dispatch.TorchDispatchMode`` with ``supports_higher_order_operators``
+- ``torch._ops.HigherOrderOperator`` with ``py_kernels``, ``OperatorBase``, ``OpOverloadPacket``,
+  ``_higher_order_ops``
+- ``torch._subclasses.FakeTensor``, ``torch._subclasses.functional_tensor.FunctionalTensor``: of tensors that have no
+  values no operator is handed on
+- ``torch._dynamo.reset``, where a model is the first to compile
+"""
 
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch._ops import HigherOrderOperator, OperatorBase, OpOverloadPacket
+from torch._subclasses import FakeTensor
+from torch._subclasses.functional_tensor import FunctionalTensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 
@@ -41,12 +62,34 @@ Handler = Callable[[Op, tuple[Any, ...], Mapping[str, Any]], Any]
 
 @contextlib.contextmanager
 def intercepted(handler: Handler) -> Iterator[None]:
-    """Let ``handler`` call every operator that is run inside, also inside autograd Functions."""
-    with _Intercepting(handler):
+    """Let ``handler`` call every operator that is run inside, also inside autograd Functions.
+
+    Functions that higher-order operators take are no exception. Nothing is compiled inside.
+    """
+    with _uncompiled(), _Intercepting(handler):
         yield
 
 
+@contextlib.contextmanager
+def _uncompiled() -> Iterator[None]:
+    """Run what is to be compiled as it is, and keep nothing of it."""
+    if "torch._dynamo" in sys.modules:
+        with torch.compiler.set_stance("force_eager"):
+            yield
+        return
+    try:
+        yield
+    finally:
+        if "torch._dynamo" in sys.modules:
+            # It was imported inside, too late for the stance.
+            dynamo: Any = sys.modules["torch._dynamo"]
+            dynamo.reset()
+
+
 class _Intercepting(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    # Otherwise torch raises where one is called.
+    supports_higher_order_operators = True
+
     def __init__(self, handler: Handler) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._handler = handler
@@ -54,7 +97,51 @@ class _Intercepting(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
+        if isinstance(func, HigherOrderOperator):
+            return self._run_inside(func, args, dict(kwargs or {}))
+        if types and any(issubclass(kind, FakeTensor | FunctionalTensor) for kind in types):
+            # An operator that traces its functions: there are no values.
+            return func(*args, **(kwargs or {}))
         return self._handler(described(func), args, kwargs or {})
+
+    def _run_inside(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Run a higher-order operator, and intercept the operators that it or its functions run."""
+        kernel = next((func.py_kernels[key] for key in _PLAIN if key in func.py_kernels), None)
+        if kernel is not None:
+            try:
+                with self:
+                    return kernel(*args, **kwargs)
+            except AssertionError:
+                # Some refuse to run in a mode; their functions do not.
+                pass
+        given = {name: self._inside(value) for name, value in kwargs.items()}
+        return func(*self._inside(args), **given)
+
+    def _inside(self, value: Any) -> Any:
+        """Return arguments with functions that run in this mode, wherever they are called."""
+        if isinstance(value, tuple | list):
+            return type(value)([self._inside(item) for item in value])
+        if not callable(value) or isinstance(value, _NO_FUNCTIONS):
+            return value
+
+        def inside(*args: Any, **kwargs: Any) -> Any:
+            with self:
+                return value(*args, **kwargs)
+
+        return inside
+
+
+#: What can be called and is no function of the model's.
+_NO_FUNCTIONS = (torch.Tensor, OperatorBase, OpOverloadPacket, type)
+#: Under which keys a higher-order operator has its plain implementation.
+_PLAIN = (torch._C.DispatchKey.CompositeExplicitAutograd, torch._C.DispatchKey.CPU)
+
+
+def higher_order_operators() -> Mapping[str, Any]:
+    """Return every higher-order operator of this torch that is registered, by name."""
+    from torch._ops import _higher_order_ops
+
+    return dict(_higher_order_ops)
 
 
 _DESCRIBED: dict[Any, Op] = {}
