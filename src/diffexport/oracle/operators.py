@@ -179,6 +179,9 @@ def _arithmetic() -> dict[str, OperatorRule]:
         "reciprocal": basic,
         "square": basic,
         "leaky_relu": basic,
+        # In eval mode; in training mode it is random.
+        "rrelu_with_noise": basic,
+        "rrelu_with_noise_functional": basic,
         "addcmul": OperatorRule(sums=Sums(_two)),
         # Quotients are no multiples of a lowest bit.
         "addcdiv": OperatorRule(sums=Sums(_two, exact_if_short=False)),

@@ -3,6 +3,8 @@
 Higher-order operators (``torch.cond``, ``while_loop``, ``scan``, …) take functions. They run as they do without a mode,
 and what runs inside the functions is intercepted like everything else.
 
+Operators that are made of others (composite and fused ones) reach a handler as what they are made of.
+
 ``torch.cond`` and its like compile themselves, and so does a model that calls ``torch.compile``. Nothing is compiled
 while operators are intercepted: the code would be made for a process in which a mode is on, and be kept for later
 calls, in which none is.
@@ -10,6 +12,7 @@ calls, in which none is.
 Private names used here, checked on torch 2.13.0:
 
 - ``torch.utils._python_dispatch.TorchDispatchMode`` with ``supports_higher_order_operators``
+- ``torch._C._dispatch_has_kernel_for_dispatch_key`` and ``torch._C.DispatchKey``
 - ``torch._ops.HigherOrderOperator`` with ``py_kernels``, ``OperatorBase``, ``OpOverloadPacket``,
   ``_higher_order_ops``
 - ``torch._subclasses.FakeTensor``, ``torch._subclasses.functional_tensor.FunctionalTensor``: of tensors that have no
@@ -20,6 +23,7 @@ Private names used here, checked on torch 2.13.0:
 from __future__ import annotations
 
 import contextlib
+import functools
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -30,6 +34,8 @@ from torch._ops import HigherOrderOperator, OperatorBase, OpOverloadPacket
 from torch._subclasses import FakeTensor
 from torch._subclasses.functional_tensor import FunctionalTensor
 from torch.utils._python_dispatch import TorchDispatchMode
+
+from diffexport.pytorch.fused import FUSED
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +51,7 @@ class Op:
         is_pointwise: each element of the result depends on one element of each argument.
         writes: it changes an argument.
         run: calls it.
+        named: returns its arguments by name, those that are not given with their defaults.
     """
 
     name: str
@@ -54,6 +61,7 @@ class Op:
     is_pointwise: bool
     writes: bool
     run: Callable[..., Any]
+    named: Callable[[tuple[Any, ...], Mapping[str, Any]], dict[str, Any]]
 
 
 #: Calls an operator, or something else in its place, and returns what it returns.
@@ -102,6 +110,12 @@ class _Intercepting(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if types and any(issubclass(kind, FakeTensor | FunctionalTensor) for kind in types):
             # An operator that traces its functions: there are no values.
             return func(*args, **(kwargs or {}))
+        whole = _parts_of(func)
+        if whole is not None:
+            with self:
+                result = whole(args, kwargs or {})
+            if result is not NotImplemented:
+                return result
         return self._handler(described(func), args, kwargs or {})
 
     def _run_inside(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -144,6 +158,29 @@ def higher_order_operators() -> Mapping[str, Any]:
     return dict(_higher_order_ops)
 
 
+@functools.cache
+def _parts_of(func: Any) -> Callable[[tuple[Any, ...], Mapping[str, Any]], Any] | None:
+    """Return what runs an operator by simpler ones, from its arguments; None if it is a simple one itself."""
+    name = func.name()
+    if name in FUSED:
+        by_name = FUSED[name]
+        return lambda args, kwargs: by_name(_named(func, args, kwargs))
+    composite = torch._C.DispatchKey.CompositeImplicitAutograd
+    # Only below autograd, in inference mode or a higher-order operator, does such a one come as a whole.
+    if composite in func.py_kernels or torch._C._dispatch_has_kernel_for_dispatch_key(name, composite.name):
+        return lambda args, kwargs: func.decompose(*args, **kwargs)
+    return None
+
+
+def _named(func: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a call by name, those that are not given with their defaults."""
+    parameters = func._schema.arguments
+    found = {parameter.name: parameter.default_value for parameter in parameters}
+    found.update(zip((parameter.name for parameter in parameters), args, strict=False))
+    found.update(kwargs)
+    return found
+
+
 _DESCRIBED: dict[Any, Op] = {}
 
 
@@ -163,5 +200,6 @@ def described(func: Any) -> Op:
             is_pointwise=torch.Tag.pointwise in func.tags,
             writes=writes,
             run=func,
+            named=functools.partial(_named, func),
         )
     return _DESCRIBED[func]

@@ -1,0 +1,78 @@
+"""Operators that are several in one, and the simple operators that compute the same.
+
+A fused operator rounds as often as its parts do, and some have no float64 kernel: rounding noise is put on the parts.
+
+Private names used here, checked on torch 2.13.0: the ATen operators ``_scaled_dot_product_flash_attention_for_cpu``,
+``_scaled_dot_product_attention_math`` and ``mkldnn_rnn_layer``, and the mode number of an LSTM in the last one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+import torch
+
+#: What ``mkldnn_rnn_layer`` calls an LSTM.
+_LSTM = 2
+
+
+def attention(given: Mapping[str, Any]) -> Any:
+    """Return what ``_scaled_dot_product_flash_attention_for_cpu`` does; NotImplemented with dropout.
+
+    ``given`` are the arguments by name. The second result, which backward alone looks at, is empty.
+    """
+    query, key, value = given["query"], given["key"], given["value"]
+    if given["dropout_p"]:
+        return NotImplemented
+    result, _ = torch.ops.aten._scaled_dot_product_attention_math.default.decompose(
+        query,
+        key,
+        value,
+        given["attn_mask"],
+        0.0,
+        given["is_causal"],
+        scale=given["scale"],
+        enable_gqa=query.shape[1] != key.shape[1],
+    )
+    return result, query.new_zeros(0)
+
+
+def recurrent_layer(given: Mapping[str, Any]) -> Any:
+    """Return what ``mkldnn_rnn_layer`` does; NotImplemented if that is no LSTM.
+
+    ``given`` are the arguments by name. It is one layer in one direction, whatever the numbers of the network among the
+    arguments say, and its input has time first unless ``batch_first``. The last result, which backward alone looks at, is empty.
+    """
+    if given["mode"] != _LSTM:
+        return NotImplemented
+    sequence, hidden, cell = given["input"], given["hx_"], given["cx_"]
+    time = 1 if given["batch_first"] else 0
+    if given["reverse"]:
+        sequence = sequence.flip(time)
+    weights = [given[f"weight{number}"] for number in range(4 if given["has_biases"] else 2)]
+    with torch.backends.mkldnn.flags(enabled=False):
+        output, last, last_cell = torch.ops.aten.lstm.input.decompose(
+            sequence,
+            [hidden.reshape(1, *hidden.shape[-2:]), cell.reshape(1, *cell.shape[-2:])],
+            weights,
+            given["has_biases"],
+            1,
+            0.0,
+            given["train"],
+            False,
+            given["batch_first"],
+        )
+    if given["reverse"]:
+        output = output.flip(time)
+    return output, last.reshape(hidden.shape), last_cell.reshape(cell.shape), sequence.new_zeros(0)
+
+
+#: By the full name of an overload; each takes the arguments by name, and returns NotImplemented where it does not apply.
+FUSED: Mapping[str, Callable[[Mapping[str, Any]], Any]] = MappingProxyType(
+    {
+        "aten::_scaled_dot_product_flash_attention_for_cpu": attention,
+        "aten::mkldnn_rnn_layer": recurrent_layer,
+    }
+)
