@@ -72,7 +72,11 @@ PAIRS = [
     (ATEN.scaled_dot_product_attention.default, (X, X, X), (X, X, X, None, 0.1)),
     (ATEN._scaled_dot_product_attention_math.default, (X, X, X), (X, X, X, None, 0.1)),
     (ATEN._scaled_dot_product_flash_attention_for_cpu.default, (X, X, X), (X, X, X, 0.1)),
-    (ATEN._scaled_dot_product_efficient_attention.default, (X, X, X, None, False), (X, X, X, None, False, 0.1)),
+    (
+        ATEN._scaled_dot_product_efficient_attention.default,
+        (X, X, X, None, False),
+        (X, X, X, None, False, 0.1),
+    ),
     (
         ATEN.gru.input,
         (X, X, [], True, 2, 0.0, True, False, False),

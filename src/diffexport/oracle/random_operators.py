@@ -101,7 +101,8 @@ def _each(names: str, condition: Callable[[Named], bool]) -> dict[str, Callable[
 RANDOM_IF: Mapping[str, Callable[[Named], bool]] = MappingProxyType(
     {
         **_each(
-            "dropout alpha_dropout feature_dropout feature_alpha_dropout native_dropout _fused_dropout", _drops
+            "dropout alpha_dropout feature_dropout feature_alpha_dropout native_dropout _fused_dropout",
+            _drops,
         ),
         **_each(
             "scaled_dot_product_attention _scaled_dot_product_attention_math"
@@ -138,7 +139,17 @@ RANDOM_IF: Mapping[str, Callable[[Named], bool]] = MappingProxyType(
 
 #: Operators of which every call draws.
 ALWAYS_RANDOM = frozenset(
-    "_fill_mem_eff_dropout_mask _sample_dirichlet _standard_gamma cauchy exponential log_normal rand rand_like randn"
-    " randn_like rngprims::philox_rand prims::inductor_seed prims::inductor_seeds prims::inductor_rand_eager_offset"
-    " prims::inductor_rand_eager_offsets".split()
+    (
+        *(
+            "_fill_mem_eff_dropout_mask",
+            "_sample_dirichlet",
+            "_standard_gamma",
+            "cauchy",
+            "exponential",
+            "log_normal",
+        ),
+        *("rand", "rand_like", "randn", "randn_like", "rngprims::philox_rand"),
+        *("prims::inductor_seed", "prims::inductor_seeds"),
+        *("prims::inductor_rand_eager_offset", "prims::inductor_rand_eager_offsets"),
+    )
 )

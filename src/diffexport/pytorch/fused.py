@@ -3,12 +3,14 @@
 A fused operator rounds as often as its parts do, and some have no float64 kernel: rounding noise is put on the parts.
 
 Private names used here, checked on torch 2.13.0: the ATen operators ``_scaled_dot_product_flash_attention_for_cpu``,
-``_scaled_dot_product_attention_math`` and ``mkldnn_rnn_layer``, and the mode number of an LSTM in the last one.
+``_scaled_dot_product_attention_math`` and ``mkldnn_rnn_layer``, and the mode number of an LSTM in the last one;
+``torch._C._get_mkldnn_enabled`` and ``_set_mkldnn_enabled``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -39,11 +41,23 @@ def attention(given: Mapping[str, Any]) -> Any:
     return result, query.new_zeros(0)
 
 
+@contextlib.contextmanager
+def _without_mkldnn() -> Iterator[None]:
+    """Let torch choose its own kernels; the public way to say so warns of graphics cards."""
+    enabled = torch._C._get_mkldnn_enabled()
+    torch._C._set_mkldnn_enabled(False)
+    try:
+        yield
+    finally:
+        torch._C._set_mkldnn_enabled(enabled)
+
+
 def recurrent_layer(given: Mapping[str, Any]) -> Any:
     """Return what ``mkldnn_rnn_layer`` does; NotImplemented if that is no LSTM.
 
     ``given`` are the arguments by name. It is one layer in one direction, whatever the numbers of the network among the
-    arguments say, and its input has time first unless ``batch_first``. The last result, which backward alone looks at, is empty.
+    arguments say, and its input has time first unless ``batch_first``. The last result, which backward alone looks
+    at, is empty.
     """
     if given["mode"] != _LSTM:
         return NotImplemented
@@ -52,7 +66,7 @@ def recurrent_layer(given: Mapping[str, Any]) -> Any:
     if given["reverse"]:
         sequence = sequence.flip(time)
     weights = [given[f"weight{number}"] for number in range(4 if given["has_biases"] else 2)]
-    with torch.backends.mkldnn.flags(enabled=False):
+    with _without_mkldnn():
         output, last, last_cell = torch.ops.aten.lstm.input.decompose(
             sequence,
             [hidden.reshape(1, *hidden.shape[-2:]), cell.reshape(1, *cell.shape[-2:])],
@@ -69,7 +83,8 @@ def recurrent_layer(given: Mapping[str, Any]) -> Any:
     return output, last.reshape(hidden.shape), last_cell.reshape(cell.shape), sequence.new_zeros(0)
 
 
-#: By the full name of an overload; each takes the arguments by name, and returns NotImplemented where it does not apply.
+#: By the full name of an operator; each takes the arguments by name, and returns NotImplemented where it does not
+#: apply.
 FUSED: Mapping[str, Callable[[Mapping[str, Any]], Any]] = MappingProxyType(
     {
         "aten::_scaled_dot_product_flash_attention_for_cpu": attention,
