@@ -64,6 +64,22 @@ def explained(runs: Array, eager: Array, got: Array) -> Array:
         return np.where(value == 0, result & signs, result)
 
 
+def explained_between(unrounded: Array, eager: Array, got: Array) -> Array:
+    """Return which finite elements of ``got`` are among runs in float64 that are rounded to no dtype.
+
+    Args:
+        unrounded: of shape (runs, elements), in float64.
+        eager, got: of shape (elements,), of one real floating dtype.
+    """
+    with np.errstate(all="ignore"):
+        everything = np.concatenate([unrounded, eager[None].astype(np.float64)])
+        value = got.astype(np.float64)
+        negative = np.signbit(everything)
+        signs = np.where(np.signbit(value), negative.any(axis=0), ~negative.all(axis=0))
+        among: Array = _among(everything, value, eager.dtype) & (signs | (value != 0))
+        return among
+
+
 def _among(wide: Array, value: Array, dtype: np.dtype[Any]) -> Array:
     """Return which finite values lie among the finite ones of the runs."""
     # Sorted, with what is not finite at the end as NaN.

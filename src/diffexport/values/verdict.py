@@ -128,6 +128,8 @@ class Evidence:
         farther: ``eager`` or ``exported``: which side is farther from ``reference``; empty if neither is, or if it
             is unknown.
         note: what kept the element from being arbitrated as it should; else empty.
+        below, above: where the exported model's value is between low and high, the values next to it that the runs
+            and eager give: none of them lies between these two. Else None.
     """
 
     runs: int
@@ -138,6 +140,8 @@ class Evidence:
     reference: float | None = None
     farther: str = ""
     note: str = ""
+    below: float | None = None
+    above: float | None = None
 
 
 @dataclass(frozen=True)
