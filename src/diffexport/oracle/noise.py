@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from diffexport.arrays import Array, to_array, to_tensor
+from diffexport.oracle.open_orders import OPEN_ORDERS
 from diffexport.oracle.operator_rules import OperatorRule, Sums, holds
 from diffexport.oracle.rounding import fineness, has_exact_mean, magnitudes, precision_of
 from diffexport.oracle.rule_lookup import Operator, rule_of
@@ -37,7 +38,7 @@ class Noise:
         seed: the same seed gives the same noise; a generator goes on where it was.
 
     Attributes:
-        disturbed: whether any result was inexact, so that this run may differ from eager.
+        disturbed: whether any result was inexact or in an open order, so that this run may differ from eager.
         unrecomputed: names of the operators that could not be recomputed in float64; they are left without noise.
     """
 
@@ -54,7 +55,11 @@ class Noise:
             self.disturbed = True
             return op.run(*args, **kwargs)
         if rule.exact:
-            return op.run(*args, **kwargs)
+            result = op.run(*args, **kwargs)
+            if op.base in OPEN_ORDERS:
+                with torch.no_grad():
+                    self.disturbed |= OPEN_ORDERS[op.base](op.named(args, kwargs), result, self._random)
+            return result
         if rule.is_plain and not (kwargs or op.writes) and _are_plain(args):
             return self._elementwise(op, rule, args)
         tensors = list(tensors_in((args, tuple(kwargs.values()))))
