@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from diffexport.arrays import Array, is_complex, is_floating, part_dtype, to_array
-from diffexport.oracle.comparison import compare, same_bits
+from diffexport.oracle.comparison import compare, same_bits, value_class
 from diffexport.oracle.evidence import evidence_of, sentence
 from diffexport.oracle.noise import Noise, Widened
 from diffexport.oracle.operator_trace import OperatorTrace
+from diffexport.oracle.overflow import Overflows, is_off
 from diffexport.oracle.spread import MANY, as_exact, explained, explained_between, hopeless
 from diffexport.oracle.tolerance import TOLERANCES, tight
 from diffexport.oracle.unrounded_noise import UnroundedNoise
@@ -39,6 +40,8 @@ UNROUNDED_RUNS = 32
 MOST_SPREAD, MOST_SPREAD_OF_FARTHER = 2.0**-3, 2.0**-10
 #: Kinds that rounding may cause.
 ARBITRABLE = (Kind.VALUE, Kind.NAN_PLACEMENT, Kind.INFINITY, Kind.SIGN_OF_ZERO)
+#: Kinds of which evidence says more.
+_WITH_EVIDENCE = (*ARBITRABLE, Kind.OVERFLOW)
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,7 @@ class Rerun:
     """
 
     noisy: Callable[[Noise], Outputs]
-    wide: Callable[[Widened | UnroundedNoise], Outputs]
+    wide: Callable[[Widened | UnroundedNoise | Overflows], Outputs]
     traced: Callable[[OperatorTrace], Sequence[Tensor] | None]
 
 
@@ -90,6 +93,7 @@ class RoundingCheck:
         self._reference: Outputs | None = None
         self._from_trace: list[Array] | None = None
         self._unrounded_runs: dict[torch.dtype, list[Sequence[Array]]] = {}
+        self._overflows: dict[torch.dtype, Outputs] = {}
         elements = sum(array.size for array in eager)
         self._most_runs = max(_FEWEST_RUNS, min(STAGES[-1], _MOST_ELEMENTS // max(elements, 1)))
 
@@ -111,9 +115,46 @@ class RoundingCheck:
             return ComparisonResult([], True, True, fixed)
         if not any(d.kind in ARBITRABLE for d in left):
             return ComparisonResult(left, True, False, fixed)
-        return ComparisonResult(
-            [self._with_evidence(divergence, got) for divergence in left], True, False, fixed
-        )
+        left, notes = self._without_overflow(left, patched)
+        found = [self._with_evidence(divergence, got) for divergence in (*left, *notes)]
+        return ComparisonResult(found, True, False, fixed)
+
+    def _without_overflow(
+        self, left: list[Divergence], got: Sequence[Array]
+    ) -> tuple[list[Divergence], list[Divergence]]:
+        """Return what is left beside elements where eager overflows on the way, and a note for each output of these."""
+        notes, patched = [], list(got)
+        for number in sorted(
+            {d.place.number for d in left if d.kind in ARBITRABLE and d.place.number is not None}
+        ):
+            eager = self._eager[number]
+            over = self._overflown(number, got[number])
+            if over is None or not over.any():
+                continue
+            only = np.where(over, got[number], eager)
+            for one in compare([*self._eager[:number], eager], [*self._eager[:number], only]):
+                signature = one.signature
+                if one.element is not None:
+                    signature = "→".join(value_class(side[one.element]) for side in (eager, only))
+                notes.append(replace(one, kind=Kind.OVERFLOW, signature=signature))
+            patched[number] = np.where(over, eager, got[number])
+        return (compare(self._eager, patched), notes) if notes else (left, notes)
+
+    def _overflown(self, number: int, got: Array) -> Array | None:
+        """Return where eager differs because it overflows on the way to a value that float64 has; None if nowhere."""
+        eager, reference = self._eager[number], self._reference_of(number)
+        if reference is None or not is_floating(eager.dtype) or eager.shape != got.shape:
+            return None
+        over: Array = differs(eager, got) & is_off(eager, reference)
+        if not over.any():
+            return None
+        dtype = getattr(torch, eager.dtype.name)
+        if dtype not in self._overflows:
+            self._overflows[dtype] = self._rerun.wide(Overflows(dtype))
+        marked = self._overflows[dtype]
+        if isinstance(marked, str) or [a.shape for a in marked] != [a.shape for a in self._eager]:
+            return None
+        return over & np.isnan(marked[number])
 
     def _explained(self, number: int, got: Array) -> Array:
         """Return which elements of one output are explained; of those that agree anyway, none."""
@@ -325,7 +366,7 @@ class RoundingCheck:
         return same
 
     def _with_evidence(self, divergence: Divergence, got: Sequence[Array]) -> Divergence:
-        if divergence.kind not in ARBITRABLE or divergence.element is None:
+        if divergence.kind not in _WITH_EVIDENCE or divergence.element is None:
             return divergence
         number = divergence.place.number
         assert number is not None

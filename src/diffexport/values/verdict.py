@@ -62,6 +62,7 @@ class Kind(enum.StrEnum):
     INFINITY = "infinity"
     VALUE = "value"
     SIGN_OF_ZERO = "sign-of-zero"
+    OVERFLOW = "overflow"
     DECLARED_TYPE = "declared-type"
     GRAPH_CONTRACT = "graph-contract"
     OPSET = "opset"
@@ -71,8 +72,9 @@ class Kind(enum.StrEnum):
 
     @property
     def severity(self) -> Severity:
-        """FAILURE, save for the sign of zero and stale globals: a NOTE unless a run is strict."""
-        return Severity.NOTE if self in (Kind.SIGN_OF_ZERO, Kind.STALE_GLOBALS) else Severity.FAILURE
+        """FAILURE, save for the sign of zero, overflow and stale globals: a NOTE unless a run is strict."""
+        notes = (Kind.SIGN_OF_ZERO, Kind.OVERFLOW, Kind.STALE_GLOBALS)
+        return Severity.NOTE if self in notes else Severity.FAILURE
 
     @property
     def meaning(self) -> str:
@@ -96,6 +98,7 @@ _MEANINGS = {
     Kind.INFINITY: "infinities stand in other places or have another sign",
     Kind.VALUE: "finite values differ by more than rounding explains",
     Kind.SIGN_OF_ZERO: "a zero has the other sign",
+    Kind.OVERFLOW: "eager overflows on the way to a value that float64 has, the exported model elsewhere or not at all",
     Kind.DECLARED_TYPE: "an output's declared dtype or shape does not admit what the model computes",
     Kind.GRAPH_CONTRACT: "the graph does not have the node kinds it should have",
     Kind.OPSET: "the model does not have the opset that was asked for",
