@@ -198,9 +198,10 @@ def test_recurrent_networks_have_noise_and_a_float64_path(kind, packed):
     torch.testing.assert_close(result, run(x).detach(), rtol=1e-4, atol=1e-5)
 
 
-def test_a_layer_of_mkldnn_is_run_by_its_parts():
+@pytest.mark.parametrize("batch_first", [False, True])
+def test_a_layer_of_mkldnn_is_run_by_its_parts(batch_first):
     torch.manual_seed(0)
-    network = nn.LSTM(8, 4).eval()
+    network = nn.LSTM(8, 4, batch_first=batch_first, bidirectional=True).eval()
     seen = []
 
     def handler(op, args, kwargs):

@@ -12,12 +12,13 @@ from torch import Tensor
 
 from diffexport.arrays import Array, is_complex, is_floating, part_dtype, to_array
 from diffexport.oracle.comparison import compare, same_bits, value_class
+from diffexport.oracle.differences import differs, infinite, is_float, near_once, within_fixed
 from diffexport.oracle.evidence import evidence_of, sentence
 from diffexport.oracle.noise import Noise, Widened
 from diffexport.oracle.operator_trace import OperatorTrace
+from diffexport.oracle.other_shapes import OtherShapes
 from diffexport.oracle.overflow import Overflows, is_off
 from diffexport.oracle.spread import MANY, as_exact, explained, explained_between, hopeless
-from diffexport.oracle.tolerance import TOLERANCES, tight
 from diffexport.oracle.unrounded_noise import UnroundedNoise
 from diffexport.values import Aspect, Divergence, Evidence, Kind
 
@@ -94,12 +95,15 @@ class RoundingCheck:
         self._from_trace: list[Array] | None = None
         self._unrounded_runs: dict[torch.dtype, list[Sequence[Array]]] = {}
         self._overflows: dict[torch.dtype, Outputs] = {}
+        self._other_shapes = OtherShapes()
         elements = sum(array.size for array in eager)
         self._most_runs = max(_FEWEST_RUNS, min(STAGES[-1], _MOST_ELEMENTS // max(elements, 1)))
 
     def judge(self, got: Sequence[Array]) -> ComparisonResult:
         """Compare, and arbitrate what differs."""
         differences = compare(self._eager, got, brief=True)
+        if any(d.kind is Kind.SHAPE for d in differences) and self._is_of_other_shapes(got):
+            return ComparisonResult([], True, True, bool(self._note()))
         if not any(
             d.kind in ARBITRABLE or d.is_about(Kind.STRUCTURE, Aspect.ORDER_OF_OUTPUTS) for d in differences
         ):
@@ -118,6 +122,17 @@ class RoundingCheck:
         left, notes = self._without_overflow(left, patched)
         found = [self._with_evidence(divergence, got) for divergence in (*left, *notes)]
         return ComparisonResult(found, True, False, fixed)
+
+    def _is_of_other_shapes(self, got: Sequence[Array]) -> bool:
+        """Return whether runs give outputs of these shapes, and these values in them."""
+        for stage in STAGES:
+            self._results(0, min(stage, self._most_runs))
+            if self._other_shapes.explain(got):
+                return True
+            if not self._other_shapes:
+                # As for nearly all models, whose shapes depend on no values.
+                break
+        return False
 
     def _without_overflow(
         self, left: list[Divergence], got: Sequence[Array]
@@ -197,10 +212,10 @@ class RoundingCheck:
             comparable = np.isfinite(runs).any(axis=0) | np.isfinite(one)
             if comparable.any():
                 fine |= comparable & self._near_reference(number, at, other)
-            if _infinite(other).any():
+            if infinite(other).any():
                 fine |= self._same_infinity(number, at, other)
             if stage == STAGES[0] and self._note():
-                fine |= _within_fixed(one, other)
+                fine |= within_fixed(one, other)
             if stage == STAGES[1] and not fine.all():
                 # Before many more runs: it takes less time.
                 fine |= self._under_unrounded_noise(number, at, other)
@@ -210,7 +225,7 @@ class RoundingCheck:
                 break
         # Of all that is left, also of what more runs would not help.
         left = np.flatnonzero(~result)
-        if left.size and self._succeeded and _is_float(eager.dtype):
+        if left.size and self._succeeded and is_float(eager.dtype):
             at = places[left]
             fine = self._under_unrounded_noise(number, at, got.reshape(-1)[at])
             result[left[fine]] = True
@@ -303,6 +318,8 @@ class RoundingCheck:
                 self._succeeded += 1
                 for runs, array in zip(self._runs, outputs, strict=True):
                     runs.append(array.reshape(-1))
+            elif len(outputs) == len(self._eager):
+                self._other_shapes.add(outputs)
         if self._stacked[0] != self._succeeded:
             self._stacked = self._succeeded, [np.array(runs) for runs in self._runs]
         if not self._succeeded:
@@ -333,7 +350,7 @@ class RoundingCheck:
         """Return an output computed in float64; None if there is none, or nothing that float64 adds to."""
         dtype = self._eager[number].dtype
         outputs = self._wide()
-        if isinstance(outputs, str) or part_dtype(dtype) == np.float64 or not _is_float(dtype):
+        if isinstance(outputs, str) or part_dtype(dtype) == np.float64 or not is_float(dtype):
             return None
         return outputs[number] if part_dtype(outputs[number].dtype) == np.float64 else None
 
@@ -345,8 +362,8 @@ class RoundingCheck:
         with np.errstate(all="ignore"):
             once = reference.reshape(-1)[places].astype(got.dtype)
             if is_complex(got.dtype):
-                return _near(once.real, got.real) & _near(once.imag, got.imag)
-            return _near(once, got)
+                return near_once(once.real, got.real) & near_once(once.imag, got.imag)
+            return near_once(once, got)
 
     def _as_exact(self, number: int, places: Array, got: Array) -> Array:
         """Return which of many values are about as near to those of float64 as eager's are."""
@@ -362,7 +379,7 @@ class RoundingCheck:
         reference = self._reference_of(number)
         if reference is None or is_complex(got.dtype):
             return np.zeros(places.size, bool)
-        same: Array = _infinite(got) & (reference.reshape(-1)[places] == got.astype(np.float64))
+        same: Array = infinite(got) & (reference.reshape(-1)[places] == got.astype(np.float64))
         return same
 
     def _with_evidence(self, divergence: Divergence, got: Sequence[Array]) -> Divergence:
@@ -379,7 +396,7 @@ class RoundingCheck:
         one, other = (_part(array.reshape(-1)[flat], axis) for array in (eager, got))
         runs = _part(self._results(number, self._tried)[:, flat], axis) if self._succeeded else np.zeros(0)
         note, reference = self._note(), None
-        if _is_float(eager.dtype) and part_dtype(eager.dtype) != np.float64:
+        if is_float(eager.dtype) and part_dtype(eager.dtype) != np.float64:
             wide = self._reference_of(number)
             if wide is not None:
                 reference = float(_part(wide.reshape(-1)[flat], axis))
@@ -392,52 +409,3 @@ class RoundingCheck:
 
 def _part(value: Any, axis: str) -> Any:
     return getattr(value, axis) if axis else value
-
-
-def _is_float(dtype: np.dtype[Any]) -> bool:
-    return is_floating(dtype) or is_complex(dtype)
-
-
-def differs(eager: Array, got: Array) -> Array:
-    """Return where two arrays of one shape and dtype do not agree.
-
-    That is by class, by more than the tight tolerance, or in the sign of a zero.
-    """
-    if is_complex(eager.dtype):
-        return differs(eager.real, got.real) | differs(eager.imag, got.imag)
-    if not is_floating(eager.dtype):
-        unlike: Array = eager != got
-        return unlike
-    with np.errstate(all="ignore"):
-        one, other = eager.astype(np.float64), got.astype(np.float64)
-        close = (np.abs(one - other) <= tight(one, eager.dtype)) & np.isfinite(one) | (one == other)
-        close &= ~((one == 0) & (other == 0) & (np.signbit(one) != np.signbit(other)))
-        apart_: Array = ~(close | (np.isnan(one) & np.isnan(other)))
-        return apart_
-
-
-def _infinite(array: Array) -> Array:
-    if not is_floating(array.dtype):
-        return np.zeros(array.shape, bool)
-    infinite: Array = np.isinf(array.astype(np.float64))
-    return infinite
-
-
-def _near(once: Array, got: Array) -> Array:
-    one, other = once.astype(np.float64), got.astype(np.float64)
-    near = np.isfinite(one) & (np.abs(one - other) <= tight(one, got.dtype))
-    # The sign of a zero is no matter of accuracy.
-    same_sign: Array = (other != 0) | (np.signbit(one) == np.signbit(other))
-    return near & same_sign
-
-
-def _within_fixed(one: Array, other: Array) -> Array:
-    """Return which finite values are within the fixed tolerance."""
-    if not _is_float(one.dtype):
-        return np.zeros(one.shape, bool)
-    rtol, atol = TOLERANCES[one.dtype.name]
-    with np.errstate(all="ignore"):
-        kind = np.complex128 if is_complex(one.dtype) else np.float64
-        mine, theirs = one.astype(kind), other.astype(kind)
-        within: Array = np.abs(theirs - mine) <= atol + rtol * np.abs(mine)
-        return within & np.isfinite(mine) & np.isfinite(theirs)

@@ -198,10 +198,15 @@ def _compare_floats(place: Place, eager: Array, got: Array, brief: bool) -> list
         message = _message(place, element, mine[first], theirs[first], int(np.count_nonzero(differs)))
         if kind is Kind.VALUE:
             ulps = apart(mine[first], theirs[first])
-            message += f"; {ulps:{',.0f' if ulps < 1e6 else '.2g'}} ulp apart"
+            # Next to a zero, or of numbers that have nothing to do with each other, the number says nothing.
+            message += f"; {ulps:,.0f} ulp apart" if ulps < _MOST_ULPS else "; more than a million ulp apart"
         if len(kinds) > 1:
             message += f"; also differs in {', '.join(kind for kind, _ in kinds[1:])}"
     return [Divergence(Stage.COMPARE, kind, place, signature, message, element, excess)]
+
+
+#: How many units in the last place are worth telling.
+_MOST_ULPS = 1e6
 
 
 def _index(place: int, shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -12,7 +12,7 @@ calls, in which none is.
 Private names used here, checked on torch 2.13.0:
 
 - ``torch.utils._python_dispatch.TorchDispatchMode`` with ``supports_higher_order_operators``
-- ``torch._C._dispatch_has_kernel_for_dispatch_key`` and ``torch._C.DispatchKey``
+- ``torch._C.DispatchKey``
 - ``torch._ops.HigherOrderOperator`` with ``py_kernels``, ``OperatorBase``, ``OpOverloadPacket``,
   ``_higher_order_ops``
 - ``torch._subclasses.FakeTensor``, ``torch._subclasses.functional_tensor.FunctionalTensor``: of tensors that have no
@@ -35,7 +35,7 @@ from torch._subclasses import FakeTensor
 from torch._subclasses.functional_tensor import FunctionalTensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from diffexport.pytorch.fused import FUSED
+from diffexport.pytorch.fused import FUSED, by_parts, is_composite
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,10 +165,9 @@ def _parts_of(func: Any) -> Callable[[tuple[Any, ...], Mapping[str, Any]], Any] 
     if name in FUSED:
         by_name = FUSED[name]
         return lambda args, kwargs: by_name(_named(func, args, kwargs))
-    composite = torch._C.DispatchKey.CompositeImplicitAutograd
     # Only below autograd, in inference mode or a higher-order operator, does such a one come as a whole.
-    if composite in func.py_kernels or torch._C._dispatch_has_kernel_for_dispatch_key(name, composite.name):
-        return lambda args, kwargs: func.decompose(*args, **kwargs)
+    if is_composite(func):
+        return lambda args, kwargs: by_parts(func, *args, **kwargs)
     return None
 
 
