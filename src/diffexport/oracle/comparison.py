@@ -199,7 +199,7 @@ def _compare_floats(place: Place, eager: Array, got: Array, brief: bool) -> list
         if kind is Kind.VALUE:
             ulps = apart(mine[first], theirs[first])
             # Next to a zero, or of numbers that have nothing to do with each other, the number says nothing.
-            message += f"; {ulps:,.0f} ulp apart" if ulps < _MOST_ULPS else "; more than a million ulp apart"
+            message += f"; {ulps:,.0f} ulp apart" if ulps < _MOST_ULPS else "; over a million ulp apart"
         if len(kinds) > 1:
             message += f"; also differs in {', '.join(kind for kind, _ in kinds[1:])}"
     return [Divergence(Stage.COMPARE, kind, place, signature, message, element, excess)]

@@ -11,6 +11,7 @@ Private names used here, checked on torch 2.13.0: the ATen operators ``_scaled_d
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -37,8 +38,9 @@ def by_parts(func: Any, *args: Any, **kwargs: Any) -> Any:
     return func._op_dk(_COMPOSITE, *args, **kwargs) if _has_kernel(func) else func.decompose(*args, **kwargs)
 
 
+@functools.cache
 def _has_kernel(func: Any) -> bool:
-    return torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), _COMPOSITE.name)
+    return bool(torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), _COMPOSITE.name))
 
 
 def attention(given: Mapping[str, Any]) -> Any:
