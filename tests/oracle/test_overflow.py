@@ -32,6 +32,8 @@ ON_THE_WAY = {
     "squares": (lambda x: x / torch.sqrt((x * x).sum(-1, keepdim=True)), f32(1e27, 1e27), [NAN, NAN]),
     "a norm": (normed, f32(1e27, 1e27), [NAN, NAN]),
     "a layer norm": (lambda x: nn.functional.layer_norm(x, (2,)), f32(1e27, 3e27), [NAN, NAN]),
+    "eager overflows and is right": (lambda x: torch.exp(x).clamp(max=10), f32(100), [INF]),
+    "another order of scaling": (lambda x: (x * 0.5 * 4) * 0.1, f32(1.6e38), [INF]),
     "half precision": (lambda x: (x * x) / x, torch.tensor([300.0]).half(), [300]),
     "partial sums": (lambda x: x.sum() * 0.5, f32(3e38, 3e38, -3e38, -3e38), [NAN]),
 }
@@ -59,7 +61,8 @@ TRULY_LOST = {
     "NaN that float64 has": (torch.sqrt, f32(-1), [0], "nan-placement"),
     "a value that is representable": (torch.exp, f32(10), [INF], "infinity"),
     "eager does not overflow": (lambda x: torch.logsumexp(x, -1), f32(100, 100), [INF], "infinity"),
-    "eager overflows and is right": (lambda x: torch.exp(x).clamp(max=10), f32(100), [INF], "infinity"),
+    "a limit that is lost": (lambda x: torch.exp(x).clamp(max=10), f32(10), [INF], "infinity"),
+    "another value than eager's": (lambda x: torch.exp(x).clamp(max=10), f32(100), [9], "value"),
     "beyond the dtype": (torch.exp, f32(100), [3e38], "infinity"),
     "no overflow but rounding": (lambda x: (x + 1e8) - 1e8, f32(3), [1000], "value"),
     "beside what overflows": (lambda x: torch.log(torch.exp(x)), f32(1), [2], "value"),

@@ -23,10 +23,12 @@ from diffexport.oracle.rule_lookup import Operator, rule_of
 
 #: By what share of the value of float64 an overflow moves a finite result at least; rounding seldom does.
 GROSS = 2.0**-6
+#: From what share of the largest number on a result counts as one that overflows: in another order of its factors.
+NEARLY = 0.25
 
 
 class Overflows:
-    """Calls operators in float64, and puts NaN in place of what overflows in a narrower dtype.
+    """Calls operators in float64, and puts NaN in place of what overflows, or nearly does, in a narrower dtype.
 
     NaN goes on from there: an output that is NaN depends on a result that overflows.
 
@@ -36,7 +38,7 @@ class Overflows:
 
     def __init__(self, dtype: torch.dtype) -> None:
         self._dtype = dtype
-        self._most = float(torch.finfo(dtype).max)
+        self._most = NEARLY * float(torch.finfo(dtype).max)
         self._widened = Widened()
 
     def __call__(self, op: Operator, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
@@ -58,7 +60,7 @@ class Overflows:
                 over = output.abs() > self._most
                 if totals is not None and number < len(totals) and totals[number].shape == output.shape:
                     assert rule.sums is not None
-                    limit = rule.sums.overflow_limit(given, to_array(output), self._dtype)
+                    limit = NEARLY * rule.sums.overflow_limit(given, to_array(output), self._dtype)
                     over |= totals[number] > limit
                 if narrow is not None and number < len(narrow) and narrow[number].shape == output.shape:
                     over |= self._moved(narrow[number].to(torch.float64), output, may_square)

@@ -98,7 +98,7 @@ _MEANINGS = {
     Kind.INFINITY: "infinities stand in other places or have another sign",
     Kind.VALUE: "finite values differ by more than rounding explains",
     Kind.SIGN_OF_ZERO: "a zero has the other sign",
-    Kind.OVERFLOW: "eager overflows on the way to a value that float64 has, the exported model elsewhere or not at all",
+    Kind.OVERFLOW: "a result overflows on the way to a value that float64 has, in eager or in the exported model",
     Kind.DECLARED_TYPE: "an output's declared dtype or shape does not admit what the model computes",
     Kind.GRAPH_CONTRACT: "the graph does not have the node kinds it should have",
     Kind.OPSET: "the model does not have the opset that was asked for",
