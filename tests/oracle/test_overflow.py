@@ -52,6 +52,8 @@ def test_and_never_silent(name):
     (found,) = judged(function, (given,), got).found
     assert found.kind is Kind.OVERFLOW
     assert "float64 gives" in found.message
+    assert found.message.endswith("; a result overflows on the way")
+    assert "rounding of eager" not in found.message
     assert "→" in found.signature
 
 

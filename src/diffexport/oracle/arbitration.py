@@ -392,7 +392,8 @@ class RoundingCheck:
         number = divergence.place.number
         assert number is not None
         evidence = self._evidence(number, divergence.element, divergence.place.part, got[number])
-        return replace(divergence, message=f"{divergence.message}{sentence(evidence)}", evidence=evidence)
+        said = sentence(evidence, overflow=divergence.kind is Kind.OVERFLOW)
+        return replace(divergence, message=f"{divergence.message}{said}", evidence=evidence)
 
     def _evidence(self, number: int, element: tuple[int, ...], axis: str, got: Array) -> Evidence:
         eager = self._eager[number]

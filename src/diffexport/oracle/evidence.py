@@ -57,15 +57,19 @@ def evidence_of(eager: Any, got: Any, runs: Array, reference: float | None, note
     )
 
 
-def sentence(evidence: Evidence) -> str:
-    """Return evidence as the end of a message."""
+def sentence(evidence: Evidence, *, overflow: bool = False) -> str:
+    """Return evidence as the end of a message; with ``overflow``, of an element that differs by overflow on the way."""
     text = _spread(evidence) if evidence.runs else ""
     if evidence.reference is not None:
         text += f"; float64 gives {_shown(evidence.reference)}"
         if evidence.farther == "exported":
             text += ", the exported model is farther from it"
+        elif evidence.farther == "eager" and overflow:
+            text += ", eager is farther from it"
         elif evidence.farther == "eager":
             text += ", eager is farther from it, though no rounding of eager gives the exported value"
+        if overflow:
+            text += "; a result overflows on the way"
     return f"{text}; {evidence.note}" if evidence.note else text
 
 
