@@ -199,3 +199,17 @@ def test_a_compiled_model_runs_under_noise():
         compiled(X)
     assert noise.disturbed
     assert torch.equal(compiled(X), linear(X).exp())
+
+
+@pytest.mark.parametrize(
+    "name", ["cond", "map_impl", "scan", "while_loop", "associative_scan", "invoke_subgraph"]
+)
+def test_an_input_that_requires_a_gradient(monkeypatch, name):
+    plain = flat(EXAMPLES[name]())
+    monkeypatch.setitem(globals(), "X", X.clone().requires_grad_())
+    noise = Noise(0)
+    with intercepted(noise):
+        noisy = flat(EXAMPLES[name]())
+    assert noise.disturbed
+    for one, other in zip(plain, noisy, strict=True):
+        torch.testing.assert_close(other, one, rtol=1e-5, atol=1e-5)

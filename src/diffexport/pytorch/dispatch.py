@@ -12,9 +12,9 @@ calls, in which none is.
 Private names used here, checked on torch 2.13.0:
 
 - ``torch.utils._python_dispatch.TorchDispatchMode`` with ``supports_higher_order_operators``
-- ``torch._C.DispatchKey``
-- ``torch._ops.HigherOrderOperator`` with ``py_kernels``, ``OperatorBase``, ``OpOverloadPacket``,
-  ``_higher_order_ops``
+- ``torch._C.DispatchKey``, ``torch._C._AutoDispatchBelowAutograd``
+- ``torch._ops.HigherOrderOperator`` with ``py_kernels`` and ``dispatch``, ``OperatorBase``,
+  ``OpOverloadPacket``, ``_higher_order_ops``
 - ``torch._subclasses.FakeTensor``, ``torch._subclasses.functional_tensor.FunctionalTensor``: of tensors that have no
   values no operator is handed on
 - ``torch._dynamo.reset``, where a model is the first to compile
@@ -74,8 +74,31 @@ def intercepted(handler: Handler) -> Iterator[None]:
 
     Functions that higher-order operators take are no exception. Nothing is compiled inside.
     """
-    with _uncompiled(), _Intercepting(handler):
+    with _uncompiled(), _untraced(), _Intercepting(handler):
         yield
+
+
+@contextlib.contextmanager
+def _untraced() -> Iterator[None]:
+    """Run higher-order operators below autograd, which traces their functions for a backward pass that never comes.
+
+    It can trace only what dynamo has made of a function, and dynamo is not asked here.
+    """
+    owner: Any = HigherOrderOperator
+    shipped = owner.dispatch
+
+    def dispatch(self: Any, /, dispatch_key: Any, *args: Any, **kwargs: Any) -> Any:
+        if dispatch_key.name.startswith("Autograd") and any(key in self.py_kernels for key in _PLAIN):
+            below: Any = torch._C._AutoDispatchBelowAutograd
+            with below():
+                return self(*args, **kwargs)
+        return shipped(self, dispatch_key, *args, **kwargs)
+
+    owner.dispatch = dispatch
+    try:
+        yield
+    finally:
+        owner.dispatch = shipped
 
 
 @contextlib.contextmanager
