@@ -1,9 +1,10 @@
 """How often the oracle reports what is only rounding: generated checks of equivalent partners; the goal is 0 reported.
 
-    python benchmarks/false_alarms.py [--checks N] [--seed N] [--json FILE] [MODEL…]
+    python benchmarks/false_alarms.py [--checks N] [--modules] [--seed N] [--json FILE] [MODEL…]
 
-Models are the catalogue's, and a few more of sums, products and activations. Each sample, extreme values included,
-is checked against partners that compute the same thing in another way:
+Models are the catalogue's, and a few more of sums, products and activations; with ``--modules`` those of ``torch.nn``
+in ``torch_modules.py`` (a MODEL is then a module or a group of them). Each sample, extreme values included, is checked
+against partners that compute the same thing in another way:
 
 - ``one-by-one``: eager on one element or row at a time, where kernels take their scalar instead of vector path;
 - ``reassociated``: eager with the terms of every sum and matrix product in reverse order;
@@ -11,6 +12,13 @@ is checked against partners that compute the same thing in another way:
 - ``rounded-once``: the whole model in float64, in which only the range of float32 is kept, its outputs rounded once;
 - ``reference``: the reference evaluator against eager;
 - ``optimised``: ONNX Runtime with all optimisations against ONNX Runtime without.
+
+Modules have these, save for the reference evaluator, and two more:
+
+- ``unfused``: eager with fused operators (attention, LSTM layers) run by their parts;
+- ``reversed``: the rows of the batch in reverse order, and those of the result put back;
+
+What an export itself gives against eager is no partner: much of it differs by more than rounding, and is found.
 """
 
 from __future__ import annotations
@@ -20,6 +28,7 @@ import copy
 import json
 import sys
 import time
+import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -27,6 +36,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch_modules import Entry, drawn, entries
 
 from diffexport import Mode, oracle
 from diffexport.arrays.bridge import to_array, to_tensor
@@ -42,6 +52,8 @@ MODE = Mode("torchscript", dynamic=True)
 RUNTIMES = ("ort-disabled", "ort-all", "reference")
 SHAPES = ((2, 5), (1, 3), (4, 7), (3, 4))
 BLOCK = 64
+#: How modules are exported.
+STATIC = Mode("torchscript")
 
 
 class Composed(torch.nn.Module):
@@ -78,7 +90,7 @@ MORE: dict[str, Any] = {
 
 
 #: What is not equivalent, and why.
-LEFT_OUT = {
+LEFT_OUT: dict[tuple[str, str], str] = {
     ("products", "one-by-one"): "a row of the product needs all rows",
     ("log_softmax", "reference"): "it takes the logarithm of a softmax that has underflowed to 0",
 }
@@ -151,20 +163,22 @@ def partners(model: torch.nn.Module, double: torch.nn.Module, x: torch.Tensor) -
     yield "rounded-once", wide
 
 
-def check(case: Case, wanted: int, seed: int, table: dict[str, Counter[str]], worst: list[str]) -> None:
-    """Make about ``wanted`` checks of one case, and count them by partner."""
-    pipeline = Pipeline()
-    model = pipeline.prepare(case).module.eval()
-    double = copy.deepcopy(model).double()
-    example = ordinary([SHAPES[0]], ["float32"])
-    done = number = 0
+class Tally:
+    """Counts checks by partner, and keeps what was reported."""
 
-    def count(partner: str, judgement: oracle.ComparisonResult, sample: Any) -> None:
-        nonlocal done
-        if (case.name, partner) in LEFT_OUT:
+    COLUMNS = ("checks", "arbitrated", "excused", "notes", "reported")
+
+    def __init__(self) -> None:
+        self.partners: dict[str, Counter[str]] = {}
+        self.worst: list[str] = []
+        self.done = 0
+
+    def count(self, name: str, partner: str, judgement: oracle.ComparisonResult, sample: Any) -> None:
+        """Count one check of a model."""
+        if (name, partner) in LEFT_OUT:
             return
-        done += 1
-        tally = table.setdefault(partner, Counter())
+        self.done += 1
+        tally = self.partners.setdefault(partner, Counter())
         tally["checks"] += 1
         tally["arbitrated"] += judgement.arbitrated
         tally["excused"] += judgement.excused
@@ -172,9 +186,73 @@ def check(case: Case, wanted: int, seed: int, table: dict[str, Counter[str]], wo
         tally["notes"] += bool(judgement.found) and not failures
         tally["reported"] += bool(failures)
         if failures:
-            worst.append(f"{case.name}, {partner}: {failures[0].message}; input {sample!r}")
+            self.worst.append(f"{name}, {partner}: {failures[0].message}; input {sample!r}")
 
-    while done < wanted:
+
+def inner_handlers() -> Iterator[tuple[str, Any]]:
+    yield "reassociated", reassociated
+    yield "rounded-ops", rounded_ops
+    yield "unfused", lambda op, args, kwargs: op.run(*args, **kwargs)
+
+
+def module_partners(entry: Entry, module: torch.nn.Module, given: Sequence[torch.Tensor]) -> Iterator[Any]:
+    for name, handler in inner_handlers():
+        with intercepted(handler):
+            yield name, arrays(module(*[x.clone() for x in given]))
+    with intercepted(ranged):
+        wide = [x.double() if x.is_floating_point() else x for x in given]
+        yield "rounded-once", arrays(copy.deepcopy(module).double()(*wide))
+    if entry.rows == "none":
+        return
+    result = arrays(module(*[x.flip(0) for x in given]))
+    yield "reversed", [array[::-1] if entry.rows == "each" else array for array in result]
+    if entry.rows == "each":
+        rows = [arrays(module(*[x[n : n + 1] for x in given])) for n in range(len(given[0]))]
+        yield "one-by-one", [np.concatenate(parts) for parts in zip(*rows, strict=True)]
+
+
+def check_module(entry: Entry, wanted: int, seed: int, tally: Tally) -> None:
+    """Make about ``wanted`` checks of one module."""
+    random = np.random.default_rng((seed, zlib.crc32(entry.name.encode())))
+    example = [drawn(text, random, extreme=False) for text in entry.inputs]
+    specs = [f"{str(x.dtype).removeprefix('torch.')}{list(x.shape)}" for x in example]
+    case = make_case(entry.name, lambda: entry.build().eval(), inputs=specs, traits=())
+    pipeline = Pipeline()
+    module = pipeline.prepare(case).module.eval()
+    before = tally.done
+    while tally.done - before < wanted:
+        block = [tuple(drawn(text, random, True).numpy() for text in entry.inputs) for _ in range(BLOCK // 4)]
+        with (
+            torch.no_grad(),
+            pipeline.block(case, STATIC, RUNTIMES[:2], export_inputs=[x.numpy() for x in example]) as judged,
+        ):
+            for given, verdicts in zip(block, judged.each(block), strict=True):
+                tensors = [to_tensor(np.array(x)) for x in given]
+                eager = arrays(module(*[x.clone() for x in tensors]))
+                rerun = pipeline.rerun(case, STATIC, given)
+                arbiter = oracle.RoundingCheck(eager, rerun)
+                for name, got in module_partners(entry, module, tensors):
+                    with np.errstate(all="ignore"):
+                        same = [np.array(g, e.dtype, order="C") for g, e in zip(got, eager, strict=True)]
+                    tally.count(entry.name, name, arbiter.judge(same), given)
+                plain, optimised = verdicts
+                if plain.got and optimised.got:
+                    other = oracle.RoundingCheck(plain.got, rerun).judge(optimised.got)
+                    tally.count(entry.name, "optimised", other, given)
+
+
+def check(case: Case, wanted: int, seed: int, tally: Tally) -> None:
+    """Make about ``wanted`` checks of one case, and count them by partner."""
+    pipeline = Pipeline()
+    model = pipeline.prepare(case).module.eval()
+    double = copy.deepcopy(model).double()
+    example = ordinary([SHAPES[0]], ["float32"])
+    before, number = tally.done, 0
+
+    def count(partner: str, judgement: oracle.ComparisonResult, sample: Any) -> None:
+        tally.count(case.name, partner, judgement, sample)
+
+    while tally.done - before < wanted:
         drawn = samples(case, number, seed)
         number += 1
         with torch.no_grad(), pipeline.block(case, MODE, RUNTIMES, export_inputs=example) as block:
@@ -201,22 +279,29 @@ def main() -> int:
     parser.add_argument("--checks", type=int, default=1_000_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--modules", action="store_true", help="check modules of torch.nn")
     parser.add_argument("models", nargs="*", metavar="MODEL")
     options = parser.parse_args()
-    chosen = list(cases(options.models))
-    table: dict[str, Counter[str]] = {}
-    worst: list[str] = []
+    chosen: list[Any]
+    if options.modules:
+        wanted = set(options.models)
+        chosen = [one for one in entries() if not wanted or {one.name, one.group} & wanted]
+    else:
+        chosen = list(cases(options.models))
+    tally = Tally()
     # Threads that wait for each other take most of the time for small tensors.
     torch.set_num_threads(1)
     started = time.perf_counter()
-    for case in chosen:
-        before = len(worst)
-        check(case, -(-options.checks // len(chosen)), options.seed, table, worst)
-        print(f"{case.name}: {len(worst) - before} reported", flush=True)
-        for line in worst[before : before + 3]:
-            print(f"  {line}")
+    share = -(-options.checks // len(chosen))
+    for one in chosen:
+        before = len(tally.worst), time.perf_counter()
+        (check_module if options.modules else check)(one, share, options.seed, tally)
+        took = time.perf_counter() - before[1]
+        print(f"{one.name}: {len(tally.worst) - before[0]} reported, {took:.0f} s", flush=True)
+        for line in tally.worst[before[0] : before[0] + 3]:
+            print(f"  {line}", flush=True)
+    table, worst, columns = tally.partners, tally.worst, Tally.COLUMNS
     total = Counter[str]()
-    columns = ("checks", "arbitrated", "excused", "notes", "reported")
     print(f"\n{'partner':<14}" + "".join(f"{column:>12}" for column in columns))
     for name, tally in table.items():
         total.update(tally)

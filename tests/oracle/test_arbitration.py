@@ -284,10 +284,11 @@ def test_the_evidence_says_when_eager_is_the_one_that_is_off():
 
     judgement = judged(fused, [f32(100)], f32(1))
     (found,) = judgement.found
-    assert (found.kind, found.evidence.farther) == ("nan-placement", "eager")
+    assert (found.kind, found.evidence.farther) == ("overflow", "eager")
     # Beside an element that can be compared as well.
-    (found,) = judged(fused, [f32(100, 2)], f32(1, 1.0001)).found
-    assert (found.kind, found.element) == ("nan-placement", (0,))
+    found, note = judged(fused, [f32(100, 2)], f32(1, 1.0001)).found
+    assert (found.kind, found.element) == ("value", (1,))
+    assert (note.kind, note.element) == ("overflow", (0,))
 
 
 def test_the_same_seed_gives_the_same_noise_and_the_global_state_is_left_alone():

@@ -26,7 +26,7 @@ def test_stages_come_in_the_order_of_the_road():
 def test_every_kind_has_a_meaning_and_a_severity(kind):
     assert kind.meaning
     assert "\n" not in kind.meaning
-    notes = {"sign-of-zero", "stale-globals"}
+    notes = {"sign-of-zero", "overflow", "stale-globals"}
     assert kind.severity is (Severity.NOTE if kind.value in notes else Severity.FAILURE)
 
 

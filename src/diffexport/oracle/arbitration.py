@@ -7,14 +7,19 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
-from diffexport.arrays import Array, finfo, is_complex, is_floating, part_dtype, to_array
-from diffexport.oracle.comparison import apart, compare, same_bits, show
+from diffexport.arrays import Array, is_complex, is_floating, part_dtype, to_array
+from diffexport.oracle.comparison import compare, same_bits, value_class
+from diffexport.oracle.differences import differs, infinite, is_float, near_once, within_fixed
+from diffexport.oracle.evidence import evidence_of, sentence
 from diffexport.oracle.noise import Noise, Widened
 from diffexport.oracle.operator_trace import OperatorTrace
-from diffexport.oracle.spread import MANY, as_exact, explained, hopeless
-from diffexport.oracle.tolerance import TOLERANCES, tight
+from diffexport.oracle.other_shapes import OtherShapes
+from diffexport.oracle.overflow import Overflows, is_off
+from diffexport.oracle.spread import MANY, as_exact, explained, explained_between, hopeless
+from diffexport.oracle.unrounded_noise import UnroundedNoise
 from diffexport.values import Aspect, Divergence, Evidence, Kind
 
 #: The outputs of a run, or the text of the error that it ended with.
@@ -29,8 +34,15 @@ _MANY_PLACES = 1 << 12
 _MOST_ELEMENTS, _FEWEST_RUNS = 1 << 24, 3
 #: How many runs an operator trace is replayed for.
 TRACED_RUNS = STAGES[1]
+#: How many runs there are under noise that is not rounded: more than values that repeat are few in.
+UNROUNDED_RUNS = 32
+#: As a share of the values of an output, how far apart runs may be for noise that is not rounded to be asked: where
+#: the exported model is nearer to float64 than eager, and where it is not.
+MOST_SPREAD, MOST_SPREAD_OF_FARTHER = 2.0**-3, 2.0**-10
 #: Kinds that rounding may cause.
 ARBITRABLE = (Kind.VALUE, Kind.NAN_PLACEMENT, Kind.INFINITY, Kind.SIGN_OF_ZERO)
+#: Kinds of which evidence says more.
+_WITH_EVIDENCE = (*ARBITRABLE, Kind.OVERFLOW)
 
 
 @dataclass(frozen=True)
@@ -39,13 +51,14 @@ class Rerun:
 
     Attributes:
         noisy: run with every operator called by the given handler.
-        wide: run on inputs, parameters and buffers in float64 with every operator called by the handler.
+        wide: run on inputs, parameters and buffers in float64 with every operator called by the handler, which
+            computes in float64.
         traced: run with every operator called by an operator trace; returns the outputs, or None if these are not all
             tensors.
     """
 
     noisy: Callable[[Noise], Outputs]
-    wide: Callable[[Widened], Outputs]
+    wide: Callable[[Widened | UnroundedNoise | Overflows], Outputs]
     traced: Callable[[OperatorTrace], Sequence[Tensor] | None]
 
 
@@ -80,12 +93,17 @@ class RoundingCheck:
         self._unrecomputed: set[str] = set()
         self._reference: Outputs | None = None
         self._from_trace: list[Array] | None = None
+        self._unrounded_runs: dict[torch.dtype, list[Sequence[Array]]] = {}
+        self._overflows: dict[torch.dtype, Outputs] = {}
+        self._other_shapes = OtherShapes()
         elements = sum(array.size for array in eager)
         self._most_runs = max(_FEWEST_RUNS, min(STAGES[-1], _MOST_ELEMENTS // max(elements, 1)))
 
     def judge(self, got: Sequence[Array]) -> ComparisonResult:
         """Compare, and arbitrate what differs."""
         differences = compare(self._eager, got, brief=True)
+        if any(d.kind is Kind.SHAPE for d in differences) and self._is_of_other_shapes(got):
+            return ComparisonResult([], True, True, bool(self._note()))
         if not any(
             d.kind in ARBITRABLE or d.is_about(Kind.STRUCTURE, Aspect.ORDER_OF_OUTPUTS) for d in differences
         ):
@@ -101,9 +119,61 @@ class RoundingCheck:
             return ComparisonResult([], True, True, fixed)
         if not any(d.kind in ARBITRABLE for d in left):
             return ComparisonResult(left, True, False, fixed)
-        return ComparisonResult(
-            [self._with_evidence(divergence, got) for divergence in left], True, False, fixed
-        )
+        left, notes = self._without_overflow(left, patched)
+        found = [self._with_evidence(divergence, got) for divergence in (*left, *notes)]
+        return ComparisonResult(found, True, False, fixed)
+
+    def _is_of_other_shapes(self, got: Sequence[Array]) -> bool:
+        """Return whether runs give outputs of these shapes, and these values in them."""
+        for stage in STAGES:
+            self._results(0, min(stage, self._most_runs))
+            if self._other_shapes.explain(got):
+                return True
+            if not self._other_shapes:
+                # As for nearly all models, whose shapes depend on no values.
+                break
+        return False
+
+    def _without_overflow(
+        self, left: list[Divergence], got: Sequence[Array]
+    ) -> tuple[list[Divergence], list[Divergence]]:
+        """Return what is left beside elements where eager overflows on the way, and a note for each output of these."""
+        notes, patched = [], list(got)
+        for number in sorted(
+            {d.place.number for d in left if d.kind in ARBITRABLE and d.place.number is not None}
+        ):
+            eager = self._eager[number]
+            over = self._overflown(number, got[number])
+            if over is None or not over.any():
+                continue
+            only = np.where(over, got[number], eager)
+            for one in compare([*self._eager[:number], eager], [*self._eager[:number], only]):
+                signature = one.signature
+                if one.element is not None:
+                    signature = "→".join(value_class(side[one.element]) for side in (eager, only))
+                notes.append(replace(one, kind=Kind.OVERFLOW, signature=signature))
+            patched[number] = np.where(over, eager, got[number])
+        return (compare(self._eager, patched), notes) if notes else (left, notes)
+
+    def _overflown(self, number: int, got: Array) -> Array | None:
+        """Return where the sides differ because one overflows on the way to what float64 has; None if nowhere.
+
+        Either eager is off from float64 there, or the exported model is not finite.
+        """
+        eager, reference = self._eager[number], self._reference_of(number)
+        if reference is None or not is_floating(eager.dtype) or eager.shape != got.shape:
+            return None
+        infinite_only = np.isfinite(reference) & ~np.isfinite(got.astype(np.float64))
+        over: Array = differs(eager, got) & (is_off(eager, reference) | infinite_only)
+        if not over.any():
+            return None
+        dtype = getattr(torch, eager.dtype.name)
+        if dtype not in self._overflows:
+            self._overflows[dtype] = self._rerun.wide(Overflows(dtype))
+        marked = self._overflows[dtype]
+        if isinstance(marked, str) or [a.shape for a in marked] != [a.shape for a in self._eager]:
+            return None
+        return over & np.isnan(marked[number])
 
     def _explained(self, number: int, got: Array) -> Array:
         """Return which elements of one output are explained; of those that agree anyway, none."""
@@ -146,15 +216,78 @@ class RoundingCheck:
             comparable = np.isfinite(runs).any(axis=0) | np.isfinite(one)
             if comparable.any():
                 fine |= comparable & self._near_reference(number, at, other)
-            if _infinite(other).any():
+            if infinite(other).any():
                 fine |= self._same_infinity(number, at, other)
             if stage == STAGES[0] and self._note():
-                fine |= _within_fixed(one, other)
+                fine |= within_fixed(one, other)
+            if stage == STAGES[1] and not fine.all():
+                # Before many more runs: it takes less time.
+                fine |= self._under_unrounded_noise(number, at, other)
             result[left[fine]] = True
             left = left[~fine & ~hopeless(runs, one, other)]
             if self._succeeded < stage:
                 break
+        # Of all that is left, also of what more runs would not help.
+        left = np.flatnonzero(~result)
+        if left.size and self._succeeded and is_float(eager.dtype):
+            at = places[left]
+            fine = self._under_unrounded_noise(number, at, got.reshape(-1)[at])
+            result[left[fine]] = True
         return result
+
+    def _under_unrounded_noise(self, number: int, places: Array, got: Array) -> Array:
+        """Return which finite values are explained by noise that is not rounded.
+
+        They are asked about if they lie between what the runs gave, or nearer to float64 than eager: there the lattice
+        of the dtype, and not the model, may keep runs from giving them.
+        """
+        result = np.zeros(places.size, bool)
+        eager, reference = self._eager[number].reshape(-1)[places], self._reference_of(number)
+        if reference is None or is_complex(eager.dtype):
+            return result
+        exact = reference.reshape(-1)[places]
+        runs = self._results(number, self._tried)[:, places]
+        with np.errstate(all="ignore"):
+            wide = np.concatenate([runs, eager[None]]).astype(np.float64)
+            value = got.astype(np.float64)
+            low, high = wide.min(axis=0), wide.max(axis=0)
+            nearer = np.abs(value - exact) <= np.abs(eager.astype(np.float64) - exact)
+            asked = np.isfinite(wide).all(axis=0) & np.isfinite(value)
+            asked &= ((low <= value) & (value <= high)) | nearer
+            # Where most digits have cancelled, the steps that are left are all that the model gives.
+            most = np.where(nearer, MOST_SPREAD, MOST_SPREAD_OF_FARTHER)
+            asked &= high - low <= most * np.maximum(np.abs(value), self._magnitude(number))
+        if not asked.any():
+            return result
+        unrounded = self._unrounded(number)
+        if unrounded is not None:
+            among = explained_between(unrounded[:, places[asked]], eager[asked], got[asked])
+            result[np.flatnonzero(asked)[among]] = True
+        return result
+
+    def _magnitude(self, number: int) -> float:
+        """Return how large the finite values of an output are: their median."""
+        sizes = np.abs(self._eager[number].astype(np.float64))
+        sizes = sizes[np.isfinite(sizes)]
+        return float(np.median(sizes)) if sizes.size else 0.0
+
+    def _unrounded(self, number: int) -> Array | None:
+        """Return what runs under noise that is not rounded give for an output, in float64; None if there are none."""
+        eager = self._eager[number]
+        dtype = getattr(torch, eager.dtype.name)
+        if dtype not in self._unrounded_runs:
+            count = min(UNROUNDED_RUNS, self._most_runs)
+            runs = [
+                self._rerun.wide(UnroundedNoise(self._seed * STAGES[-1] + run, dtype)) for run in range(count)
+            ]
+            shapes = [array.shape for array in self._eager]
+            self._unrounded_runs[dtype] = [
+                run for run in runs if not isinstance(run, str) and [a.shape for a in run] == shapes
+            ]
+        found = self._unrounded_runs[dtype]
+        if not found or found[0][number].dtype != np.float64:
+            return None
+        return np.array([run[number].reshape(-1) for run in found])
 
     def _runs_of_trace(self, number: int) -> Array:
         """Return what many runs at once give for one output, as [_results][] does.
@@ -189,6 +322,8 @@ class RoundingCheck:
                 self._succeeded += 1
                 for runs, array in zip(self._runs, outputs, strict=True):
                     runs.append(array.reshape(-1))
+            elif len(outputs) == len(self._eager):
+                self._other_shapes.add(outputs)
         if self._stacked[0] != self._succeeded:
             self._stacked = self._succeeded, [np.array(runs) for runs in self._runs]
         if not self._succeeded:
@@ -219,7 +354,7 @@ class RoundingCheck:
         """Return an output computed in float64; None if there is none, or nothing that float64 adds to."""
         dtype = self._eager[number].dtype
         outputs = self._wide()
-        if isinstance(outputs, str) or part_dtype(dtype) == np.float64 or not _is_float(dtype):
+        if isinstance(outputs, str) or part_dtype(dtype) == np.float64 or not is_float(dtype):
             return None
         return outputs[number] if part_dtype(outputs[number].dtype) == np.float64 else None
 
@@ -231,8 +366,8 @@ class RoundingCheck:
         with np.errstate(all="ignore"):
             once = reference.reshape(-1)[places].astype(got.dtype)
             if is_complex(got.dtype):
-                return _near(once.real, got.real) & _near(once.imag, got.imag)
-            return _near(once, got)
+                return near_once(once.real, got.real) & near_once(once.imag, got.imag)
+            return near_once(once, got)
 
     def _as_exact(self, number: int, places: Array, got: Array) -> Array:
         """Return which of many values are about as near to those of float64 as eager's are."""
@@ -248,134 +383,34 @@ class RoundingCheck:
         reference = self._reference_of(number)
         if reference is None or is_complex(got.dtype):
             return np.zeros(places.size, bool)
-        same: Array = _infinite(got) & (reference.reshape(-1)[places] == got.astype(np.float64))
+        same: Array = infinite(got) & (reference.reshape(-1)[places] == got.astype(np.float64))
         return same
 
     def _with_evidence(self, divergence: Divergence, got: Sequence[Array]) -> Divergence:
-        if divergence.kind not in ARBITRABLE or divergence.element is None:
+        if divergence.kind not in _WITH_EVIDENCE or divergence.element is None:
             return divergence
         number = divergence.place.number
         assert number is not None
         evidence = self._evidence(number, divergence.element, divergence.place.part, got[number])
-        return replace(divergence, message=f"{divergence.message}{sentence(evidence)}", evidence=evidence)
+        said = sentence(evidence, overflow=divergence.kind is Kind.OVERFLOW)
+        return replace(divergence, message=f"{divergence.message}{said}", evidence=evidence)
 
     def _evidence(self, number: int, element: tuple[int, ...], axis: str, got: Array) -> Evidence:
         eager = self._eager[number]
         flat = int(np.ravel_multi_index(element, eager.shape)) if element else 0
         one, other = (_part(array.reshape(-1)[flat], axis) for array in (eager, got))
         runs = _part(self._results(number, self._tried)[:, flat], axis) if self._succeeded else np.zeros(0)
-        if not _is_float(eager.dtype):
-            return (
-                Evidence(self._succeeded, float(min(*runs, one)), float(max(*runs, one)), note=self._note())
-                if (self._succeeded)
-                else Evidence(0, note=self._note())
-            )
-        with np.errstate(all="ignore"):
-            values = np.append(runs.astype(np.float64), float(one))
-        values = values[np.isfinite(values)]
-        low, high = (float(values.min()), float(values.max())) if values.size else (None, None)
-        finite = bool(np.isfinite(one)) and bool(np.isfinite(other))
-        condition = None
-        if low is not None and high is not None and np.isfinite(one) and one != 0 and self._succeeded:
-            condition = (high / 2 - low / 2) / abs(float(one)) / float(finfo(part_dtype(eager.dtype)).eps)
-        wide = self._reference_of(number)
-        note = self._note()
-        reference, farther = None, ""
-        if wide is not None:
-            reference = float(_part(wide.reshape(-1)[flat], axis))
-            farther = _farther(reference, float(one), float(other))
-        elif part_dtype(eager.dtype) != np.float64:
-            outputs = self._wide()
-            why = outputs if isinstance(outputs, str) else "a dtype is fixed in the model"
-            note = note or f"no float64 path: {why}"
-        return Evidence(
-            self._succeeded,
-            low,
-            high,
-            apart(one, other) if finite else None,
-            condition,
-            reference,
-            farther,
-            note,
-        )
-
-
-def sentence(evidence: Evidence) -> str:
-    """Return evidence as the end of a message."""
-    text = ""
-    if evidence.runs and evidence.low is not None and evidence.high is not None:
-        if evidence.low == evidence.high:
-            text += f"; {evidence.runs} runs under rounding noise all give {show(np.float64(evidence.low))}"
-        else:
-            span = f"{show(np.float64(evidence.low))} to {show(np.float64(evidence.high))}"
-            text += f"; {evidence.runs} runs under rounding noise give {span}"
-    if evidence.reference is not None:
-        text += f"; float64 gives {show(np.float64(evidence.reference))}"
-        side = {"eager": "eager", "exported": "the exported model"}.get(evidence.farther)
-        text += f", {side} is farther from it" if side else ""
-    return f"{text}; {evidence.note}" if evidence.note else text
-
-
-def _farther(reference: float, one: float, other: float) -> str:
-    with np.errstate(all="ignore"):
-        mine, theirs = (0.0 if _same(v, reference) else abs(np.float64(v) - reference) for v in (one, other))
-        if np.isnan(mine) or np.isnan(theirs):
-            mine, theirs = (float(np.isfinite(reference) != np.isfinite(v)) for v in (one, other))
-    return "eager" if mine > theirs else "exported" if theirs > mine else ""
-
-
-def _same(one: float, other: float) -> bool:
-    return one == other or (np.isnan(one) and np.isnan(other))
+        note, reference = self._note(), None
+        if is_float(eager.dtype) and part_dtype(eager.dtype) != np.float64:
+            wide = self._reference_of(number)
+            if wide is not None:
+                reference = float(_part(wide.reshape(-1)[flat], axis))
+            else:
+                outputs = self._wide()
+                why = outputs if isinstance(outputs, str) else "a dtype is fixed in the model"
+                note = note or f"no float64 path: {why}"
+        return evidence_of(one, other, runs, reference, note)
 
 
 def _part(value: Any, axis: str) -> Any:
     return getattr(value, axis) if axis else value
-
-
-def _is_float(dtype: np.dtype[Any]) -> bool:
-    return is_floating(dtype) or is_complex(dtype)
-
-
-def differs(eager: Array, got: Array) -> Array:
-    """Return where two arrays of one shape and dtype do not agree.
-
-    That is by class, by more than the tight tolerance, or in the sign of a zero.
-    """
-    if is_complex(eager.dtype):
-        return differs(eager.real, got.real) | differs(eager.imag, got.imag)
-    if not is_floating(eager.dtype):
-        unlike: Array = eager != got
-        return unlike
-    with np.errstate(all="ignore"):
-        one, other = eager.astype(np.float64), got.astype(np.float64)
-        close = (np.abs(one - other) <= tight(one, eager.dtype)) & np.isfinite(one) | (one == other)
-        close &= ~((one == 0) & (other == 0) & (np.signbit(one) != np.signbit(other)))
-        apart_: Array = ~(close | (np.isnan(one) & np.isnan(other)))
-        return apart_
-
-
-def _infinite(array: Array) -> Array:
-    if not is_floating(array.dtype):
-        return np.zeros(array.shape, bool)
-    infinite: Array = np.isinf(array.astype(np.float64))
-    return infinite
-
-
-def _near(once: Array, got: Array) -> Array:
-    one, other = once.astype(np.float64), got.astype(np.float64)
-    near = np.isfinite(one) & (np.abs(one - other) <= tight(one, got.dtype))
-    # The sign of a zero is no matter of accuracy.
-    same_sign: Array = (other != 0) | (np.signbit(one) == np.signbit(other))
-    return near & same_sign
-
-
-def _within_fixed(one: Array, other: Array) -> Array:
-    """Return which finite values are within the fixed tolerance."""
-    if not _is_float(one.dtype):
-        return np.zeros(one.shape, bool)
-    rtol, atol = TOLERANCES[one.dtype.name]
-    with np.errstate(all="ignore"):
-        kind = np.complex128 if is_complex(one.dtype) else np.float64
-        mine, theirs = one.astype(kind), other.astype(kind)
-        within: Array = np.abs(theirs - mine) <= atol + rtol * np.abs(mine)
-        return within & np.isfinite(mine) & np.isfinite(theirs)

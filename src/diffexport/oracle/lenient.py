@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from diffexport.arrays import Array, is_complex, is_floating
-from diffexport.oracle.arbitration import ComparisonResult, differs
+from diffexport.oracle.arbitration import ComparisonResult
 from diffexport.oracle.comparison import compare
+from diffexport.oracle.differences import differs
 from diffexport.values import Terms
 
 

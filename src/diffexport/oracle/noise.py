@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from diffexport.arrays import Array, to_array, to_tensor
+from diffexport.oracle.open_orders import OPEN_ORDERS
 from diffexport.oracle.operator_rules import OperatorRule, Sums, holds
 from diffexport.oracle.rounding import fineness, has_exact_mean, magnitudes, precision_of
 from diffexport.oracle.rule_lookup import Operator, rule_of
@@ -37,7 +38,7 @@ class Noise:
         seed: the same seed gives the same noise; a generator goes on where it was.
 
     Attributes:
-        disturbed: whether any result was inexact, so that this run may differ from eager.
+        disturbed: whether any result was inexact or in an open order, so that this run may differ from eager.
         unrecomputed: names of the operators that could not be recomputed in float64; they are left without noise.
     """
 
@@ -54,7 +55,11 @@ class Noise:
             self.disturbed = True
             return op.run(*args, **kwargs)
         if rule.exact:
-            return op.run(*args, **kwargs)
+            result = op.run(*args, **kwargs)
+            if op.base in OPEN_ORDERS:
+                with torch.no_grad():
+                    self.disturbed |= OPEN_ORDERS[op.base](op.named(args, kwargs), result, self._random)
+            return result
         if rule.is_plain and not (kwargs or op.writes) and _are_plain(args):
             return self._elementwise(op, rule, args)
         tensors = list(tensors_in((args, tuple(kwargs.values()))))
@@ -144,14 +149,14 @@ class _Recomputed:
         def widened(tensor: Tensor) -> Tensor:
             return _widened(tensor, integers=not floats)
 
-        self._args = _mapped(args, widened)
-        self._kwargs = {name: _mapped(value, widened) for name, value in kwargs.items()}
+        self._args = mapped(args, widened)
+        self._kwargs = {name: mapped(value, widened) for name, value in kwargs.items()}
         self._narrow: list[Tensor] | None = None
         if not self._double:
             self._args, self._kwargs = _single(self._args), {k: _single(v) for k, v in self._kwargs.items()}
         elif all(_same(_narrowed(t).to(t.dtype), t) for t in floats):
             self._narrow = self._run(
-                _mapped(args, _narrowed), {k: _mapped(v, _narrowed) for k, v in kwargs.items()}
+                mapped(args, _narrowed), {k: mapped(v, _narrowed) for k, v in kwargs.items()}
             )
         self._sums = rule.sums if rule.is_sum(args, kwargs) else None
         self._is_choice = holds(rule.choice, args, kwargs)
@@ -163,11 +168,11 @@ class _Recomputed:
             )
         elif not rule.pointwise:
             self._other = self._run(
-                _mapped(self._args, self._shaken),
-                {k: _mapped(v, self._shaken) for k, v in self._kwargs.items()},
+                mapped(self._args, self._shaken),
+                {k: mapped(v, self._shaken) for k, v in self._kwargs.items()},
             )
         # What amplitudes are taken of is kept apart from what an in-place operator writes into.
-        self._given = _mapped(self._args, torch.clone) if op.writes else self._args
+        self._given = mapped(self._args, torch.clone) if op.writes else self._args
         self._exact: list[Tensor] = []
 
     def _run(self, args: Any, kwargs: dict[str, Any]) -> list[Tensor] | None:
@@ -296,18 +301,19 @@ class Widened:
         if op.is_view:
             return op.run(*args, **kwargs)
         if rule_of(op).converts:
-            return _mapped(op.run(*args, **kwargs), _held)
+            return mapped(op.run(*args, **kwargs), held)
         if op.writes and any(t.dtype in WIDE for t in tensors_in((args, tuple(kwargs.values())))):
             kept = args[0]
             if isinstance(kept, Tensor) and kept.dtype in WIDE:
                 raise TypeError(f"{op.name} writes into a tensor of {str(kept.dtype).removeprefix('torch.')}")
-        given = _mapped(args, _held)
-        options = {name: _mapped(value, _held) for name, value in kwargs.items()}
+        given = mapped(args, held)
+        options = {name: mapped(value, held) for name, value in kwargs.items()}
         result = op.run(*given, **options)
-        return result if op.writes else _mapped(result, _held)
+        return result if op.writes else mapped(result, held)
 
 
-def _held(tensor: Tensor) -> Tensor:
+def held(tensor: Tensor) -> Tensor:
+    """Return a tensor in float64 (complex128), if it is of a narrower floating dtype."""
     return tensor.to(WIDE[tensor.dtype]) if tensor.dtype in WIDE else tensor
 
 
@@ -372,12 +378,12 @@ def tensors_in(value: Any) -> Iterator[Tensor]:
             yield from tensors_in(item)
 
 
-def _mapped(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
+def mapped(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
     """Return arguments with every tensor changed, and dtypes that are asked for widened."""
     if isinstance(value, Tensor):
         return change(value)
     if isinstance(value, tuple | list):
-        return type(value)([_mapped(item, change) for item in value])
+        return type(value)([mapped(item, change) for item in value])
     if isinstance(value, torch.dtype):
         return WIDE.get(value, value)
     return value

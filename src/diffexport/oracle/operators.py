@@ -179,6 +179,9 @@ def _arithmetic() -> dict[str, OperatorRule]:
         "reciprocal": basic,
         "square": basic,
         "leaky_relu": basic,
+        # In eval mode; in training mode it is random.
+        "rrelu_with_noise": basic,
+        "rrelu_with_noise_functional": basic,
         "addcmul": OperatorRule(sums=Sums(_two)),
         # Quotients are no multiples of a lowest bit.
         "addcdiv": OperatorRule(sums=Sums(_two, exact_if_short=False)),
@@ -262,7 +265,7 @@ def _activations_and_normalisations() -> dict[str, OperatorRule]:
 
 #: Operators that move, select or compare values, or round them to what a dtype or an integer can hold.
 _EXACT = """
-_reshape_alias _unsafe_view abs amax amin aminmax any all arange argmax argmin argsort
+_reshape_alias _unique _unique2 _unsafe_view abs amax amin aminmax any all arange argmax argmin argsort
 as_strided bitwise_and bitwise_not bitwise_or bitwise_xor cat ceil clamp clamp_max clamp_min clone complex
 constant_pad_nd contiguous copy copysign cummax cummin diag diag_embed embedding empty empty_like
 empty_strided eq equal expand_copy fill flip floor fmax fmin full full_like gather ge gt hardtanh heaviside
@@ -272,8 +275,8 @@ max_pool3d_with_indices maximum median min minimum mode nan_to_num nanmedian ne 
 new_ones new_zeros nonzero ones ones_like pixel_shuffle pixel_unshuffle reflection_pad1d reflection_pad2d
 reflection_pad3d relu relu6 repeat replication_pad1d replication_pad2d replication_pad3d resize roll
 scalar_tensor scatter select_scatter set sgn sign signbit slice_scatter sort stack take threshold topk tril
-triu trunc unfold upsample_nearest1d upsample_nearest2d upsample_nearest3d where zero zeros zeros_like
-_local_scalar_dense
+triu trunc unfold unique_consecutive unique_dim upsample_nearest1d upsample_nearest2d upsample_nearest3d where
+zero zeros zeros_like _local_scalar_dense
 """
 
 #: The row of each operator, by name.

@@ -18,12 +18,14 @@ from diffexport.oracle.operator_rules import (
     POINTWISE,
     VIEW,
     ByKind,
+    Condition,
     OperatorRule,
     Stated,
     Sums,
     Units,
 )
 from diffexport.oracle.operators import OPERATORS
+from diffexport.oracle.random_operators import RANDOM_IF
 from diffexport.oracle.rounding import Args, Kwargs, reduced_terms
 
 
@@ -44,6 +46,8 @@ class Operator(Protocol):
     def writes(self) -> bool: ...  # noqa: D102
     @property
     def run(self) -> Callable[..., Any]: ...  # noqa: D102
+    @property
+    def named(self) -> Callable[[Args, Kwargs], dict[str, Any]]: ...  # noqa: D102
     def __hash__(self) -> int: ...
 
 
@@ -64,8 +68,16 @@ def rule_of(op: Operator) -> OperatorRule:
         row,
         exact=row.exact or op.is_view,
         pointwise=op.is_pointwise if row.pointwise is None else row.pointwise,
-        random=op.is_random if row.random is None else row.random,
+        random=_randomness(op) if row.random is None else row.random,
     )
+
+
+def _randomness(op: Operator) -> Condition:
+    """Return for which calls an operator draws random numbers, as far as torch says it."""
+    if not op.is_random or op.base not in RANDOM_IF:
+        return op.is_random
+    test = RANDOM_IF[op.base]
+    return lambda args, kwargs: test(op.named(args, kwargs))
 
 
 #: The keywords of [operator_rule][] that say something of an operator, in their order.

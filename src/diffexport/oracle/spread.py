@@ -10,7 +10,7 @@ exported model. A value is *explained* if
   median element span, and the runs' values for it span at least a quarter of that: few runs say little of how far apart
   they may be for one element, and much for all of them together;
 - for NaN and infinities: a run gave the same; for integers and bools: a run gave that very value; for a zero of the
-  other sign: a run gave such a zero, or a number of that sign.
+  other sign than eager's zero: a run gave such a zero, or a number of that sign.
 """
 
 from __future__ import annotations
@@ -61,7 +61,25 @@ def explained(runs: Array, eager: Array, got: Array) -> Array:
         negative = np.signbit(wide) & ~np.isnan(wide)
         positive = ~np.signbit(wide) & ~np.isnan(wide)
         signs = np.where(np.signbit(value), negative.any(axis=0), positive.any(axis=0))
-        return np.where(value == 0, result & signs, result)
+        # The sign of a zero is judged beside eager's zeros alone.
+        return np.where((value == 0) & (wide[-1] == 0), result & signs, result)
+
+
+def explained_between(unrounded: Array, eager: Array, got: Array) -> Array:
+    """Return which finite elements of ``got`` are among runs in float64 that are rounded to no dtype.
+
+    Args:
+        unrounded: of shape (runs, elements), in float64.
+        eager, got: of shape (elements,), of one real floating dtype.
+    """
+    with np.errstate(all="ignore"):
+        everything = np.concatenate([unrounded, eager[None].astype(np.float64)])
+        value = got.astype(np.float64)
+        negative = np.signbit(everything)
+        signs = np.where(np.signbit(value), negative.any(axis=0), ~negative.all(axis=0))
+        is_zero = (value == 0) & (everything[-1] == 0)
+        among: Array = _among(everything, value, eager.dtype) & (signs | ~is_zero)
+        return among
 
 
 def _among(wide: Array, value: Array, dtype: np.dtype[Any]) -> Array:

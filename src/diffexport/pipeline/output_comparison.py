@@ -41,7 +41,7 @@ class PlainComparison:
 
 
 #: What is said of the elements of an output that has the right shape and dtype.
-_OF_ELEMENTS = (Kind.VALUE, Kind.NAN_PLACEMENT, Kind.INFINITY, Kind.SIGN_OF_ZERO)
+_OF_ELEMENTS = (Kind.VALUE, Kind.NAN_PLACEMENT, Kind.INFINITY, Kind.SIGN_OF_ZERO, Kind.OVERFLOW)
 
 
 class UnlikeValues:

@@ -99,7 +99,7 @@ def _may_be_registered(kind: Any) -> bool:
 
 
 def _registered(kind: type) -> RegisteredContainer | None:
-    if not _may_be_registered(kind):  # type: ignore[arg-type]  # mypy: a type is not hashable
+    if not _may_be_registered(kind):
         return None
     for look_up in _LOOK_UPS:
         found = look_up(kind)

@@ -63,6 +63,7 @@ class Kind(enum.StrEnum):
     INFINITY = "infinity"
     VALUE = "value"
     SIGN_OF_ZERO = "sign-of-zero"
+    OVERFLOW = "overflow"
     DECLARED_TYPE = "declared-type"
     GRAPH_CONTRACT = "graph-contract"
     OPSET = "opset"
@@ -72,8 +73,9 @@ class Kind(enum.StrEnum):
 
     @property
     def severity(self) -> Severity:
-        """FAILURE, save for the sign of zero and stale globals: a NOTE unless a run is strict."""
-        return Severity.NOTE if self in (Kind.SIGN_OF_ZERO, Kind.STALE_GLOBALS) else Severity.FAILURE
+        """FAILURE, save for the sign of zero, overflow and stale globals: a NOTE unless a run is strict."""
+        notes = (Kind.SIGN_OF_ZERO, Kind.OVERFLOW, Kind.STALE_GLOBALS)
+        return Severity.NOTE if self in notes else Severity.FAILURE
 
     @property
     def meaning(self) -> str:
@@ -97,6 +99,7 @@ _MEANINGS = {
     Kind.INFINITY: "infinities stand in other places or have another sign",
     Kind.VALUE: "finite values differ by more than rounding explains",
     Kind.SIGN_OF_ZERO: "a zero has the other sign",
+    Kind.OVERFLOW: "a result overflows on the way to a value that float64 has, in eager or in the exported model",
     Kind.DECLARED_TYPE: "an output's declared dtype or shape does not admit what the model computes",
     Kind.GRAPH_CONTRACT: "the graph does not have the node kinds it should have",
     Kind.OPSET: "the model does not have the opset that was asked for",
@@ -129,6 +132,8 @@ class Evidence:
         farther: ``eager`` or ``exported``: which side is farther from ``reference``; empty if neither is, or if it
             is unknown.
         note: what kept the element from being arbitrated as it should; else empty.
+        below, above: where the exported model's value is between low and high, the values next to it that the runs
+            and eager give: none of them lies between these two. Else None.
     """
 
     runs: int
@@ -139,6 +144,8 @@ class Evidence:
     reference: float | None = None
     farther: str = ""
     note: str = ""
+    below: float | None = None
+    above: float | None = None
 
 
 @dataclass(frozen=True)

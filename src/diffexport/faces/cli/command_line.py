@@ -91,7 +91,9 @@ def cli() -> None:
 @FORMAT
 @click.option("--save", "folder", type=SAVE_FOLDER, metavar="DIR", help="Where findings are kept.")
 @click.option("--no-save", is_flag=True, help="Keep no regression files.")
-@click.option("--strict", is_flag=True, default=None, help="Let notes fail too: sign of zero, stale globals.")
+@click.option(
+    "--strict", is_flag=True, default=None, help="Let notes fail too: sign of zero, overflow, stale globals."
+)
 @click.option("--fail-fast", is_flag=True, help="Stop at the first new divergence.")
 @click.option("--jobs", "-j", type=JOBS, help=JOBS_HELP)
 @click.option("--verbose", "-v", is_flag=True, help="Show what exporters printed with each finding.")
@@ -140,7 +142,7 @@ def run(targets: tuple[str, ...], **options: object) -> None:
 @click.option("--mode", type=TEXT, metavar="MODE", help="How the file was exported; guessed otherwise.")
 @click.option("--json", "json_file", type=REPORT_FILE, help="Write a report.")
 @FORMAT
-@click.option("--strict", is_flag=True, default=None, help="Let notes fail too: sign of zero.")
+@click.option("--strict", is_flag=True, default=None, help="Let notes fail too: sign of zero, overflow.")
 @click.option("--fail-fast", is_flag=True, help="Stop at the first new divergence.")
 @click.option("--jobs", "-j", type=click.IntRange(0, 1), default=1, help=JOBS_HELP)
 @weights_option
@@ -184,7 +186,7 @@ def compare(model: Path, target: str, **options: object) -> None:
     help="Mutators to apply, by name; may be repeated.",
 )
 @click.option("--json", "json_file", type=REPORT_FILE, help="Write a report.")
-@click.option("--strict", is_flag=True, default=None, help="Let notes fail too: sign of zero.")
+@click.option("--strict", is_flag=True, default=None, help="Let notes fail too: sign of zero, overflow.")
 @click.option("--jobs", "-j", type=JOBS, help=JOBS_HELP)
 @click.option("--list", "listed", is_flag=True, help="Only list the mutators.")
 @click.option("--resume", is_flag=True, help="Go on with what an earlier run of the same has done.")
@@ -243,7 +245,9 @@ def mutate(targets: tuple[str, ...], **options: object) -> None:
 @click.option("--json", "json_file", type=REPORT_FILE, help="Write a report.")
 @click.option("--save", "folder", type=SAVE_FOLDER, metavar="DIR", help="Where findings are kept.")
 @click.option("--no-save", is_flag=True, help="Keep no regression files.")
-@click.option("--strict", is_flag=True, default=None, help="Let notes fail too: sign of zero, stale globals.")
+@click.option(
+    "--strict", is_flag=True, default=None, help="Let notes fail too: sign of zero, overflow, stale globals."
+)
 @click.option("--resume", is_flag=True, help="Leave out what an earlier scan of the same source has done.")
 @click.option("--state", "state_file", type=REPORT_FILE, help="Where that is kept.")
 @click.option("--jobs", "-j", type=CHILD_JOBS, help="Child processes.")

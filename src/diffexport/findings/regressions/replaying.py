@@ -40,6 +40,7 @@ _BESIDE = (
     Kind.STALE_GLOBALS,
     Kind.OPSET,
     Kind.SIGN_OF_ZERO,
+    Kind.OVERFLOW,
 )
 
 

@@ -209,6 +209,7 @@ _TEMPLATES = {
     "return not np.array_equal(*infinities)",
     Kind.SIGN_OF_ZERO: _SIDES + "zeros = (one == 0) & (other == 0)\n"
     "return bool((zeros & (np.signbit(one) != np.signbit(other))).any())",
+    Kind.OVERFLOW: _SIDES + "return not np.allclose(one, other, rtol=2.0**-6, atol=0, equal_nan=True)",
     Kind.VALUE: _try(
         _SIDES + _TIGHT,
         "torch.testing.assert_close($tensor(other), $tensor(one), equal_nan=True, **tolerance)",
