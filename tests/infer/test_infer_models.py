@@ -11,6 +11,7 @@ from torch.autograd import Function
 from torch.nn import functional
 
 from diffexport.errors import UsageError
+from diffexport.infer.search import Flattened
 from diffexport.infer.session import RAN, infer
 from diffexport.infer.widening.widen import rejected
 from diffexport.values.spec import TensorSpec
@@ -153,8 +154,8 @@ def split_in(ctx, x, parts):
         (converted, ("float32[...]", "just(torch.float16)")),
         (applied_to, ("just(torch.nn.functional.relu)", "float32[...]")),
         (unit_only, ("float32[...] in 0..1",)),
-        # The largest index suits the fewest classes.
-        (loss_of_class, ("float32[N, >=2]", "int64[N] in 0..1")),
+        # The largest index follows the number of classes.
+        (loss_of_class, ("float32[N, T>=2]", "int64[N] in 0..T-1")),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
@@ -413,5 +414,5 @@ def test_rejection_is_measured_on_what_is_generated():
 
     prober = Prober(subject_of(function(only_four)), 5)
     candidate = (Argument(Choice("tensor"), (2, 4, 6, 8)),)
-    assert rejected(prober, candidate, {0: TensorSpec.parse("float32[*]")}) == 1
-    assert rejected(prober, candidate, {0: TensorSpec.parse("float32[2, 2, 4, 4]")}) == 0
+    assert rejected(prober, Flattened.of(candidate), {0: TensorSpec.parse("float32[*]")}) == 1
+    assert rejected(prober, Flattened.of(candidate), {0: TensorSpec.parse("float32[2, 2, 4, 4]")}) == 0

@@ -71,6 +71,7 @@ from .spec import DTYPES as DTYPES
 from .spec import LARGER_FROM as LARGER_FROM
 from .spec import MAX_DIMS as MAX_DIMS
 from .spec import MAX_ELEMENTS as MAX_ELEMENTS
+from .spec import MAX_LEADING as MAX_LEADING
 from .spec import Dim as Dim
 from .spec import Shape as Shape
 from .spec import TensorSpec as TensorSpec

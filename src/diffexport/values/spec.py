@@ -2,7 +2,7 @@
 
 Inside the brackets stand the dimensions: a number is that size, ``*`` any size, ``>=3`` at least 3, ``2..4``
 a range, a name any size that is the same wherever the name occurs (``N>=2`` gives it a minimum), and a
-leading ``...`` any number of further dimensions of any size. ``float32[]`` is 0-d, ``float32[...]`` any shape.
+leading ``...`` any number of further dimensions of any size (``...<=1`` at most one). ``float32[]`` is 0-d, ``float32[...]`` any shape.
 
 Inputs that broadcast with each other share names that end in ``?``: ``N?`` is N or 1. A leading ``...B`` stands
 for the same dimensions wherever it occurs, ``...B?`` for some of the last of them, each its size or 1: two inputs
@@ -67,7 +67,7 @@ _DIM = re.compile(
     rf"(?P<name>[A-Za-z_]\w*)?(?P<one>(?<=\w)\?)?(?:>=(?P<least>{_SIZE}))?)\Z"
 )
 _TOO_LONG = re.compile(r"[0-9]{19}")
-_LEADING = re.compile(r"\.\.\.(?:(?P<name>[A-Za-z_]\w*)(?P<one>\?)?)?\Z")
+_LEADING = re.compile(r"\.\.\.(?:(?P<name>[A-Za-z_]\w*)(?P<one>\?)?)?(?:<=(?P<most>[0-9]))?\Z")
 _SPEC = re.compile(
     r"\s*(?P<dtype>\w+)\s*(?:\[(?P<dims>.*)\])?\s*"
     r"(?:\b(?!in\s)(?P<kind>[a-z]+)(?:\((?P<numbers>[^()]*)\))?\s*)?(?:\bin\s+(?P<bounds>\S+)\s*)?"
@@ -132,6 +132,7 @@ class TensorSpec:
 
     ``leading`` says that any number of dimensions of any size may stand before ``dims``; where ``lead`` is a
     name, the same ones as in the other specs of that name (``lead_one``: some of the last of them, each its size or 1).
+    There are at most ``most_leading`` of them, where that is less than [MAX_LEADING][].
     ``low`` and ``high`` bound the values, ``kind`` says what they are like; ``scope`` says what is left out, and is no
     part of the text.
     """
@@ -145,6 +146,7 @@ class TensorSpec:
     high: Bound = None
     kind: ValueKind | None = None
     scope: InputScope = ALL_INPUTS
+    most_leading: int = MAX_LEADING
 
     @classmethod
     def parse(cls, text: str) -> TensorSpec:
@@ -174,10 +176,13 @@ class TensorSpec:
             raise UsageError(f"in tensor spec {shown(text)}: {error}") from None
         if lead is None:
             return cls(dtype, dims, False, low=low, high=high, kind=kind)
-        return cls(dtype, dims, True, lead["name"], lead["one"] is not None, low, high, kind)
+        most = min(int(lead["most"] or MAX_LEADING), MAX_LEADING)
+        one = lead["one"] is not None
+        return cls(dtype, dims, True, lead["name"], one, low, high, kind, most_leading=most)
 
     def __str__(self) -> str:
-        lead = [f"...{self.lead or ''}{'?' * self.lead_one}"] if self.leading else []
+        most = f"<={self.most_leading}" if self.most_leading < MAX_LEADING else ""
+        lead = [f"...{self.lead or ''}{'?' * self.lead_one}{most}"] if self.leading else []
         text = f"{self.dtype}[{', '.join([*lead, *(str(dim) for dim in self.dims)])}]"
         if self.kind is not None:
             text = f"{text} {self.kind}"
@@ -223,12 +228,14 @@ class TensorSpec:
     def ranks(self) -> tuple[int, ...]:
         """Return the ranks to try, smallest first."""
         least = len(self.dims)
-        return tuple(range(least, least + MAX_LEADING + 1)) if self.leading else (least,)
+        return tuple(range(least, least + self.most_leading + 1)) if self.leading else (least,)
 
     def admits(self, shape: Sequence[int]) -> bool:
         """Return whether a tensor of this shape may be given (names are checked by [admits_all][])."""
         extra = len(shape) - len(self.dims)
         if extra < 0 or (extra > 0 and not self.leading):
+            return False
+        if self.most_leading < MAX_LEADING and extra > self.most_leading:
             return False
         if self.scope.no_empty and 0 in shape:
             return False
@@ -349,7 +356,8 @@ def _agreed_ranks(specs: Sequence[TensorSpec], ranks: Sequence[int]) -> list[int
     extras: dict[str, int] = {}
     for spec, rank in zip(specs, ranks, strict=True):
         if spec.lead is not None and not spec.lead_one:
-            extras.setdefault(spec.lead, rank - len(spec.dims))
+            most = min(each.most_leading for each in specs if each.lead == spec.lead)
+            extras.setdefault(spec.lead, min(rank - len(spec.dims), most))
     agreed = []
     for spec, rank in zip(specs, ranks, strict=True):
         extra = rank - len(spec.dims)

@@ -29,6 +29,7 @@ from diffexport.infer.evidence.words import (
     FLOATS,
     INDEX,
     INTS,
+    LENGTH,
     MASK,
     POSITIVE,
     PREFIXES,
@@ -46,8 +47,10 @@ class Choice:
         kind: what it is.
         cost: 0 for the likeliest.
         text: of the value, for what is no tensor.
-        dtype, domain: of a tensor; the domain is ``any``, ``positive``, ``unit`` (0 to 1), ``index`` (small integers).
+        dtype, domain: of a tensor; the domain is ``any``, ``positive``, ``unit`` (0 to 1), ``index`` (small integers),
+            ``mask`` (false and true, or 0 and 1), ``length`` (integers from 1 on).
         count: of a tuple or list of tensors.
+        is_list: whether they are in a list.
         source: where the value comes from.
     """
 
@@ -57,6 +60,7 @@ class Choice:
     dtype: str = "float32"
     domain: str = "any"
     count: int = 0
+    is_list: bool = False
     source: str = "guess"
 
     @property
@@ -104,7 +108,8 @@ def choices(
         weight[_kind_of(parameter.default)] += STATED.default
     stated, start = _stated(parameter, usage, known, named_values)
     best = max(weight.values())
-    values = _Values(words, usage, place)
+    said = str(parameter.annotation or "").lower()
+    values = _Values(words, usage, place, is_list="tuple" not in said)
     guesses = [
         dataclasses.replace(choice, cost=start + best - amount + extra)
         for kind, amount in weight.items()
@@ -373,16 +378,19 @@ _PLAIN_VALUES: Mapping[ArgumentKind, Sequence[str]] = {
 class _Values:
     """The values worth trying of each kind, with how much less likely each is than the first of its kind."""
 
-    def __init__(self, words: set[str], usage: Usage, place: int) -> None:
-        self._words, self._usage, self._place = words, usage, place
+    def __init__(self, words: set[str], usage: Usage, place: int, *, is_list: bool) -> None:
+        self._words, self._usage, self._place, self._is_list = words, usage, place, is_list
 
     def of(self, kind: ArgumentKind) -> Iterable[tuple[float, Choice]]:
         if kind is ArgumentKind.TENSOR:
             yield from self._tensors()
         elif kind is ArgumentKind.TENSORS:
-            yield CHOICE.two_tensors, Choice(kind, count=2)
-            yield CHOICE.one_tensor, Choice(kind, count=1)
-            yield CHOICE.three_tensors, Choice(kind, count=3)
+            for cost, count in (
+                (CHOICE.two_tensors, 2),
+                (CHOICE.one_tensor, 1),
+                (CHOICE.three_tensors, 3),
+            ):
+                yield cost, Choice(kind, count=count, is_list=self._is_list)
         else:
             for number, text in enumerate(self._texts(kind)):
                 yield CHOICE.value_step * number, Choice(kind, text=text)
@@ -401,23 +409,33 @@ class _Values:
 
     def _tensors(self) -> Iterable[tuple[float, Choice]]:
         words, hints = self._words, self._usage.dtypes
-        index = (bool(words & INDEX) and "float32" not in hints) or "int64" in hints
         mask = bool(words & MASK) or "bool" in hints
+        index = ((bool(words & INDEX) and "float32" not in hints) or "int64" in hints) and not mask
+        length = bool(words & LENGTH) or self._usage.is_length
+        subscript = "subscript" in hints and not mask
         positive = bool(words & POSITIVE) and self._place > 0
         unit = bool(words & UNIT)
-        later_index = index and self._place > 0
+        later_index = (index and self._place > 0) or "int64" in hints or subscript
         any_float = TENSOR.floats
         if later_index:
             any_float = TENSOR.floats_not_indices
+        elif mask:
+            any_float = TENSOR.mask_of_floats
         elif "complex64" in hints:
             any_float = TENSOR.floats_not_complex
         indices = TENSOR.indices
-        if index:
+        if index or subscript:
             indices = TENSOR.indices_hinted if later_index else TENSOR.indices_hinted_first
         kind = ArgumentKind.TENSOR
+        if length:
+            yield TENSOR.lengths, Choice(kind, dtype="int64", domain="length")
         yield any_float, Choice(kind)
         yield indices, Choice(kind, dtype="int64", domain="index")
-        yield (TENSOR.mask_hinted if mask else TENSOR.mask), Choice(kind, dtype="bool")
+        if mask:
+            yield TENSOR.mask_hinted, Choice(kind, dtype="bool", domain="mask")
+            yield TENSOR.mask_of_integers, Choice(kind, dtype="int64", domain="mask")
+        else:
+            yield (TENSOR.subscript_mask if subscript else TENSOR.mask), Choice(kind, dtype="bool")
         yield (TENSOR.unit_hinted if unit else TENSOR.unit), Choice(kind, domain="unit")
         yield (TENSOR.positive_hinted if positive else TENSOR.positive), Choice(kind, domain="positive")
         is_complex = "complex64" in hints

@@ -27,8 +27,29 @@ DIM_FIRST = _names(
     "argsort unbind any all prod std var median index_select gather scatter scatter_ scatter_add scatter_add_ select",
     "narrow flip flatten transpose norm",
 )
-#: Those of them that take an index second.
-INDEX_SECOND = _names("gather scatter scatter_ index_select scatter_add scatter_add_")
+#: The dtype that an argument of these is of, with its place among the arguments of the function; a method's is one less.
+DTYPE_TAKERS: Mapping[str, tuple[int, str]] = {
+    **dict.fromkeys(
+        _names("masked_fill masked_fill_ masked_scatter masked_scatter_ masked_select"), (1, "bool")
+    ),
+    "where": (0, "bool"),
+    **dict.fromkeys(
+        _names(
+            "gather scatter scatter_ scatter_add scatter_add_ scatter_reduce scatter_reduce_ index_select",
+            "index_add index_add_ index_copy index_copy_ index_fill index_fill_",
+        ),
+        (2, "int64"),
+    ),
+    **dict.fromkeys(
+        _names("take take_along_dim cross_entropy nll_loss repeat_interleave pack_padded_sequence"),
+        (1, "int64"),
+    ),
+    **dict.fromkeys(_names("embedding embedding_bag one_hot bincount"), (0, "int64")),
+}
+#: Modules whose first argument is of a dtype.
+MODULE_TAKERS: Mapping[str, str] = {"Embedding": "int64", "EmbeddingBag": "int64"}
+#: Functions whose argument counts what is valid of each sequence.
+LENGTH_TAKERS = _names("pack_padded_sequence")
 #: What takes a shape.
 SHAPE_TAKERS = _names(
     "view reshape expand zeros ones empty full rand randn broadcast_to new_zeros new_ones Size broadcast_shapes"

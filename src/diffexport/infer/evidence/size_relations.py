@@ -52,6 +52,8 @@ _NAMED: Mapping[str, tuple[str, ...]] = {
     "scale scales zero zp alpha step threshold temperature": ("scalar", "one", "last"),
     "label labels target targets": ("one for each row",),
     "index indices idx perm permutation ids": ("batch", "vector", "one for each row"),
+    "lengths lens seqlens": ("batch",),
+    "mask masks visible valid": ("same", "one for each row", "last"),
     "state hidden mem h c v": ("same", "one step"),
 }
 

@@ -7,11 +7,14 @@ a parameter is passed (``dim=p``, ``F.conv2d(x, p)``, ``range(p)``), from compar
 from __future__ import annotations
 
 import ast
+import inspect
 import types
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+import torch
 
 from diffexport.infer.evidence import operator_use as ops
 from diffexport.infer.evidence.expressions import (
@@ -26,6 +29,7 @@ from diffexport.infer.evidence.expressions import (
 from diffexport.infer.evidence.kinds import ArgumentKind
 from diffexport.infer.evidence.subject import tree_of
 from diffexport.infer.evidence.weights import KEYWORD, PASSED_ON, TYPE_CHECK, Use
+from diffexport.subjects.targets import has_setup_context
 
 #: How deep functions that a forward calls are followed.
 _DEPTH = 2
@@ -42,7 +46,8 @@ class Usage:
         ranks: dimensions that it has been seen to need exactly.
         least: the least number of dimensions.
         values: constants that it is compared with.
-        dtypes: of a tensor, as far as seen.
+        dtypes: of a tensor, as far as seen; ``subscript`` where something is subscripted with it.
+        is_length: whether it counts what is valid of sequences.
         members: attributes that are read of it and that tensors do not have.
         optional: whether it is compared with None.
         classes: others than these that it is checked to be an instance of.
@@ -55,6 +60,7 @@ class Usage:
     least: int = 0
     values: list[Any] = field(default_factory=list)
     dtypes: set[str] = field(default_factory=set)
+    is_length: bool = False
     members: set[str] = field(default_factory=set)
     optional: bool = False
     classes: list[type] = field(default_factory=list)
@@ -78,6 +84,7 @@ class Usage:
         self.least = max(self.least, other.least)
         self.values += other.values
         self.dtypes |= other.dtypes
+        self.is_length = self.is_length or other.is_length
         self.members |= other.members
         self.classes += other.classes
         self.keys += other.keys
@@ -86,7 +93,11 @@ class Usage:
 
 
 def usages(
-    tree: ast.FunctionDef | None, names: list[str], scope: Mapping[str, Any], depth: int = _DEPTH
+    tree: ast.FunctionDef | None,
+    names: list[str],
+    scope: Mapping[str, Any],
+    depth: int = _DEPTH,
+    owner: Any = None,
 ) -> dict[str, Usage]:
     """Return the evidence for each of the named parameters of a function.
 
@@ -95,16 +106,19 @@ def usages(
         names: of its parameters.
         scope: what names outside the function stand for.
         depth: how many calls deep to look.
+        owner: the module whose method it is, by which ``self.layer(…)`` is followed; None for a plain function.
     """
     usage_of = {name: Usage() for name in names}
     if tree is not None and usage_of:
-        _UsageReader(usage_of, scope, depth).read(tree)
+        _UsageReader(usage_of, scope, depth, owner).read(tree)
     return usage_of
 
 
 class _UsageReader:
-    def __init__(self, usage_of: dict[str, Usage], scope: Mapping[str, Any], depth: int) -> None:
-        self._usages, self._scope, self._depth = usage_of, scope, depth
+    def __init__(
+        self, usage_of: dict[str, Usage], scope: Mapping[str, Any], depth: int, owner: Any = None
+    ) -> None:
+        self._usages, self._scope, self._depth, self._owner = usage_of, scope, depth, owner
 
     def read(self, tree: ast.FunctionDef) -> None:
         for node in ast.walk(tree):
@@ -118,6 +132,8 @@ class _UsageReader:
                 self._subscript(node)
             elif isinstance(node, ast.BinOp):
                 self._operator(node)
+            elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Invert):
+                self._typed(node.operand, "bool")
             elif isinstance(node, ast.Assign):
                 self._assign(node)
             elif isinstance(node, ast.If | ast.IfExp | ast.While):
@@ -201,8 +217,6 @@ class _UsageReader:
         arguments = node.args
         if name in ops.DIM_FIRST and arguments:
             self._note(arguments[0], Use.DIMENSION)
-            if name in ops.INDEX_SECOND and len(arguments) > 1:
-                self._index(arguments[1])
         elif name in ops.SHAPE_TAKERS:
             for item in arguments:
                 self._note(item, Use.ONLY_SHAPE if len(arguments) == 1 else Use.ONE_SIZE)
@@ -210,11 +224,8 @@ class _UsageReader:
             self._note(arguments[0], Use.CONVERSION)
         elif name in ("topk", "chunk", "split") and arguments:
             self._note(arguments[0], Use.COUNT)
-        elif name == "masked_fill" and arguments:
-            usage = self._of(arguments[0])
-            if usage is not None:
-                usage.add(Use.MASK)
-                usage.dtypes.add("bool")
+        if not self._is_torch(node.func):
+            self._takes_dtype(name, arguments, is_method=True)
         if name in ("dim", "ndimension") or (name == "size" and arguments):
             axis = integer_in(arguments[0]) if arguments else None
             if axis is not None and isinstance(node.func, ast.Attribute):
@@ -275,30 +286,60 @@ class _UsageReader:
                 self._note(item, Use.CONVOLVED_WITH)
             elif name in ("clamp", "clip"):
                 self._note(item, Use.LIMIT)
-        if name in ("gather", "scatter", "index_select") and len(rest) > 1:
-            self._index(rest[1])
-        if name == "embedding":
-            self._index(first)
+        self._takes_dtype(name, node.args, is_method=False)
         if name.startswith("view_as_real"):
             usage = self._of(first)
             if usage is not None:
                 usage.dtypes.add("complex64")
 
-    def _index(self, node: ast.expr) -> None:
+    def _takes_dtype(self, name: str, arguments: Sequence[ast.expr], *, is_method: bool) -> None:
+        """Note the dtype of what stands where an operator takes a mask or an index."""
+        if name not in ops.DTYPE_TAKERS:
+            return
+        place, dtype = ops.DTYPE_TAKERS[name]
+        # The condition is the first argument of the method as well as of the function.
+        place = max(place - is_method, 0)
+        if (name, place, is_method) == ("where", 0, False) and len(arguments) < 3:
+            return
+        if place < len(arguments):
+            self._typed(arguments[place], dtype)
+            usage = self._of(arguments[place])
+            if usage is not None and name in ops.LENGTH_TAKERS:
+                usage.is_length = True
+
+    def _typed(self, node: ast.expr, dtype: str) -> None:
+        """Note that a parameter is a tensor of a dtype: a mask where that is bool, an index where it is an integer."""
         usage = self._of(node)
         if usage is not None:
-            usage.add(Use.INDEX)
-            usage.dtypes.add("int64")
+            usage.add(Use.MASK if dtype == "bool" else Use.INDEX)
+            usage.dtypes.add(dtype)
+
+    def _callee(self, function: ast.expr) -> tuple[Any, int, Any]:
+        """Return the function that is called, how many of its parameters a call does not give, and its module."""
+        callee = self._resolve(function)
+        if isinstance(callee, types.FunctionType):
+            is_own = isinstance(function, ast.Attribute) and self._resolve(function.value) is self._owner
+            return callee, int(is_own and self._owner is not None), self._owner if is_own else None
+        if isinstance(callee, torch.nn.Module):
+            forward = inspect.unwrap(type(callee).forward)
+            return forward, 1, callee
+        if isinstance(function, ast.Attribute) and function.attr == "apply":
+            applied_to = self._resolve(function.value)
+            if isinstance(applied_to, type) and issubclass(applied_to, torch.autograd.Function):
+                return applied_to.forward, int(not has_setup_context(applied_to)), None
+        return None, 0, None
 
     def _follow(self, node: ast.Call) -> None:
-        """Look into a function of the same package that parameters are passed on to."""
-        callee = self._resolve(node.func)
+        """Look into a function, a module or an autograd Function that parameters are passed on to."""
+        callee, skipped, owner = self._callee(node.func)
+        if isinstance(owner, torch.nn.Module) and type(owner).__name__ in ops.MODULE_TAKERS and node.args:
+            self._typed(node.args[0], ops.MODULE_TAKERS[type(owner).__name__])
         if self._depth <= 0 or not isinstance(callee, types.FunctionType):
             return
-        tree = tree_of(callee)
+        tree = None if callee.__module__.startswith("torch.nn.modules") else tree_of(callee)
         if tree is None:
             return
-        names = [argument.arg for argument in (*tree.args.posonlyargs, *tree.args.args)]
+        names = [argument.arg for argument in (*tree.args.posonlyargs, *tree.args.args)][skipped:]
         passed = [
             (item, name) for item, name in zip(node.args, names, strict=False) if self._of(item) is not None
         ]
@@ -307,7 +348,7 @@ class _UsageReader:
         ]
         if not passed:
             return
-        inside = usages(tree, [name for _, name in passed], callee.__globals__, self._depth - 1)
+        inside = usages(tree, [name for _, name in passed], callee.__globals__, self._depth - 1, owner)
         for item, name in passed:
             usage = self._of(item)
             if usage is not None:
@@ -316,11 +357,15 @@ class _UsageReader:
     def _resolve(self, node: ast.expr) -> Any:
         """Return what a dotted name stands for, None where that cannot be told without running it."""
         if isinstance(node, ast.Name):
+            if node.id == "self" and self._owner is not None:
+                return self._owner
             return None if node.id in self._usages else self._scope.get(node.id)
         if isinstance(node, ast.Attribute):
             owner = self._resolve(node.value)
             if isinstance(owner, types.ModuleType | type):
                 return vars(owner).get(node.attr)
+            if isinstance(owner, torch.nn.Module):
+                return owner._modules.get(node.attr) or inspect.getattr_static(type(owner), node.attr, None)
         return None
 
     def _compare(self, node: ast.Compare) -> None:
@@ -377,10 +422,14 @@ class _UsageReader:
                 taken = [part for part in parts if not is_ellipsis(part) and not is_none(part)]
                 usage.least = max(usage.least, len(taken))
             else:
-                usage.add(Use.SUBSCRIPTED)
+                usage.add(Use.SUBSCRIPTED if axis is None else Use.ITEM)
         elif isinstance(node.value, ast.Attribute) and node.value.attr == "shape" and axis is not None:
             self._rank(node.value.value, least=axis + 1 if axis >= 0 else -axis)
-        self._note(node.slice, Use.SUBSCRIPT)
+        for part in node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]:
+            self._note(part, Use.SUBSCRIPT)
+            indexing = self._of(part)
+            if indexing is not None:
+                indexing.dtypes.add("subscript")
 
     def _operator(self, node: ast.BinOp) -> None:
         if isinstance(node.op, ast.Add | ast.Sub | ast.Mult | ast.Div):
@@ -389,6 +438,9 @@ class _UsageReader:
                 if usage is not None:
                     # What is calculated with is no index.
                     usage.dtypes.add("float32")
+        if isinstance(node.op, ast.BitAnd | ast.BitOr | ast.BitXor):
+            for side in (node.left, node.right):
+                self._typed(side, "bool")
         if isinstance(node.op, ast.MatMult):
             for side in (node.left, node.right):
                 self._note(side, Use.MATRIX_OPERAND)

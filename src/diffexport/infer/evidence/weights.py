@@ -36,7 +36,7 @@ PRIOR: Mapping[ArgumentKind, tuple[float, float]] = {
 class Use(enum.Enum):
     """What source does with a parameter: in words, and the weights of the kinds that this speaks for."""
 
-    LOOPED_OVER = "it is looped over", {_TENSORS: 1.5, _TENSOR: 0.3}
+    LOOPED_OVER = "it is looped over", {_TENSORS: 2.0, _TENSOR: 0.3}
     SPREAD = "it is spread with a star", {_TENSORS: 1.0, _SHAPE: 1.0}
     TENSOR_ATTRIBUTE = "it has an attribute that only tensors have", {_TENSOR: 1.5}
     MODULE_ATTRIBUTE = "it has an attribute that modules have", {ArgumentKind.MODULE: 3.0}
@@ -68,6 +68,7 @@ class Use(enum.Enum):
     LIMIT = "clamp takes it", {_FLOAT: 1.0}
     SLICED = "it is subscripted with slices", {_TENSOR: 2.0}
     SUBSCRIPTED = "it is subscripted", {_TENSOR: 0.4, _TENSORS: 0.8}
+    ITEM = "it is subscripted with a number", {_TENSOR: 0.4, _TENSORS: 1.2}
     SUBSCRIPT = "something is subscripted with it", {_INT: 0.5, _TENSOR: 0.5}
     MATRIX_OPERAND = "it is an operand of @", {_TENSOR: 3.0}
     DIVISOR = "it is on the right of //, %, << or >>", {_INT: 0.6}
@@ -110,7 +111,7 @@ class NameWeights:
     way: float = 1.0
     #: Words for what is mostly None.
     absent: float = 1.5
-    tensors: float = 1.0
+    tensors: float = 2.0
     #: The first word of several (``num_bits``, ``is_causal``).
     prefix: float = 3.0
 
@@ -175,8 +176,15 @@ class TensorCosts:
     indices: float = 2.0
     indices_hinted_first: float = 0.8
     indices_hinted: float = 0.0
+    #: A mask of bool, of integers and of floats, where name or use speak for one; of bool where nothing does.
     mask: float = 2.6
-    mask_hinted: float = 0.4
+    mask_hinted: float = -0.1
+    mask_of_integers: float = 0.1
+    mask_of_floats: float = 0.3
+    #: What something is subscripted with and no name speaks of: an index, or a mask.
+    subscript_mask: float = 0.3
+    #: Lengths of sequences.
+    lengths: float = -0.1
     #: Between 0 and 1.
     unit: float = 1.4
     unit_hinted: float = -0.1
@@ -253,9 +261,10 @@ RELATION: Mapping[str, float] = {
 class NumberCosts:
     """Cost of a call with so many arguments."""
 
-    #: Of a forward that takes any number: one more than is named, and each further one; none of them.
+    #: Of a forward that takes any number: two more than are named, one more and three more; none of them.
+    two_more: float = 0.4
     one_more: float = 0.5
-    more_step: float = 0.5
+    three_more: float = 1.0
     none_more: float = 2.0
     #: Each argument that has a default and is given.
     optional: float = 0.6
@@ -289,6 +298,8 @@ class RepairCosts:
     definite: float = 0.2
     definite_step: float = 0.2
     dtype: float = 0.4
+    #: On top, where the message names another argument.
+    not_named: float = 0.6
     #: Values between 0 and 1, or small integers.
     smaller: float = 0.8
     #: Another kind; and the share of what that costs more than the one it replaces.
@@ -296,6 +307,8 @@ class RepairCosts:
     kind_share: float = 0.3
     #: Another value of an argument that the message names, also one that was left to its default.
     named: float = 0.2
+    #: On top, where a tensor is to become something else.
+    named_tensor: float = 0.6
     named_share: float = 0.3
     named_further: float = 0.2
 

@@ -19,7 +19,7 @@ SPOKEN_FOR: tuple[tuple[frozenset[str], ArgumentKind, float], ...] = (
             "x y z input inputs inp tensor weight weights bias mask grad score scores score logit logits",
             "target targets label labels index indices idx ids q k v query key value keys values feature",
             "features feat image images img spikes spk mem hidden state embedding embeddings data src source",
-            "running mean var mu sigma zero point points scales matrix mat coords xyz a b bernoulli probs",
+            "masks lengths lens seqlens positions tokens running mean var mu sigma zero point points scales matrix mat coords xyz a b bernoulli probs",
             "prob logp u w wt theta zeropoint params",
         ),
         ArgumentKind.TENSOR,
@@ -79,9 +79,10 @@ PREFIXES: Mapping[str, ArgumentKind] = {
 
 INDEX = _words(
     "index indices idx ids label labels target targets perm permutation argmax lengths lens batch",
-    "tokens",
+    "tokens idxs inds position positions",
 )
-MASK = _words("mask masks keep drop valid")
+MASK = _words("mask masks keep drop valid visible")
+LENGTH = _words("lengths lens seqlens")
 POSITIVE = _words(
     "scale scales std var variance sigma temperature positive rate step alpha norm delta threshold"
 )

@@ -1,5 +1,6 @@
 from .candidates import Argument as Argument
 from .candidates import Candidate as Candidate
+from .candidates import Flattened as Flattened
 from .candidates import Space as Space
 from .candidates import arguments_of as arguments_of
 from .inference_status import InferenceStatus as InferenceStatus

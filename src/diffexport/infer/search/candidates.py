@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from diffexport.infer.evidence import SEARCH, ArgumentKind, Choice, Shape, Usage, ranks, relations
@@ -36,14 +37,56 @@ class Argument:
         if self.choice.is_tensor:
             return tensor_of(self.shape or (), self.choice.dtype, self.choice.domain, number)
         if self.choice.kind is ArgumentKind.TENSORS and self.choice.count:
-            return tuple(
+            several = [
                 tensor_of(self.shape or (), self.choice.dtype, "any", number + k)
                 for k in range(self.choice.count)
-            )
+            ]
+            return several if self.choice.is_list else tuple(several)
         return value_of(self.choice.text)
 
 
 Candidate = tuple[Argument, ...]
+
+
+@dataclass(frozen=True)
+class Flattened:
+    """A candidate with each tensor of a list or tuple as an argument of its own.
+
+    Attributes:
+        arguments: the tensors and other values in a row.
+        counts: how many of them each argument of the call takes, and whether they are in a list; None for a single one.
+    """
+
+    arguments: Candidate
+    counts: tuple[tuple[int, bool] | None, ...]
+
+    @classmethod
+    def of(cls, candidate: Candidate) -> Flattened:
+        """Return a candidate flattened."""
+        flat: list[Argument] = []
+        counts: list[tuple[int, bool] | None] = []
+        for argument in candidate:
+            choice = argument.choice
+            if not choice.count:
+                flat.append(argument)
+                counts.append(None)
+                continue
+            one = replace(choice, kind=ArgumentKind.TENSOR, count=0)
+            flat += [Argument(one, argument.shape)] * choice.count
+            counts.append((choice.count, choice.is_list))
+        return cls(tuple(flat), tuple(counts))
+
+    def grouped(self, values: Sequence[Any]) -> list[Any]:
+        """Return the arguments of the call that these values, in a row, make."""
+        left = iter(values)
+        arguments: list[Any] = []
+        for count in self.counts:
+            if count is None:
+                arguments.append(next(left))
+            else:
+                several = [next(left) for _ in range(count[0])]
+                arguments.append(several if count[1] else tuple(several))
+        return arguments
 
 
 @dataclass(frozen=True)

@@ -82,7 +82,7 @@ _SIZE_PAIRS = (
     r"to have (\d+) channels?, but got (\d+)",
     r"contain (\d+) elements,? not (\d+)",
     r"size mismatch,? (?:got|expected)[^\d]*(\d+)[^\d]+(\d+)",
-    r"expected[^\d]{0,60}?\b(\d+)\b[^\d]{0,40}\b(?:got|but got|found)\b[^\d]{0,40}(\d+)",
+    r"expect(?:ed|ing|s)[^\d]{0,60}?\b(\d+)\b[^\d]{0,40}\b(?:got|but got|found)\b[^\d]{0,40}(\d+)",
     r"got (\d+)[^\d]{1,40}expected[^\d]{0,20}(\d+)",
     r"\b(\d+) (?:vs\.?|!=|and|but|not|is not equal to|does not match) (\d+)\b",
     r"batch_size \((\d+)\) to match target batch_size \((\d+)\)",
@@ -192,6 +192,8 @@ def _dtypes(low: str, advice: _AdviceSoFar) -> None:
         advice.dtypes.append("float32")
     if re.search(r"not implemented for '(?:float|half|double)'|bitwise|'~'", low):
         advice.dtypes += ["bool", "int64"]
+    if re.search(r"with (?:a|two) bool tensors?", low):
+        advice.dtypes.append("int64")
     if re.search(r"complex", low):
         advice.dtypes.append("complex64")
 

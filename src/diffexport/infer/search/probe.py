@@ -202,7 +202,7 @@ def tensor_of(shape: Sequence[int], dtype: str, domain: str, number: int = 0) ->
         shape: its shape.
         dtype: its dtype.
         domain: ``any`` (about -2 to 2; integers from -3 to 6), ``positive`` (0.2 to 2), ``unit`` (0 to 1), ``index``
-            (0 or 1).
+            (0 or 1), ``mask`` (the same), ``length`` (1 or 2, the larger first).
         number: seed.
     """
     source = torch.Generator().manual_seed(1000 + number)
@@ -222,5 +222,7 @@ def tensor_of(shape: Sequence[int], dtype: str, domain: str, number: int = 0) ->
         else:
             values = torch.randn(size, generator=source)
         return values.to(kind)
-    low, high = (0, 2) if domain == "index" else (0 if kind in (torch.uint8,) else -3, 7)
+    if domain == "length":
+        return torch.randint(1, 3, size, generator=source).sort(descending=True).values.to(kind)
+    low, high = (0, 2) if domain in ("index", "mask") else (0 if kind in (torch.uint8,) else -3, 7)
     return torch.randint(low, high, size, generator=source).to(kind)

@@ -90,13 +90,18 @@ def _rechosen(
     candidate: Candidate, space: Space, advice: Advice, with_choice: Callable[..., Candidate]
 ) -> Iterator[tuple[float, Candidate]]:
     """Yield candidates of which one argument is of another dtype or kind."""
+    named = {place for place, name in enumerate(space.names) if len(name) > 2 and name in advice.words}
     for place, argument in enumerate(candidate):
         current = argument.choice
         for dtype in advice.dtypes:
             if current.is_tensor and current.dtype != dtype:
                 domain = "index" if dtype.startswith(("int", "uint")) else "any"
+                if current.domain in ("mask", "length") and (dtype == "bool" or domain == "index"):
+                    domain = current.domain
+                # Where a message names an argument, it is not about the others.
+                elsewhere = bool(named) and place not in named
                 yield (
-                    REPAIR.dtype,
+                    REPAIR.dtype + REPAIR.not_named * elsewhere,
                     with_choice(place, replace(current, dtype=dtype, domain=domain), argument.shape),
                 )
         if current.is_tensor and advice.smaller and current.domain == "any" and current.dtype != "bool":

@@ -276,7 +276,8 @@ class _Search:
                     changed = (*extended[:place], Argument(choice), *extended[place + 1 :])
                     dearer = max(choice.cost - current.cost, 0.0)
                     further = REPAIR.named_further * (number != entry.number)
-                    extra = REPAIR.named + REPAIR.named_share * dearer + further
+                    instead = REPAIR.named_tensor * current.is_tensor
+                    extra = REPAIR.named + REPAIR.named_share * dearer + further + instead
                     self._push(entry, number, changed, extra, reward)
 
     def _extended(self, candidate: Candidate, number: int) -> Candidate | None:

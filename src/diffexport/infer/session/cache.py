@@ -19,7 +19,7 @@ from diffexport.values import place_of
 from diffexport.versions import installed
 
 #: Raised whenever inference finds other things than before.
-VERSION = 1
+VERSION = 2
 _FOLDER = Path(".diffexport") / "inferred"
 
 

@@ -26,6 +26,7 @@ class Inference:
         status: how it ended.
         inputs: one text for each positional argument, a tensor spec or a strategy, as
             [parse_input][diffexport.strategies.input_texts.parse_input] reads it.
+        alternatives: other inputs that are nearly as likely and run, such as a mask of another dtype; texts as above.
         call: the call in one line, for people.
         message: for people: what could not be worked out, what was tried, how to declare it.
         notes: warnings about what was seen while probing.
@@ -45,6 +46,7 @@ class Inference:
     tried: int = 0
     seconds: float = 0.0
     source: str = ""
+    alternatives: tuple[tuple[str, ...], ...] = ()
     name: str = ""
     target: str = ""
     model: Any = field(default=None, compare=False, repr=False)
@@ -91,6 +93,8 @@ class Inference:
                 if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
                     raise ValueError(f"{declared.name} must be a list of texts")
                 value = tuple(value)
+            elif declared.name == "alternatives":
+                value = tuple(_texts(item) for item in value if isinstance(value, list))
             elif declared.name in ("tried", "seconds"):
                 if not isinstance(value, int | float):
                     raise ValueError(f"{declared.name} must be a number")
@@ -98,3 +102,14 @@ class Inference:
                 raise ValueError(f"{declared.name} must be a text")
             values[declared.name] = value
         return cls(**values)
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    """Return a list of texts as a tuple.
+
+    Raises:
+        ValueError: it is something else.
+    """
+    if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
+        raise ValueError("an alternative must be a list of texts")
+    return tuple(value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -47,11 +47,13 @@ from diffexport.infer.search import (
     uses_process_group,
 )
 from diffexport.infer.session.inference import Inference
-from diffexport.infer.widening import widened
+from diffexport.infer.widening import rewidened, widened
 from diffexport.values import TensorSpec, counted
 
-#: Most values of one argument that are shown, and most arguments of a forward that takes any number.
-_VALUES, _VARIADIC = 3, 3
+#: Most values of one argument that are shown.
+_VALUES = 3
+#: How much less likely than the likeliest a dtype of a tensor may be that is tested as well, and most of those.
+_LIKELY, _ALTERNATIVES = 0.75, 3
 #: Share of the time that the search may take; the rest is for widening.
 _SEARCH = 0.6
 
@@ -159,8 +161,8 @@ class _Work:
         if any(p.variadic for p in parameters):
             for number in seen:
                 numbers.setdefault(number, 0.0)
-            for extra in range(_VARIADIC):
-                numbers.setdefault(len(fixed) + 1 + extra, NUMBER.one_more + NUMBER.more_step * extra)
+            for extra, cost in ((2, NUMBER.two_more), (1, NUMBER.one_more), (3, NUMBER.three_more)):
+                numbers.setdefault(len(fixed) + extra, cost)
             numbers.setdefault(least, NUMBER.none_more)
         else:
             if least:
@@ -183,12 +185,14 @@ class _Work:
 
     def _space(self, parameters: Sequence[Parameter], cost: float) -> Space:
         names = [p.name for p in parameters]
-        evidence = usages(self._subject.tree, names, self._subject.globals)
+        owner = None if self._subject.is_function else self._subject.module
+        evidence = usages(self._subject.tree, names, self._subject.globals, owner=owner)
         documentation = "\n".join(
             text for text in (inspect.getdoc(self._subject.forward), self._subject.owner.__doc__) if text
         )
         if not self._subject.is_function and names[0] in evidence:
-            hinted(self._subject.module, evidence[names[0]])
+            is_index_elsewhere = any("int64" in evidence[name].dtypes for name in names[1:])
+            hinted(self._subject.module, evidence[names[0]], is_index=not is_index_elsewhere)
         choices_of = []
         for place, parameter in enumerate(parameters):
             known = [site.arguments[place] for site in self._sites if place < len(site.arguments)]
@@ -220,15 +224,36 @@ class _Work:
             notes.append("its outputs are not finite for any ordinary input that was tried")
         notes += self._others(result, candidate)
         texts, call = self._texts(candidate, result.names, wide.specs)
+        others = list(self._alternatives(prober, result, candidate, wide.specs))
         sources = [a.choice.source for a in candidate if not a.choice.is_tensor]
         return Inference(
             seen.status,
             texts,
             call,
+            alternatives=tuple(dict.fromkeys(other for other in others if other != texts)),
             notes=tuple(notes),
             tried=self._searcher.tried + prober.tried,
             source=", ".join(dict.fromkeys(sources)),
         )
+
+    def _alternatives(
+        self, prober: Prober, result: SearchResult, candidate: Candidate, specs: dict[int, TensorSpec]
+    ) -> Iterator[tuple[str, ...]]:
+        """Yield the texts of other calls that run and are nearly as likely: a mask of integers and one of floats."""
+        space = next((s for s in self._spaces() if s.names == result.names), None)
+        found = 0
+        for place, argument in enumerate(candidate if space is not None else ()):
+            assert space is not None
+            likeliest = min(choice.cost for choice in space.choices[place])
+            for choice in space.choices[place]:
+                is_near = choice.is_tensor and choice.cost <= likeliest + _LIKELY
+                if not (argument.choice.is_tensor and is_near) or choice.dtype == argument.choice.dtype:
+                    continue
+                other = (*candidate[:place], replace(argument, choice=choice), *candidate[place + 1 :])
+                outcome = prober.call(arguments_of(other), copied=False)
+                if found < _ALTERNATIVES and not prober.over and outcome.ran and outcome.tensors:
+                    found += 1
+                    yield self._texts(other, result.names, rewidened(prober, other, specs))[0]
 
     def _others(self, result: SearchResult, candidate: Candidate) -> list[str]:
         """Return notes of the other values that call sites and annotations give for what are no tensors."""
@@ -256,10 +281,13 @@ class _Work:
     ) -> tuple[tuple[str, ...], str]:
         """Return a text for each argument, and the call in one line."""
         texts, shown = [], []
-        for place, (argument, name) in enumerate(zip(candidate, names, strict=True)):
-            text = _text(argument, specs.get(place))
+        flat = iter(range(sum(argument.choice.count or 1 for argument in candidate)))
+        for argument, name in zip(candidate, names, strict=True):
+            choice = argument.choice
+            of_it = [specs.get(next(flat)) for _ in range(choice.count or 1)]
+            text = _text(argument, of_it)
             texts.append(text)
-            shown.append(f"{name}: {text}" if argument.choice.is_tensor else text)
+            shown.append(f"{name}: {text}" if choice.is_tensor or choice.count else text)
         return tuple(texts), self._subject.display(shown)
 
     def _failure(self, result: SearchResult) -> Inference:
@@ -297,15 +325,18 @@ class _Work:
         return Inference(status, message=message, tried=tried)
 
 
-def hinted(module: torch.nn.Module, usage: Usage) -> None:
-    """Add what the first layer that has a name for it says of a module's first argument: ``Conv2d``, ``Embedding``."""
+def hinted(module: torch.nn.Module, usage: Usage, *, is_index: bool) -> None:
+    """Add what the first layer that has a name for it says of a module's first argument: ``Conv2d``, ``Embedding``.
+
+    That it is an index is added where it may be one: no other argument is.
+    """
     for layer in module.modules():
         name = type(layer).__name__
         spatial = re.search(r"(\d)d$", name)
         if spatial and not name.startswith(("BatchNorm1", "Dropout1")):
             usage.ranks.add(int(spatial[1]) + 2)
         elif name in ("Embedding", "EmbeddingBag"):
-            usage.dtypes.add("int64")
+            usage.dtypes.update({"int64"} if is_index else ())
         elif name in ("LSTM", "GRU", "RNN", "MultiheadAttention"):
             usage.ranks.add(3)
         elif any(True for _ in layer.children()) or not any(True for _ in layer.parameters(recurse=False)):
@@ -313,13 +344,14 @@ def hinted(module: torch.nn.Module, usage: Usage) -> None:
         return
 
 
-def _text(argument: Argument, spec: TensorSpec | None) -> str:
-    """Return the text of one argument: a spec, several of them in a tuple, or a constant."""
+def _text(argument: Argument, specs: Sequence[TensorSpec | None]) -> str:
+    """Return the text of one argument: a spec, several of them in a list or tuple, or a constant."""
     choice: Choice = argument.choice
+    if not (choice.is_tensor or choice.count):
+        return "none()" if choice.text == "None" else f"just({choice.text})"
+    texts = [str(spec if spec is not None else TensorSpec(choice.dtype, (), True)) for spec in specs]
     if choice.is_tensor:
-        return str(spec if spec is not None else TensorSpec(choice.dtype, (), True))
-    if choice.count:
-        shape = ", ".join(map(str, argument.shape or ()))
-        several = ", ".join([f"{choice.dtype}[{shape}]"] * choice.count)
-        return f"({several},)" if choice.count == 1 else f"({several})"
-    return "none()" if choice.text == "None" else f"just({choice.text})"
+        return texts[0]
+    if choice.is_list:
+        return f"[{', '.join(texts)}]"
+    return f"({texts[0]},)" if len(texts) == 1 else f"({', '.join(texts)})"

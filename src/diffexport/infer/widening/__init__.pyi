@@ -1,1 +1,2 @@
+from .widen import rewidened as rewidened
 from .widen import widened as widened

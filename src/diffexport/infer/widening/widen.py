@@ -9,36 +9,31 @@ from __future__ import annotations
 
 import itertools
 import math
-import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import torch
-
-from diffexport.arrays import to_tensor
-from diffexport.errors import UsageError
-from diffexport.infer.search import Argument, CallOutcome, Candidate, Prober, tensor_of
-from diffexport.strategies import decode_block
-from diffexport.values import Dim, TensorSpec, representative_shapes, shapes_of_ranks
+from diffexport.infer.search import CallOutcome, Candidate, Flattened, Prober, tensor_of
+from diffexport.infer.widening.value_bounds import REJECTED, Sizes, ValueBounds, at_least, rejected
+from diffexport.values import MAX_LEADING, Dim, TensorSpec, ValueKind
 
 #: Sizes that are tried for a dimension.
 _SIZES = (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 16, 17)
 #: Names for dimensions of several inputs that must match.
 _NAMES = "NMKPQRSTUVW"
-#: Share of generated inputs that may be rejected; and for integers, which are indices where bounds matter at all.
-_REJECTED, _REJECTED_INDICES = 0.34, 0.05
-#: Bounds of values that are tried, the loosest first.
-_BOUNDS: dict[str, tuple[tuple[float | None, float | None], ...]] = {
-    "float": ((None, None), (-1e3, 1e3), (-8, 8), (0, 8), (0, 1), (0.125, 4), (0.125, 0.875)),
-    "int": ((None, None), (0, None), (-8, 8), *((0, high) for high in (15, 7, 6, 5, 4, 3, 2, 1))),
-    "none": ((None, None),),
+#: Leading dimensions that are put in front to see how many there may be, by the most of them.
+_LEADS: dict[int, tuple[tuple[int, ...], ...]] = {
+    3: ((), (3,), (2, 3), (2, 1, 2)),
+    2: ((), (3,), (2, 3)),
+    1: ((), (3,)),
 }
+#: What is put in front as well where there are indices: those that point into the first dimension do not suit it then.
+_LEADS_OF_INDICES: dict[int, tuple[tuple[int, ...], ...]] = {3: ((1, 2),), 2: ((1, 2),), 1: ((1,),)}
 
 
 @dataclass
 class WidenedInputs:
-    """Specs for the tensors of a candidate, by place, and what is worth a note."""
+    """Specs for the tensors of a candidate, by place in the [flattened][Flattened] one, and what is worth a note."""
 
     specs: dict[int, TensorSpec]
     notes: list[str] = field(default_factory=list)
@@ -52,17 +47,43 @@ def widened(prober: Prober, candidate: Candidate, *, as_it_is: bool = False) -> 
     if as_it_is:
         specs = {
             place: TensorSpec(argument.choice.dtype, tuple(Dim(n, n) for n in argument.shape or ()), False)
-            for place, argument in enumerate(candidate)
+            for place, argument in enumerate(Flattened.of(candidate).arguments)
             if argument.choice.is_tensor
         }
         return WidenedInputs(specs, ["only the sizes shown are known to work"])
     return _Widener(prober, candidate).go()
 
 
+def rewidened(
+    prober: Prober, candidate: Candidate, known: Mapping[int, TensorSpec]
+) -> dict[int, TensorSpec]:
+    """Return specs of a candidate that differs in dtypes from one whose specs are known: the same, if they suit it."""
+    flat = Flattened.of(candidate)
+    specs = {}
+    for place, spec in known.items():
+        choice = flat.arguments[place].choice
+        if choice.dtype == spec.dtype:
+            specs[place] = spec
+            continue
+        is_mask = choice.domain == "mask"
+        if spec.is_bounded and spec.kind is None and not is_mask:
+            # What pointed into a dimension has another shape than what stands for each element of it.
+            return widened(prober, candidate).specs
+        plain = replace(spec, dtype=choice.dtype, low=None, high=None, kind=None)
+        specs[place] = replace(plain, low=0.0, high=1.0, kind=ValueKind("mask")) if is_mask else plain
+    if rejected(prober, flat, specs) <= REJECTED:
+        return specs
+    return widened(prober, candidate).specs
+
+
 class _Widener:
     def __init__(self, prober: Prober, candidate: Candidate) -> None:
-        self._prober, self._candidate = prober, candidate
-        self._tensors = [place for place, argument in enumerate(candidate) if argument.choice.is_tensor]
+        self._prober, self._flat = prober, Flattened.of(candidate)
+        self._candidate = self._flat.arguments
+        self._tensors = [
+            place for place, argument in enumerate(self._candidate) if argument.choice.is_tensor
+        ]
+        self._has_index = any(argument.choice.domain == "index" for argument in self._candidate)
         self._notes: list[str] = []
         #: Of each dimension, (place, axis), the symbol; of each symbol, its size.
         self._symbols: dict[tuple[int, int], int] = {}
@@ -101,7 +122,7 @@ class _Widener:
                 arguments.append(tensor_of(shapes[place], choice.dtype, choice.domain, 10 * number + place))
             else:
                 arguments.append(argument.value(10 * number + place))
-        return self._prober.call(arguments, copied=False)
+        return self._prober.call(self._flat.grouped(arguments), copied=False)
 
     def _works(self, sizes: dict[int, int], changed: dict[tuple[int, int], int] | None = None) -> bool:
         """Return whether the model runs where symbols have these sizes and some dimensions others."""
@@ -217,28 +238,43 @@ class _Widener:
         return specs
 
     def _leads(self, specs: dict[int, TensorSpec]) -> dict[int, TensorSpec]:
-        """Replace leading dimensions by any number of them, in as many tensors together as share them."""
+        """Replace leading dimensions by any number of them, in as many tensors together as share them.
+
+        Where not any number will do, as with a batch that may be left out, it is as many as will.
+        """
         symbols = {p: [self._symbols[p, axis] for axis in range(len(self._shape(p)))] for p in self._tensors}
         done: set[int] = set()
-        for place in self._tensors:
-            if place in done or not symbols[place]:
-                continue
-            sharing = [p for p in self._tensors if p not in done and symbols[p][:1] == symbols[place][:1]]
-            for group in dict.fromkeys((tuple(sharing), (place,))):
-                strip = self._strip(specs, symbols, group)
-                if strip is None:
+        for most in _LEADS:
+            for place in self._tensors:
+                if place in done or not symbols[place]:
                     continue
-                lead = None if len(group) == 1 else f"B{len(done)}" if done else "B"
-                for p in group:
-                    specs[p] = replace(specs[p], dims=specs[p].dims[strip:], leading=True, lead=lead)
-                done.update(group)
-                break
+                sharing = [p for p in self._tensors if p not in done and symbols[p][:1] == symbols[place][:1]]
+                groups = [tuple(sharing), (place,)]
+                if most < MAX_LEADING and not done:
+                    groups.append(tuple(self._tensors))
+                for group in dict.fromkeys(groups):
+                    if most < MAX_LEADING and self._tensors[0] not in group:
+                        # It is the first tensor that comes with a batch and without.
+                        continue
+                    strip = self._strip(specs, symbols, group, most)
+                    if strip is None:
+                        continue
+                    lead = None if len(group) == 1 else f"B{len(done)}" if done else "B"
+                    for p in group:
+                        dims = specs[p].dims[strip:]
+                        specs[p] = replace(specs[p], dims=dims, leading=True, lead=lead, most_leading=most)
+                    done.update(group)
+                    break
         return specs
 
     def _strip(
-        self, specs: dict[int, TensorSpec], symbols: dict[int, list[int]], group: tuple[int, ...]
+        self,
+        specs: dict[int, TensorSpec],
+        symbols: dict[int, list[int]],
+        group: tuple[int, ...],
+        most: int,
     ) -> int | None:
-        """Return how many leading dimensions of a group can become any number of them; None for none."""
+        """Return how many leading dimensions of a group can become up to ``most`` others; None for none."""
         common = 0
         for column in zip(*(symbols[p] for p in group), strict=False):
             if len(set(column)) > 1:
@@ -247,6 +283,7 @@ class _Widener:
         elsewhere = {
             s for p in self._tensors for axis, s in enumerate(symbols[p]) if p not in group or axis >= common
         }
+        leads = _LEADS[most] + (_LEADS_OF_INDICES[most] if self._has_index else ())
         # Of an index, only the shape may vary: its values refer to the others.
         for count in range(common, -1, -1):
             stripped = {symbols[p][axis] for p in group for axis in range(count)}
@@ -256,9 +293,10 @@ class _Widener:
                 for axis in range(count)
             ):
                 continue
-            if count == 0 and (len(group) > 1 or not specs[group[0]].dims):
+            is_everything = most < MAX_LEADING and group == tuple(self._tensors)
+            if count == 0 and ((len(group) > 1 and not is_everything) or not specs[group[0]].dims):
                 continue
-            if all(self._with_lead(lead, group, count) for lead in ((), (3,), (2, 3), (2, 1, 2))):
+            if all(self._with_lead(lead, group, count) for lead in leads):
                 return count
         return None
 
@@ -279,137 +317,43 @@ class _Widener:
 
     def _bounds(self, specs: dict[int, TensorSpec]) -> dict[int, TensorSpec]:
         """Bound the values no more than needed for the model to accept most of what is generated."""
-        tight = {place: self._tight(place, spec) for place, spec in specs.items()}
-        tight = self._roomy(tight)
-        for place in self._tensors:
-            is_index = _class(specs[place].dtype) == "int"
-            share = _REJECTED_INDICES if is_index else _REJECTED
-            for bounds in _BOUNDS[_class(specs[place].dtype)]:
-                loose = replace(tight[place], low=bounds[0], high=bounds[1])
-                if (loose.low, loose.high) == (tight[place].low, tight[place].high):
-                    break
-                if not _holds(bounds, self._candidate[place]):
-                    continue
-                loosened = {**tight, place: loose}
-                if rejected(self._prober, self._candidate, loosened) > share:
-                    continue
-                if is_index and self._least_rejected(loosened):
-                    continue
-                tight[place] = loose
-                break
-        return tight
-
-    def _least_rejected(self, specs: dict[int, TensorSpec]) -> bool:
-        """Return whether inputs of the least sizes are rejected: to those the largest index must suit as well."""
-        if self._prober.over:
-            return False
-        least = {
-            place: tuple(max(dim.low, 1) for dim in spec.dims) for place, spec in specs.items() if spec.dims
-        }
-        outcomes = []
-        for high in (True, False):
-            arguments: list[Any] = []
-            for place, argument in enumerate(self._candidate):
-                if place not in specs:
-                    arguments.append(argument.value(place))
-                    continue
-                spec, choice = specs[place], argument.choice
-                value = tensor_of(least.get(place, ()), choice.dtype, choice.domain, place)
-                if _class(spec.dtype) == "int":
-                    value = torch.full_like(value, int(spec.range_at()[high] or 0))
-                arguments.append(value)
-            outcome = self._prober.call(arguments, copied=False)
-            outcomes.append(outcome.ran and bool(outcome.tensors))
-        # Where the lowest does not suit either, it is not for its value.
-        return not outcomes[0] and outcomes[1]
-
-    def _tight(self, place: int, spec: TensorSpec) -> TensorSpec:
-        domain, kind = self._candidate[place].choice.domain, _class(spec.dtype)
-        bounds: dict[tuple[str, str], tuple[float | None, float | None]] = {
-            ("float", "unit"): (0.125, 0.875), ("float", "positive"): (0.125, 4), ("float", "any"): (-8, 8),
-            ("int", "index"): (0, 1), ("int", "any"): (-3, 6),
-        }  # fmt: skip
-        low, high = bounds.get((kind, domain), (None, None))
-        return replace(spec, low=low, high=high)
+        bounds = ValueBounds(self._prober, self._flat, Sizes(self._symbols, self._sizes))
+        found = bounds.loosened(self._roomy(bounds.tightened(specs)))
+        if self._has_index and not any(spec.named_bound for spec in found.values()):
+            # Which dimension an index points into can be said only of one that has a place of its own.
+            plain = bounds.loosened(self._roomy(bounds.tightened(self._plain)))
+            if any(spec.named_bound for spec in plain.values()):
+                return plain
+        if not any(spec.low == spec.high == 0 for spec in found.values()):
+            return found
+        # Of an index that is always 0 nothing is seen.
+        wider = bounds.loosened(self._roomy(bounds.tightened(specs, most_index=1)))
+        share = rejected(self._prober, self._flat, wider)
+        return wider if share <= max(REJECTED, rejected(self._prober, self._flat, found)) else found
 
     def _roomy(self, specs: dict[int, TensorSpec]) -> dict[int, TensorSpec]:
         """Give dimensions a minimum where what may be generated is rejected for being empty, or small."""
-        if rejected(self._prober, self._candidate, specs) <= _REJECTED:
+        if rejected(self._prober, self._flat, specs) <= REJECTED:
             return specs
         for least, plain in ((1, False), (1, True), (2, True)):
             raised = {
                 p: replace(
                     given_spec,
-                    dims=tuple(_at_least(dim, least) for dim in given_spec.dims),
+                    dims=tuple(at_least(dim, least) for dim in given_spec.dims),
                     low=specs[p].low,
                     high=specs[p].high,
+                    kind=specs[p].kind,
                 )
                 for p, given_spec in (self._plain if plain else specs).items()
             }
-            if rejected(self._prober, self._candidate, raised) <= _REJECTED:
+            if rejected(self._prober, self._flat, raised) <= REJECTED:
                 return raised
         fixed = {}
         for p, spec in specs.items():
             sizes = [self._sizes[self._symbols[p, axis]] for axis in range(len(self._shape(p)))]
             fixed[p] = replace(spec, dims=tuple(Dim(n, n) for n in sizes), leading=False, lead=None)
-        if rejected(self._prober, self._candidate, fixed) < rejected(self._prober, self._candidate, raised):
+        if rejected(self._prober, self._flat, fixed) < rejected(self._prober, self._flat, raised):
             self._note("only the sizes shown are known to work")
             return fixed
         return raised
 
-
-def _at_least(dim: Dim, least: int) -> Dim:
-    return replace(dim, low=max(dim.low, least)) if dim.high is None or dim.high >= least else dim
-
-
-def _class(dtype: str) -> str:
-    if dtype.startswith(("int", "uint")):
-        return "int"
-    return "float" if "float" in dtype else "none"
-
-
-def _holds(bounds: tuple[float | None, float | None], argument: Argument) -> bool:
-    """Return whether bounds leave to an argument what its domain is about."""
-    if argument.choice.domain in ("unit", "positive"):
-        return bounds[0] is None or bounds[0] >= 0
-    return True
-
-
-def rejected(prober: Prober, candidate: Candidate, specs: dict[int, TensorSpec], rounds: int = 20) -> float:
-    """Return the share of generated inputs on which the model raises, 1 where none could be tried."""
-    count = failed = 0
-    for arguments in itertools.islice(generated(candidate, specs), rounds):
-        if prober.over:
-            break
-        outcome = prober.call(arguments, copied=False)
-        count += 1
-        failed += not (outcome.ran and outcome.tensors)
-    return failed / count if count else 1.0
-
-
-def generated(candidate: Candidate, specs: dict[int, TensorSpec]) -> Iterator[list[Any]]:
-    """Yield arguments as diffexport would generate them for the specs; other arguments are those of the candidate."""
-    entries = list(specs.values())
-    places = list(specs)
-    chance = random.Random(0)
-    joints = list(representative_shapes(entries, 8))
-    for number in itertools.count():
-        shapes = joints[number % len(joints)]
-        if number % 3 == 2:
-            sizes = iter(lambda: chance.randrange(64), None)
-            shapes = shapes_of_ranks(entries, [len(shape) for shape in shapes], sizes)
-        data = chance.randbytes(96)
-        sample = decode_block(data, shapes, entries, variant=number % 8, limit=4)[-1]
-        arguments: list[Any] = []
-        for place, argument in enumerate(candidate):
-            if place in specs:
-                arguments.append(to_tensor(sample[places.index(place)].copy()))
-            else:
-                try:
-                    arguments.append(argument.value(number))
-                except UsageError:
-                    return
-        yield arguments
-
-
-Sampler = Callable[[int], Sequence[Any]]
