@@ -108,6 +108,11 @@ class Explorer:
         self._carried = CarriedOver(self.findings, self._health, self._explored)
         self._carried.restore(carried)
 
+    @property
+    def is_over(self) -> bool:
+        """Whether its time is over."""
+        return self._timekeeper.is_over
+
     def explore(self, modes: Sequence[Mode], announce: Announce = _tell_nobody) -> Iterator[Event]:
         """Explore every mode: [ModeFinished][] for each, and [FindingMade][] for each new divergence.
 

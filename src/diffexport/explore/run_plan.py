@@ -46,6 +46,7 @@ class RunPlan:
         jobs: worker processes; 0 does everything in this one.
         artefact: a model to compare the one target with, in place of exports; ``modes`` is then its own.
         inferred: what the inputs of targets are like that declare none, where ``inputs`` are not given.
+        alternatives: other inputs that those targets are tested with as well.
         history: what an earlier run of the same has done.
         facts: what is known of targets that are not of the catalogue. Nothing here imports them.
     """
@@ -62,6 +63,7 @@ class RunPlan:
     jobs: int | None = None
     artefact: Artefact | None = None
     inferred: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    alternatives: Mapping[str, tuple[tuple[str, ...], ...]] = field(default_factory=dict)
     history: History = NOTHING_DONE
     facts: Mapping[str, TargetFacts] = field(default_factory=dict)
 
@@ -202,6 +204,7 @@ def _units(plan: RunPlan) -> list[Unit]:
                         (),
                         plan.artefact,
                         plan.exclude,
+                        alternatives=() if plan.inputs else tuple(plan.alternatives.get(target, ())),
                     )
                 )
     if to_replay:

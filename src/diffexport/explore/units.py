@@ -11,6 +11,7 @@ from typing import Any
 from diffexport import processes
 from diffexport.backends.model_files import Artefact
 from diffexport.errors import DiffexportError, RegressionFileError
+from diffexport.explore.alternating import AlternatingExplorer
 from diffexport.explore.explorer import Explorer
 from diffexport.explore.file_case import case_for
 from diffexport.explore.kept_apart import KeptApart
@@ -31,7 +32,7 @@ from diffexport.processes import STEPS, StepTooLong
 from diffexport.pytorch import freeze_kept_tables
 from diffexport.subjects.cases import Case, Exclusion, Known
 from diffexport.subjects.targets import resolve
-from diffexport.values import Mode
+from diffexport.values import Identity, Mode
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class Unit:
         target: the case, as text.
         name: what the case is called in messages.
         inputs: tensor specs given on the command line.
+        alternatives: other inputs that it is explored with as well.
         modes: all of one exporter.
         known: known divergences that apply.
         folders: where the regressions of known divergences are looked for.
@@ -74,6 +76,7 @@ class Unit:
     turn: Turn | None = None
     generation: int = 0
     shard: str = ""
+    alternatives: tuple[tuple[str, ...], ...] = ()
 
     @property
     def key(self) -> tuple[Any, ...]:
@@ -125,7 +128,7 @@ def events_of_unit(unit: Unit, announce: Announce) -> Iterator[Event]:
 
 
 #: The explorers of units that are explored in turns, with their generation.
-_EXPLORERS: dict[tuple[Any, ...], tuple[int, Explorer]] = {}
+_EXPLORERS: dict[tuple[Any, ...], tuple[int, Explorer | AlternatingExplorer]] = {}
 
 
 def _events_of_turn(unit: Unit, turn: Turn, announce: Announce, kept_apart: KeptApart) -> Iterator[Event]:
@@ -144,10 +147,13 @@ def _events_of_turn(unit: Unit, turn: Turn, announce: Announce, kept_apart: Kept
         yield from explorer.explore((), announce)
 
 
-def _explorer_of(unit: Unit, kept_apart: KeptApart) -> Generator[Event, None, Explorer | None]:
+def _explorer_of(
+    unit: Unit, kept_apart: KeptApart
+) -> Generator[Event, None, Explorer | AlternatingExplorer | None]:
     """Return what explores the case of a unit; None if it cannot be had, which is said."""
     try:
         case = case_of_unit(unit)
+        others = [case_of_unit(replace(unit, inputs=inputs)) for inputs in unit.alternatives]
     except DiffexportError as error:
         yield CaseFailed(unit.name, str(error))
         return None
@@ -156,16 +162,22 @@ def _explorer_of(unit: Unit, kept_apart: KeptApart) -> Generator[Event, None, Ex
         yield CaseFailed(unit.name, text)
         return None
     yield from kept_apart.imported(case.name)
-    return Explorer(
-        case,
-        unit.runtimes,
-        unit.settings,
-        unit.known,
-        pipeline=_pipeline() if unit.artefact is None else Pipeline.of_file(unit.artefact),
-        findings={finding.identity: finding for finding in unit.before},
-        fatal=unit.fatal,
-        carried=unit.carried,
-    )
+    findings: dict[Identity, Any] = {finding.identity: finding for finding in unit.before}
+
+    def explorer(of: Case, carried: Sequence[Mapping[str, Any]]) -> Explorer:
+        return Explorer(
+            of,
+            unit.runtimes,
+            unit.settings,
+            unit.known,
+            pipeline=_pipeline() if unit.artefact is None else Pipeline.of_file(unit.artefact),
+            findings=findings,
+            fatal=unit.fatal,
+            carried=carried,
+        )
+
+    main = explorer(case, unit.carried)
+    return AlternatingExplorer(main, [explorer(other, ()) for other in others]) if others else main
 
 
 def _events_of_case(unit: Unit, announce: Announce, kept_apart: KeptApart) -> Iterator[Event]:

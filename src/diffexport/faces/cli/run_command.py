@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -94,14 +95,15 @@ def run_command(
     with TargetSession(process) as asked:
         facts = {name: asked.facts(name, specs) for name in names}
         calls, aside = recorded_calls(recorded), output == "markdown"
-        inferred = {} if specs else inferred_inputs(facts, asked, calls, aside=aside)
+        inferences = {} if specs else inferred_inputs(facts, asked, calls, aside=aside)
     plan = RunPlan(
         *(names, selected, ran_on, settings, chosen.name, specs),
         known=loaded.known,
         exclude=loaded.exclude,
         folders=(base / loaded.regressions,),
         jobs=loaded.jobs if jobs is None else jobs,
-        inferred=inferred,
+        inferred={name: inference.inputs for name, inference in inferences.items()},
+        alternatives={name: inference.alternatives for name, inference in inferences.items()},
         facts=facts,
     )
     plan = replace(plan, settings=settings.keeping_to_budget(begun))
@@ -167,7 +169,10 @@ def journal_of(plan: RunPlan, folder: Path, *, resume: bool) -> RunJournal:
         "-".join(plan.targets),
         what_is_asked(
             plan.targets,
-            {target: plan.inputs_of(target) for target in plan.targets},
+            {
+                target: [*plan.inputs_of(target), *itertools.chain(*plan.alternatives.get(target, ()))]
+                for target in plan.targets
+            },
             plan.modes,
             plan.runtimes,
             plan.settings,
@@ -230,14 +235,14 @@ def limits_of(fail_fast: bool) -> Limits:
 
 def inferred_inputs(
     facts: Mapping[str, TargetFacts], asked: TargetSession, recorded: Recorded, *, aside: bool = False
-) -> dict[str, tuple[str, ...]]:
+) -> dict[str, Inference]:
     """Work out how to call the targets that do not say so themselves, and show it as it can be pasted.
 
     What was recorded of a target goes before what can be inferred.
     Where that fails it is said, too, and left to the run: the other targets are tested all the same. With
     ``aside`` standard error is where it is said.
     """
-    inferred: dict[str, tuple[str, ...]] = {}
+    inferred: dict[str, Inference] = {}
     for name, each in facts.items():
         if each.declares_inputs or each.problem:
             continue
@@ -246,7 +251,7 @@ def inferred_inputs(
             click.echo(f"{name}: {counted(seen.calls, 'recorded call')}, but {seen.problem}", err=aside)
         inference = (seen.inference() if seen is not None else None) or asked.infer(name)
         if inference.inputs:
-            inferred[name] = inference.inputs
+            inferred[name] = inference
             click.echo(shown(inference), err=aside)
         else:
             # Without inputs it is given float tensors, and the run says what comes of that.
@@ -271,6 +276,7 @@ def shown(inference: Inference) -> str:
         f"{inference.target}: inputs {_how(inference)}: {inference.call}",
         f"    to keep or change them: {options}",
     ]
+    lines += [f"    also tested with: {', '.join(texts)}" for texts in inference.alternatives]
     if inference.status is not InferenceStatus.INFERRED:
         lines.append(f"    {inference.status}: {inference.status.meaning}")
     return "\n".join([*lines, *(f"    note: {note}" for note in inference.notes)])
