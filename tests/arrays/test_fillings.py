@@ -192,3 +192,7 @@ def test_an_element_that_is_not_there_is_not_placed():
 def test_numbers_are_of_the_type_that_is_computed_with():
     assert decoded_numbers(Filling("complex64", (2,), "uniform", (ZERO, ONE)))[1].dtype == np.float64
     assert decoded_numbers(Filling("complex64", (2,), "constant", ((ZERO, ONE),))) == [1j]
+
+
+def test_an_empty_tensor_differs_from_no_value_anywhere():
+    assert differing(np.zeros((2, 0), np.float32), np.float32(1), 5).tolist() == []

@@ -52,7 +52,8 @@ def _differing(bits: Array, wanted: Any, most: int) -> Array | None:
         if count > most:
             return None
         places.append(found + start)
-    return np.concatenate(places)
+    # An empty tensor has no chunk.
+    return np.concatenate(places) if places else np.zeros(0, dtype=np.intp)
 
 
 def _bits(array: Array) -> Array | None:

@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Sequence
 
 from diffexport.strategies import VARIETY
-from diffexport.values import MAX_LEADING, Mode, Shape, TensorSpec, representative_shapes
+from diffexport.values import Mode, Shape, TensorSpec, representative_shapes
 
 #: Shapes in the pool to export at: cheap exports cost milliseconds, the others a fifth of a second.
 CHEAP_SHAPES, COSTLY_SHAPES = 8, 6
@@ -15,10 +15,10 @@ CHEAP_SHAPES, COSTLY_SHAPES = 8, 6
 def plain_shapes(specs: Sequence[TensorSpec]) -> tuple[Shape, ...]:
     """Return the ordinary joint shape of the lowest rank that has an axis.
 
-    Where leading dimensions are few, it is that of the highest rank: a model that takes inputs with and without a batch
-    is mostly given a batch.
+    Where there may be one leading dimension or none, there is one: a model that takes inputs with and without a batch is
+    mostly given a batch.
     """
-    few = [n for n, spec in enumerate(specs) if spec.leading and spec.most_leading < MAX_LEADING]
+    few = [n for n, spec in enumerate(specs) if spec.leading and spec.most_leading == 1]
     return max(
         representative_shapes(specs, CHEAP_SHAPES),
         key=lambda joint: (
