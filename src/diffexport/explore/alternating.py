@@ -70,7 +70,7 @@ class AlternatingExplorer:
     ) -> Iterator[Event]:
         """Explore a mode with other inputs as well; what is counted is added to what ``last`` counts."""
         for explorer in others:
-            if explorer.is_over:
+            if explorer.settings.limits.deadline.passed:
                 break
             for event in explorer.take_turn(mode, replace(turn, rows=last.rows, opening=()), announce):
                 if isinstance(event, ModeFinished):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from hypothesis import strategies as st
 
-from diffexport.arrays import as_call, tensors_of
+from diffexport.arrays import Array, as_call, tensors_of
 from diffexport.explore.export_examples import export_shapes, export_variety, plain_shapes
+from diffexport.explore.intermediate_values import Intermediates, IntermediateSearch
 from diffexport.explore.mined_sizes import larger_sizes, mined_sizes
 from diffexport.explore.settings import Settings
 from diffexport.pipeline import Pipeline
@@ -18,7 +19,9 @@ from diffexport.subjects.cases import Case
 from diffexport.values import (
     LARGER_FROM,
     MAX_ELEMENTS,
+    NO_DEADLINE,
     Call,
+    Deadline,
     Inputs,
     Mode,
     Shape,
@@ -48,6 +51,7 @@ class Drawing:
     ) -> None:
         self.case, self.pipeline, self.block = case, pipeline, block
         self._larger_sizes, self._most_elements = larger_sizes, most_elements
+        self._intermediates = IntermediateSearch(case, pipeline)
 
     @classmethod
     def under(cls, settings: Settings, case: Case, pipeline: Pipeline) -> Drawing:
@@ -78,7 +82,7 @@ class Drawing:
             dynamic=mode.dynamic,
             export_shapes=in_turn[:variety],
             max_samples=block or self.block,
-            constants=constants,
+            constants=(*constants, *self.intermediates(mode, repeat=variety is None).numbers),
             layouts=LAYOUTS,
             requires_grad=True,
             same=True,
@@ -88,6 +92,35 @@ class Drawing:
             most_elements=self._most_elements,
         )
         return drawn if self.case.form is None else drawn.map(self._arranged)
+
+    def intermediates(
+        self, mode: Mode, *, repeat: bool = False, deadline: Deadline = NO_DEADLINE
+    ) -> Intermediates:
+        """Return inputs of the usual shapes that put a number on the way where something is compared with it.
+
+        Args:
+            mode: how the model is exported.
+            repeat: see [Pipeline.export][diffexport.pipeline.Pipeline.export].
+            deadline: ends the search for them.
+        """
+        specs = self.case.specs
+        if not specs or len(specs) < len(self.case.inputs):
+            return Intermediates()
+        shapes = self.usual_shapes(mode)[0]
+        if self._raises(mode, shapes):
+            return Intermediates()
+        exported = self.pipeline.export(self.case, mode, as_call(self._example(shapes)), repeat=repeat)
+        return self._intermediates.found(mode, examples(shapes, specs), exported, deadline)
+
+    def exact_samples(self, mode: Mode, deadline: Deadline) -> Iterator[list[tuple[Array, ...]]]:
+        """Yield the inputs of [intermediates][], if there are any, in one list."""
+        found = self.intermediates(mode, deadline=deadline).samples
+        if found:
+            yield found
+
+    def usual_example(self, mode: Mode) -> Inputs:
+        """Return the ordinary call that a mode is exported with first; there are specs for all arguments."""
+        return self._example(self.usual_shapes(mode)[0])
 
     def _arranged(self, trial: Trial) -> Trial:
         """Return a trial whose arguments are arranged as the case says."""

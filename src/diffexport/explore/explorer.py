@@ -8,6 +8,7 @@ at once: a divergence at first sight, and each check before it is made where tha
 from __future__ import annotations
 
 import hashlib
+import itertools
 import time
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -107,11 +108,6 @@ class Explorer:
         self._fatal, self._explored = tuple(fatal), set[str]()
         self._carried = CarriedOver(self.findings, self._health, self._explored)
         self._carried.restore(carried)
-
-    @property
-    def is_over(self) -> bool:
-        """Whether its time is over."""
-        return self._timekeeper.is_over
 
     def explore(self, modes: Sequence[Mode], announce: Announce = _tell_nobody) -> Iterator[Event]:
         """Explore every mode: [ModeFinished][] for each, and [FindingMade][] for each new divergence.
@@ -231,9 +227,9 @@ class Explorer:
             yield from self._rounds(mode, rows, Turn(0))
             yield from self._check_extra(mode, rows)
             return
-        shapes = self.drawing.usual_shapes(mode)[0]
-        example = self.case.call_of(examples(shapes, specs))
-        for drawn in first_samples(specs, shapes, dynamic=mode.dynamic):
+        first = first_samples(specs, self.drawing.usual_shapes(mode)[0], dynamic=mode.dynamic)
+        example, exact = self.drawing.usual_example(mode), self.drawing.exact_samples(mode, self._timekeeper.in_force)
+        for drawn in itertools.chain(first, exact):
             samples = [self.case.call_of(values) for values in drawn]
             for failure in list(self._failures(mode, example, samples, rows, repeat=False, sparing=True)):
                 if failure.identity not in self._pending:
@@ -286,6 +282,12 @@ class Explorer:
         yield from self._steadiness.look(mode)
         yield from self._check_extra(mode, rows)
         if not self._is_explored(mode) or (yield from self._check_one_sample(mode, rows)):
+            for exact in self.drawing.exact_samples(mode, self._timekeeper.in_force):
+                example = self.drawing.usual_example(mode)
+                samples = [self.case.call_of(values) for values in exact]
+                for failure in list(self._failures(mode, example, samples, rows, repeat=False)):
+                    self._suspect(failure)
+                    yield from self._made(failure)
             for _ in range(ROUNDS):
                 failures = self._one_round(mode, rows)
                 if not failures:
