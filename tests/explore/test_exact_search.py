@@ -69,7 +69,7 @@ def test_another_element_is_varied_where_one_does_not_lead_there():
 
 def test_bounds_and_whole_numbers_are_kept_to():
     def gap(values):
-        return float(values[0].sum()) - 31
+        return float(values[0].sum()) - 25
 
     found = search(["int64[2] in 3..20"]).find(gap, (np.array([5, 9]),), None)
     assert found.is_exact

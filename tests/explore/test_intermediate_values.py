@@ -96,10 +96,10 @@ def searched(forward, inputs, deadline=None, mode=INLINED):
     [
         (lambda x: torch.clamp(torch.tanh(x), -0.5, 0.25), torch.tanh, (-0.5, 0.25)),
         (lambda x: torch.where(x * 3 > 1.5, x, -x), lambda x: x * 3, (1.5,)),
-        (lambda x: torch.floor(x * 1.7), lambda x: x * 1.7, (1.0, 2.0, -1.0)),
+        (lambda x: torch.floor(x * 3), lambda x: x * 3, (1.0, 2.0, -1.0)),
         (lambda x: torch.round(x / 3), lambda x: x / 3, (0.5, 1.5, -0.5)),
         (lambda x: torch.bucketize(x.sigmoid(), torch.tensor([0.2, 0.7])), torch.sigmoid, (0.2, 0.7)),
-        (lambda x: torch.nn.functional.hardtanh(x * x - 3), lambda x: x * x - 3, (-1.0, 1.0)),
+        (lambda x: torch.nn.functional.hardtanh(x * x - 3), lambda x: x * x - 3, (1.0,)),
         (lambda x: (x.exp() + 1).to(torch.int64), lambda x: x.exp() + 1, (2.0, 3.0)),
         (lambda x: torch.maximum(x.sin(), torch.tensor(0.3)), torch.sin, (0.3,)),
     ],

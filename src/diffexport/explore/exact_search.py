@@ -28,8 +28,8 @@ Sample = Callable[[Any], tuple[Array, ...]]
 _GRID = (0.0, 2.0**-10, 0.125, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 9.0, 16.0, 40.0, 300.0, 1e5)
 #: What the rest of a tensor is filled with where its own values do not lead to a gap of 0.
 _FILLS = (None, 0.0, 1.0, 0.5, -1.0, 2.0)
-#: Most sign changes of one grid that are looked into, and most steps to the side until a gap is no longer 0.
-_BRACKETS, _SIDES = 2, 7
+#: Most sign changes of one grid that are looked into, and most steps by which the end of a row of gaps of 0 is found.
+_BRACKETS, _SIDES = 2, 12
 #: Binary digits of floats by their bytes, and how many of them are tried to do without the others.
 _MANTISSA = {2: 11, 4: 24, 8: 53}
 _FEW_DIGITS = (1, 2, 3, 4, 6, 8, 10, 12)
@@ -134,7 +134,9 @@ class ExactSearch:
                 if place is not None:
                     left.remove(place)
                     yield number, place
-        yield from ((number, None) for number in varied if base[number].size > 1)
+        for number in varied:
+            if len(places[number]) < base[number].size > 1:
+                yield number, None
 
     def _mattering(
         self, gap: Gap, base: tuple[Array, ...], here: float, number: int, places: list[int]
@@ -226,6 +228,34 @@ class ExactSearch:
         values = unordered(low, dtype), unordered(high, dtype)
         return Found((sample(values[0]), sample(values[1])), False, float(values[0]))
 
+    def _beside(
+        self,
+        gap: Gap,
+        sample: Sample,
+        at: int,
+        direction: int,
+        dtype: np.dtype[Any],
+        ends: tuple[int, int],
+    ) -> list[int]:
+        """Return the place of the next number in a direction with another gap than 0, about; none up to the end."""
+        step = 1
+        if not ends[0] <= at + direction <= ends[1]:
+            return []
+        while gap(sample(unordered(at + direction * step, dtype))) == 0:
+            step *= 2
+            if not ends[0] <= at + direction * step <= ends[1]:
+                return []
+        low, high = step // 2, step
+        for _ in range(_SIDES):
+            if high - low <= 1:
+                break
+            middle = (low + high) // 2
+            if gap(sample(unordered(at + direction * middle, dtype))) == 0:
+                low = middle
+            else:
+                high = middle
+        return [at + direction * high]
+
     def _of_few_digits(
         self, gap: Gap, sample: Sample, at: int, dtype: np.dtype[Any], least: int, most: int
     ) -> int:
@@ -254,14 +284,8 @@ class ExactSearch:
         at = self._of_few_digits(gap, sample, at, dtype, least, most)
         samples = [sample(unordered(at, dtype))]
         for direction in (-1, 1):
-            for step in (1 << k for k in range(_SIDES)):
-                there = at + direction * step
-                if not least <= there <= most:
-                    break
-                beside = sample(unordered(there, dtype))
-                if gap(beside) != 0:
-                    samples.append(beside)
-                    break
+            beside = self._beside(gap, sample, at, direction, dtype, (least, most))
+            samples += [sample(unordered(place, dtype)) for place in beside]
         is_simple = rounded(at, _FEW_DIGITS[-1], dtype) == at
         return Found(tuple(samples), True, float(unordered(at, dtype)), is_simple)
 
