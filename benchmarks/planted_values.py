@@ -2,7 +2,8 @@
 
 Each model below is exported, and one bug is planted in the graph: where its output is exactly a number, 1 is added; or
 a comparison takes in the number that it leaves out, or the reverse; or halves are rounded up instead of to the even
-number. The latter is only done where what comes before can be exact: elsewhere rounding explains the difference. The first look at the mode and one round are run. Run by hand:
+number. The latter is only done where what comes before can be exact: elsewhere rounding explains the difference.
+The first look at the mode and one round are run. Run by hand:
 ``python benchmarks/planted_values.py [--only NAME] [--json FILE]``. Exits 1 if fewer than 90 % are found.
 """
 
@@ -88,9 +89,7 @@ PLANTED = {
     "a convolution is 1": Planted(
         lambda x: torch.nn.functional.conv1d(x, KERNEL), 1.0, inputs=("float32[1, 3, 4]",)
     ),
-    "a threshold behind a linear layer": Planted(
-        lambda x: (x @ V + B > 0.8125).float(), swap=ABOVE
-    ),
+    "a threshold behind a linear layer": Planted(lambda x: (x @ V + B > 0.8125).float(), swap=ABOVE),
     "a threshold behind a bounded input": Planted(
         lambda x: (3.5 - x * x < 0.4375).float(), swap=BELOW, inputs=("float32[3] in 0..4",)
     ),
@@ -100,9 +99,7 @@ PLANTED = {
     ),
     "a clip behind tanh": Planted(lambda x: torch.clamp(torch.tanh(x), -0.6, 0.6), 0.6),
     "x * 3.3 is rounded": Planted(lambda x: torch.round(x * 3.3), swap=("Round", "halves up")),
-    "a linear layer is rounded": Planted(
-        lambda x: torch.round(x @ U), swap=("Round", "halves up")
-    ),
+    "a linear layer is rounded": Planted(lambda x: torch.round(x @ U), swap=("Round", "halves up")),
     "floor(x * 1.7)": Planted(lambda x: torch.floor(x * 1.7), swap=("Floor", "ceil - 1")),
     "floor of integers and floats": Planted(
         lambda x, n: torch.floor(x * 1.3 + n),
@@ -204,7 +201,9 @@ def main():
         without, _ = is_found(name, bug, looked_for=False)
         found, seconds = is_found(name, bug, looked_for=True)
         results[name] = {"found": found, "without": without, "seconds": round(seconds, 2)}
-        print(f"{name:40} {'found' if found else 'MISSED':7} without: {'found' if without else '-':6} {seconds:5.2f} s")
+        print(
+            f"{name:40} {'found' if found else 'MISSED':7} without: {'found' if without else '-':6} {seconds:5.2f} s"
+        )
     found = sum(result["found"] for result in results.values())
     without = sum(result["without"] for result in results.values())
     print(f"{found} of {len(results)} found, {without} without looking for the values")

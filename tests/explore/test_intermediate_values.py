@@ -1,4 +1,4 @@
-"""Bugs that show at one value of a number on the way are found; see benchmarks/planted_values.py for a table of them."""
+"""Bugs that show at one value of a number on the way are found; benchmarks/planted_values.py has a table of them."""
 
 import pytest
 import torch
@@ -7,7 +7,7 @@ from torch.autograd import Function
 from diffexport.arrays import as_call
 from diffexport.explore import Drawing, Explorer, Limits, Settings, StopAfter, TurnOrder, drive
 from diffexport.explore.eager_boundaries import TracedModel
-from diffexport.explore.intermediate_values import IntermediateSearch, Intermediates
+from diffexport.explore.intermediate_values import Intermediates, IntermediateSearch
 from diffexport.findings.events import FindingMade
 from diffexport.pipeline import Pipeline
 from diffexport.strategies import examples
@@ -58,7 +58,9 @@ def module(forward):
 
 def is_found(function, inputs=("float32[3]",), *, rounds=0):
     settings = Settings(
-        limits=Limits(stop_after=StopAfter.FIRST_SIGHT), budget=Budget(None, rounds, goes_on=True), blame=False
+        limits=Limits(stop_after=StopAfter.FIRST_SIGHT),
+        budget=Budget(None, rounds, goes_on=True),
+        blame=False,
     )
     case = make_case("planted", applied(function), inputs=list(inputs))
     explorer = Explorer(case, ("ort-disabled",), settings)
@@ -111,9 +113,10 @@ def test_what_eager_compares_clips_rounds_and_looks_up_is_hit_on_both_sides(forw
         wanted = torch.tensor(value)
         assert (met == wanted).any(), value
         # The nearest on both sides: no farther than a rounding or two.
-        assert any(torch.nextafter(wanted, torch.tensor(end)) in met for end in (-9.0, 9.0)) or (
-            ((met - wanted).abs() < 1e-6) & (met != wanted)
-        ).any()
+        assert (
+            any(torch.nextafter(wanted, torch.tensor(end)) in met for end in (-9.0, 9.0))
+            or (((met - wanted).abs() < 1e-6) & (met != wanted)).any()
+        )
 
 
 def test_ordinary_values_and_bounds_are_kept_to():

@@ -33,7 +33,7 @@ class Boundary:
         """How many elements are compared."""
         if not isinstance(self.value, Tensor):
             return self.tensor.numel()
-        return int(torch.Size(torch.broadcast_shapes(self.tensor.shape, self.value.shape)).numel())
+        return int((self.tensor != self.value).numel())
 
     @property
     def number(self) -> float | None:
@@ -47,8 +47,8 @@ class Boundary:
         """Return the difference of one element, by its flat place, and what it is compared with."""
         one, other = self.tensor, self.value
         if isinstance(other, Tensor):
-            one, other = torch.broadcast_tensors(one, other)
-            other = _element(other, place)
+            shape = (one != other).shape
+            one, other = one.expand(shape), _element(other.expand(shape), place)
         return _element(one, place) - float(other)
 
 
@@ -124,7 +124,7 @@ def _converted(args: _Args, kwargs: Mapping[str, Any]) -> Iterator[tuple[Any, An
         yield from ((args[0], value) for value in ((0.0,) if dtype is torch.bool else WHOLE))
 
 
-def _in_table(args: _Args, kwargs: Mapping[str, Any]) -> Iterator[tuple[Any, Any]]:
+def _in_table(args: _Args, _kwargs: Mapping[str, Any]) -> Iterator[tuple[Any, Any]]:
     table, given = (args[1], args[0]) if isinstance(args[1], Tensor) else (args[0], args[1])
     values = table.reshape(-1)[:_TABLE].tolist()
     yield from ((given, value) for value in values if isinstance(given, Tensor))
@@ -195,7 +195,12 @@ def boundaries_of(base: str, args: _Args, kwargs: Mapping[str, Any]) -> list[Bou
 
 
 def _is_real(value: Any) -> bool:
-    return isinstance(value, Tensor) and value.numel() > 0 and not value.is_complex() and value.dtype is not torch.bool
+    return (
+        isinstance(value, Tensor)
+        and value.numel() > 0
+        and not value.is_complex()
+        and value.dtype is not torch.bool
+    )
 
 
 def _plain(value: Any) -> Any:
@@ -285,4 +290,3 @@ class TracedModel:
             pass
         except Exception:  # noqa: BLE001 - a model may reject inputs with whatever it likes
             return
-

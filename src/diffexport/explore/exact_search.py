@@ -119,7 +119,9 @@ class ExactSearch:
         kind, dtype = self._specs[number].kind, base[number].dtype
         return base[number].size > 0 and kind is None and (is_floating(dtype) or dtype.kind in "iu")
 
-    def _elements(self, gap: Gap, base: tuple[Array, ...], likely: int | None) -> Iterator[tuple[int, int | None]]:
+    def _elements(
+        self, gap: Gap, base: tuple[Array, ...], likely: int | None
+    ) -> Iterator[tuple[int, int | None]]:
         """Yield elements that the gap depends on, by tensor and flat place; None stands for all of a tensor."""
         here = gap(base)
         varied = [number for number in range(len(base)) if self._varied(number, base)]
@@ -193,7 +195,9 @@ class ExactSearch:
             return (*start[:number], array, *start[number + 1 :])
 
         low, high = self._bounds(number, dtype)
-        wanted = sorted({*(v for v in _GRID), *(-v for v in _GRID if v), *(b for b in (low, high) if abs(b) <= 1e6)})
+        wanted = sorted(
+            {*(v for v in _GRID), *(-v for v in _GRID if v), *(b for b in (low, high) if abs(b) <= 1e6)}
+        )
         grid = list(dict.fromkeys(ordered(value) for value in self._within(number, dtype, wanted)))
         gaps = [gap(sample(unordered(each, dtype))) for each in grid]
         exact = [each for each, value in zip(grid, gaps, strict=True) if value == 0]

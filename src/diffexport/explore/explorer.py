@@ -25,7 +25,7 @@ from diffexport.explore.first_look import first_samples
 from diffexport.explore.hanging_steps import HangingSteps
 from diffexport.explore.health import Health
 from diffexport.explore.hypothesis_round import HypothesisRound
-from diffexport.explore.row_counts import counted_before
+from diffexport.explore.row_counts import counted_before, without_examples
 from diffexport.explore.sample_checks import Announce, SampleChecks
 from diffexport.explore.settings import Settings, StopAfter
 from diffexport.explore.steadiness import Steadiness
@@ -222,15 +222,14 @@ class Explorer:
     def _first_look(self, mode: Mode, rows: dict[str, Row]) -> Iterator[Event]:
         """Look at a mode for the first time; see [first_samples][]."""
         specs = self.case.specs
-        if not specs or len(specs) < len(self.case.inputs):
-            # What strategies give is only known when it is drawn.
+        if not specs or len(specs) < len(self.case.inputs):  # what strategies give is known when it is drawn
             yield from self._rounds(mode, rows, Turn(0))
             yield from self._check_extra(mode, rows)
             return
-        first = first_samples(specs, self.drawing.usual_shapes(mode)[0], dynamic=mode.dynamic)
-        example, exact = self.drawing.usual_example(mode), self.drawing.exact_samples(mode, self._timekeeper.in_force)
-        for drawn in itertools.chain(first, exact):
-            samples = [self.case.call_of(values) for values in drawn]
+        shapes, example = self.drawing.usual_shapes(mode)[0], self.drawing.usual_example(mode)
+        exact = self.drawing.exact_samples(mode, self._timekeeper.in_force)
+        for drawn in itertools.chain(first_samples(specs, shapes, dynamic=mode.dynamic), exact):
+            samples = list(map(self.case.call_of, drawn))
             for failure in list(self._failures(mode, example, samples, rows, repeat=False, sparing=True)):
                 if failure.identity not in self._pending:
                     # It is made minimal when every mode has had its first look.
@@ -283,9 +282,10 @@ class Explorer:
         yield from self._check_extra(mode, rows)
         if not self._is_explored(mode) or (yield from self._check_one_sample(mode, rows)):
             for exact in self.drawing.exact_samples(mode, self._timekeeper.in_force):
-                example = self.drawing.usual_example(mode)
-                samples = [self.case.call_of(values) for values in exact]
-                for failure in list(self._failures(mode, example, samples, rows, repeat=False)):
+                example, samples = self.drawing.usual_example(mode), list(map(self.case.call_of, exact))
+                with without_examples(rows.values()):
+                    seen = {e.identity: e for e in self._failures(mode, example, samples, rows, repeat=False)}
+                for failure in seen.values():
                     self._suspect(failure)
                     yield from self._made(failure)
             for _ in range(ROUNDS):

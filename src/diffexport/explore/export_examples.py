@@ -15,8 +15,8 @@ CHEAP_SHAPES, COSTLY_SHAPES = 8, 6
 def plain_shapes(specs: Sequence[TensorSpec]) -> tuple[Shape, ...]:
     """Return the ordinary joint shape of the lowest rank that has an axis.
 
-    Where there may be one leading dimension or none, there is one: a model that takes inputs with and without a batch is
-    mostly given a batch.
+    Where there may be one leading dimension or none there is one: a model that takes inputs with a batch or without is
+    mostly given one.
     """
     few = [n for n, spec in enumerate(specs) if spec.leading and spec.most_leading == 1]
     return max(

@@ -35,7 +35,7 @@ _Floats = Mapping[str, float]
 
 
 def _number(value: float) -> _Side:
-    return _Side(constant=np.float64(value).reshape(()))
+    return _Side(constant=np.array(value, np.float64))
 
 
 def _at(*values: float) -> Callable[[Sequence[_Side], _Floats], _Pairs]:
@@ -126,7 +126,7 @@ class TracedGraph:
             floats = {each.name: each.f for each in node.attribute if each.type == onnx.AttributeProto.FLOAT}
             for one, other in rule(sides, floats):
                 if one.constant is not None:
-                    one, other = other, one  # noqa: PLW2901 - the tensor stands first
+                    one, other = other, one
                 if one.constant is None:
                     yield one, other
 
@@ -152,8 +152,9 @@ class TracedGraph:
         given = self._run(feeds)
         if given is None:
             return None
-        arrays = [side.constant if side.constant is not None else given.get(side.name) for side in pair]
-        if any(array is None or array.dtype.kind not in "fiuV" or array.dtype.names for array in arrays):
+        found = [side.constant if side.constant is not None else given.get(side.name) for side in pair]
+        arrays = [array for array in found if array is not None and array.dtype.kind in "fiuV"]
+        if len(arrays) < len(pair) or any(array.dtype.names for array in arrays):
             return None
         try:
             one, other = np.broadcast_arrays(*arrays)

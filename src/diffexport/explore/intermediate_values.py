@@ -1,7 +1,7 @@
 """Inputs that put a number on the way exactly where the model, or its export, does something else, and beside that.
 
 What is compared is taken from the operators that eager runs and, where it compares with numbers that eager does not,
-from the exported graph. It is searched for once for each case, and once for each graph that compares with other numbers.
+from the exported graph. It is searched for once for each case, and once for each graph with other numbers.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ _MOST_ELEMENTS = 1 << 16
 _MOST_SAMPLES, _MOST_NUMBERS = 48, 10
 
 Sample = tuple[Array, ...]
+
 
 @dataclass
 class Intermediates:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from diffexport.findings.events import Row, RowVerdict
@@ -39,6 +40,15 @@ def count_verdict(row: Row, verdict: Verdict, first_of_example: bool) -> None:
 def count_note(row: Row, name: str) -> None:
     """Count a sample that shows something which is reported without failing."""
     row.notes[name] = row.notes.get(name, 0) + 1
+
+
+@contextlib.contextmanager
+def without_examples(rows: Iterable[Row]) -> Iterator[None]:
+    """Count no examples of Hypothesis meanwhile: what is checked is none of them."""
+    before = [(row, row.examples) for row in rows]
+    yield
+    for row, examples in before:
+        row.examples = examples
 
 
 def _most_informative_line(text: str) -> str:

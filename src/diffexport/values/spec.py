@@ -2,7 +2,8 @@
 
 Inside the brackets stand the dimensions: a number is that size, ``*`` any size, ``>=3`` at least 3, ``2..4``
 a range, a name any size that is the same wherever the name occurs (``N>=2`` gives it a minimum), and a
-leading ``...`` any number of further dimensions of any size (``...<=1`` at most one). ``float32[]`` is 0-d, ``float32[...]`` any shape.
+leading ``...`` any number of further dimensions of any size (``...<=1`` at most one). ``float32[]`` is 0-d,
+``float32[...]`` any shape.
 
 Inputs that broadcast with each other share names that end in ``?``: ``N?`` is N or 1. A leading ``...B`` stands
 for the same dimensions wherever it occurs, ``...B?`` for some of the last of them, each its size or 1: two inputs

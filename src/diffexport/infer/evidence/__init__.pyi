@@ -8,6 +8,7 @@ from .library import Library as Library
 from .library import around as around
 from .operator_use import DISTRIBUTED as DISTRIBUTED
 from .operator_use import RANDOM as RANDOM
+from .parameter_usage import Usage as Usage
 from .size_relations import PLAIN as PLAIN
 from .size_relations import Shape as Shape
 from .size_relations import ranks as ranks
@@ -16,7 +17,6 @@ from .size_relations import shape_of as shape_of
 from .subject import Parameter as Parameter
 from .subject import Subject as Subject
 from .subject import subject_of as subject_of
-from .usage import Usage as Usage
 from .usage import usages as usages
 from .weights import NUMBER as NUMBER
 from .weights import REPAIR as REPAIR

@@ -20,9 +20,10 @@ from typing import Any
 import torch
 
 from diffexport.infer.evidence.configs import instances
+from diffexport.infer.evidence.documented_kinds import weigh_documentation
 from diffexport.infer.evidence.kinds import KINDS, ArgumentKind
+from diffexport.infer.evidence.parameter_usage import Usage
 from diffexport.infer.evidence.subject import MISSING, Parameter, Subject
-from diffexport.infer.evidence.usage import Usage
 from diffexport.infer.evidence.weights import CHOICE, NAME, PRIOR, STATED, TENSOR
 from diffexport.infer.evidence.words import (
     DIMENSION,
@@ -100,7 +101,7 @@ def choices(
     words = {word if word == "T" else word.lower() for word in words} | {parameter.name.lower()}
     weight = _weights_of_name(parameter.name, words, place, usage)
     named_values = _annotated(parameter.annotation, subject, weight)
-    _documented(parameter.name, documentation, weight)
+    weigh_documentation(parameter.name, documentation, weight)
     for one in known:
         if one.tensor:
             weight[ArgumentKind.TENSOR] += STATED.site_tensor
@@ -319,33 +320,6 @@ def _annotation_kind(part: Any) -> ArgumentKind | None:
     )
     text = text.replace("typing.", "").replace("torch.", "").replace("collections.abc.", "")
     return next((kind for pattern, kind in _ANNOTATED if re.search(pattern, text.lower())), None)
-
-
-_DOCUMENTED = (
-    (r"tensor|ndarray", ArgumentKind.TENSOR),
-    (r"\bint(eger)?\b", ArgumentKind.INT),
-    (r"\bfloat\b", ArgumentKind.FLOAT),
-    (r"\bbool(ean)?\b", ArgumentKind.BOOL),
-    (r"\bstr(ing)?\b", ArgumentKind.STR),
-    (r"callable|\bfunction\b", ArgumentKind.CALLABLE),
-    (r"\bdtype\b", ArgumentKind.DTYPE),
-    (r"nn\.module", ArgumentKind.MODULE),
-    (r"\btuple\b|\bshape\b", ArgumentKind.SHAPE),
-)
-
-
-def _documented(name: str, documentation: str, weight: dict[ArgumentKind, float]) -> None:
-    """Add what a documentation string says of the type of a parameter, in any of the usual styles."""
-    if not documentation:
-        return
-    escaped = re.escape(name)
-    styles = rf"(?m)^\s*(?::type {escaped}:|:param {escaped}:|{escaped}\s*\(|{escaped}\s*:)(?P<said>[^\n)]*)"
-    for match in re.finditer(styles, documentation):
-        said = match["said"].lower()
-        for pattern, kind in _DOCUMENTED:
-            if re.search(pattern, said[:60]):
-                weight[kind] += STATED.documentation
-                break
 
 
 #: The values worth trying of kinds whose values depend on nothing.

@@ -27,7 +27,7 @@ DIM_FIRST = _names(
     "argsort unbind any all prod std var median index_select gather scatter scatter_ scatter_add scatter_add_ select",
     "narrow flip flatten transpose norm",
 )
-#: The dtype that an argument of these is of, with its place among the arguments of the function; a method's is one less.
+#: The dtype that an argument of these is of, with its place among those of the function; a method's is one less.
 DTYPE_TAKERS: Mapping[str, tuple[int, str]] = {
     **dict.fromkeys(
         _names("masked_fill masked_fill_ masked_scatter masked_scatter_ masked_select"), (1, "bool")

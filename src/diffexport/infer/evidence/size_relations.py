@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 
-from diffexport.infer.evidence.usage import Usage
+from diffexport.infer.evidence.parameter_usage import Usage
 from diffexport.infer.evidence.weights import RANK, RELATION, SHAPE
 
 Shape = tuple[int, ...]

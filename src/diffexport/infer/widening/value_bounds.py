@@ -200,7 +200,7 @@ class ValueBounds:
         return len(self._candidate[place].shape or ())
 
     def _accepts(self, place: int, value: int, sizes: Mapping[int, int]) -> bool:
-        """Return whether the model runs where all values of one tensor are ``value`` and some symbols have other sizes."""
+        """Return whether the model runs where one tensor is filled with a value and some symbols have other sizes."""
         return self._runs({place: value}, sizes)
 
     def _runs(self, filled: Mapping[int, int], sizes: Mapping[int, int]) -> bool:

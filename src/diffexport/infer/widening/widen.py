@@ -54,9 +54,7 @@ def widened(prober: Prober, candidate: Candidate, *, as_it_is: bool = False) -> 
     return _Widener(prober, candidate).go()
 
 
-def rewidened(
-    prober: Prober, candidate: Candidate, known: Mapping[int, TensorSpec]
-) -> dict[int, TensorSpec]:
+def rewidened(prober: Prober, candidate: Candidate, known: Mapping[int, TensorSpec]) -> dict[int, TensorSpec]:
     """Return specs of a candidate that differs in dtypes from one whose specs are known: the same, if they suit it."""
     flat = Flattened.of(candidate)
     specs = {}
@@ -80,9 +78,7 @@ class _Widener:
     def __init__(self, prober: Prober, candidate: Candidate) -> None:
         self._prober, self._flat = prober, Flattened.of(candidate)
         self._candidate = self._flat.arguments
-        self._tensors = [
-            place for place, argument in enumerate(self._candidate) if argument.choice.is_tensor
-        ]
+        self._tensors = [place for place, argument in enumerate(self._candidate) if argument.choice.is_tensor]
         self._has_index = any(argument.choice.domain == "index" for argument in self._candidate)
         self._notes: list[str] = []
         #: Of each dimension, (place, axis), the symbol; of each symbol, its size.
@@ -356,4 +352,3 @@ class _Widener:
             self._note("only the sizes shown are known to work")
             return fixed
         return raised
-
