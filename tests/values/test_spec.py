@@ -122,6 +122,9 @@ def test_admits(text, admitted, refused):
         (">=3", (3, 4, 5, 6, 7)),
         ("2..4", (2, 3, 4)),
         ("0..2", (1, 2, 0)),
+        ("N<=3", (1, 2, 3, 0)),
+        ("N<=512", (1, 2, 3, 4, 5, 512, 0)),
+        ("2<=N<=512", (2, 3, 4, 5, 6, 512)),
         ("3", (3,)),
         ("0", (0,)),
     ],
@@ -251,3 +254,31 @@ def test_parse_specs_leaves_parsed_ones_and_rejects_bad_ones():
     assert parse_specs([spec, "bool[]"]) == (spec, TensorSpec("bool", (), False))
     with pytest.raises(UsageError, match="float31"):
         parse_specs([spec, "float31"])
+
+
+@pytest.mark.parametrize(
+    "text", ["float32[N<=512]", "int64[2<=N<=9, N?<=9]", "float32[...<=1, 4]", "bool[...B?<=2]"]
+)
+def test_upper_bounds_of_names_and_leads_are_read_back(text):
+    assert str(TensorSpec.parse(text)) == text
+
+
+def test_a_name_keeps_to_the_strictest_bounds_wherever_it_stands():
+    specs = parse_specs(["float32[N<=7]", "float32[3<=N, N<=20]"])
+    seen = {shapes_of_ranks(specs, (1, 2), itertools.repeat(n)) for n in range(20)}
+    assert {shapes[0][0] for shapes in seen} == {3, 4, 5, 6, 7}
+    assert not admits_all(specs, [(8,), (8, 8)])
+    with pytest.raises(UsageError, match="'N' has no size that suits all inputs: 8 is more than 7"):
+        parse_specs(["float32[N<=7]", "float32[N>=8]"])
+
+
+def test_a_lead_has_as_many_dimensions_as_it_may():
+    spec = TensorSpec.parse("float32[...<=1, 4]")
+    assert (spec.ranks(), spec.admits((4,)), spec.admits((2, 4)), spec.admits((2, 2, 4))) == (
+        (1, 2),
+        True,
+        True,
+        False,
+    )
+    together = parse_specs(["float32[...B, 4]", "float32[...B<=1]"])
+    assert shapes_of_ranks(together, (3, 0), itertools.repeat(1)) == ((2, 4), (2,))

@@ -1,7 +1,8 @@
 """What a case needs of a tensor input, as a value with a text form: ``float32[..., N, >=3] in -1..1``.
 
 Inside the brackets stand the dimensions: a number is that size, ``*`` any size, ``>=3`` at least 3, ``2..4``
-a range, a name any size that is the same wherever the name occurs (``N>=2`` gives it a minimum), and a
+a range, a name any size that is the same wherever the name occurs (``N>=2`` gives it a minimum, ``N<=512`` a maximum,
+``2<=N<=512`` both), and a
 leading ``...`` any number of further dimensions of any size (``...<=1`` at most one). ``float32[]`` is 0-d,
 ``float32[...]`` any shape.
 
@@ -65,7 +66,8 @@ MAX_DIMS = 32
 _SIZE = r"[0-9]{1,18}"
 _DIM = re.compile(
     rf"(?:(?P<size>{_SIZE})|(?P<low>{_SIZE})\.\.(?P<high>{_SIZE})|(?P<star>\*)|"
-    rf"(?P<name>[A-Za-z_]\w*)?(?P<one>(?<=\w)\?)?(?:>=(?P<least>{_SIZE}))?)\Z"
+    rf"(?:(?P<lower>{_SIZE})<=(?=[A-Za-z_]))?(?P<name>[A-Za-z_]\w*)?(?P<one>(?<=\w)\?)?"
+    rf"(?:>=(?P<least>{_SIZE}))?(?:(?<=[\w?])<=(?P<most>{_SIZE}))?)\Z"
 )
 _TOO_LONG = re.compile(r"[0-9]{19}")
 _LEADING = re.compile(r"\.\.\.(?:(?P<name>[A-Za-z_]\w*)(?P<one>\?)?)?(?:<=(?P<most>[0-9]))?\Z")
@@ -99,7 +101,7 @@ class Dim:
             raise UsageError(f"{shown(text)} is not a dimension: no tensor has a size of more than 18 digits")
         if not match or not text:
             raise UsageError(
-                f"{shown(text)} is not a dimension; write a number, '*', '>=3', '2..4', 'N', 'N>=2' or 'N?'"
+                f"{shown(text)} is not a dimension; write a number, '*', '>=3', '2..4', 'N', 'N>=2', '1<=N<=512' or 'N?'"
             )
         if match["size"] is not None:
             return cls(int(match["size"]), int(match["size"]))
@@ -108,9 +110,15 @@ class Dim:
             if low > high:
                 raise UsageError(f"dimension {text!r} allows no size: {low} is more than {high}")
             return cls(low, high)
-        return cls(int(match["least"] or 0), None, match["name"], match["one"] is not None)
+        low = max(int(match["least"] or 0), int(match["lower"] or 0))
+        most = None if match["most"] is None else int(match["most"])
+        if most is not None and low > most:
+            raise UsageError(f"dimension {text!r} allows no size: {low} is more than {most}")
+        return cls(low, most, match["name"], match["one"] is not None)
 
     def __str__(self) -> str:
+        if self.high is not None and self.name is not None:
+            return f"{f'{self.low}<=' if self.low else ''}{self.name}{'?' * self.one}<={self.high}"
         if self.high is not None:
             return str(self.low) if self.low == self.high else f"{self.low}..{self.high}"
         least = f">={self.low}" if self.low else ""
@@ -123,7 +131,11 @@ class Dim:
     def sizes(self) -> tuple[int, ...]:
         """Return the sizes to try, simplest first: 1 (or the least), upwards, and 0 last."""
         high = self.high if self.high is not None else max(self.low, 1) + SPAN - 1
-        sizes = tuple(range(max(self.low, 1), min(high, self.low + 64) + 1))
+        least = max(self.low, 1)
+        if self.name is not None and self.high is not None and high - least >= SPAN:
+            # What it is at most is often as large as a table.
+            return (*range(least, least + SPAN), high, *([0] if self.low == 0 else []))
+        sizes = tuple(range(least, min(high, self.low + 64) + 1))
         return (*sizes, 0) if self.low == 0 else sizes
 
 
@@ -312,10 +324,13 @@ def shapes_of_ranks(
     """
     bound: dict[str, int] = {}
     strictest: dict[str, Dim] = {}
-    for spec in specs:
-        for dim in spec.dims:
-            if dim.name is not None and dim.low >= strictest.get(dim.name, dim).low:
-                strictest[dim.name] = replace(dim, one=False)
+    for dim in (dim for spec in specs for dim in spec.dims):
+        if dim.name is None:
+            continue
+        known = strictest.get(dim.name, dim)
+        highs = [high for high in (dim.high, known.high) if high is not None]
+        low, high = max(dim.low, known.low), min(highs, default=None)
+        strictest[dim.name] = replace(known, low=low, high=high, one=False)
     shapes = []
     for spec, rank in zip(specs, _agreed_ranks(specs, ranks), strict=True):
         dims = spec.dims_for(rank)[::-1]

@@ -32,12 +32,20 @@ def check_names(specs: Sequence[TensorSpec]) -> Mapping[str, int]:
     """Return the least size of every shared name.
 
     Raises:
-        UsageError: a lead has the name of a dimension.
+        UsageError: a lead has the name of a dimension, or no size suits a name wherever it stands.
     """
     least: dict[str, int] = {}
+    most: dict[str, int] = {}
     for dim in itertools.chain.from_iterable(spec.dims for spec in specs):
         if dim.name is not None:
             least[dim.name] = max(dim.low, least.get(dim.name, 0))
+            if dim.high is not None:
+                most[dim.name] = min(dim.high, most.get(dim.name, dim.high))
+    for name, high in most.items():
+        if least[name] > high:
+            raise UsageError(
+                f"dimension {name!r} has no size that suits all inputs: {least[name]} is more than {high}"
+            )
     for spec in specs:
         if spec.lead in least:
             raise UsageError(

@@ -19,6 +19,8 @@ from diffexport.values import MAX_LEADING, Dim, TensorSpec, ValueKind
 
 #: Sizes that are tried for a dimension.
 _SIZES = (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 12, 16, 17)
+#: Most sizes of weights that are tried as the most that a dimension may have, and the largest.
+_TABLES, _LARGEST_TABLE = 8, 1 << 13
 #: Names for dimensions of several inputs that must match.
 _NAMES = "NMKPQRSTUVW"
 #: Leading dimensions that are put in front to see how many there may be, by the most of them.
@@ -92,6 +94,7 @@ class _Widener:
         self._tell_apart()
         dims = {symbol: self._dim(symbol) for symbol in list(self._sizes)}
         self._order(dims)
+        self._bound_by_tables(dims)
         self._fixed_together(dims)
         specs = self._named(dims)
         self._plain = dict(specs)
@@ -211,11 +214,25 @@ class _Widener:
                     dims[symbol] = Dim(dim.low, most)
                     dims[other] = Dim(max(theirs.low, most), None)
 
+    def _bound_by_tables(self, dims: dict[int, Dim]) -> None:
+        """Where a size may not exceed that of a weight, as of positions that are looked up, have that be its most."""
+        module = self._prober.subject.module
+        weights = (*module.parameters(), *module.buffers())
+        sizes = {size for weight in weights for size in weight.shape if _SIZES[-1] < size <= _LARGEST_TABLE}
+        for symbol, dim in dims.items():
+            if dim.high is not None:
+                continue
+            for size in sorted(sizes)[:_TABLES]:
+                at_most = self._works({**self._sizes, symbol: size})
+                if at_most and not self._works({**self._sizes, symbol: size + 1}):
+                    dims[symbol] = Dim(dim.low, size)
+                    break
+
     def _fixed_together(self, dims: dict[int, Dim]) -> None:
-        """A dimension that several inputs share has no text for a range: it gets its one size."""
+        """A dimension that several inputs share and that cannot be large gets its one size."""
         for symbol, members in self._groups().items():
             dim = dims[symbol]
-            if len(members) > 1 and dim.high is not None:
+            if len(members) > 1 and dim.high is not None and dim.high <= _SIZES[-1]:
                 dims[symbol] = Dim(self._sizes[symbol], self._sizes[symbol])
 
     def _named(self, dims: dict[int, Dim]) -> dict[int, TensorSpec]:
@@ -223,7 +240,8 @@ class _Widener:
         free = iter(_NAMES)
         groups = self._groups()
         for symbol, members in groups.items():
-            if len(members) > 1 and dims[symbol].high is None:
+            dim = dims[symbol]
+            if (len(members) > 1 and dim.high is None) or (dim.high is not None and dim.high > _SIZES[-1]):
                 names[symbol] = next(free, f"D{symbol}")
         specs = {}
         for place in self._tensors:
