@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from diffexport.pytorch import Handler, intercepted
+from diffexport.values import leaves
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,6 +178,16 @@ _RULES: Mapping[str, _Rule] = {
 }  # fmt: skip
 
 
+#: The operators whose results only bend at their boundaries.
+_BENT = frozenset(
+    {
+        "maximum", "minimum", "fmax", "fmin", "clamp", "clip", "clamp_min", "clamp_max", "hardtanh", "relu",
+        "leaky_relu", "elu", "celu", "_prelu_kernel", "abs", "relu6", "hardswish", "hardsigmoid", "softshrink",
+        "softplus", "amax", "amin", "max", "min", "sort"
+    }
+)  # fmt: skip
+
+
 def boundaries_of(base: str, args: _Args, kwargs: Mapping[str, Any]) -> list[Boundary]:
     """Return the boundaries of one operator.
 
@@ -228,11 +239,13 @@ class MetBoundary:
         place: which it is.
         size: how many elements are compared.
         number: what all of them are compared with; None where that is not one number.
+        jumps: whether the result may jump there, and not only bend.
     """
 
     place: Any
     size: int
     number: float | None
+    jumps: bool = True
 
 
 class TracedModel:
@@ -244,24 +257,27 @@ class TracedModel:
 
     def __init__(self, run: Callable[[Any], Any]) -> None:
         self._run = run
-        #: How many operators the last whole run had.
-        self.operators = 0
+        #: How many operators the last whole run had, and elements in all that they were given and gave.
+        self.operators = self.elements = 0
 
     def boundaries(self, call: Any) -> list[MetBoundary]:
         """Return every boundary that is met on some inputs."""
         met: list[MetBoundary] = []
-        count = 0
+        count = elements = 0
 
         def handle(op: Any, args: _Args, kwargs: Mapping[str, Any]) -> Any:
-            nonlocal count
+            nonlocal count, elements
             for part, boundary in enumerate(boundaries_of(op.base, args, kwargs)):
                 place = BoundaryPlace(count, op.base, part)
-                met.append(MetBoundary(place, boundary.size, boundary.number))
+                met.append(MetBoundary(place, boundary.size, boundary.number, op.base not in _BENT))
             count += 1
-            return op.run(*args, **kwargs)
+            result = op.run(*args, **kwargs)
+            if not op.is_view:
+                elements += sum(leaf.numel() for leaf in leaves((args, result)) if isinstance(leaf, Tensor))
+            return result
 
         self._run_with(handle, call)
-        self.operators = count
+        self.operators, self.elements = count, elements
         return met
 
     def gap(self, place: BoundaryPlace, element: int, call: Any) -> float:

@@ -83,6 +83,15 @@ _RULES: Mapping[str, Callable[[Sequence[_Side], _Floats], _Pairs]] = {
 }  # fmt: skip
 
 
+#: The nodes whose results only bend at their boundaries.
+_BENT = frozenset(
+    {
+        "Max", "Min", "Clip", "Relu", "LeakyRelu", "Elu", "Selu", "Celu", "PRelu", "Abs", "HardSigmoid",
+        "HardSwish"
+    }
+)  # fmt: skip
+
+
 class TracedGraph:
     """Runs a graph and tells the boundaries of its nodes.
 
@@ -95,11 +104,13 @@ class TracedGraph:
         proto = onnx.load_model_from_string(model)
         self._constants = dict(_constants(proto.graph))
         self._inputs = {value.name for value in proto.graph.input}
-        self._pairs = [pair for pair in self._all_pairs(proto.graph) if wanted(_number_of(pair))]
+        every = [each for each in self._all_pairs(proto.graph) if wanted(_number_of(each[0]))]
+        self._pairs = [pair for pair, _ in every]
         names = dict.fromkeys(side.name for pair in self._pairs for side in pair if side.name)
         self._names = [name for name in names if name not in self._inputs][:_OUTPUTS]
         known = {*self._names, *self._inputs, ""}
-        self._pairs = [pair for pair in self._pairs if all(side.name in known for side in pair)]
+        every = [each for each in every if all(side.name in known for side in each[0])]
+        self._pairs, self._jumps = [pair for pair, _ in every], [jumps for _, jumps in every]
         self._session: Session | None = None
         if self._pairs:
             declared = {value.name for value in proto.graph.output}
@@ -112,7 +123,8 @@ class TracedGraph:
                 self._session = None
         self._last: tuple[Any, Mapping[str, Array] | None] = (None, None)
 
-    def _all_pairs(self, graph: Any) -> Iterator[tuple[_Side, _Side]]:
+    def _all_pairs(self, graph: Any) -> Iterator[tuple[tuple[_Side, _Side], bool]]:
+        """Yield what is compared with what, and whether the result may jump there."""
         for node in graph.node:
             rule = _RULES.get(node.op_type)
             if node.op_type == "Cast":
@@ -128,7 +140,7 @@ class TracedGraph:
                 if one.constant is not None:
                     one, other = other, one
                 if one.constant is None:
-                    yield one, other
+                    yield (one, other), node.op_type not in _BENT
 
     def boundaries(self, feeds: Mapping[str, Any]) -> list[MetBoundary]:
         """Return every boundary, with the sizes that it has on some inputs."""
@@ -136,7 +148,7 @@ class TracedGraph:
         for number, pair in enumerate(self._pairs):
             both = self._sides(pair, feeds)
             if both is not None:
-                met.append(MetBoundary(number, both[0].size, _number_of(pair)))
+                met.append(MetBoundary(number, both[0].size, _number_of(pair), self._jumps[number]))
         return met
 
     def gap(self, place: int, element: int, feeds: Mapping[str, Any]) -> float:

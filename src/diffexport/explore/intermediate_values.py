@@ -33,10 +33,10 @@ from diffexport.values import (
     bounded_at,
 )
 
-#: Most evaluations of one search, for a model of few operators; and fewest, for one of many.
+#: Most evaluations of one search, for a model of few operators; one that would have fewer than so many has none.
 _MOST_EVALUATIONS, _FEWEST_EVALUATIONS = 6000, 60
-#: What evaluations are shared out over: operators in all of them.
-_OPERATORS = 60_000
+#: Operators in all evaluations; so many elements that they handle count as another.
+_OPERATORS, _ELEMENTS = 60_000, 1 << 10
 #: Most elements of the inputs that are searched.
 _MOST_ELEMENTS = 1 << 16
 #: Most samples of a search, and most numbers that go to the tables of values.
@@ -64,8 +64,11 @@ class Intermediates:
         self.samples += found.samples
 
 
-#: What was searched in eager models, by how they were called.
-_OF_EAGER: MutableMapping[Any, dict[Any, tuple[Intermediates, Counter[float | None]]]] = WeakKeyDictionary()
+#: What was searched in eager models, by how they were called; with how often each number is compared with there, and
+#: what a run costs, in operators.
+_OF_EAGER: MutableMapping[Any, dict[Any, tuple[Intermediates, Counter[float | None], int]]] = (
+    WeakKeyDictionary()
+)
 
 
 class IntermediateSearch:
@@ -107,15 +110,15 @@ class IntermediateSearch:
         key = self._case.input_texts, _shapes(example), self._pipeline.state_of(self._case, mode)
         if key not in of_eager:
             of_eager[key] = self._search_eager(mode, example, over)
-        eager, met = of_eager[key]
-        of_graph = self._search_graph(example, exported, met, over) if exported is not None else None
+        eager, met, cost = of_eager[key]
+        of_graph = self._search_graph(example, exported, met, cost, over) if exported is not None else None
         if of_graph is None:
             return eager
         return Intermediates([*eager.samples, *of_graph.samples], [*eager.numbers, *of_graph.numbers])
 
     def _search_eager(
         self, mode: Mode, example: Sample, over: Callable[[], bool]
-    ) -> tuple[Intermediates, Counter[float | None]]:
+    ) -> tuple[Intermediates, Counter[float | None], int]:
         module = self._pipeline.fresh(self._case, mode)
 
         def run(call: Any) -> Any:
@@ -128,19 +131,20 @@ class IntermediateSearch:
         traced = TracedModel(run)
         with captured():
             met = traced.boundaries(called(example))
-            cost = traced.operators + sum(array.size for array in example) // 256
+            cost = traced.operators + traced.elements // _ELEMENTS
 
             def gap_of(place: Any, element: int) -> Callable[[Sample], float]:
                 return lambda values: traced.gap(place, element, called(values))
 
             found = self._search(met, gap_of, example, cost, over)
-        return found, Counter(each.number for each in met)
+        return found, Counter(each.number for each in met), cost
 
     def _search_graph(
         self,
         example: Sample,
         exported: Exported,
         met: Mapping[float | None, int],
+        cost: int,
         over: Callable[[], bool],
     ) -> Intermediates | None:
         """Search for what an exported graph compares with and eager does not, or less often."""
@@ -175,7 +179,6 @@ class IntermediateSearch:
                 def gap_of(place: Any, element: int) -> Callable[[Sample], float]:
                     return lambda values: traced.gap(place, element, fed_once(values))
 
-                cost = sum(exported.graph.nodes.values())
                 found = self._search(traced.boundaries(fed(example)), gap_of, example, cost, over)
             self._of_graphs[signature] = found
         self._of_graphs[key] = self._of_graphs[signature]
@@ -192,13 +195,15 @@ class IntermediateSearch:
         cost: int,
         over: Callable[[], bool],
     ) -> Intermediates:
-        """Search every boundary, the first element of each before the last ones."""
-        most = max(min(_MOST_EVALUATIONS, _OPERATORS // max(cost, 1)), _FEWEST_EVALUATIONS)
+        """Search every boundary: where results jump before where they bend, and the first elements before the last."""
+        most = min(_MOST_EVALUATIONS, _OPERATORS // max(cost, 1))
+        if most < _FEWEST_EVALUATIONS:
+            return Intermediates()
         specs = bounded_at(self._case.specs, _shapes(example))
         search, found = ExactSearch(specs, most), Intermediates()
-        sizes = [each.size for each in met]
-        wanted = [(each, 0) for each in met]
-        wanted += [(each, size - 1) for each, size in zip(met, sizes, strict=True) if size > 1]
+        in_order = sorted(met, key=lambda boundary: not boundary.jumps)
+        wanted = [(each, 0) for each in in_order]
+        wanted += [(each, each.size - 1) for each in in_order if each.size > 1]
         same_size = {array.size for array in example}
         for boundary, element in wanted:
             if search.left <= 0 or over() or len(found.samples) >= _MOST_SAMPLES:

@@ -101,7 +101,7 @@ class Dim:
             raise UsageError(f"{shown(text)} is not a dimension: no tensor has a size of more than 18 digits")
         if not match or not text:
             raise UsageError(
-                f"{shown(text)} is not a dimension; write a number, '*', '>=3', '2..4', 'N', 'N>=2', '1<=N<=512' or 'N?'"
+                f"{shown(text)} is not a dimension; write a number, '*', '>=3', '2..4', 'N', 'N>=2', '1<=N<=9' or 'N?'"
             )
         if match["size"] is not None:
             return cls(int(match["size"]), int(match["size"]))
