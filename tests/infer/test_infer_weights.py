@@ -9,6 +9,8 @@ from torch import nn
 
 from diffexport.infer.evidence import (
     argument_choices,
+    documented_kinds,
+    parameter_usage,
     size_relations,
     usage,
     weights,
@@ -16,18 +18,23 @@ from diffexport.infer.evidence import (
 )
 from diffexport.infer.evidence.argument_choices import SiteValue, choices
 from diffexport.infer.evidence.kinds import KINDS, ArgumentKind
+from diffexport.infer.evidence.parameter_usage import Usage
 from diffexport.infer.evidence.subject import Parameter, subject_of
-from diffexport.infer.evidence.usage import Usage
 from diffexport.infer.evidence.weights import Use
 from diffexport.infer.search import candidates, repairs, searching
 from diffexport.infer.session import steps
 
-RANKING = (argument_choices, size_relations, usage, words, candidates, repairs, searching, steps)
+RANKING = (
+    *(argument_choices, documented_kinds, parameter_usage, size_relations, usage, words),
+    *(candidates, repairs, searching, steps),
+)
 SOURCE = "\n".join(inspect.getsource(module) for module in RANKING)
 GROUPS = [name for name, value in vars(weights).items() if dataclasses.is_dataclass(value) and name.isupper()]
 
 
-@pytest.mark.parametrize("module", [argument_choices, size_relations, usage, candidates, repairs])
+@pytest.mark.parametrize(
+    "module", [argument_choices, documented_kinds, size_relations, usage, candidates, repairs]
+)
 def test_no_weight_stands_outside_the_table(module):
     numbers = [
         node.value

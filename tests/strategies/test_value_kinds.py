@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from diffexport.strategies import VARIETY, decode_block, examples, table, trials
+from diffexport.strategies import VARIETY, arranged_rows, decode_block, examples, table, trials
 from diffexport.strategies.tables import VARIANTS
 from diffexport.values import ALL_INPUTS, InputScope, TensorSpec, ValueKind, parse_specs
 
@@ -117,3 +117,12 @@ def test_bounds_beyond_ordinary_values_still_hold():
     data = np.random.default_rng(0).bytes(400)
     for (array,) in decode_block(data, [(4,)], [spec.within(InputScope(ordinary=True))], limit=9):
         assert ((array >= 1e6) & (array <= 1e8)).all()
+
+
+@pytest.mark.parametrize("dtype", ["bool", "int64", "float32"])
+def test_rows_of_a_mask_may_be_longer_than_a_byte_counts(dtype):
+    spec = TensorSpec.parse(f"{dtype}[1, 2049] mask")
+    values = np.zeros((4, 2049), np.dtype(dtype))
+    codes = np.random.default_rng(0).integers(0, 256, values.shape, dtype=np.uint8)
+    arranged = arranged_rows(values, spec, codes)
+    assert set(np.unique(arranged).tolist()) <= {0, 1}
