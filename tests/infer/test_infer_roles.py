@@ -129,6 +129,47 @@ def test_lists_of_tensors_are_widened_too(forward, inputs):
     assert found.inputs == inputs, found
 
 
+def three(self, features):
+    a, b, c = features
+    return torch.cat([a, b, c], 1)
+
+
+def test_what_is_unpacked_has_as_many_tensors():
+    assert infer(module(three), seconds=8).inputs == ("[float32[N, *], float32[N, *], float32[N, *]]",)
+
+
+def optional(self, x, mask=None, value=2.0):
+    return x if mask is None else x.masked_fill(mask, value)
+
+
+def without(self, x, factor=None):
+    return x * (2 if factor is None else int(factor))
+
+
+def test_a_tensor_that_may_be_left_out_is_tested_as_well():
+    found = infer(module(optional), seconds=8)
+    assert (found.inputs, found.alternatives) == (("float32[...]",), (("float32[...B]", "bool[...B] mask"),))
+    assert infer(module(without), seconds=8).inputs == ("float32[...]",)
+
+
+def test_an_import_that_is_interrupted_is_begun_anew(tmp_path, monkeypatch):
+    package = tmp_path / "slowly_imported"
+    package.mkdir()
+    (package / "__init__.py").write_text("from . import part\nimport time\ntime.sleep(DELAY.pop())\n")
+    (package / "part.py").write_text("value = 3\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    delays = [0, 5]
+    monkeypatch.setattr("builtins.DELAY", delays, raising=False)
+
+    def forward(self, x):
+        import slowly_imported
+
+        return x + slowly_imported.part.value
+
+    found = infer(module(forward), seconds=8, per_call=0.5)
+    assert (found.ran, delays) == (True, []), found
+
+
 @pytest.mark.parametrize(
     ("model", "text", "usual"),
     [

@@ -111,7 +111,7 @@ def _summing_to_one(values: Array) -> Array:
 def _masked(values: Array, codes: Array) -> Array:
     """Return rows mixed as they are, all false, all true, or true up to some place or from some place on."""
     count = values.shape[-1]
-    # The last element of a row has the first of its bytes; see [diffexport.strategies.block][]. A row may be longer than
+    # The last element of a row has the first of its bytes; see [diffexport.strategies.block][]. Rows may be longer than
     # a byte counts.
     chosen = codes[..., -1:].astype(np.intp)
     pattern = np.where(chosen < _ARRANGED_FROM, 0, 1 + chosen % 7)

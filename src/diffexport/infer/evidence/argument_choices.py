@@ -359,12 +359,13 @@ class _Values:
         if kind is ArgumentKind.TENSOR:
             yield from self._tensors()
         elif kind is ArgumentKind.TENSORS:
-            for cost, count in (
-                (CHOICE.two_tensors, 2),
-                (CHOICE.one_tensor, 1),
-                (CHOICE.three_tensors, 3),
-            ):
-                yield cost, Choice(kind, count=count, is_list=self._is_list)
+            seen = max(self._usage.counts, default=0)
+            usual = ((CHOICE.two_tensors, 2), (CHOICE.one_tensor, 1), (CHOICE.three_tensors, 3))
+            if 0 < seen <= CHOICE.most_tensors:
+                yield CHOICE.two_tensors, Choice(kind, count=seen, is_list=self._is_list)
+            for cost, count in usual:
+                extra = CHOICE.other_count if seen else 0.0
+                yield cost + extra, Choice(kind, count=count, is_list=self._is_list)
         else:
             for number, text in enumerate(self._texts(kind)):
                 yield CHOICE.value_step * number, Choice(kind, text=text)

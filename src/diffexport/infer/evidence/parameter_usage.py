@@ -21,6 +21,7 @@ class Usage:
         least: the least number of dimensions.
         values: constants that it is compared with.
         dtypes: of a tensor, as far as seen; ``subscript`` where something is subscripted with it.
+        counts: how many items it has, as far as seen.
         is_length: whether it counts what is valid of sequences.
         members: attributes that are read of it and that tensors do not have.
         optional: whether it is compared with None.
@@ -34,6 +35,7 @@ class Usage:
     least: int = 0
     values: list[Any] = field(default_factory=list)
     dtypes: set[str] = field(default_factory=set)
+    counts: set[int] = field(default_factory=set)
     is_length: bool = False
     members: set[str] = field(default_factory=set)
     optional: bool = False
@@ -58,6 +60,7 @@ class Usage:
         self.least = max(self.least, other.least)
         self.values += other.values
         self.dtypes |= other.dtypes
+        self.counts |= other.counts
         self.is_length = self.is_length or other.is_length
         self.members |= other.members
         self.classes += other.classes

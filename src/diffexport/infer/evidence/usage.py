@@ -367,6 +367,7 @@ class _UsageReader:
                 usage.least = max(usage.least, len(taken))
             else:
                 usage.add(Use.SUBSCRIPTED if axis is None else Use.ITEM)
+                usage.counts.update(() if axis is None or axis < 0 else {axis + 1})
         elif isinstance(node.value, ast.Attribute) and node.value.attr == "shape" and axis is not None:
             self._rank(node.value.value, least=axis + 1 if axis >= 0 else -axis)
         for part in node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]:
@@ -406,8 +407,9 @@ class _UsageReader:
         elif source is not None:
             self._rank(source, (len(target.elts),))
             self._note(source, Use.SHAPE_UNPACKED)
-        elif self._of(node.value) is not None:
-            self._note(node.value, Use.UNPACKED)
+        elif (unpacked := self._of(node.value)) is not None:
+            unpacked.add(Use.UNPACKED)
+            unpacked.counts.update(() if starred else {len(target.elts)})
 
     def _truth(self, test: ast.expr) -> None:
         parts = test.values if isinstance(test, ast.BoolOp) else [test]

@@ -73,7 +73,7 @@ class Use(enum.Enum):
     MATRIX_OPERAND = "it is an operand of @", {_TENSOR: 3.0}
     DIVISOR = "it is on the right of //, %, << or >>", {_INT: 0.6}
     EXPONENT = "a constant is raised to its power", {_INT: 1.2}
-    UNPACKED = "it is unpacked", {_TENSORS: 2.0}
+    UNPACKED = "it is unpacked", {_TENSORS: 5.5}
     SHAPE_UNPACKED = "its shape is unpacked", {_TENSOR: 1.0}
     COMPARED_WITH_NONE = "it is compared with None", {ArgumentKind.NONE: 0.5}
     COMPARED_WITH_TEXT = "it is compared with a text", {_STR: 2.5}
@@ -159,6 +159,9 @@ class ChoiceCosts:
     two_tensors: float = 0.0
     one_tensor: float = 0.6
     three_tensors: float = 0.8
+    #: Of another number than the source takes; and the largest number that is taken from there.
+    other_count: float = 0.4
+    most_tensors: int = 8
 
 
 CHOICE = ChoiceCosts()

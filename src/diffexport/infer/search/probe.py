@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -123,6 +124,7 @@ class Prober:
                 output = self.subject.module(*arguments)
         except CallTimeout as error:
             self.slow += 1
+            _forget_half_imported()
             return CallOutcome(error=error)
         except KeyboardInterrupt:
             raise
@@ -136,6 +138,17 @@ class Prober:
         if not all(map(readable, outcome.tensors)):
             return CallOutcome(error=RuntimeError("it returns a tensor whose memory it has given back"))
         return outcome
+
+
+def _forget_half_imported() -> None:
+    """Have imported anew what an import was interrupted in: parts of a package that is not there itself.
+
+    A package that is imported again finds these, and does not get them as its attributes.
+    """
+    for name in sorted(sys.modules):
+        parent = name.rpartition(".")[0]
+        if parent and parent not in sys.modules:
+            del sys.modules[name]
 
 
 def readable(tensor: torch.Tensor) -> bool:

@@ -20,6 +20,7 @@ from diffexport.infer.evidence import (
     Choice,
     Library,
     Parameter,
+    Shape,
     Site,
     Sites,
     SiteValue,
@@ -54,6 +55,8 @@ from diffexport.values import TensorSpec, counted
 _VALUES = 3
 #: How much less likely than the likeliest a dtype of a tensor may be that is tested as well, and most of those.
 _LIKELY, _ALTERNATIVES = 0.75, 3
+#: How much less likely than None a tensor may be for an argument that may be left out, for a call with it to be tested.
+_OPTIONAL = 2.0
 #: Share of the time that the search may take; the rest is for widening.
 _SEARCH = 0.6
 
@@ -225,6 +228,7 @@ class _Work:
         notes += self._others(result, candidate)
         texts, call = self._texts(candidate, result.names, wide.specs)
         others = list(self._alternatives(prober, result, candidate, wide.specs))
+        others += self._with_optional(prober, candidate)
         sources = [a.choice.source for a in candidate if not a.choice.is_tensor]
         return Inference(
             seen.status,
@@ -254,6 +258,36 @@ class _Work:
                 if found < _ALTERNATIVES and not prober.over and outcome.ran and outcome.tensors:
                     found += 1
                     yield self._texts(other, result.names, rewidened(prober, other, specs))[0]
+
+    def _with_optional(self, prober: Prober, candidate: Candidate) -> Iterator[tuple[str, ...]]:
+        """Yield the texts of a call that gives tensors for further arguments, whose default is None, if one runs."""
+        space = max(self._spaces(), key=lambda each: len(each.choices), default=None)
+        if space is None or len(space.choices) <= len(candidate):
+            return
+        shape = next((argument.shape for argument in candidate if argument.shape is not None), None)
+        further: list[Argument] = []
+        for choices_of_one in space.choices[len(candidate) :]:
+            likely = [each for each in choices_of_one if each.cost <= choices_of_one[0].cost + _OPTIONAL]
+            tensor = next((each for each in likely if each.is_tensor), None)
+            is_none = choices_of_one[0].text == "None"
+            further.append(
+                Argument(tensor, shape) if is_none and tensor is not None else Argument(choices_of_one[0])
+            )
+        places = [place for place, argument in enumerate(further) if argument.choice.is_tensor]
+        for given in dict.fromkeys((tuple(places), *((place,) for place in places))):
+            none = [Argument(options[0]) for options in space.choices[len(candidate) :]]
+            extended = (
+                *candidate,
+                *(further[n] if n in given else none[n] for n in range(max(given, default=-1) + 1)),
+            )
+            if not given or any(not each.choice.is_tensor and not each.choice.text for each in extended):
+                continue
+            for changed in _with_shapes(extended, len(candidate), shape):
+                outcome = prober.call(arguments_of(changed), copied=False)
+                if not prober.over and outcome.ran and outcome.tensors:
+                    names = space.names[: len(changed)]
+                    yield self._texts(changed, names, widened(prober, changed).specs)[0]
+                    return
 
     def _others(self, result: SearchResult, candidate: Candidate) -> list[str]:
         """Return notes of the other values that call sites and annotations give for what are no tensors."""
@@ -323,6 +357,16 @@ class _Work:
             f"{declared}, or inputs=[…] in Python"
         )
         return Inference(status, message=message, tried=tried)
+
+
+def _with_shapes(candidate: Candidate, count: int, shape: Shape | None) -> Iterator[Candidate]:
+    """Yield a candidate with the tensors from the ``count``-th argument on in shapes that go with the first one's."""
+    shapes = [shape] if shape is None else [shape, shape[:-1], shape[-1:], shape[1:], (shape[-1], shape[-1])]
+    for one in dict.fromkeys(shapes if shape else [shape]):
+        yield tuple(
+            replace(argument, shape=one) if place >= count and argument.choice.is_tensor else argument
+            for place, argument in enumerate(candidate)
+        )
 
 
 def hinted(module: torch.nn.Module, usage: Usage, *, is_index: bool) -> None:
