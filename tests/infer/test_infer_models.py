@@ -10,6 +10,7 @@ from torch import nn
 from torch.autograd import Function
 from torch.nn import functional
 
+from diffexport.arrays import as_call
 from diffexport.errors import UsageError
 from diffexport.infer.search import Flattened
 from diffexport.infer.session import RAN, infer
@@ -183,17 +184,17 @@ def test_most_of_what_is_generated_runs(forward):
 
     @settings(database=None, max_examples=40, suppress_health_check=list(HealthCheck), deadline=None)
     @given(samples(case.inputs))
-    def call(arguments):
+    def run(arguments):
         tensors = [torch.from_numpy(a.copy()) if hasattr(a, "shape") else a for a in arguments]
-        tensors = [tuple(map(torch.as_tensor, a)) if isinstance(a, tuple) else a for a in tensors]
+        call = as_call(case.call_of(tensors))
         try:
-            model(*tensors)
+            model(*call.args, **call.kwargs)
         except Exception as error:  # noqa: BLE001
             failed.append(error)
         else:
             ran.append(arguments)
 
-    call()
+    run()
     assert len(failed) <= 0.5 * (len(ran) + len(failed)), (found.call, failed[-1])
 
 
