@@ -84,11 +84,9 @@ def run_command(
     loaded = configuration.load()
     chosen = configuration.profile(profile or loaded.profile)
     names = expand(with_weights(targets, limits.get("weights")) or loaded.cases or (MAIN_JOB,))
-    specs = canonical(inputs, names)
-    base = loaded.file.parent if loaded.file is not None else Path.cwd()
+    specs, base = canonical(inputs, names), loaded.file.parent if loaded.file is not None else Path.cwd()
     texts = modes or (chosen.modes if profile else loaded.modes or chosen.modes)
-    selected = select_modes(texts, loaded.matrices)
-    ran_on = select_runtimes(runtimes or loaded.runtimes)
+    selected, ran_on = select_modes(texts, loaded.matrices), select_runtimes(runtimes or loaded.runtimes)
     given = {"examples": examples, "seed": seed, "strict": strict, "fail_fast": fail_fast, **limits}
     settings = _settings(loaded, chosen, len(selected), names, as_configured=not profile, **given)
     settings = _by_name(settings, texts, runtimes or loaded.runtimes, loaded)
@@ -102,15 +100,16 @@ def run_command(
         exclude=loaded.exclude,
         folders=(base / loaded.regressions,),
         jobs=loaded.jobs if jobs is None else jobs,
-        inferred={name: inference.inputs for name, inference in inferences.items()},
-        alternatives={name: inference.alternatives for name, inference in inferences.items()},
+        inferred={name: each.inputs for name, each in inferences.items()},
+        alternatives={name: each.alternatives for name, each in inferences.items()},
         facts=facts,
     )
     plan = replace(plan, settings=settings.keeping_to_budget(begun))
-    store = FindingStore(None if no_save else folder or base / loaded.regressions)
     journal = journal_of(plan, base / ".diffexport", resume=resume)
-    verbose = verbose or chosen.name == "debug"
-    return perform(plan, store, Tally(), json_file, verbose, journal, markdown=aside)
+    store = FindingStore(None if no_save else folder or base / loaded.regressions)
+    return perform(
+        plan, store, Tally(), json_file, verbose or chosen.name == "debug", journal, markdown=aside
+    )
 
 
 def _by_name(
