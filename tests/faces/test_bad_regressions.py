@@ -33,7 +33,7 @@ BROKEN = {
     "empty": ("", "not JSON, or cut off"),
     "another-document": ("[]", "not a regression file"),
     "nested-too-deep": ("[" * 100_000, "nested-too-deep"),
-    "newer": (edited(version=3), "has format version 3, this diffexport reads up to 2; update diffexport"),
+    "newer": (edited(version=4), "has format version 4, this diffexport reads up to 3; update diffexport"),
     "version-as-text": (edited(version="2"), "version"),
     "unknown-key": (edited(colour="red"), "colour: Extra inputs are not permitted"),
     "unknown-tensor-key": (tensor(colour="red"), "colour: Extra inputs are not permitted"),
