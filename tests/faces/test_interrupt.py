@@ -101,7 +101,7 @@ import torch
 class Dies(torch.nn.Module):
     def forward(self, a):
         if self.training and bool((a > 100).any()):
-            os.kill(os.getpid(), signal.SIGKILL)
+            os.kill(os.getpid(), signal.SIGSEGV)
         return a + 1
 
 class Lives(torch.nn.Module):
@@ -143,10 +143,10 @@ def test_a_process_that_dies_is_a_finding(crashed):
     folder, report, said = crashed
     (found,) = report["divergences"]
     assert (found["case"], found["mode"]) == ("Dies", DEADLY)
-    assert (found["stage"], found["kind"], found["signature"]) == ("eager", "crash", "signal SIGKILL")
+    assert (found["stage"], found["kind"], found["signature"]) == ("eager", "crash", "signal SIGSEGV")
     assert any(float.fromhex(value) > 100 for value in found["inputs"][0]["values"])
     assert (folder / found["regression"]).is_file()
-    assert "the process ends with signal SIGKILL while eager runs" in said
+    assert "the process ends with signal SIGSEGV while eager runs" in said
     assert said.rstrip().endswith("FINDINGS")
 
 
@@ -173,7 +173,7 @@ def test_a_stored_crash_is_replayed_in_a_process_of_its_own(crashed, monkeypatch
     folder, report, _ = crashed
     monkeypatch.chdir(folder)
     judged = judge_file(folder / report["divergences"][0]["regression"], {})
-    assert (judged.status, judged.message) == ("STILL DIVERGES", "the process died (signal SIGKILL)")
+    assert (judged.status, judged.message) == ("STILL DIVERGES", "the process died (signal SIGSEGV)")
 
 
 def test_a_run_that_fails_fast_stops_its_workers(project, monkeypatch):

@@ -131,7 +131,7 @@ def test_a_report_that_cannot_be_written_is_written_elsewhere(cli, project):
 
 
 def test_findings_that_cannot_be_stored_are_in_the_report_with_the_reason(cli, project, monkeypatch):
-    def record(finding, folder):
+    def record(finding, folder, faces):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr("diffexport.findings.regressions.finding_store.record", record)

@@ -144,7 +144,7 @@ def test_a_file_of_recorded_calls_is_configured(cli, project, script):
     ran = cli(
         "run", "work.py:Named", "--modes", "torchscript", "--runtime", "ort-disabled", "--jobs", "0", code=0
     )
-    assert "inputs as in 1 recorded calls" in ran.out
+    assert "inputs as in 1 recorded call" in ran.out
 
 
 def test_a_check_in_python_takes_what_is_configured(cli, project, script, monkeypatch):

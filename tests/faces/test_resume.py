@@ -99,7 +99,7 @@ def whole(cli, project):
 @pytest.mark.slow
 def test_a_run_that_was_killed_goes_on_and_ends_as_if_it_had_not_been(cli, whole):
     """Killed in the first mode, while a divergence is shrunk, and again later on; resumed each time."""
-    for at in (30, 130, 60):
+    for at in (30, 700, 160):
         ran = ended(*RUN, "--json", "report.json", *(["--resume"] if journals() else []), at=at)
         assert ran.returncode == -signal.SIGKILL, ran.stdout + ran.stderr
         assert not Path("report.json").exists()
@@ -159,7 +159,7 @@ def test_a_run_that_was_asked_to_end_writes_its_report_and_goes_on(cli, whole, s
             "--json",
             "report.json",
         ],
-        env={**os.environ, "END_AT": "130", "END_BY": sign},
+        env={**os.environ, "END_AT": "300", "END_BY": sign},
         capture_output=True,
         text=True,
         timeout=500,
@@ -178,7 +178,7 @@ def test_a_run_that_was_asked_to_end_writes_its_report_and_goes_on(cli, whole, s
 
 @pytest.mark.slow
 def test_without_resume_a_run_starts_anew_and_says_so(cli, whole):
-    ended(*RUN, at=130)
+    ended(*RUN, at=300)
     ran = cli(*RUN, "--json", "report.json", code=1)
     assert "a run of the same was not finished" in ran.err
     assert "--resume goes on with it" in ran.err
@@ -187,7 +187,7 @@ def test_without_resume_a_run_starts_anew_and_says_so(cli, whole):
 
 @pytest.mark.slow
 def test_what_the_source_was_changed_after_is_not_gone_on_with(cli, project):
-    ended(*RUN, at=130)
+    ended(*RUN, at=300)
     (project / "ending.py").write_text(ENDING + "\n# changed\n")
     ran = cli(*RUN, "--resume", code=1)
     assert "what was not finished has other settings, versions or source; starting anew" in ran.err
@@ -196,7 +196,7 @@ def test_what_the_source_was_changed_after_is_not_gone_on_with(cli, project):
 @pytest.mark.slow
 @pytest.mark.parametrize("harm", ["torn", "garbage", "other version", "empty"])
 def test_a_journal_that_is_damaged_is_one_line_and_costs_what_is_damaged(cli, whole, harm):
-    ended(*RUN, at=130)
+    ended(*RUN, at=300)
     (journal,) = journals()
     data = journal.read_bytes()
     journal.write_bytes(

@@ -8,6 +8,15 @@ import pytest
 from diffexport import Mode
 from diffexport.pipeline import Pipeline
 from diffexport.processes import StateSnapshot, builtins_kept, process_parts
+from diffexport.processes.builtin_names import taken_replaced
+
+
+@pytest.fixture(autouse=True)
+def taken():
+    """What was put back in a test is not told in another."""
+    yield
+    taken_replaced()
+
 
 REPLACED = [
     "isinstance",

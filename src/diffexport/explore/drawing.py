@@ -106,6 +106,9 @@ class Drawing:
         specs = self.case.specs
         if not specs or len(specs) < len(self.case.inputs):
             return Intermediates()
+        if self.pipeline.watch is not None:
+            # Checks are announced since one has ended the process: nothing is run that is not.
+            return Intermediates()
         shapes = self.usual_shapes(mode)[0]
         if self._raises(mode, shapes):
             return Intermediates()

@@ -13,13 +13,13 @@ import time
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from diffexport.arrays import as_call, as_plain, tensors_of
+from diffexport.arrays import as_call, as_plain
 from diffexport.errors import TargetError, UntestableError
 from diffexport.explore.accepted import Accepted
 from diffexport.explore.carried_over import CarriedOver
 from diffexport.explore.divergence_errors import Diverged
 from diffexport.explore.drawing import Drawing
-from diffexport.explore.export_examples import plain_shapes
+from diffexport.explore.export_examples import example_of_call, plain_shapes
 from diffexport.explore.finding_maker import FindingMaker
 from diffexport.explore.first_look import first_samples
 from diffexport.explore.hanging_steps import HangingSteps
@@ -27,6 +27,7 @@ from diffexport.explore.health import Health
 from diffexport.explore.hypothesis_round import HypothesisRound
 from diffexport.explore.row_counts import counted_before, without_examples
 from diffexport.explore.sample_checks import Announce, SampleChecks
+from diffexport.explore.sent_events import with_types
 from diffexport.explore.settings import Settings, StopAfter
 from diffexport.explore.steadiness import Steadiness
 from diffexport.explore.timekeeper import Timekeeper
@@ -36,6 +37,7 @@ from diffexport.findings.events import (
     CheckStarting,
     Event,
     Excluded,
+    Finding,
     FindingMade,
     ModeFinished,
     Row,
@@ -45,9 +47,9 @@ from diffexport.findings.events import (
 )
 from diffexport.pipeline import CheckWatch, FatalCheck, Pipeline
 from diffexport.processes import STEPS, StepTooLong
-from diffexport.strategies import Trial, decode_block, examples, ordinary_like
+from diffexport.strategies import Trial, decode_block, examples
 from diffexport.subjects.cases import Case, Known, excluding, split_excluded
-from diffexport.values import Call, DeadlinePassed, Identity, Inputs, Mode, Severity, admits_all
+from diffexport.values import DeadlinePassed, Identity, Inputs, Mode, Severity
 
 #: Rounds of exploring one mode again after something was found in it.
 ROUNDS = 12
@@ -76,6 +78,7 @@ class Explorer:
         findings: what was found before and is not to be found again, by identity; updated.
         carried: what modes that were explored before have left, see [ModeFinished][].
         fatal: checks that are not to be made, because they end the process or do not end.
+        suspects: divergences that were seen in a process that has ended, and are to be made findings of.
     """
 
     def __init__(
@@ -90,6 +93,7 @@ class Explorer:
         findings: dict[Identity, Any] | None = None,
         carried: Iterable[Mapping[str, Any]] = (),
         fatal: Sequence[FatalCheck] = (),
+        suspects: Sequence[Finding] = (),
     ) -> None:
         self.case, self.runtimes, self.settings = case, tuple(runtimes), settings
         self.pipeline = pipeline or Pipeline()
@@ -106,6 +110,7 @@ class Explorer:
         self._announce: Announce = _tell_nobody
         self._pending: dict[Identity, Diverged] = {}  # seen, and not yet made a finding of
         self._fatal, self._explored = tuple(fatal), set[str]()
+        self._suspects = list(suspects)
         self._carried = CarriedOver(self.findings, self._health, self._explored)
         self._carried.restore(carried)
 
@@ -194,6 +199,7 @@ class Explorer:
             STEPS.begin("draw", case=self.case.name, mode=str(mode))
             try:
                 yield from self._steadiness.look(mode)
+                self._look_at_suspects()
                 yield from (
                     self._first_look(mode, rows) if turn.number == 0 else self._rounds(mode, rows, turn)
                 )
@@ -215,9 +221,18 @@ class Explorer:
                 row.reason = self._health.why_untested(row) if is_tried else TIME_OVER
             else:
                 row.reason = row.reason if row.reason != TIME_OVER else ""
-        told = tuple(rows.values()), self._carried.since_last()
-        turns = turn.number + (not self._timekeeper.is_over)
-        yield ModeFinished(self.case.name, str(mode), *told, turns, STEPS.take_spent())
+        told = tuple(rows.values()), self._carried.since_last(), turn.number + (not self._timekeeper.is_over)
+        yield ModeFinished(self.case.name, str(mode), *told, STEPS.take_spent())
+
+    def _look_at_suspects(self) -> None:
+        """Check once more what was seen in a process that has ended: findings are made of it here."""
+        while self._suspects:
+            seen = self._suspects.pop()
+            given, example = with_types(seen.inputs), with_types(seen.export_inputs)
+            for failure in list(self._failures(Mode.parse(seen.mode), example, (given,), None)):
+                if failure.identity not in self._pending:
+                    self._suspect(failure)
+        self._timekeeper.end_shrinking()
 
     def _first_look(self, mode: Mode, rows: dict[str, Row]) -> Iterator[Event]:
         """Look at a mode for the first time; see [first_samples][]."""
@@ -335,24 +350,10 @@ class Explorer:
     def _check_extra(self, mode: Mode, rows: dict[str, Row]) -> Iterator[FindingMade]:
         """Check the calls that the case names, exported at their own shapes or, where axes are dynamic, at others."""
         for call in self.case.extra_inputs:
-            example = self._extra_example(mode, call)
+            example = example_of_call(self.case, mode, call)
             for failure in list(self._failures(mode, example, (call.plain(),), rows)):
                 self._suspect(failure)
                 yield from self._made(failure)
-
-    def _extra_example(self, mode: Mode, call: Call) -> Inputs:
-        specs, given = self.case.specs, tensors_of(as_call(call))
-        if (
-            mode.dynamic
-            and len(specs) == len(self.case.inputs) == len(given) == len(call.args) + len(call.kwargs)
-            and self.case.speaks_of(call)
-        ):
-            plain = plain_shapes(specs)
-            shapes = [tuple(tensor.shape) for tensor in given]
-            same_ranks = list(map(len, plain)) == list(map(len, shapes))
-            if same_ranks and admits_all(specs, shapes) and self.case.terms.dynamic_axes is None:
-                return self.case.call_of(examples(plain, specs))
-        return ordinary_like(as_call(call))
 
     def _is_explored(self, mode: Mode) -> bool:
         """Whether another mode exported the very same model of ordinary inputs; this one is remembered.

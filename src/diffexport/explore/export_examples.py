@@ -5,8 +5,10 @@ from __future__ import annotations
 import zlib
 from collections.abc import Sequence
 
-from diffexport.strategies import VARIETY
-from diffexport.values import Mode, Shape, TensorSpec, representative_shapes
+from diffexport.arrays import as_call, tensors_of
+from diffexport.strategies import VARIETY, examples, ordinary_like
+from diffexport.subjects.cases import Case
+from diffexport.values import Call, Inputs, Mode, Shape, TensorSpec, admits_all, representative_shapes
 
 #: Shapes in the pool to export at: cheap exports cost milliseconds, the others a fifth of a second.
 CHEAP_SHAPES, COSTLY_SHAPES = 8, 6
@@ -64,3 +66,19 @@ def export_variety(mode: Mode) -> Sequence[tuple[str, str, bool]]:
     # Not one that requires a gradient: a model may refuse that, and then the mode would go untested.
     among = [variety for variety in VARIETY if not variety[2]]
     return [among[chosen // 4 % len(among)] if chosen % 4 == 0 else VARIETY[0]]
+
+
+def example_of_call(case: Case, mode: Mode, call: Call) -> Inputs:
+    """Return what to export with for a call that a case names: its own shapes or, where axes are dynamic, others."""
+    specs, given = case.specs, tensors_of(as_call(call))
+    if (
+        mode.dynamic
+        and len(specs) == len(case.inputs) == len(given) == len(call.args) + len(call.kwargs)
+        and case.speaks_of(call)
+    ):
+        plain = plain_shapes(specs)
+        shapes = [tuple(tensor.shape) for tensor in given]
+        same_ranks = list(map(len, plain)) == list(map(len, shapes))
+        if same_ranks and admits_all(specs, shapes) and case.terms.dynamic_axes is None:
+            return case.call_of(examples(plain, specs))
+    return ordinary_like(as_call(call))

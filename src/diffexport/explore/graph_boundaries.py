@@ -15,6 +15,7 @@ import onnx
 from diffexport.arrays import Array
 from diffexport.backends.runtimes import LoadError, RunError, Session, load
 from diffexport.explore.eager_boundaries import HALVES, WHOLE, MetBoundary
+from diffexport.processes import STEPS
 
 #: What runs the graph.
 _RUNTIME = "ort-disabled"
@@ -117,6 +118,7 @@ class TracedGraph:
             proto.graph.output.extend(
                 onnx.ValueInfoProto(name=name) for name in self._names if name not in declared
             )
+            STEPS.begin("load", runtime=_RUNTIME)
             try:
                 self._session = load(_RUNTIME, proto.SerializeToString())
             except (LoadError, RunError):
@@ -179,6 +181,7 @@ class TracedGraph:
             return None
         if self._last[0] is not feeds:
             wanted = {name: feeds[name] for name in self._session.inputs if name in feeds}
+            STEPS.begin("run", runtime=_RUNTIME)
             try:
                 outputs = self._session.run(wanted)
             except RunError:

@@ -21,6 +21,7 @@ from diffexport.explore.eager_boundaries import MetBoundary, TracedModel
 from diffexport.explore.exact_search import ExactSearch, Found
 from diffexport.explore.graph_boundaries import TracedGraph
 from diffexport.pipeline import Exported, Pipeline
+from diffexport.processes import STEPS
 from diffexport.subjects.cases import Case
 from diffexport.values import (
     ORDINARY_LEAST,
@@ -122,6 +123,7 @@ class IntermediateSearch:
         module = self._pipeline.fresh(self._case, mode)
 
         def run(call: Any) -> Any:
+            STEPS.again()
             return module(*call.args, **call.kwargs)
 
         def called(values: Sample) -> Any:
@@ -129,6 +131,7 @@ class IntermediateSearch:
             return as_call(self._case.call_of(arguments))
 
         traced = TracedModel(run)
+        STEPS.begin("eager")
         with captured():
             met = traced.boundaries(called(example))
             cost = traced.operators + traced.elements // _ELEMENTS

@@ -53,11 +53,12 @@ class Unit:
         exclude: modes that are not run.
         carried: what modes that are done have left for those here, see [ModeFinished][].
         before: findings that were made of it before; they are not made again.
+        suspects: divergences that were seen in a process that has ended, and that no findings were made of.
         fatal: checks that are not to be made, because they end the process or do not end.
         turn: the turn to take of the one mode; None explores the modes in one go.
         shard: tells apart the units of one case that are explored in turns.
         generation: changes when what is remembered of the unit in a process does not count any more; within one
-            generation ``carried``, ``before`` and ``fatal`` are those of its first turn.
+            generation ``carried``, ``before``, ``suspects`` and ``fatal`` are those of its first turn.
     """
 
     target: str
@@ -72,6 +73,7 @@ class Unit:
     exclude: tuple[Exclusion, ...] = ()
     carried: tuple[Mapping[str, Any], ...] = ()
     before: tuple[Finding, ...] = ()
+    suspects: tuple[Finding, ...] = ()
     fatal: tuple[FatalCheck, ...] = ()
     turn: Turn | None = None
     generation: int = 0
@@ -164,7 +166,9 @@ def _explorer_of(
     yield from kept_apart.imported(case.name)
     findings: dict[Identity, Any] = {finding.identity: finding for finding in unit.before}
 
-    def explorer(of: Case, carried: Sequence[Mapping[str, Any]]) -> Explorer:
+    def explorer(
+        of: Case, carried: Sequence[Mapping[str, Any]], suspects: Sequence[Finding] = ()
+    ) -> Explorer:
         return Explorer(
             of,
             unit.runtimes,
@@ -174,9 +178,10 @@ def _explorer_of(
             findings=findings,
             fatal=unit.fatal,
             carried=carried,
+            suspects=suspects,
         )
 
-    main = explorer(case, unit.carried)
+    main = explorer(case, unit.carried, unit.suspects)
     return AlternatingExplorer(main, [explorer(other, ()) for other in others]) if others else main
 
 

@@ -19,10 +19,11 @@ from diffexport.findings.events import (
     ModeFinished,
     Row,
     RowVerdict,
+    Suspected,
 )
 from diffexport.findings.journal import History
 from diffexport.pipeline import FatalCheck
-from diffexport.values import FailureKey, Kind, Mode, counted
+from diffexport.values import FailureKey, Identity, Kind, Mode, counted
 
 #: How often a mode is tried again after its worker was killed from outside.
 MOST_KILLS = 5
@@ -79,6 +80,9 @@ class Task:
     _unexplained: Counter[tuple[str, str]] = field(default_factory=Counter)
     _hangs: dict[FailureKey, set[str]] = field(default_factory=dict)
     _said: set[Excluded] = field(default_factory=set)
+    _suspects: dict[Identity, Finding] = field(
+        default_factory=dict
+    )  # seen by the worker, and not yet made findings of
 
     @property
     def left(self) -> tuple[Mode, ...]:
@@ -136,6 +140,7 @@ class Task:
             generation=self._generation,
             settings=replace(self.unit.settings, careful=careful, blame=self._blame),
             before=tuple(self.findings),
+            suspects=tuple(self._suspects.values()),
             carried=(*self.unit.carried, *self.carried),
             fatal=tuple(self.fatal),
         )
@@ -162,12 +167,19 @@ class Task:
                 self.finished.add(event.mode)
             elif event.turns is not None:
                 self.turns.take(event)
+                if event.turns > 1:
+                    # Whatever turn comes after a first look begins with making findings of what was seen before.
+                    self._suspects.clear()
             else:
                 # It is left.
                 self.turns.leave_out(event.mode)
             self.carried.append(event.carried)
+        elif isinstance(event, Suspected):
+            if self.turns is not None:
+                self._suspects.setdefault(event.finding.identity, event.finding)
         elif isinstance(event, FindingMade):
             self.findings.append(event.finding)
+            self._suspects.pop(event.finding.identity, None)
         elif isinstance(event, CaseFailed) and self.turns is not None:
             self.given_up = True
         elif isinstance(event, Excluded):

@@ -124,8 +124,13 @@ def export(
     request = ExportRequest(module, call, mode, axes, terms, custom_opsets)
     with captured() as chatter, without_copies():
         before = Snapshot.take(module, call)
-        with inside(around):
-            written, failure = _attempt(request)
+        try:
+            with inside(around):
+                written, failure = _attempt(request)
+        except BaseException:
+            # Cut off in the middle: what it has registered by then is not there for the next one.
+            before.restore_globals()
+            raise
         impurities = before.changes(module, call)
         before.restore_globals()
         difference = ""
