@@ -1,5 +1,7 @@
 """Bugs that show at one value of a number on the way are found; benchmarks/planted_values.py has a table of them."""
 
+import numpy as np
+import onnx
 import pytest
 import torch
 from torch.autograd import Function
@@ -7,6 +9,7 @@ from torch.autograd import Function
 from diffexport.arrays import as_call
 from diffexport.explore import Drawing, Explorer, Limits, Settings, StopAfter, TurnOrder, drive
 from diffexport.explore.eager_boundaries import TracedModel
+from diffexport.explore.graph_boundaries import TracedGraph
 from diffexport.explore.intermediate_values import Intermediates, IntermediateSearch
 from diffexport.findings.events import FindingMade
 from diffexport.pipeline import Pipeline
@@ -146,3 +149,16 @@ def test_a_model_that_raises_or_takes_another_way_gives_no_gap():
     (met, _) = [each for each in traced.boundaries(torch.zeros(2)) if each.place.base == "clamp"]
     assert traced.gap(met.place, 0, torch.zeros(2)) == 1.0
     assert traced.gap(met.place, 0, torch.full((2,), 9.0)) != traced.gap(met.place, 0, torch.full((2,), 9.0))
+
+
+def test_a_graph_whose_constant_is_no_tensor_is_read_as_far_as_it_goes():
+    """As the TorchScript exporter writes some with ``ONNX_ATEN``; onnx.checker rejects it."""
+    value = onnx.helper.make_tensor_value_info
+    broken = onnx.NodeProto(op_type="Constant", output=["c"])
+    broken.attribute.append(onnx.AttributeProto(name="value", type=onnx.AttributeProto.STRING, s=b"x"))
+    nodes = [broken, onnx.helper.make_node("Greater", ["x", "c"], ["y"])]
+    float32, boolean = onnx.TensorProto.FLOAT, onnx.TensorProto.BOOL
+    graph = onnx.helper.make_graph(nodes, "g", [value("x", float32, [2])], [value("y", boolean, [2])])
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)])
+    traced = TracedGraph(model.SerializeToString(), lambda number: True)
+    assert traced.boundaries({"x": np.zeros(2, np.float32)}) == []

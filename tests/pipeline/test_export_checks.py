@@ -110,6 +110,14 @@ class Grid(torch.nn.Module):
         return torch.nn.functional.grid_sample(x, torch.zeros(1, 2, 2, 2), align_corners=False)
 
 
+class Attending(torch.nn.Module):
+    """An operator from opset 13 on, and behind it one from 14 on."""
+
+    def forward(self, x):
+        split = x.unflatten(-1, (1, 3))
+        return torch.nn.functional.scaled_dot_product_attention(split, split, split)
+
+
 class Empty(torch.nn.Module):
     """An operator that no opset has."""
 
@@ -122,6 +130,7 @@ class Empty(torch.nn.Module):
     [
         (Grid, 11, "added in version 16", []),
         (Grid, 16, "", []),
+        (Attending, 12, "added in version 13", []),
         (Empty, 11, "", [Kind.EXPORT_ERROR]),
     ],
 )

@@ -212,13 +212,21 @@ def _constants(graph: Any) -> Iterator[tuple[str, Array]]:
     """Yield the constants of a graph by name, those that are numbers."""
     for tensor in graph.initializer:
         if tensor.data_location != onnx.TensorProto.EXTERNAL:
-            yield tensor.name, onnx.numpy_helper.to_array(tensor)
+            yield from _named(tensor.name, tensor)
     for node in graph.node:
         if node.op_type != "Constant":
             continue
         for each in node.attribute:
             if each.name == "value":
-                yield node.output[0], onnx.numpy_helper.to_array(each.t)
+                yield from _named(node.output[0], each.t)
             elif each.name in ("value_float", "value_int"):
                 value = each.f if each.name == "value_float" else each.i
                 yield node.output[0], np.asarray(value)
+
+
+def _named(name: str, tensor: onnx.TensorProto) -> Iterator[tuple[str, Array]]:
+    """Yield a constant with its name; nothing for what is no tensor, as in a graph that onnx.checker rejects."""
+    try:
+        yield name, onnx.numpy_helper.to_array(tensor)
+    except (TypeError, ValueError):
+        return

@@ -176,8 +176,15 @@ class FreshExports:
         if not may_refuse or expectation.refuses_with(message):
             return False
         for opset in later_opsets(message, mode)[:_MOST_LATER]:
-            later = self.export(case, replace(mode, opset=opset), call, repeat=False)
-            if later.export.failure is None and not later.rejected:
+            later_mode = replace(mode, opset=opset)
+            later = self.export(case, later_mode, call, repeat=False)
+            if later.rejected:
+                continue
+            failure = later.export.failure
+            # Another operator may be supported from a still later opset on.
+            if failure is None or self._is_supported_later(
+                failure.message, later.expectation, case, later_mode, call
+            ):
                 return True
         return False
 

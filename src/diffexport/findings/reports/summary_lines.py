@@ -74,7 +74,8 @@ def _untested(tally: Tally) -> Iterator[Line]:
             counts.setdefault((one.case, one.reason), Counter()).update(modes=1, pairs=len(one.runtimes))
     for (case, reason), count in counts.items():
         pairs = f"{counted(count['modes'], 'mode')}, {counted(count['pairs'], PAIR)}"
-        yield "untested", f"{case}: {pairs}: {reason}"
+        # Of an internal error the traceback stands above, with the case.
+        yield "untested", f"{case}: {pairs}: {reason.partition(chr(10))[0]}"
 
 
 def _general_reasons(tally: Tally) -> dict[str, str]:
