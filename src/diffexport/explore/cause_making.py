@@ -23,6 +23,16 @@ _UNKNOWN_OPERATOR = (
 )
 
 
+#: A node, or an attribute of it, by its name: ``'/net/layers.0/Constant_4 : value'``.
+_NODE = re.compile(r"'(?:[^'\s]*/)?(?P<kind>[A-Za-z]+)(?:_\d+)?(?P<attribute> : \w+)?'")
+
+
+def without_node_names(message: str) -> str:
+    """Return what onnx.checker says first, whichever node of a kind it is said of: names depend on the mode."""
+    first = _NODE.sub(r"'\g<kind>\g<attribute>'", message.partition("\n")[0])
+    return re.sub(r"\d+", "#", first)
+
+
 class CauseMaker:
     """Says what the cause of a divergence is.
 
@@ -68,8 +78,9 @@ class CauseMaker:
         if divergence.cause is not None:
             return replace(divergence.cause, conversions=conversions or divergence.cause.conversions)
         if divergence.stage.is_before_runtime and divergence.kind is not Kind.DECLARED_TYPE:
-            what = f"{divergence.kind} {divergence.signature}"
-            return Cause(CauseKind.FACT, what, conversions=conversions)
+            is_of_checker = divergence.kind is Kind.CHECKER_ERROR
+            says = without_node_names(divergence.message) if is_of_checker else divergence.signature
+            return Cause(CauseKind.FACT, f"{divergence.kind} {says}", conversions=conversions)
         family = "" if blame is None else blame.family
         # A kernel is at fault whatever the way of conversion; without a vote it may be either.
         at_fault = () if family else conversions
