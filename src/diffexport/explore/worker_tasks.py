@@ -80,9 +80,8 @@ class Task:
     _unexplained: Counter[tuple[str, str]] = field(default_factory=Counter)
     _hangs: dict[FailureKey, set[str]] = field(default_factory=dict)
     _said: set[Excluded] = field(default_factory=set)
-    _suspects: dict[Identity, Finding] = field(
-        default_factory=dict
-    )  # seen by the worker, and not yet made findings of
+    #: Seen by the worker, and not yet made findings of.
+    _suspects: dict[Identity, Finding] = field(default_factory=dict)
 
     @property
     def left(self) -> tuple[Mode, ...]:
