@@ -123,6 +123,7 @@ class TracedGraph:
                 self._session = load(_RUNTIME, proto.SerializeToString())
             except (LoadError, RunError):
                 self._session = None
+            STEPS.begin("draw")
         self._last: tuple[Any, Mapping[str, Array] | None] = (None, None)
 
     def _all_pairs(self, graph: Any) -> Iterator[tuple[tuple[_Side, _Side], bool]]:
@@ -189,6 +190,7 @@ class TracedGraph:
             else:
                 given = dict(zip(self._session.outputs, outputs, strict=False))
                 self._last = feeds, {**feeds, **given}
+            STEPS.begin("draw")
         return self._last[1]
 
 

@@ -123,15 +123,17 @@ class IntermediateSearch:
         module = self._pipeline.fresh(self._case, mode)
 
         def run(call: Any) -> Any:
-            STEPS.again()
-            return module(*call.args, **call.kwargs)
+            STEPS.begin("eager")
+            try:
+                return module(*call.args, **call.kwargs)
+            finally:
+                STEPS.begin("draw")
 
         def called(values: Sample) -> Any:
             arguments = [to_tensor(array.copy()) for array in values]
             return as_call(self._case.call_of(arguments))
 
         traced = TracedModel(run)
-        STEPS.begin("eager")
         with captured():
             met = traced.boundaries(called(example))
             cost = traced.operators + traced.elements // _ELEMENTS
