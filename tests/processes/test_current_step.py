@@ -150,14 +150,15 @@ def test_what_takes_too_long_is_interrupted():
 
 
 def test_short_steps_are_not_interrupted():
-    with limited_steps(LIMITS):
+    """The limit leaves room for a machine that stands still for a second."""
+    with limited_steps(StepLimits(export_seconds=30, check_seconds=1.5)):
         for _ in range(8):
             STEPS_OF_PROCESS.begin("eager")
-            time.sleep(0.1)
+            time.sleep(0.25)
         STEPS_OF_PROCESS.begin("export")
-        time.sleep(0.5)
+        time.sleep(1.8)
         STEPS_OF_PROCESS.end()
-        time.sleep(0.5)
+        time.sleep(1.8)
 
 
 def test_an_inner_block_limits_nothing_of_its_own():
